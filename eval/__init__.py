@@ -1,0 +1,1 @@
+"""Scores of generated text: `unilatent evaluate`. Import its modules, never the bare name, which hides the builtin."""

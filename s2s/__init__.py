@@ -1,0 +1,1 @@
+"""Sequence-to-sequence generation with pretrained bidirectional encoders, and the core that `latent` shares."""

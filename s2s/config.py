@@ -1,0 +1,117 @@
+"""Configuration: a `Section` nested in each class, YAML files, `key.path=value` overrides, errors with key paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from s2s.errors import ConfigError
+from s2s.registry import nearest
+
+S = TypeVar("S", bound="Section")
+
+
+class Section(BaseModel):
+    """Base of every `Config`: unknown keys are errors, a string literal under a field is its help text."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, protected_namespaces=())
+
+
+def parse_section(cls: type[S], values: Any, path: str) -> S:
+    """Validate the mapping `values` as a section.
+
+    Args:
+        cls: The section's class.
+        values: What the file and the overrides say.
+        path: The section's key path, for messages ("model").
+
+    Raises:
+        ConfigError: one message for all that is wrong, each part with its key path.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must be a mapping of options, found {values!r}")
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(cls, problem, path) for problem in error.errors()]
+        raise ConfigError("; ".join(problems)) from None
+
+
+def _describe(cls: type[Section], problem: Any, path: str) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join([path, *location]) if path else ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: no such option{nearest(location[-1], _fields_at(cls, location[:-1]))}"
+    if problem["type"] == "missing":
+        return f"{key}: must be given"
+    rule = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    found = "" if problem["type"] == "value_error" else f", found {problem['input']!r}"
+    return f"{key}: {rule}{found}"
+
+
+def _fields_at(cls: type[Section], location: list[str]) -> Iterable[str]:
+    for part in location:
+        field = cls.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            return []
+        cls = field.annotation
+    return cls.model_fields
+
+
+def read_tree(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds something else than a mapping.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: invalid UTF-8 at byte {error.start + 1}; expected a YAML file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: broken YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must hold a mapping of sections, found {type(tree).__name__}")
+    return tree
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `tree` with `key.path=value` settings merged in; values are read as YAML.
+
+    Raises:
+        ConfigError: an override has no `=`, or goes through something that is not a mapping.
+    """
+    tree = _copy(tree)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{override!r}: an override must read key.path=value")
+        *parents, leaf = key.split(".")
+        node = tree
+        for part in parents:
+            child = node.setdefault(part, {})
+            if not isinstance(child, dict):
+                raise ConfigError(f"{key}: {part!r} is not a section, it is {child!r}")
+            node = child
+        try:
+            node[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{key}: the value {text!r} is not YAML") from error
+    return tree
+
+
+def write_tree(tree: dict[str, Any], path: Path) -> None:
+    """Write a mapping as YAML, in the order of its keys."""
+    path.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+
+
+def _copy(tree: dict[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}

@@ -1,0 +1,1 @@
+"""Records, tokenizers, batches and their order."""

@@ -1,0 +1,97 @@
+"""What passes from tasks to models: packed tokens with step codes for training, sources for generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+PADDING = 2**31 - 1
+"""Step code of a padding slot: as a key it is later than every step, so no real slot ever sees it."""
+
+Batch = TypeVar("Batch", bound="_Movable")
+
+
+class _Movable:
+    """A frozen dataclass whose tensors move together."""
+
+    def to(self: Batch, device: torch.device | str) -> Batch:
+        """The same batch with every tensor on `device`."""
+        moved = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class TokenBatch(_Movable):
+    """Packed sequences whose visibility is given by one signed step code per slot (`s2s.nn.masks`).
+
+    Args:
+        ids: Record ids, for messages.
+        tokens: Token ids, `(B, L)` int64; padding holds the pad id.
+        positions: Position ids, `(B, L)` int64; padding holds 0.
+        segments: 0 for source slots, 1 for target and pseudo slots, `(B, L)` int64. The model maps them to the rows of
+            its token-type table.
+        steps: Signed step codes, `(B, L)` int64; padding holds `PADDING`.
+        context: The first `context` columns hold only step 0 and padding, so they never read the others.
+        slots: Where a label is predicted, as flat indices row * L + column, `(N,)` int64.
+        labels: Token ids to predict there, `(N,)` int64.
+        pad_id: The pad token, which label smoothing leaves out.
+    """
+
+    ids: list[str]
+    tokens: Tensor
+    positions: Tensor
+    segments: Tensor
+    steps: Tensor
+    context: int
+    slots: Tensor
+    labels: Tensor
+    pad_id: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Slots that are not padding."""
+        return int((self.steps != PADDING).sum())
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How a model is fed while it generates, which follows from how it was trained.
+
+    Args:
+        end: The end-of-sequence token.
+        start: The token fed before the first generated one (causal fine-tuning), or None.
+        mask: The token fed at the place to predict (masked and pseudo-masked fine-tuning), or None.
+    """
+
+    end: int
+    start: int | None = None
+    mask: int | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.start is None) != (self.mask is None), "exactly one of start and mask feeds the model"
+
+
+@dataclass(frozen=True)
+class SourceBatch(_Movable):
+    """Sources to generate from.
+
+    Args:
+        ids: Record ids.
+        tokens: Source ids with their special tokens, `(B, S)` int64, padded on the right with the pad id.
+        lengths: True lengths, `(B,)` int64; generated tokens take the positions from there on.
+        feeding: How the model is fed.
+        prefixes: Tokens that each output must begin with, one list a sentence; empty lists force nothing.
+    """
+
+    ids: list[str]
+    tokens: Tensor
+    lengths: Tensor
+    feeding: Feeding
+    prefixes: list[list[int]]

@@ -1,0 +1,1 @@
+"""Networks, and the maps from public checkpoints to their weights."""

@@ -1,0 +1,1 @@
+"""Building blocks of the models: masks, positions, attention, caches. No configuration and no files."""

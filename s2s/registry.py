@@ -1,0 +1,112 @@
+"""Names for tasks, models, criteria and decoders: `@register_task("seq2seq")` on a class is all it takes.
+
+Files of the packages s2s/tasks, s2s/models, s2s/criteria and s2s/decoding are imported when a name is first looked up.
+Classes outside this tree come in by the `imports:` list of a configuration (see `import_modules`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from s2s.errors import ConfigError
+
+T = TypeVar("T", bound=type)
+
+
+class Registry:
+    """The classes of one kind, by name.
+
+    Args:
+        kind: What the classes are, in the singular, for messages ("criterion").
+        package: The package whose modules register the built-in classes ("s2s.criteria").
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._classes: dict[str, type] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Class decorator that files a class under `name`.
+
+        Raises:
+            ValueError: another class has that name already.
+        """
+
+        def add(cls: T) -> T:
+            known = self._classes.get(name)
+            if known is not None and known.__qualname__ != cls.__qualname__:
+                raise ValueError(f"{self.kind} {name!r} is already registered, by {known.__module__}.{known.__name__}")
+            self._classes[name] = cls
+            return cls
+
+        return add
+
+    def __getitem__(self, name: str) -> type:
+        """The class called `name`.
+
+        Raises:
+            ConfigError: no class has that name; the message tells the nearest one.
+        """
+        self._import_built_ins()
+        if name not in self._classes:
+            raise ConfigError(f"{self.kind}.name: no {self.kind} is called {name!r}{nearest(name, self._classes)}")
+        return self._classes[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._import_built_ins()
+        return sorted(self._classes)
+
+    def name_of(self, cls: type) -> str:
+        """The name that `cls` was registered under."""
+        return next(name for name, known in self._classes.items() if known is cls)
+
+    def _import_built_ins(self) -> None:
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+
+
+TASKS = Registry("task", "s2s.tasks")
+MODELS = Registry("model", "s2s.models")
+CRITERIA = Registry("criterion", "s2s.criteria")
+DECODERS = Registry("decoder", "s2s.decoding")
+
+register_task = TASKS.register
+register_model = MODELS.register
+register_criterion = CRITERIA.register
+register_decoder = DECODERS.register
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import the modules of a configuration's `imports:` list, so that their classes are registered.
+
+    Modules beside the working directory are found too, as with `python -m`.
+
+    Raises:
+        ConfigError: a module cannot be imported.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"imports: cannot import {name!r}: {error}") from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f". Did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -1,0 +1,81 @@
+"""The interface of a task: data in, batches out, outputs back to records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from s2s.config import Section
+from s2s.data.batch import SourceBatch
+
+
+class Dataset(Protocol):
+    """Examples of one split, by index; the order of training is not the dataset's business."""
+
+    lengths: Sequence[int]
+    """Slots that each example takes in a batch, for batching by length."""
+
+    def __len__(self) -> int: ...
+
+    def example(self, index: int, epoch: int) -> Any:
+        """One example. Random noise in it depends on the seed, the epoch and the index alone."""
+
+
+class Task(ABC):
+    """One problem: reads records, makes examples and batches, writes outputs. Knows the tokenizer, not the model."""
+
+    class Config(Section):
+        """Options of a task."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def dataset(self, split: str, seed: int) -> Dataset:
+        """The examples of `split` ("train" or "valid").
+
+        Raises:
+            InputError: a file is missing, or one of its records is bad.
+        """
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Any]) -> Any:
+        """A batch of examples."""
+
+    @abstractmethod
+    def model_defaults(self) -> dict[str, int]:
+        """Sizes that the data fixes: `vocab_size`, and `num_positions`, the longest sequence there can be."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what decoding needs (the tokenizer's files) into a run folder."""
+
+
+class GenerationTask(Task):
+    """A task whose outputs are generated from sources."""
+
+    @abstractmethod
+    def source(self, record: dict[str, Any], where: str) -> Any:
+        """The example of one input record; `where` names its file and line in messages.
+
+        Raises:
+            InputError: the record has no usable source.
+        """
+
+    @abstractmethod
+    def collate_sources(self, examples: Sequence[Any]) -> SourceBatch:
+        """A batch of sources."""
+
+    @abstractmethod
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of generated tokens (without the end token)."""
+
+    @abstractmethod
+    def token_id(self, token: str) -> int:
+        """The id of one vocabulary item.
+
+        Raises:
+            InputError: the vocabulary has no such item.
+        """

@@ -1,0 +1,58 @@
+"""Packages, dependencies, extras and the verbs of the `unilatent` command."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="unilatent",
+    version="0.1.0",
+    description="Sequence-to-sequence NLG from pretrained encoders, and speech by next-token diffusion.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(
+        include=["s2s", "s2s.*", "latent", "latent.*", "data_prep", "data_prep.*", "eval", "eval.*"]
+    ),
+    package_data={"s2s": ["configs/*.yaml", "py.typed"], "data_prep": ["py.typed"], "eval": ["py.typed"]},
+    install_requires=[
+        "torch>=2.6",
+        "numpy>=1.26",
+        "safetensors>=0.4",
+        "transformers>=4.48",
+        "datasets>=3.0",
+        "pydantic>=2.7",
+        "PyYAML>=6.0",
+        "typer>=0.12",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9"],
+        "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.8",
+            "mypy>=1.13",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["unilatent = s2s.cli:main"],
+        "unilatent.commands": [
+            "train = s2s.commands:train",
+            "decode = s2s.commands:decode",
+            "show = s2s.commands:show",
+            "options = s2s.commands:options",
+            "average = s2s.commands:average",
+            "convert = s2s.commands:convert",
+            "prepare = data_prep.commands:app",
+            "evaluate = eval.commands:app",
+        ],
+    },
+)
