@@ -1,0 +1,64 @@
+"""The console command `unilatent`: collects its verbs from the entry points, and knows no package by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import typer
+
+from s2s.errors import InputError
+
+GROUP = "unilatent.commands"
+
+
+def build_app() -> typer.Typer:
+    """The application with one command or group per entry point of the group `unilatent.commands`."""
+    app = typer.Typer(
+        name="unilatent",
+        help="Sequence-to-sequence generation from pretrained encoders: prepare, train, decode, evaluate.",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+    )
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        _add(app, entry)
+    return app
+
+
+def _add(app: typer.Typer, entry: EntryPoint) -> None:
+    try:
+        verb = entry.load()
+    except ImportError as error:
+        reason = str(error)
+
+        def unavailable() -> None:
+            raise InputError(f"{entry.name}: cannot be loaded: {reason}; is the extra that it needs installed?")
+
+        app.command(entry.name, help=f"Unavailable: {reason}")(unavailable)
+        return
+    if isinstance(verb, typer.Typer):
+        app.add_typer(verb, name=entry.name)
+    else:
+        app.command(entry.name)(verb)
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one line on standard error and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("httpx", "datasets", "transformers", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        build_app()()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except BrokenPipeError:  # the reader of our standard output, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

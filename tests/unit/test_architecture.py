@@ -1,0 +1,109 @@
+"""The house rules that a machine can check: imports point down, and form no cycle."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+PACKAGES = ("s2s", "latent", "data_prep", "eval")
+
+MAY_IMPORT = {"s2s": {"s2s"}, "latent": {"latent", "s2s"}, "data_prep": {"data_prep", "s2s"}, "eval": {"eval", "s2s"}}
+
+# Inside s2s, from the bottom up: what lies in a layer may import what lies below it, and its own folder.
+LAYERS = [
+    {"errors"},
+    {"registry"},
+    {"config"},
+    {"nn", "data"},
+    {"tasks", "models", "criteria", "decoding"},
+    {"checkpoint"},
+    {"training"},
+    {"run"},
+    {"generation"},
+    {"commands"},
+    {"cli"},
+]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(REPO).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for package in PACKAGES for path in (REPO / package).rglob("*.py")}
+
+
+def imports_of(name: str) -> set[str]:
+    """Our own modules that a module imports, also inside functions and for type checking."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {other for other in found if other in MODULES and other not in (name, name.rpartition(".")[0])}
+
+
+def layer_of(name: str) -> tuple[int, str]:
+    part = name.split(".")[1]
+    return next(level for level, parts in enumerate(LAYERS) if part in parts), part
+
+
+def test_modules_were_found() -> None:
+    assert len(MODULES) > 30
+    assert "s2s.data.batch" in imports_of("s2s.models.base")
+
+
+def test_packages_import_only_what_lies_below_them() -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name in MODULES
+        for other in imports_of(name)
+        if other.split(".")[0] not in MAY_IMPORT[name.split(".")[0]]
+    ]
+    assert not wrong
+
+
+def test_layers_of_s2s_import_downwards() -> None:
+    wrong = []
+    for name in MODULES:
+        if not name.startswith("s2s."):
+            continue
+        level, part = layer_of(name)
+        for other in imports_of(name):
+            if other == "s2s":
+                continue
+            other_level, other_part = layer_of(other)
+            if other_part != part and other_level >= level:
+                wrong.append(f"{name} imports {other}")
+    assert not wrong
+
+
+def test_imports_form_no_cycle() -> None:
+    state: dict[str, str] = {}
+
+    def visit(name: str, path: list[str]) -> None:
+        assert state.get(name) != "open", f"import cycle: {' -> '.join([*path, name])}"
+        if name in state:
+            return
+        state[name] = "open"
+        for other in sorted(imports_of(name)):
+            visit(other, [*path, name])
+        state[name] = "done"
+
+    for name in sorted(MODULES):
+        visit(name, [])
+
+
+def test_verbs_start_without_torch() -> None:
+    """`--help` and completion stay fast: nothing heavy at the top of a file of verbs."""
+    heavy = {"torch", "transformers", "datasets", "numpy", "matplotlib", "nltk", "sacrebleu", "rouge_score"}
+    for name in MODULES:
+        if not name.endswith(".commands"):
+            continue
+        tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+        top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
+        names |= {(node.module or "").split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
+        assert not names & heavy, name
