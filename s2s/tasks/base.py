@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from s2s.config import Section
 from s2s.data.batch import SourceBatch
 
@@ -14,8 +17,8 @@ from s2s.data.batch import SourceBatch
 class Dataset(Protocol):
     """Examples of one split, by index; the order of training is not the dataset's business."""
 
-    lengths: Sequence[int]
-    """Slots that each example takes in a batch, for batching by length."""
+    lengths: NDArray[np.int64]
+    """Slots that each example takes in a batch, `(N,)`, or those of its separately padded blocks, `(N, blocks)`."""
 
     def __len__(self) -> int: ...
 

@@ -1,0 +1,284 @@
+"""Tokenizers: text to ids without special tokens, ids back to text, and the four special ids every model needs."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, normalizers
+from tokenizers import Tokenizer as Backend
+
+from s2s.errors import InputError
+
+_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+_USUAL_NAMES = {
+    "cls": ("[CLS]", "<s>"),
+    "sep": ("[SEP]", "</s>"),
+    "mask": ("[MASK]", "<mask>"),
+    "pad": ("[PAD]", "<pad>"),
+}
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """The four special tokens of an encoder's vocabulary: BERT's [CLS] [SEP] [MASK] [PAD], RoBERTa's <s> </s> ..."""
+
+    cls: int
+    sep: int
+    mask: int
+    pad: int
+
+
+class Tokenizer:
+    """A vocabulary with its segmentation rule.
+
+    Args:
+        backend: The segmentation.
+        special_names: The special tokens by role ("cls", "sep", "mask", "pad").
+        name: What the user calls it, for messages.
+    """
+
+    def __init__(self, backend: Backend, special_names: dict[str, str], name: str) -> None:
+        self.name = name
+        self._backend = backend
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._special_names = special_names
+        self.special = SpecialIds(**{role: self.token_id(token) for role, token in special_names.items()})
+        vocabulary = backend.get_vocab()
+        self.vocab_size: int = max(vocabulary.values()) + 1
+        self.num_added = 0
+        self.unknown: int | None = _unknown_id(backend)
+        self.special_ids = sorted(
+            {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
+            | {vocabulary[token] for token in special_names.values()}
+            | ({self.unknown} if self.unknown is not None else set())
+        )
+
+    @classmethod
+    def load(cls, name: str | Path, lower_case: bool | None = None, added_tokens: Sequence[str] = ()) -> Tokenizer:
+        """The tokenizer in a folder, or of a hub id.
+
+        Args:
+            name: A folder with tokenizer.json, vocab.txt, sentencepiece.bpe.model, or vocab.json and merges.txt; or a
+                hub id.
+            lower_case: Whether to lower-case text first; None leaves it to the tokenizer.
+            added_tokens: Tokens that text may hold and that are never split, "[X_SEP]" say. Those that the vocabulary
+                lacks are appended to it; `num_added` counts them.
+
+        Raises:
+            InputError: there is no such tokenizer, it cannot be read, or it lacks one of the four special tokens.
+        """
+        folder = _folder_of(str(name))
+        backend = _read_backend(folder, lower_case)
+        if lower_case is not None:
+            _set_lower_case(backend, lower_case, str(name))
+        before = backend.get_vocab_size()
+        backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
+        tokenizer = cls(backend, _special_names(backend, folder), str(name))
+        tokenizer.num_added = backend.get_vocab_size() - before
+        return tokenizer
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, which `load` and transformers' AutoTokenizer read."""
+        self._backend.save(str(folder / "tokenizer.json"))
+        settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        settings |= {f"{role}_token": token for role, token in self._special_names.items()}
+        if self.unknown is not None:
+            settings["unk_token"] = self._backend.id_to_token(self.unknown)
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def encode(self, text: str | list[str]) -> list[int]:
+        """Ids of a text, or of a list of vocabulary items, without special tokens."""
+        return self.encode_many([text])[0]
+
+    def encode_many(self, texts: Sequence[str | list[str]]) -> list[list[int]]:
+        """`encode` for many texts at once, on all processor cores.
+
+        Raises:
+            InputError: a list names an item that the vocabulary lacks, and there is no unknown token.
+        """
+        strings = [text for text in texts if isinstance(text, str)]
+        encoded = iter(self._backend.encode_batch_fast(strings, add_special_tokens=False))
+        return [next(encoded).ids if isinstance(text, str) else self._ids_of(text) for text in texts]
+
+    def token_id(self, token: str) -> int:
+        """The id of one vocabulary item; a word of one piece will do as well ("The" for a lower-casing tokenizer).
+
+        Raises:
+            InputError: the vocabulary has no such item.
+        """
+        id = self._backend.token_to_id(token)
+        if id is not None:
+            return int(id)
+        ids = self.encode(token)
+        if len(ids) != 1 or ids[0] == self.unknown:
+            raise InputError(f"{token!r} is not one item of the vocabulary of tokenizer {self.name}")
+        return ids[0]
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """The vocabulary items of ids."""
+        return [self._backend.id_to_token(int(id)) or f"<{id}>" for id in ids]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """Readable text: pieces joined, punctuation attached; the four special tokens left out."""
+        silent = {self.special.cls, self.special.sep, self.special.mask, self.special.pad}
+        kept = [int(id) for id in ids if int(id) not in silent]
+        return str(self._backend.decode(kept, skip_special_tokens=False)).strip()
+
+    def s2s_ft_text(self, ids: Iterable[int]) -> str:
+        """The text that s2s-ft writes: cut at the first separator or pad, words apart from punctuation.
+
+        Source: specs/s2s-ft.md, section 3.6. Published scores are computed on this form.
+        """
+        kept: list[int] = []
+        for id in ids:
+            if id in (self.special.sep, self.special.pad):
+                break
+            kept.append(int(id))
+        if self.is_wordpiece:
+            return wordpiece_join(self.tokens(kept))
+        return str(self._backend.decode(kept, skip_special_tokens=False)).strip().replace("\n", " [X_SEP] ")
+
+    @property
+    def is_wordpiece(self) -> bool:
+        """Whether pieces inside a word begin with ##."""
+        return type(self._backend.model).__name__ == "WordPiece"
+
+    def _ids_of(self, tokens: list[str]) -> list[int]:
+        ids = []
+        for token in tokens:
+            id = self._backend.token_to_id(token)
+            id = self.unknown if id is None else id
+            if id is None:
+                raise InputError(f"{token!r} is not in the vocabulary of tokenizer {self.name}, and it has no [UNK]")
+            ids.append(int(id))
+        return ids
+
+
+def wordpiece_join(tokens: Iterable[str]) -> str:
+    """Words with spaces between them, from WordPieces; a ## piece that comes first stays as it is.
+
+    Source: specs/s2s-ft.md, section 3.6.
+    """
+    words: list[str] = []
+    for token in tokens:
+        if token.startswith("##") and words:
+            words[-1] += token[2:]
+        else:
+            words.append(token)
+    return " ".join(words)
+
+
+def trim_repeated_punctuation(tokens: Sequence[str]) -> list[str]:
+    """Tokens without the run of four or more equal punctuation marks that bad outputs end with, three at a time.
+
+    Source: specs/s2s-ft.md, section 3.7; it never leaves fewer than two tokens.
+    """
+    kept = list(tokens)
+    while len(kept) > 4 and kept[-1] in string.punctuation and len(set(kept[-4:])) == 1:
+        del kept[-3:]
+    return kept
+
+
+def _folder_of(name: str) -> Path:
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"tokenizer {name}: expected a folder with one of {', '.join(_FILES[:4])}; no such folder")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*_FILES, *_SETTINGS]))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise InputError(f"tokenizer {name}: neither a folder nor a hub id that can be fetched ({reason})") from error
+
+
+def _read_backend(folder: Path, lower_case: bool | None) -> Backend:
+    """The segmentation in a folder: tokenizer.json as it is, else what the vocabulary's kind implies."""
+    has = {name: (folder / name).is_file() for name in _FILES}
+    try:
+        if has["tokenizer.json"]:
+            return Backend.from_file(str(folder / "tokenizer.json"))
+        if has["vocab.txt"]:
+            return _convert("BertTokenizerFast", folder, do_lower_case=_is_lower_case(folder, lower_case))
+        if has["sentencepiece.bpe.model"]:
+            return _convert("XLMRobertaTokenizerFast", folder)
+        if has["vocab.json"] and has["merges.txt"]:
+            return _convert("RobertaTokenizerFast", folder)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"tokenizer {folder}: its files cannot be read ({reason})") from error
+    raise InputError(
+        f"tokenizer {folder}: expected tokenizer.json, vocab.txt, sentencepiece.bpe.model, "
+        f"or vocab.json and merges.txt in the folder, found none of them"
+    )
+
+
+def _convert(kind: str, folder: Path, **options: Any) -> Backend:
+    import transformers
+
+    backend: Backend = getattr(transformers, kind).from_pretrained(folder, **options).backend_tokenizer
+    return backend
+
+
+def _is_lower_case(folder: Path, wanted: bool | None) -> bool:
+    """Whether a BERT vocabulary is uncased; where nobody says it, its items do."""
+    said = _settings(folder).get("do_lower_case") if wanted is None else wanted
+    if said is not None:
+        return bool(said)
+    items = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    return all(item == item.lower() for item in items if not item.startswith("["))
+
+
+def _set_lower_case(backend: Backend, lower_case: bool, name: str) -> None:
+    normalizer = backend.normalizer
+    if isinstance(normalizer, normalizers.BertNormalizer):
+        normalizer.lowercase = lower_case
+        backend.normalizer = normalizer
+        return
+    already = normalizer is not None and "Lowercase" in repr(normalizer)
+    if lower_case and not already:
+        lower = normalizers.Lowercase()
+        backend.normalizer = lower if normalizer is None else normalizers.Sequence([lower, normalizer])
+    if already and not lower_case:
+        raise InputError(f"lower_case: tokenizer {name} always lower-cases; it must be true or left out, found false")
+
+
+def _special_names(backend: Backend, folder: Path) -> dict[str, str]:
+    """The special tokens by role: as the folder's settings say, else by their usual names."""
+    settings = _settings(folder)
+    names = {}
+    for role, usual in _USUAL_NAMES.items():
+        said = settings.get(f"{role}_token")
+        said = said.get("content") if isinstance(said, dict) else said
+        token = next((token for token in (said, *usual) if token and backend.token_to_id(token) is not None), None)
+        if token is None:
+            raise InputError(f"tokenizer {folder}: it has no {role} token ({' or '.join(usual)}), which encoders need")
+        names[role] = token
+    return names
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            try:
+                settings |= json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"{folder / name}: broken JSON: {error}") from error
+    return settings
+
+
+def _unknown_id(backend: Backend) -> int | None:
+    token = getattr(backend.model, "unk_token", None) or next(
+        (token for token in ("[UNK]", "<unk>") if backend.token_to_id(token) is not None), None
+    )
+    return None if token is None else backend.token_to_id(token)
