@@ -1,0 +1,215 @@
+"""Beam search over a cached model: the rule of s2s-ft, exactly, with finished sentences leaving the batch.
+
+At each step every open hypothesis proposes its K best tokens, and the K best of all these survive. A survivor that
+ends takes its place in that frame, proposes nothing afterwards, and so the beam is full again one step later. A
+sentence is complete when all its survivors have ended, or when no open one can still pass the best that ended:
+log-probabilities only fall, so an open hypothesis is worth at most its present one at the greatest length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from s2s.data.batch import SourceBatch
+from s2s.decoding import ranking
+from s2s.decoding.base import Decoder, Hypothesis
+from s2s.decoding.constraints import BatchConstraints, ConstraintOptions, Constraints
+from s2s.decoding.top import top_tokens
+from s2s.decoding.trace import Trace
+from s2s.registry import register_decoder
+
+COMPACT_BELOW = 0.75
+"""Complete sentences leave the batch when no more than this share is still open: copying the caches of those that stay
+costs more than carrying a few complete ones along."""
+
+
+@dataclass
+class Beam:
+    """The hypotheses of the sentences that are still in the batch: B' sentences, K hypotheses of each.
+
+    Args:
+        sentences: Which rows of the source batch these are, `(B',)` int64.
+        tokens: Generated so far, `(B', K, t)` int64.
+        scores: Sums of log-probabilities, `(B', K)` float32; -inf where there is no hypothesis.
+        ended: Whether the last token is the end token, `(B', K)` bool.
+        complete: Whether the search in a sentence is over, `(B',)` bool.
+        finished: Ranks of the N best that ended, best first, `(B', N)` float64; -inf where there are fewer.
+    """
+
+    sentences: Tensor
+    tokens: Tensor
+    scores: Tensor
+    ended: Tensor
+    complete: Tensor
+    finished: Tensor
+
+    @classmethod
+    def root(cls, sentences: int, wanted: int, device: torch.device) -> Beam:
+        """One empty hypothesis of each sentence."""
+        return cls(
+            sentences=torch.arange(sentences, device=device),
+            tokens=torch.zeros(sentences, 1, 0, dtype=torch.int64, device=device),
+            scores=torch.zeros(sentences, 1, device=device),
+            ended=torch.zeros(sentences, 1, dtype=torch.bool, device=device),
+            complete=torch.zeros(sentences, dtype=torch.bool, device=device),
+            finished=torch.full((sentences, wanted), -torch.inf, dtype=torch.float64, device=device),
+        )
+
+    def select(self, rows: Tensor) -> Beam:
+        """The sentences at some rows."""
+        return Beam(
+            self.sentences[rows],
+            self.tokens[rows],
+            self.scores[rows],
+            self.ended[rows],
+            self.complete[rows],
+            self.finished[rows],
+        )
+
+
+@register_decoder("beam")
+class BeamSearch(Decoder):
+    """Beam search by the rule of s2s-ft (K survivors from K * K proposals); `beam_size: 1` is greedy search.
+
+    Source: specification of s2s-ft, section 3.4. The search that fairseq and transformers make is another one.
+    """
+
+    class Config(ConstraintOptions):
+        """Options of beam search."""
+
+        beam_size: int = Field(5, ge=1)
+        """Hypotheses kept at each step; 1 is greedy search."""
+        num_hypotheses: int = Field(1, ge=1)
+        """Outputs of each sentence, best first; at most beam_size."""
+        length_penalty: float = 0.0
+        """Exponent of the length by which log-probabilities are divided: above 0 favours long outputs, 0 is off."""
+        length_penalty_form: Literal["gnmt", "power"] = "gnmt"
+        """What is raised to it: (5 + length) / 6 (GNMT, s2s-ft), or the length (fairseq; 1 is then the average)."""
+
+        @model_validator(mode="after")
+        def _enough_hypotheses(self) -> Any:
+            if self.num_hypotheses > self.beam_size:
+                raise ValueError(f"num_hypotheses {self.num_hypotheses} must be at most beam_size {self.beam_size}")
+            return self
+
+    def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
+        super().__init__(config, token_id)
+        self._constraints = Constraints(config, token_id)
+        self._ranking = {"gnmt": ranking.gnmt, "power": ranking.power}[config.length_penalty_form](
+            config.length_penalty
+        )
+
+    def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
+        """The best hypotheses of each sentence; the same whatever else is in the batch."""
+        return self._search(model, sources, exhaustive=False).best(self._ranking, self.config.num_hypotheses)
+
+    def trace(self, model: Any, sources: SourceBatch) -> Trace:
+        """All frames, searched until every survivor has ended, so that any ranking can choose from them."""
+        return self._search(model, sources, exhaustive=True)
+
+    def best(self, trace: Trace) -> list[list[Hypothesis]]:
+        """The hypotheses that the configured ranking chooses from a trace."""
+        return trace.best(self._ranking, self.config.num_hypotheses)
+
+    @torch.inference_mode()
+    def _search(self, model: Any, sources: SourceBatch, exhaustive: bool) -> Trace:
+        end, steps = sources.feeding.end, self.config.max_length
+        size, device = len(sources.ids), sources.tokens.device
+        trace = Trace.empty(size, steps, self.config.beam_size, end, device)
+        constraints = self._constraints.of(sources)
+        beam = Beam.root(size, self.config.num_hypotheses, device)
+        state = model.start(sources, steps)
+        last: Tensor | None = None
+        for step in range(steps):
+            scores, parents, tokens = self.survivors(beam, model.step(state, last), constraints, end)
+            beam = _extend(beam, scores, parents, tokens, end)
+            trace.write(beam.sentences, step, scores, tokens, parents)
+            was_complete = beam.complete
+            beam.complete = was_complete | self._is_complete(beam, step, exhaustive)
+            trace.last[beam.sentences[beam.complete & ~was_complete]] = step
+            keep = (~beam.complete).nonzero().squeeze(1)  # the one place where the host waits for the device
+            if not len(keep):
+                break
+            rows = keep if len(keep) <= COMPACT_BELOW * len(beam.sentences) else None
+            if rows is not None:
+                beam, parents, tokens = beam.select(rows), parents[rows], tokens[rows]
+            state.select(rows, parents)
+            last = tokens
+        return trace
+
+    def survivors(
+        self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The next frame: scores, parents and tokens of K survivors a sentence, each `(B', K)`.
+
+        Args:
+            beam: The hypotheses that the scores continue.
+            logits: Unnormalised scores of the next token, `(B', K, V)`.
+            constraints: What may not be chosen.
+            end: The end-of-sequence token.
+        """
+        proposals, ids = propose(beam, logits, constraints, end, self.config.beam_size)
+        return take_best(proposals, ids, self.config.beam_size)
+
+    def _is_complete(self, beam: Beam, step: int, exhaustive: bool) -> Tensor:
+        over = beam.ended | (beam.scores == -torch.inf)
+        complete = over.all(1)
+        if exhaustive:
+            return complete
+        scores = beam.scores.double()
+        length = torch.full_like(scores, step + 1)
+        ranks = self._ranking(scores, length).masked_fill(~beam.ended, -torch.inf)
+        beam.finished = torch.cat([beam.finished, ranks], 1).topk(beam.finished.shape[1], 1).values
+        reachable = self._ranking(scores, torch.full_like(scores, self.config.max_length)).masked_fill(over, -torch.inf)
+        return complete | (beam.finished[:, -1] >= reachable.amax(1))
+
+
+def propose(beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int, count: int) -> tuple[Tensor, Tensor]:
+    """The best continuations of each hypothesis.
+
+    A hypothesis that the constraints leave no token may end.
+
+    Returns:
+        Sums of log-probabilities, `(B', K, count)` float32, -inf for those of ended hypotheses; tokens, the same shape.
+    """
+    log_probs = logits.log_softmax(-1, dtype=torch.float32)
+    end_scores = log_probs[..., end].clone()
+    scores, ids = top_tokens(constraints(beam.sentences, beam.tokens, log_probs), count)
+    stuck = scores[..., 0] == -torch.inf
+    scores[..., 0] = torch.where(stuck, end_scores, scores[..., 0])
+    ids[..., 0] = torch.where(stuck, end, ids[..., 0])
+    return scores + beam.scores.masked_fill(beam.ended, -torch.inf).unsqueeze(-1), ids
+
+
+def take_best(proposals: Tensor, ids: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best of all continuations of a sentence: scores, parents and tokens, each `(B', count)`.
+
+    Where there are fewer than `count`, the rest score -inf.
+    """
+    width = proposals.shape[2]
+    flat, ids = proposals.flatten(1), ids.flatten(1)
+    lacking = count - flat.shape[1]
+    if lacking > 0:
+        flat = torch.nn.functional.pad(flat, (0, lacking), value=-torch.inf)
+        ids = torch.nn.functional.pad(ids, (0, lacking))
+    scores, index = flat.topk(count, 1)
+    parents = (index // width).clamp(max=proposals.shape[1] - 1)
+    return scores, parents, ids.gather(1, index)
+
+
+def _extend(beam: Beam, scores: Tensor, parents: Tensor, tokens: Tensor, end: int) -> Beam:
+    history = beam.tokens.gather(1, parents.unsqueeze(-1).expand(-1, -1, beam.tokens.shape[2]))
+    return Beam(
+        beam.sentences,
+        torch.cat([history, tokens.unsqueeze(-1)], -1),
+        scores,
+        tokens == end,
+        beam.complete,
+        beam.finished,
+    )

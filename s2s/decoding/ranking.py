@@ -1,0 +1,37 @@
+"""What hypotheses of a sentence are ranked by: functions of log-probability and length.
+
+A ranking takes log-probabilities and lengths (the end token counts) as float64 tensors of one shape and returns scores
+of that shape, higher is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+Ranking = Callable[[Tensor, Tensor], Tensor]
+
+
+def gnmt(alpha: float) -> Ranking:
+    """Log-probability over ((5 + length) / 6) ** alpha; alpha <= 0 leaves it as it is.
+
+    Source: Wu et al. 2016 (arXiv 1609.08144), equation 14, without the coverage term.
+    """
+    if alpha <= 0:
+        return lambda log_probs, lengths: log_probs
+    return lambda log_probs, lengths: log_probs / ((5 + lengths) / 6) ** alpha
+
+
+def power(alpha: float) -> Ranking:
+    """Log-probability over length ** alpha; 1 is the average log-probability, alpha <= 0 leaves it as it is."""
+    if alpha <= 0:
+        return lambda log_probs, lengths: log_probs
+    return lambda log_probs, lengths: log_probs / lengths**alpha
+
+
+def length_reward(reward: float, expected: float | None = None) -> Ranking:
+    """Log-probability plus a reward for each token, or minus one for each token away from an expected length."""
+    if expected is None:
+        return lambda log_probs, lengths: log_probs + reward * lengths
+    return lambda log_probs, lengths: log_probs - reward * (lengths - expected).abs()

@@ -1,0 +1,259 @@
+"""Beam search against a direct transcription of its rule and against exhaustive search, over a table-driven model."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from s2s.config import parse_section
+from s2s.data.batch import Feeding, SourceBatch
+from s2s.decoding.base import Hypothesis
+from s2s.decoding.beam import BeamSearch
+from s2s.decoding.ranking import gnmt, length_reward
+from s2s.errors import ConfigError
+
+END = 0
+VOCABULARY = ["end", *"abcdefghij"]
+
+
+class TableModel:
+    """Scores that depend on the source, the last two tokens and the step, so that a lost parent shows."""
+
+    def __init__(self, vocab_size: int, seed: int = 0, sharpness: float = 2.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.table = torch.randn(50, vocab_size + 1, vocab_size + 1, vocab_size, generator=generator) * sharpness
+        self.vocab_size = vocab_size
+
+    def row(self, source: int, tokens: list[int]) -> Tensor:
+        *_, before, last = [self.vocab_size, self.vocab_size, *tokens]
+        return self.table[(source + 7 * len(tokens)) % 50, before, last]
+
+    def start(self, sources: SourceBatch, max_steps: int) -> TableState:
+        return TableState([[(source, [])] for source in sources.tokens[:, 0].tolist()], max_steps)
+
+    def step(self, state: TableState, tokens: Tensor | None) -> Tensor:
+        state.steps -= 1
+        assert state.steps >= 0, "more steps than were asked for"
+        if tokens is not None:
+            state.append(tokens.tolist())
+        return torch.stack([torch.stack([self.row(*hypothesis) for hypothesis in row]) for row in state.rows])
+
+
+class TableState:
+    """What the table needs: each hypothesis' source and tokens."""
+
+    def __init__(self, rows: list[list[tuple[int, list[int]]]], steps: int) -> None:
+        self.rows, self.steps = rows, steps
+
+    def append(self, tokens: list[list[int]]) -> None:
+        self.rows = [
+            [(source, [*path, token]) for (source, path), token in zip(row, new, strict=True)]
+            for row, new in zip(self.rows, tokens, strict=True)
+        ]
+
+    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
+        kept = self.rows if sentences is None else [self.rows[i] for i in sentences.tolist()]
+        self.rows = [[row[p] for p in chosen] for row, chosen in zip(kept, parents.tolist(), strict=True)]
+
+
+def sources_of(values: list[int], prefixes: list[list[int]] | None = None) -> SourceBatch:
+    return SourceBatch(
+        ids=[str(value) for value in values],
+        tokens=torch.tensor(values)[:, None],
+        lengths=torch.ones(len(values), dtype=torch.int64),
+        feeding=Feeding(end=END, start=1),
+        prefixes=prefixes or [[] for _ in values],
+    )
+
+
+def beam_of(**options: Any) -> BeamSearch:
+    return BeamSearch(parse_section(BeamSearch.Config, {"max_length": 6, **options}, "decoder"), VOCABULARY.index)
+
+
+def rule_of_s2s_ft(model: TableModel, source: int, config: Any) -> list[tuple[float, float, list[int]]]:
+    """All candidates, best first, by the letter of the specification: no early stop, no tensors."""
+    frames: list[list[tuple[float, list[int]]]] = []
+    open_ones: list[tuple[float, list[int]]] = [(0.0, [])]
+    for step in range(config.max_length):
+        proposals = []
+        for score, tokens in open_ones:
+            log_probs = model.row(source, tokens).log_softmax(-1).tolist()
+            if step < config.min_length:
+                log_probs[END] = -math.inf
+            for token in blocked_by_loops(tokens, config.no_repeat_ngram_size):
+                log_probs[token] = -math.inf
+            order = sorted(range(len(log_probs)), key=lambda token: -log_probs[token])[: config.beam_size]
+            proposals += [(score + log_probs[t], [*tokens, t]) for t in order if log_probs[t] > -math.inf]
+        frames.append(sorted(proposals, key=lambda item: -item[0])[: config.beam_size])
+        open_ones = [(score, tokens) for score, tokens in frames[-1] if tokens[-1] != END]
+        if not open_ones:
+            break
+    candidates = [item for frame in frames for item in frame if item[1][-1] == END or frame is frames[-1]]
+    alpha = config.length_penalty
+    ranked = [(s / ((5 + len(t)) / 6) ** alpha if alpha > 0 else s, s, t) for s, t in candidates]
+    return sorted(ranked, key=lambda item: -item[0])
+
+
+def blocked_by_loops(tokens: list[int], size: int) -> set[int]:
+    if not size or len(tokens) < size:
+        return set()
+    tail = tokens[len(tokens) - size + 1 :]
+    return {tokens[i + size - 1] for i in range(len(tokens) - size + 1) if tokens[i : i + size - 1] == tail}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    beam_size=st.integers(1, 5),
+    alpha=st.sampled_from([0.0, 0.6, 1.0, 2.0]),
+    min_length=st.integers(0, 4),
+    ngram=st.sampled_from([0, 0, 1, 2, 3]),
+    seed=st.integers(0, 30),
+    values=st.lists(st.integers(0, 49), min_size=1, max_size=5),
+    wanted=st.integers(1, 5),
+)
+def test_beam_equals_the_rule_written_with_loops(
+    beam_size: int, alpha: float, min_length: int, ngram: int, seed: int, values: list[int], wanted: int
+) -> None:
+    model = TableModel(6, seed)
+    decoder = beam_of(
+        beam_size=beam_size,
+        length_penalty=alpha,
+        min_length=min_length,
+        no_repeat_ngram_size=ngram,
+        num_hypotheses=min(wanted, beam_size),
+    )
+    for value, hypotheses in zip(values, decoder(model, sources_of(values)), strict=True):
+        expected = rule_of_s2s_ft(model, value, decoder.config)[: decoder.config.num_hypotheses]
+        assert [with_end(h) for h in hypotheses] == [tokens for _, _, tokens in expected]
+        for found, (score, log_prob, _) in zip(hypotheses, expected, strict=True):
+            assert found.score == pytest.approx(score, abs=1e-4)
+            assert found.log_prob == pytest.approx(log_prob, abs=1e-4)
+
+
+def with_end(hypothesis: Hypothesis) -> list[int]:
+    return hypothesis.tokens + [END] * hypothesis.finished
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all_outputs(alpha: float) -> None:
+    model, steps = TableModel(4, seed=5), 4
+    decoder = beam_of(beam_size=4**steps, max_length=steps, min_length=0, length_penalty=alpha)
+    for value, (best,) in zip([3, 11], decoder(model, sources_of([3, 11])), strict=True):
+        assert with_end(best) == exhaustive(model, value, steps, alpha)
+
+
+def exhaustive(model: TableModel, source: int, steps: int, alpha: float) -> list[int]:
+    def worth(tokens: list[int]) -> float:
+        rows = [model.row(source, tokens[:i]).log_softmax(-1)[token].item() for i, token in enumerate(tokens)]
+        return sum(rows) / ((5 + len(tokens)) / 6) ** alpha
+
+    words = range(1, model.vocab_size)
+    ended = [[*path, END] for n in range(steps) for path in itertools.product(words, repeat=n)]
+    return max([*ended, *map(list, itertools.product(words, repeat=steps))], key=worth)
+
+
+@pytest.mark.parametrize("options", [{}, {"beam_size": 1}, {"length_penalty": 1.0, "num_hypotheses": 2}])
+def test_a_sentence_alone_and_in_any_batch_gets_the_same_output(options: dict[str, Any]) -> None:
+    model, decoder = TableModel(8, seed=2), beam_of(max_length=9, **{"beam_size": 3, **options})
+    values = list(range(12))
+    together = decoder(model, sources_of(values))
+    assert together == [decoder(model, sources_of([value]))[0] for value in values]
+    assert len({len(row[0].tokens) for row in together}) > 1, "outputs of one length would not test the compaction"
+
+
+def test_stopping_early_changes_no_result_of_any_ranking_that_was_asked_for() -> None:
+    model, values = TableModel(6, seed=4), list(range(20))
+    for alpha, form in itertools.product([0.0, 0.6, 2.0], ["gnmt", "power"]):
+        decoder = beam_of(max_length=9, beam_size=4, num_hypotheses=2, length_penalty=alpha, length_penalty_form=form)
+        assert decoder(model, sources_of(values)) == decoder.best(decoder.trace(model, sources_of(values)))
+
+
+def test_search_stops_when_nothing_open_can_win() -> None:
+    model = TableModel(6)
+    model.table[:] = torch.tensor([9.0, 0, 0, 0, 0, 0])
+    state_steps = []
+    start = model.start
+
+    def spying_start(sources: SourceBatch, max_steps: int) -> TableState:
+        state_steps.append(start(sources, max_steps))
+        return state_steps[-1]
+
+    model.start = spying_start  # type: ignore[method-assign]
+    beam_of(max_length=6, min_length=0, beam_size=4)(model, sources_of([0, 1]))
+    assert state_steps[0].steps == 5, "one step is enough when the end token has nearly all the probability"
+
+
+def test_average_penalty_divides_by_the_length() -> None:
+    (best,) = beam_of(length_penalty=1.0, length_penalty_form="power")(TableModel(6), sources_of([4]))[0]
+    assert best.score == pytest.approx(best.log_prob / len(with_end(best)))
+
+
+def test_minimum_length_holds_and_forbidden_tokens_never_come() -> None:
+    outputs = beam_of(min_length=4, forbidden_tokens=["a", "c"])(TableModel(6), sources_of(list(range(10))))
+    assert all(len(best.tokens) >= 4 for (best,) in outputs)
+    assert all(not {1, 3} & set(best.tokens) for (best,) in outputs)
+
+
+def test_outputs_begin_with_the_records_prefix_else_with_the_configured_one() -> None:
+    decoder = beam_of(prefix_tokens=["b"], no_repeat_ngram_size=1, forbidden_tokens=["b", "c"], num_hypotheses=3)
+    rows = decoder(TableModel(6), sources_of([1, 2, 3], [[3, 3, 5], [], [4]]))
+    assert [best.tokens[:3] for best in rows[0]] == [[3, 3, 5]] * 3, "a forced token overrules all constraints"
+    assert all(best.tokens[0] == 2 for best in rows[1])
+    assert all(best.tokens[0] == 4 and 3 not in best.tokens for best in rows[2])
+    assert all(len(row) == 3 for row in rows)
+
+
+def test_a_hypothesis_without_any_allowed_token_ends() -> None:
+    (best,) = beam_of(min_length=6, forbidden_tokens=VOCABULARY[1:6])(TableModel(6), sources_of([0]))[0]
+    assert best.tokens == []
+    assert best.finished
+
+
+def test_best_of_n_come_in_order_and_differ() -> None:
+    for row in beam_of(num_hypotheses=5, length_penalty=1.0)(TableModel(6), sources_of([0, 1, 2])):
+        scores = [hypothesis.score for hypothesis in row]
+        assert len(row) == 5
+        assert scores == sorted(scores, reverse=True)
+        assert len({tuple(with_end(hypothesis)) for hypothesis in row}) == 5
+
+
+def test_a_trace_gives_the_output_of_another_length_penalty() -> None:
+    model, values = TableModel(6, seed=9), list(range(8))
+    trace = beam_of(length_penalty=0.0).trace(model, sources_of(values))
+    for alpha in (0.6, 2.0):
+        assert trace.best(gnmt(alpha), 1) == beam_of(length_penalty=alpha)(model, sources_of(values))
+
+
+def test_a_reward_for_length_asks_for_longer_outputs_and_an_expected_length_is_met() -> None:
+    trace = beam_of(beam_size=5, max_length=8).trace(TableModel(6, seed=9), sources_of(list(range(8))))
+
+    def lengths(reward: float, expected: float | None = None) -> list[int]:
+        return [len(with_end(best)) for (best,) in trace.best(length_reward(reward, expected), 1)]
+
+    assert lengths(100.0) == [8] * 8
+    assert sum(lengths(0.0)) < sum(lengths(1.0))
+    assert set(lengths(100.0, 4.0)) <= {3, 4, 5}
+
+
+def test_half_precision_logits_are_scored_in_single_precision() -> None:
+    model = TableModel(6)
+    model.table = model.table.bfloat16()
+    trace = beam_of().trace(model, sources_of([3]))
+    assert trace.scores.dtype == torch.float32
+
+
+def test_more_outputs_than_hypotheses_is_refused() -> None:
+    with pytest.raises(ConfigError, match="decoder: num_hypotheses 3 must be at most beam_size 2"):
+        beam_of(beam_size=2, num_hypotheses=3)
+
+
+def test_a_minimum_above_the_maximum_length_is_refused() -> None:
+    with pytest.raises(ConfigError, match="decoder: min_length 9 must be at most max_length 6"):
+        beam_of(min_length=9)
