@@ -101,9 +101,8 @@ class BeamSearch(Decoder):
     def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
         super().__init__(config, token_id)
         self._constraints = Constraints(config, token_id)
-        self._ranking = {"gnmt": ranking.gnmt, "power": ranking.power}[config.length_penalty_form](
-            config.length_penalty
-        )
+        form = ranking.gnmt if config.length_penalty_form == "gnmt" else ranking.power
+        self._ranking = form(config.length_penalty)
 
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""
@@ -130,13 +129,13 @@ class BeamSearch(Decoder):
             scores, parents, tokens = self.survivors(beam, model.step(state, last), constraints, end)
             beam = _extend(beam, scores, parents, tokens, end)
             trace.write(beam.sentences, step, scores, tokens, parents)
-            was_complete = beam.complete
-            beam.complete = was_complete | self._is_complete(beam, step, exhaustive)
-            trace.last[beam.sentences[beam.complete & ~was_complete]] = step
+            complete = self._is_complete(beam, step, exhaustive)
+            trace.complete(beam.sentences, step, complete & ~beam.complete)
+            beam.complete = beam.complete | complete
             keep = (~beam.complete).nonzero().squeeze(1)  # the one place where the host waits for the device
             if not len(keep):
                 break
-            rows = keep if len(keep) <= COMPACT_BELOW * len(beam.sentences) else None
+            rows = keep if worth_leaving(keep, beam.sentences) else None
             if rows is not None:
                 beam, parents, tokens = beam.select(rows), parents[rows], tokens[rows]
             state.select(rows, parents)
@@ -154,7 +153,8 @@ class BeamSearch(Decoder):
             constraints: What may not be chosen.
             end: The end-of-sequence token.
         """
-        proposals, ids = propose(beam, logits, constraints, end, self.config.beam_size)
+        log_probs = logits.log_softmax(-1, dtype=torch.float32)
+        proposals, ids = propose(beam, log_probs, constraints, end, self.config.beam_size)
         return take_best(proposals, ids, self.config.beam_size)
 
     def _is_complete(self, beam: Beam, step: int, exhaustive: bool) -> Tensor:
@@ -170,15 +170,28 @@ class BeamSearch(Decoder):
         return complete | (beam.finished[:, -1] >= reachable.amax(1))
 
 
-def propose(beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int, count: int) -> tuple[Tensor, Tensor]:
+def worth_leaving(keep: Tensor, sentences: Tensor) -> bool:
+    """Whether so few sentences are still open that the others should leave the batch."""
+    return len(keep) <= COMPACT_BELOW * len(sentences)
+
+
+def propose(
+    beam: Beam, log_probs: Tensor, constraints: BatchConstraints, end: int, count: int
+) -> tuple[Tensor, Tensor]:
     """The best continuations of each hypothesis.
 
     A hypothesis that the constraints leave no token may end.
 
+    Args:
+        beam: The hypotheses that the scores continue.
+        log_probs: Of the next token, `(B', K, V)` float32; written to by the constraints.
+        constraints: What may not be chosen.
+        end: The end-of-sequence token.
+        count: Continuations of each hypothesis.
+
     Returns:
         Sums of log-probabilities, `(B', K, count)` float32, -inf for those of ended hypotheses; tokens, the same shape.
     """
-    log_probs = logits.log_softmax(-1, dtype=torch.float32)
     end_scores = log_probs[..., end].clone()
     scores, ids = top_tokens(constraints(beam.sentences, beam.tokens, log_probs), count)
     stuck = scores[..., 0] == -torch.inf

@@ -58,6 +58,10 @@ class Trace:
         self.tokens[sentences, step] = tokens
         self.parents[sentences, step] = parents
 
+    def complete(self, sentences: Tensor, step: int, now: Tensor) -> None:
+        """Make `step` the last frame of those sentences for which `now` holds; both are `(B',)`."""
+        self.last[sentences] = torch.where(now, step, self.last[sentences])
+
     def best(self, ranking: Ranking, count: int) -> list[list[Hypothesis]]:
         """The `count` best hypotheses of each sentence, or fewer where there are not so many.
 

@@ -1,4 +1,4 @@
-"""Beam search against a direct transcription of its rule and against exhaustive search, over a table-driven model."""
+"""Decoders over a table-driven model: beam search against its rule written with loops, diverse beam, sampling."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from s2s.config import parse_section
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
+from s2s.decoding.diverse import DiverseBeamSearch
 from s2s.decoding.ranking import gnmt, length_reward
-from s2s.errors import ConfigError
+from s2s.decoding.sampling import Sampling
+from s2s.decoding.trace import Trace
+from s2s.errors import ConfigError, InputError
 
 END = 0
 VOCABULARY = ["end", *"abcdefghij"]
@@ -257,3 +260,98 @@ def test_more_outputs_than_hypotheses_is_refused() -> None:
 def test_a_minimum_above_the_maximum_length_is_refused() -> None:
     with pytest.raises(ConfigError, match="decoder: min_length 9 must be at most max_length 6"):
         beam_of(min_length=9)
+
+
+def test_a_trace_survives_its_record_and_a_broken_record_is_refused() -> None:
+    search = beam_of(beam_size=3)
+    model, sources = TableModel(6), sources_of([5, 6, 7])
+    trace = search.trace(model, sources)
+    read = [Trace.from_record(record, "trace.jsonl:1") for record in trace.records()]
+    assert [search.best(one)[0] for one in read] == search.best(trace)
+    with pytest.raises(InputError, match=r"trace\.jsonl:4: expected a trace with end, scores, tokens and parents"):
+        Trace.from_record({"end": 0, "scores": []}, "trace.jsonl:4")
+    with pytest.raises(InputError, match=r"trace\.jsonl:4: scores, tokens and parents of a trace must be tables of one"):
+        Trace.from_record({"end": 0, "scores": [[0.5]], "tokens": [[1]], "parents": [[7]]}, "trace.jsonl:4")
+
+
+def diverse(**options: Any) -> DiverseBeamSearch:
+    section = parse_section(DiverseBeamSearch.Config, {"max_length": 6, **options}, "decoder")
+    return DiverseBeamSearch(section, VOCABULARY.index)
+
+
+def test_one_group_is_plain_beam_search_and_so_is_every_group_without_a_penalty() -> None:
+    model, sources = TableModel(7, seed=3), sources_of(list(range(6)))
+    plain = beam_of(beam_size=3, num_hypotheses=1)(model, sources)
+    assert diverse(beam_size=3, num_groups=1)(model, sources) == plain
+    assert diverse(beam_size=9, num_groups=3, diversity_penalty=0)(model, sources) == plain
+
+
+def test_a_large_penalty_makes_all_groups_begin_differently_and_scores_do_not_hold_it() -> None:
+    model, values = TableModel(7, seed=3), list(range(6))
+    rows = diverse(beam_size=4, num_groups=4, num_hypotheses=4, diversity_penalty=100.0)(model, sources_of(values))
+    for value, row in zip(values, rows, strict=True):
+        assert len({with_end(hypothesis)[0] for hypothesis in row}) == 4
+        for hypothesis in row:
+            assert hypothesis.log_prob == pytest.approx(log_prob_of(model, value, with_end(hypothesis)), abs=1e-4)
+
+
+def log_prob_of(model: TableModel, source: int, tokens: list[int]) -> float:
+    return sum(model.row(source, tokens[:i]).log_softmax(-1)[token].item() for i, token in enumerate(tokens))
+
+
+def test_groups_must_divide_the_beam() -> None:
+    with pytest.raises(ConfigError, match="decoder: num_groups 3 must divide beam_size 4"):
+        diverse(beam_size=4, num_groups=3)
+
+
+def sampling(**options: Any) -> Sampling:
+    section = parse_section(Sampling.Config, {"max_length": 8, **options}, "decoder")
+    return Sampling(section, VOCABULARY.index)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    values=st.permutations(list(range(7))),
+    top_k=st.sampled_from([0, 3]),
+    top_p=st.sampled_from([0.7, 1.0]),
+    count=st.integers(1, 3),
+)
+def test_a_sampled_output_depends_on_seed_and_id_alone(values: list[int], top_k: int, top_p: float, count: int) -> None:
+    decoder, model = sampling(top_k=top_k, top_p=top_p, num_hypotheses=count), TableModel(7)
+    together = dict(zip(values, decoder(model, sources_of(values)), strict=True))
+    alone = decoder(model, sources_of(values[:1]))[0]
+    assert [h.tokens for h in together[values[0]]] == [h.tokens for h in alone]
+    for row, value in zip(together.values(), values, strict=True):
+        for hypothesis in row:
+            assert hypothesis.log_prob == pytest.approx(log_prob_of(model, value, with_end(hypothesis)), abs=1e-4)
+
+
+def test_sampled_tokens_come_with_the_models_probabilities() -> None:
+    model = TableModel(5)
+    model.table[:] = torch.tensor([0.5, 0.2, 0.1, 0.15, 0.05]).log()
+    rows = sampling(max_length=1, min_length=0, num_hypotheses=4000)(model, sources_of([0]))[0]
+    counts = torch.bincount(torch.tensor([with_end(hypothesis)[0] for hypothesis in rows]), minlength=5) / 4000
+    assert counts.tolist() == pytest.approx([0.5, 0.2, 0.1, 0.15, 0.05], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        ({"top_k": 2}, {0, 1}),
+        ({"top_p": 0.69}, {0, 1}),
+        ({"top_p": 0.71}, {0, 1, 3}),
+        ({"temperature": 0.02}, {0}),
+        ({"min_length": 1, "forbidden_tokens": ["a"]}, {2, 3, 4}),
+        ({"prefix_tokens": ["d"]}, {4}),
+    ],
+)
+def test_sampling_draws_only_from_what_is_allowed(options: dict[str, Any], allowed: set[int]) -> None:
+    model = TableModel(5)
+    model.table[:] = torch.tensor([0.5, 0.2, 0.1, 0.15, 0.05]).log()
+    decoder = sampling(**{"max_length": 1, "min_length": 0, "num_hypotheses": 300, **options})
+    assert {with_end(hypothesis)[0] for hypothesis in decoder(model, sources_of([8]))[0]} == allowed
+
+
+def test_another_seed_draws_other_outputs() -> None:
+    model, sources = TableModel(7), sources_of(list(range(8)))
+    assert sampling(seed=1)(model, sources) == sampling(seed=1)(model, sources) != sampling(seed=2)(model, sources)

@@ -1,0 +1,117 @@
+"""Sampling: outputs drawn from the model's distribution, the same for a sentence whatever else is in its batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from s2s.data.batch import SourceBatch
+from s2s.decoding.base import Decoder, Hypothesis
+from s2s.decoding.beam import worth_leaving
+from s2s.decoding.constraints import ConstraintOptions, Constraints
+from s2s.registry import register_decoder
+
+
+@register_decoder("sampling")
+class Sampling(Decoder):
+    """Draws each token, at a temperature, from the most likely ones (top-k, nucleus) or from all.
+
+    Outputs of a sentence come best first by log-probability, which is the model's own, before temperature and cuts.
+    Source: Fan et al. 2018 (arXiv 1805.04833) for top-k, Holtzman et al. 2020 (arXiv 1904.09751) for the nucleus.
+    """
+
+    class Config(ConstraintOptions):
+        """Options of sampling."""
+
+        num_hypotheses: int = Field(1, ge=1)
+        """Outputs drawn for each sentence."""
+        temperature: float = Field(1.0, gt=0)
+        """Scores are divided by it: below 1 prefers likely tokens, above 1 unlikely ones."""
+        top_k: int = Field(0, ge=0)
+        """Draw from this many most likely tokens; 0 is all."""
+        top_p: float = Field(1.0, gt=0, le=1)
+        """Draw from the most likely tokens that together reach this probability; 1 is all."""
+        seed: int = 0
+        """The draws of a sentence depend on this and on its id alone."""
+
+    def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
+        super().__init__(config, token_id)
+        self._constraints = Constraints(config, token_id)
+
+    @torch.inference_mode()
+    def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
+        """Drawn outputs of each sentence, the most likely first."""
+        size, steps, count = len(sources.ids), self.config.max_length, self.config.num_hypotheses
+        end, device = sources.feeding.end, sources.tokens.device
+        constraints = self._constraints.of(sources)
+        draws = torch.stack([self._draws(id) for id in sources.ids]).to(device)  # (B, steps, N)
+        live = torch.arange(size, device=device)
+        tokens = torch.full((size, count, steps), end, device=device)
+        log_probs = torch.zeros(size, count, steps, device=device)
+        state = model.start(sources, steps)
+        last: Tensor | None = None
+        for step in range(steps):
+            scores = model.step(state, last).expand(-1, count, -1).log_softmax(-1, dtype=torch.float32)
+            allowed = constraints(live, tokens[live, :, :step], scores.clone())
+            drawn = self._draw(allowed, draws[live, step], end)
+            over = (tokens[live, :, step - 1] == end) if step else torch.zeros_like(drawn, dtype=torch.bool)
+            drawn = drawn.masked_fill(over, end)
+            gained = scores.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
+            log_probs[live, :, step] = gained.masked_fill(over, 0)
+            tokens[live, :, step] = drawn
+            keep = (drawn != end).any(1).nonzero().squeeze(1)
+            if not len(keep):
+                break
+            rows = keep if worth_leaving(keep, live) else None
+            if rows is not None:
+                live, drawn = live[rows], drawn[rows]
+            parents = (
+                torch.arange(count, device=device) if step else torch.zeros(count, dtype=torch.int64, device=device)
+            )
+            state.select(rows, parents.expand(len(live), -1))
+            last = drawn
+        return _hypotheses(tokens, log_probs.sum(-1), end)
+
+    def _draws(self, id: str) -> Tensor:
+        """Uniform numbers for a sentence, `(steps, N)`; a sentence's first outputs do not depend on N."""
+        digest = hashlib.blake2b(f"{self.config.seed} {id}".encode(), digest_size=8).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big", signed=True))
+        return torch.rand(self.config.num_hypotheses, self.config.max_length, generator=generator).T
+
+    def _draw(self, log_probs: Tensor, uniform: Tensor, end: int) -> Tensor:
+        """Tokens, `(B', N)`: where the cumulative probability passes a uniform number."""
+        scores, ids = self._candidates(log_probs / self.config.temperature)
+        stuck = scores.amax(-1, keepdim=True) == -torch.inf
+        probs = scores.masked_fill(stuck, 0).softmax(-1)
+        if self.config.top_p < 1:
+            before = probs.cumsum(-1) - probs
+            probs = probs.masked_fill(before >= self.config.top_p, 0)
+        mass = probs.double().cumsum(-1)
+        place = torch.searchsorted(mass, uniform.double().unsqueeze(-1) * mass[..., -1:], right=True)
+        index = place.clamp(max=mass.shape[-1] - 1)
+        drawn = index if ids is None else ids.gather(-1, index)
+        return drawn.masked_fill(stuck, end).squeeze(-1)
+
+    def _candidates(self, scores: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores to draw from and their tokens, most likely first; without a cut, all in the vocabulary's order."""
+        if self.config.top_k:
+            return scores.topk(min(self.config.top_k, scores.shape[-1]), -1)
+        if self.config.top_p < 1:
+            return scores.sort(-1, descending=True)
+        return scores, None
+
+
+def _hypotheses(tokens: Tensor, log_probs: Tensor, end: int) -> list[list[Hypothesis]]:
+    rows = []
+    for paths, scores in zip(tokens.tolist(), log_probs.tolist(), strict=True):
+        row = []
+        for path, score in zip(paths, scores, strict=True):
+            finished = end in path
+            row.append(Hypothesis(path[: path.index(end)] if finished else path, score, score, finished))
+        rows.append(sorted(row, key=lambda hypothesis: -hypothesis.score))
+    return rows
