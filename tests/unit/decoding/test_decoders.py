@@ -270,7 +270,7 @@ def test_a_trace_survives_its_record_and_a_broken_record_is_refused() -> None:
     assert [search.best(one)[0] for one in read] == search.best(trace)
     with pytest.raises(InputError, match=r"trace\.jsonl:4: expected a trace with end, scores, tokens and parents"):
         Trace.from_record({"end": 0, "scores": []}, "trace.jsonl:4")
-    with pytest.raises(InputError, match=r"trace\.jsonl:4: scores, tokens and parents of a trace must be tables of one"):
+    with pytest.raises(InputError, match=r"trace\.jsonl:4: scores, tokens and parents of a trace must be tables"):
         Trace.from_record({"end": 0, "scores": [[0.5]], "tokens": [[1]], "parents": [[7]]}, "trace.jsonl:4")
 
 
