@@ -1,0 +1,230 @@
+"""Reading checkpoints: sizes and weights of public models, of original UniLM files and of our own runs.
+
+A checkpoint is a folder (config.json and model.safetensors, its shards, or pytorch_model.bin), a single .bin or
+.safetensors file with its configuration beside it, a run folder, or the name of a model on the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from s2s.config import read_tree
+from s2s.errors import InputError
+from s2s.models.keymaps import FAMILIES, fold_segment_row, into_bert_names, to_bert_names
+
+logger = logging.getLogger(__name__)
+
+RUN_CONFIG = "config.yaml"
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+SIZES = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "max_positions": "max_position_embeddings",
+    "num_segments": "type_vocab_size",
+    "source_segment": "source_type_id",
+    "target_segment": "target_type_id",
+    "embedding_size": "embedding_size",
+    "relative_buckets": "rel_pos_bins",
+    "max_relative_distance": "max_rel_pos",
+    "activation": "hidden_act",
+    "layer_norm_eps": "layer_norm_eps",
+    "hidden_dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+    "initializer_range": "initializer_range",
+}
+_DISTILBERT_SIZES = {
+    "hidden_size": "dim",
+    "num_layers": "n_layers",
+    "num_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "activation": "activation",
+    "hidden_dropout": "dropout",
+    "attention_dropout": "attention_dropout",
+}
+_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+_ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
+
+
+def read_sizes(checkpoint: str) -> dict[str, Any]:
+    """The sizes of a checkpoint, under the names of `UniLM.Config`.
+
+    Raises:
+        InputError: there is no such checkpoint, or its configuration is not that of a supported family.
+    """
+    path = locate(checkpoint)
+    if (path / RUN_CONFIG).is_file():
+        model = read_tree(path / RUN_CONFIG).get("model", {})
+        if model.get("name") != "unilm":
+            raise InputError(f"{path / RUN_CONFIG}: model.name must be unilm, found {model.get('name')!r}")
+        return {key: value for key, value in model.items() if key in SIZES}
+    file = _config_file(path)
+    return _sizes_of(_read_json(file), file)
+
+
+def read_weights(checkpoint: str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under BERT's names, floating ones as float32.
+
+    Raises:
+        InputError: there is no such checkpoint, a file is broken, holds something else than tensors, or is of an
+            unsupported family.
+    """
+    path = locate(checkpoint)
+    if (path / RUN_CONFIG).is_file():
+        return into_bert_names(_read_file(path / "model.safetensors"))
+    config_file = _config_file(path)
+    family = _family_of(_read_json(config_file), config_file)
+    return to_bert_names(fold_segment_row(_read_tensors(path)), family)
+
+
+def locate(checkpoint: str) -> Path:
+    """The local folder or file of a checkpoint, fetched from the hub if it is the name of a model there.
+
+    Raises:
+        InputError: it is neither a local path nor available from the hub.
+    """
+    path = Path(checkpoint).expanduser()
+    if path.exists():
+        return path
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", checkpoint):
+        raise InputError(f"{checkpoint}: no such file or folder; expected a checkpoint")
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(checkpoint, allow_patterns=["config.json", "model*.safetensors*"]))
+        if not any((folder / name).is_file() for name in _WEIGHT_FILES):
+            folder = Path(snapshot_download(checkpoint, allow_patterns=["config.json", "pytorch_model*.bin*"]))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{checkpoint}: no such folder, and the hub does not give it: {reason}") from error
+    return folder
+
+
+def resize_positions(table: Tensor, rows: int) -> Tensor:
+    """A position table of another length: repeated from row 0 on when it grows, cut when it shrinks.
+
+    Source: s2s-ft; a repeated row keeps neighbourhoods intact, which fresh rows do not.
+    """
+    return table[torch.arange(rows) % len(table)]
+
+
+def resize_segments(table: Tensor, rows: int) -> Tensor:
+    """A segment table of another length: rows 5 and 6 begin as row 1, other new ones as row 0.
+
+    Source: UniLM v1, whose six rows are two for BERT's segments, left-to-right, right-to-left, source and target.
+    """
+    origins = [row if row < len(table) else min(len(table) - 1, 1 if row in (5, 6) else 0) for row in range(rows)]
+    return table[origins]
+
+
+def _sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    family = _family_of(config, where)
+    names = SIZES | _DISTILBERT_SIZES if family == "distilbert" else SIZES
+    sizes = {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
+    if family in ("roberta", "xlm-roberta"):
+        sizes["max_positions"] -= 2
+    if sizes.get("num_segments") == 1 or family in ("roberta", "xlm-roberta", "distilbert"):
+        sizes["num_segments"] = 0
+    if family == "distilbert":
+        sizes["layer_norm_eps"] = 1e-12
+    if "activation" in sizes:
+        if sizes["activation"] not in _ACTIVATIONS:
+            known = ", ".join(_ACTIVATIONS)
+            raise InputError(f"{where}: the activation must be one of {known}, found {sizes['activation']!r}")
+        sizes["activation"] = _ACTIVATIONS[sizes["activation"]]
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        found = config["position_embedding_type"]
+        raise InputError(f"{where}: position_embedding_type must be absolute, found {found!r}")
+    return sizes
+
+
+def _family_of(config: Mapping[str, Any], where: Path) -> str:
+    family = config.get("model_type", "bert")  # the configurations of UniLM do not say
+    if family not in FAMILIES:
+        raise InputError(f"{where}: model_type must be one of {', '.join(FAMILIES)}, found {family!r}")
+    return str(family)
+
+
+def _config_file(path: Path) -> Path:
+    if path.is_dir():
+        places = [path / "config.json"]
+    else:
+        places = [path.with_name(name) for name in (f"{path.stem}-config.json", f"{path.stem}.json", "config.json")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(f"{path}: no configuration; expected {' or '.join(place.name for place in places)} with it")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a JSON object: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if path.is_file():
+        return _read_file(path)
+    for name in _WEIGHT_FILES:
+        file = path / name
+        if not file.is_file():
+            continue
+        if not name.endswith(".index.json"):
+            return _read_file(file)
+        shards = _read_json(file).get("weight_map", {})
+        tensors: dict[str, Tensor] = {}
+        for shard in sorted(set(shards.values())):
+            tensors |= _read_file(path / shard)
+        missing = [name for name in shards if name not in tensors]
+        if missing:
+            raise InputError(f"{file}: {len(missing)} of its tensors are in no shard, {missing[0]!r} first")
+        return tensors
+    raise InputError(f"{path}: no weights; expected model.safetensors or pytorch_model.bin in it")
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    read: Callable[[Path], Any] = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
+    tensors = read(path)
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise InputError(f"{path}: must hold tensors by name and nothing else")
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a complete safetensors file: {error}") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
+    except (OSError, EOFError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: not a complete PyTorch file: {reason}") from error

@@ -1,0 +1,87 @@
+"""Sizes of a model: what a checkpoint's configuration says, completed and checked against the task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from s2s.errors import ConfigError
+from s2s.models.pretrained import SIZES, read_sizes
+
+_RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
+_FREE = {"hidden_dropout", "attention_dropout", "initializer_range", "layer_norm_eps"}
+_SPARE_ROWS = 1000
+"""A vocabulary table may have this many rows that the tokenizer does not use, as some do for alignment."""
+
+
+def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
+    """`UniLM.Config` with every size filled in; see `s2s.models.base.Model.resolve`.
+
+    Args:
+        config: The section; what it sets explicitly goes before the checkpoint.
+        defaults: `vocab_size`, `num_positions` and `added_tokens` (tokens that the tokenizer has in addition to the
+            checkpoint's), each optional.
+
+    Raises:
+        ConfigError: the checkpoint, the task and the user disagree.
+    """
+    if config.init and config.like:
+        raise ConfigError("model.init: give either init (weights and sizes) or like (sizes alone), found both")
+    checkpoint = config.init or config.like
+    given = config.model_fields_set
+    known = read_sizes(checkpoint) if checkpoint and not given >= set(SIZES) else {}
+    for name in given & known.keys():
+        asked = getattr(config, name)
+        if config.init and name not in _RESIZABLE | _FREE and asked != known[name]:
+            raise ConfigError(f"model.{name}: must be {known[name]} as in {checkpoint}, found {asked}")
+    config = config.model_copy(update={name: value for name, value in known.items() if name not in given})
+    config = config.model_copy(
+        update={
+            "vocab_size": _vocabulary(config, given, known, defaults),
+            "max_positions": _positions(config, given, defaults.get("num_positions", 0)),
+            "embedding_size": config.embedding_size or config.hidden_size,
+        }
+    )
+    _check(config)
+    return config
+
+
+def _vocabulary(config: Any, given: set[str], known: dict[str, Any], defaults: dict[str, int]) -> int:
+    asked = int(config.vocab_size) if "vocab_size" in given else 0
+    stored = int(known.get("vocab_size", 0))
+    tokens = defaults.get("vocab_size", asked or stored)
+    if not tokens:
+        raise ConfigError("model.vocab_size: must be given, since neither a checkpoint nor the task tells it")
+    if not asked and not config.init:
+        return tokens
+    rows = asked or stored
+    if tokens - defaults.get("added_tokens", 0) > rows or rows - tokens >= _SPARE_ROWS:
+        where = "model.vocab_size" if asked else config.init
+        raise ConfigError(f"model.vocab_size: the tokenizer has {tokens} tokens, {where} has {rows}; they must agree")
+    return max(rows, tokens)
+
+
+def _positions(config: Any, given: set[str], needed: int) -> int:
+    if "max_positions" in given and config.max_positions < needed:
+        raise ConfigError(
+            f"model.max_positions: must be at least {needed}, the task's longest source and target together, "
+            f"found {config.max_positions}"
+        )
+    return max(int(config.max_positions), needed)
+
+
+def _check(config: Any) -> None:
+    if config.hidden_size % config.num_heads:
+        raise ConfigError(
+            f"model.num_heads: must divide model.hidden_size ({config.hidden_size}), found {config.num_heads}"
+        )
+    if config.relative_buckets and config.max_relative_distance <= config.relative_buckets // 4:
+        raise ConfigError(
+            f"model.max_relative_distance: must be more than a quarter of model.relative_buckets "
+            f"({config.relative_buckets}), found {config.max_relative_distance}"
+        )
+    for name in ("source_segment", "target_segment"):
+        if config.num_segments and getattr(config, name) >= config.num_segments:
+            raise ConfigError(
+                f"model.{name}: must be a row of the segment table ({config.num_segments} rows), "
+                f"found {getattr(config, name)}"
+            )

@@ -1,0 +1,361 @@
+"""One Transformer that reads as a bidirectional encoder and writes as a generator (UniLM, s2s-ft)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from s2s.config import Section
+from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
+from s2s.errors import InputError
+from s2s.models.base import Model
+from s2s.models.keymaps import from_bert_names, into_bert_names
+from s2s.models.pretrained import read_weights, resize_positions, resize_segments
+from s2s.models.sizes import resolve_sizes
+from s2s.nn.attention import Attention, Rows
+from s2s.nn.cache import Pool
+from s2s.nn.packing import Packing
+from s2s.nn.positions import RelativeBias
+from s2s.nn.transformer import ACTIVATIONS, Block
+from s2s.registry import register_model
+
+logger = logging.getLogger(__name__)
+
+
+@register_model("unilm")
+class UniLM(Model):
+    """A BERT-shaped encoder whose step codes say what each token sees, with a masked-language-model head.
+
+    Source: UniLM (arXiv 1905.03197), UniLMv2 (arXiv 2002.12804), s2s-ft (arXiv 2110.13640).
+    """
+
+    class Config(Section):
+        """Sizes default to those of BERT base, and come from `init` or `like` where given."""
+
+        init: str | None = None
+        """Checkpoint whose weights and sizes are taken: a folder, a file, a run, or a name on the Hugging Face hub."""
+        like: str | None = None
+        """Checkpoint whose sizes alone are taken; the weights are random."""
+        vocab_size: int = Field(0, ge=0)
+        """Tokens of the vocabulary; 0 takes the checkpoint's, or else the tokenizer's."""
+        hidden_size: int = Field(768, ge=1)
+        """Width of the layers."""
+        num_layers: int = Field(12, ge=1)
+        """Layers."""
+        num_heads: int = Field(12, ge=1)
+        """Attention heads of each layer."""
+        intermediate_size: int = Field(3072, ge=1)
+        """Width inside the feed-forward networks."""
+        max_positions: int = Field(512, ge=1)
+        """Rows of the position table; it grows by repetition where the task needs more."""
+        num_segments: int = Field(2, ge=0)
+        """Rows of the segment (token type) table; 0 for no table."""
+        source_segment: int = Field(0, ge=0)
+        """Row of the segment table that marks the source."""
+        target_segment: int = Field(1, ge=0)
+        """Row of the segment table that marks the target."""
+        embedding_size: int = Field(0, ge=0)
+        """Width of the embeddings where it differs from the layers' (ELECTRA); 0 for the same."""
+        relative_buckets: int = Field(0, ge=0, multiple_of=4)
+        """Buckets of the relative position bias (UniLM v2: 32); 0 for none."""
+        max_relative_distance: int = Field(128, ge=0)
+        """Distance from which on all share the last bucket."""
+        activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
+        """Activation of the feed-forward networks."""
+        layer_norm_eps: float = Field(1e-12, gt=0)
+        """Added to the variance in layer norms."""
+        hidden_dropout: float = Field(0.1, ge=0, lt=1)
+        """Rate on embeddings and on the output of each sublayer."""
+        attention_dropout: float = Field(0.1, ge=0, lt=1)
+        """Rate on attention weights. On a CPU 0 is much faster, since only then the fast attention kernel serves."""
+        initializer_range: float = Field(0.02, ge=0)
+        """Standard deviation of random weights."""
+        freeze_embeddings: bool = False
+        """Keep the word embeddings, which are the output matrix too, as they are."""
+        activation_checkpointing: bool = False
+        """Compute the layers again in the backward pass, to save memory."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        width = config.embedding_size or config.hidden_size
+        self.embeddings = Embeddings(config, width)
+        self.relative_bias = None
+        if config.relative_buckets:
+            buckets, distance = config.relative_buckets, config.max_relative_distance
+            self.relative_bias = RelativeBias(config.num_heads, buckets, distance)
+        self.layers = nn.ModuleList(
+            Block(
+                config.hidden_size,
+                config.num_heads,
+                config.intermediate_size,
+                config.activation,
+                config.layer_norm_eps,
+                config.hidden_dropout,
+                config.attention_dropout,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.head = Head(config, width)
+        self.apply(self._randomise)
+        self.embeddings.tokens.weight.requires_grad_(not config.freeze_embeddings)
+
+    def _randomise(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers)
+
+    @classmethod
+    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+        return resolve_sizes(config, defaults)
+
+    # Training
+
+    def features(self, batch: TokenBatch) -> Tensor:
+        slots, order = batch.slots.sort()
+        hidden = self._read(batch.tokens, batch.positions, batch.segments, batch.steps, batch.context, slots)
+        return torch.empty_like(hidden).index_copy(0, order, hidden)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.head(features, self.embeddings.tokens.weight)  # type: ignore[no-any-return]
+
+    def encode(
+        self, tokens: Tensor, lengths: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states of a bidirectional encoder, `(B, T, hidden_size)`, zero at padding.
+
+        Args:
+            tokens: Token ids, `(B, T)`, padded on the right.
+            lengths: True lengths, `(B,)`.
+            positions: Position ids, `(B, T)`; counted from 0 if None.
+            segments: 0 for source and 1 for target slots, `(B, T)`; all 0 if None.
+        """
+        count = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        real = count < lengths.unsqueeze(1)
+        steps = torch.where(real, 0, PADDING)
+        positions = torch.where(real, count, 0) if positions is None else positions
+        segments = torch.zeros_like(tokens) if segments is None else segments
+        slots = real.flatten().nonzero().squeeze(1)
+        rows = self._read(tokens, positions, segments, steps, tokens.shape[1], slots)
+        padded = rows.new_zeros(tokens.numel(), rows.shape[1]).index_copy(0, slots, rows)
+        return padded.view(*tokens.shape, -1)
+
+    def _read(
+        self, tokens: Tensor, positions: Tensor, segments: Tensor, steps: Tensor, context: int, slots: Tensor
+    ) -> Tensor:
+        """The last layer's output at ascending flat slots `(N,)`, as `(N, hidden_size)`; the rest is not computed."""
+        packing = Packing(steps, positions, steps != PADDING, context)
+        reading = packing.rows_at(slots)
+        x = self.embeddings(packing.pack(tokens), packing.positions, packing.pack(segments))
+        everything = packing.attention(self.relative_bias)
+        for layer in self.layers[:-1]:
+            x = self._run(layer, x, everything)
+        return self._run(self.layers[-1], x, packing.attention(self.relative_bias, reading), reading)
+
+    def _run(self, layer: nn.Module, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
+        if self.config.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(layer, x, attention, rows, use_reentrant=False)  # type: ignore[no-any-return]
+        return layer(x, attention, rows)  # type: ignore[no-any-return]
+
+    # Generation
+
+    @torch.no_grad()
+    def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
+        """See `s2s.models.base.Generator`.
+
+        Raises:
+            InputError: a source and `max_steps` tokens do not fit into the position table.
+        """
+        tokens, lengths = sources.tokens, sources.lengths
+        needed = int(lengths.max()) + max_steps
+        if needed > self.config.max_positions:
+            raise InputError(
+                f"the longest source and {max_steps} generated tokens need {needed} positions, "
+                f"the model has {self.config.max_positions}; shorten the sources or the outputs"
+            )
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        real = positions < lengths.unsqueeze(1)
+        packing = Packing(torch.where(real, 0, PADDING), positions, real, tokens.shape[1])
+        x = self.embeddings(packing.pack(tokens), packing.positions, torch.zeros_like(packing.positions))
+        everything = packing.attention(self.relative_bias)
+        heads, width = self.config.num_heads, self.config.hidden_size // self.config.num_heads
+        buffer = x.new_zeros(len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width)
+        for index, layer in enumerate(self.layers):
+            keys_values = packing.pad(cast(Block, layer).attention.keys_values(x))  # (B, S, 2, H, D)
+            buffer[index, ..., :-1, :] = keys_values.permute(2, 0, 3, 1, 4)
+            if index + 1 < len(self.layers):
+                x = layer(x, everything)
+        return UniLMState(Pool(buffer, real, positions), lengths, sources.feeding, max_steps)
+
+    @torch.no_grad()
+    def step(self, state: UniLMState, tokens: Tensor | None) -> Tensor:
+        start, mask, lengths = state.feeding.start, state.feeding.mask, state.lengths.unsqueeze(1)  # (B, 1)
+        if start is not None:
+            fed = [torch.full_like(lengths, start) if tokens is None else tokens]
+        elif mask is not None:
+            fed = [torch.full_like(lengths, mask)] if tokens is None else [tokens, torch.full_like(tokens, mask)]
+        hypotheses, remembered = fed[0].shape[1], len(fed) - (mask is not None)
+        positions = torch.cat([lengths + state.time - behind for behind in reversed(range(len(fed)))], dim=1)  # (B, G)
+        state.time += 1
+        attention = state.pool.feed(positions, remembered, state.max_steps - state.time, self.relative_bias)
+        ids = torch.cat(fed, dim=1)  # (B, G K)
+        x = self.embeddings(ids, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
+        for index, layer in enumerate(self.layers[:-1]):
+            x = layer(x, attention(index))
+        last = len(self.layers) - 1
+        return self.logits(self.layers[last](x, attention(last), slice(-hypotheses, None)))
+
+    # Weights
+
+    def initialise(self) -> None:
+        if self.config.init is not None:
+            self.load_bert_state(self._fit(read_weights(self.config.init)), where=self.config.init)
+
+    def _fit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Tables of a checkpoint brought to this model's sizes."""
+        fitted = dict(state)
+        positions = "bert.embeddings.position_embeddings.weight"
+        segments = "bert.embeddings.token_type_embeddings.weight"
+        words = "bert.embeddings.word_embeddings.weight"
+        if positions in state:
+            fitted[positions] = resize_positions(state[positions], self.config.max_positions)
+        if self.config.num_segments:
+            table = state.get(segments, torch.zeros(1, self.embeddings.tokens.embedding_dim))
+            fitted[segments] = resize_segments(table, self.config.num_segments)
+        for name in (words, "cls.predictions.bias"):
+            if name in state and len(state[name]) < self.config.vocab_size:
+                fitted[name] = self._grow_vocabulary(state[name])
+        return fitted
+
+    def _grow_vocabulary(self, table: Tensor) -> Tensor:
+        new = torch.zeros(self.config.vocab_size - len(table), *table.shape[1:])
+        if table.dim() == 2:
+            nn.init.normal_(new, std=self.config.initializer_range)
+        return torch.cat([table, new])
+
+    def bert_state(self) -> dict[str, Tensor]:
+        """The weights under BERT's names, as `transformers` has them; the tied output matrix once."""
+        return into_bert_names({name: tensor.detach() for name, tensor in self.state_dict().items()})
+
+    def load_bert_state(self, state: Mapping[str, Tensor], where: str = "checkpoint") -> None:
+        """Take weights under BERT's names. A checkpoint without output head leaves the head random, with a warning.
+
+        Args:
+            state: Tensors by name; poolers, other heads, buffers and copies of tied weights are passed over.
+            where: What they are from, for messages.
+
+        Raises:
+            InputError: a tensor is missing, is not part of the model, or has another shape; or the output matrix is
+                not the word embeddings.
+        """
+        words = state.get("bert.embeddings.word_embeddings.weight")
+        for name in _TIED & state.keys():
+            if words is not None and not torch.equal(state[name], words[: len(state[name])]):
+                raise InputError(f"{where}: {name} must equal the word embeddings, since this model ties them")
+        given = from_bert_names({name: tensor for name, tensor in state.items() if _belongs(name)})
+        own = self.state_dict()
+        missing = [name for name in own if name not in given]
+        if missing and set(missing) == {name for name in own if name.startswith("head.")}:
+            logger.warning("%s has no masked-language-model head: the output head begins with random weights", where)
+            missing = []
+        problems = [
+            *(f"{_bert_name(name)} is missing" for name in missing),
+            *(f"{_bert_name(name)} is not part of the model" for name in given if name not in own),
+            *(
+                f"{_bert_name(name)} must have shape {tuple(own[name].shape)}, found {tuple(tensor.shape)}"
+                for name, tensor in given.items()
+                if name in own and tensor.shape != own[name].shape
+            ),
+        ]
+        if problems:
+            more = f" (and {len(problems) - 1} more like that)" if len(problems) > 1 else ""
+            raise InputError(f"{where}: does not fit the model: {problems[0]}{more}")
+        self.load_state_dict(given, strict=False)
+
+
+_TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder_weight", "cls.predictions.weight"}
+
+
+def _belongs(name: str) -> bool:
+    """Whether a tensor is ours to take: not a pooler, another head, a buffer or a copy of a tied weight."""
+    if name in _TIED or name == "cls.predictions.decoder.bias" or name.startswith("bert.pooler."):
+        return False
+    return name.startswith(("bert.", "cls.predictions.")) and not name.endswith(("position_ids", "token_type_ids"))
+
+
+def _bert_name(name: str) -> str:
+    return next(iter(into_bert_names({name: torch.empty(2)})))
+
+
+class Embeddings(nn.Module):
+    """Word, position and segment embeddings, summed, normalised, and brought to the width of the layers."""
+
+    def __init__(self, config: UniLM.Config, width: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(config.vocab_size, width)
+        self.positions = nn.Embedding(config.max_positions, width)
+        self.segments = nn.Embedding(config.num_segments, width) if config.num_segments else None
+        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.project = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self._source_segment = config.source_segment
+        self._target_offset = config.target_segment - config.source_segment
+
+    def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
+        """Embeddings of ids of one shape `(...)`, as `(..., hidden_size)`; segments are 0 (source) or 1 (target)."""
+        x = self.tokens(tokens) + self.positions(positions)
+        if self.segments is not None:
+            x = x + self.segments(segments * self._target_offset + self._source_segment)
+        x = self.dropout(self.norm(x))
+        return x if self.project is None else self.project(x)  # type: ignore[no-any-return]
+
+
+class Head(nn.Module):
+    """The masked-language-model head; its output matrix is the word embeddings."""
+
+    def __init__(self, config: UniLM.Config, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, width)
+        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self._activation = ACTIVATIONS["gelu" if width != config.hidden_size else config.activation]
+
+    def forward(self, features: Tensor, words: Tensor) -> Tensor:
+        """Scores `(..., V)` of features `(..., hidden_size)`."""
+        return F.linear(self.norm(self._activation(self.dense(features))), words, self.bias)
+
+
+@dataclass
+class UniLMState:
+    """What is remembered while sentences are generated.
+
+    Args:
+        pool: Keys and values of the sources and of what was generated.
+        lengths: True lengths of the sources, `(B,)`.
+        feeding: How the model is fed.
+        max_steps: Steps that were announced.
+        time: Steps done.
+    """
+
+    pool: Pool
+    lengths: Tensor
+    feeding: Feeding
+    max_steps: int
+    time: int = 0
+
+    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
+        """See `s2s.models.base.State`."""
+        self.pool.select(sentences, parents)
+        if sentences is not None:
+            self.lengths = self.lengths.index_select(0, sentences)

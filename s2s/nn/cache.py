@@ -1,0 +1,103 @@
+"""The pool: keys and values of a sentence and of everything generated from it, shared by all its hypotheses.
+
+Each layer has one buffer a sentence. The source's slots come first, then, step by step, one slot for each hypothesis
+of that step. Nothing is copied or moved when a beam search continues one hypothesis twice and another not at all: a
+table says which slots each hypothesis sees, and `select` gathers rows of that table. Example, two source slots and two
+hypotheses after two steps, where both continue what was hypothesis 1 at the first step (1 = sees):
+
+    slots          source   step 0   step 1
+    hypothesis 0    1  1     .  1     1  .
+    hypothesis 1    1  1     .  1     .  1
+
+Tokens that are fed only to be predicted from (a mask) get the slots after these for one call; the next call
+overwrites them.
+
+Axes: B sentences, K hypotheses, P slots in use, H heads, D width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from s2s.nn.attention import Attention, attend
+from s2s.nn.masks import additive
+from s2s.nn.positions import RelativeBias
+
+
+class Pool:
+    """Keys and values of sentences while hypotheses grow.
+
+    Args:
+        buffer: Of the sources, `(layers, 2, B, H, slots, D)`, finite at padding too; slots after the first P are
+            free.
+        real: Source slots that hold something, `(B, P)` bool.
+        positions: Position ids of the source slots, `(B, P)`.
+    """
+
+    def __init__(self, buffer: Tensor, real: Tensor, positions: Tensor) -> None:
+        self._buffer = buffer
+        self._sees = real.unsqueeze(1)  # (B, K, P); K is 1 until hypotheses part
+        self._positions = positions
+
+    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
+        """See `s2s.models.base.State.select`."""
+        if sentences is not None:
+            used = self._sees.shape[2]
+            kept = self._buffer[..., :used, :].index_select(2, sentences)
+            self._buffer = self._buffer[:, :, : len(sentences)]
+            self._buffer[..., :used, :] = kept
+            self._sees = self._sees.index_select(0, sentences)
+            self._positions = self._positions.index_select(0, sentences)
+        self._sees = self._sees[torch.arange(len(parents), device=parents.device).unsqueeze(1), parents]
+
+    def feed(
+        self, positions: Tensor, remembered: int, steps_left: int, relative_bias: RelativeBias | None
+    ) -> Callable[[int], Attention]:
+        """Take in G tokens of each hypothesis; each sees the ones before it.
+
+        Args:
+            positions: Position ids of the tokens, `(B, G)`; the hypotheses of a sentence share them.
+            remembered: How many of the G, from the first on, later calls see too.
+            steps_left: How many calls may follow, to size the buffer at once.
+            relative_bias: Gives the bias of two positions, or None.
+
+        Returns:
+            The attention of a layer, for rows `(B, G K, ...)`, all hypotheses of the first token before the second.
+            Fewer queries are the last ones.
+        """
+        batch, hypotheses, used = self._sees.shape
+        tokens = positions.shape[1]
+        stop = used + tokens * hypotheses
+        self._reserve(stop, steps_left * hypotheses)
+        own = torch.eye(hypotheses, dtype=torch.bool, device=positions.device).expand(batch, -1, -1)
+        fed = own.repeat(1, tokens, tokens).tril_(0) if tokens > 1 else own
+        sees = torch.cat([self._sees.repeat(1, tokens, 1), fed], dim=2)  # (B, G K, stop)
+        every_position = torch.cat([self._positions, positions.repeat_interleave(hypotheses, 1)], dim=1)
+        buffer = self._buffer
+        bias = additive(sees, buffer.dtype).unsqueeze(1)
+        if relative_bias is not None:
+            bias = relative_bias(positions, every_position).repeat_interleave(hypotheses, 2) + bias
+        self._sees = sees[:, :hypotheses, : used + remembered * hypotheses] if remembered else self._sees
+        self._positions = every_position[:, : used + remembered * hypotheses]
+
+        def attention(layer: int) -> Attention:
+            def look_up(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+                buffer[layer, :, :, :, used:stop] = keys_values.permute(2, 0, 3, 1, 4)
+                keys, values = buffer[layer, ..., :stop, :]
+                output = attend(queries.transpose(1, 2), keys, values, bias[:, :, -queries.shape[1] :], dropout)
+                return output.transpose(1, 2)
+
+            return look_up
+
+        return attention
+
+    def _reserve(self, slots: int, more: int) -> None:
+        """Make the buffer hold `slots`, and if it must grow, `more` beside."""
+        if slots > self._buffer.shape[4]:
+            grown = self._buffer.new_empty(*self._buffer.shape[:4], slots + more, self._buffer.shape[5])
+            used = self._sees.shape[2]
+            grown[..., :used, :] = self._buffer[..., :used, :]
+            self._buffer = grown

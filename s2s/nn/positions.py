@@ -1,0 +1,57 @@
+"""Relative positions: logarithmic buckets, and one learnt bias a bucket and head, shared by all layers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def relative_bucket(relative: Tensor, num_buckets: int, max_distance: int) -> Tensor:
+    """The bucket of `key position - query position`.
+
+    Half of the buckets are for keys behind the query or at it, half for keys ahead. In each half the first half counts
+    distances one by one; the rest widen logarithmically up to `max_distance`, and the last one takes all beyond.
+
+    Args:
+        relative: Key position minus query position, any shape, int64.
+        num_buckets: Number of buckets, a multiple of 4.
+        max_distance: Distance from which on all share the last bucket; more than `num_buckets / 4`.
+
+    Returns:
+        Buckets from 0 to `num_buckets - 1`, of the shape of `relative`, int64.
+
+    Source: T5 (arXiv 1910.10683), section 2.1, as used by UniLMv2. Computed in float32, which decides the edges.
+    """
+    half = num_buckets // 2
+    exact = half // 2
+    distance = relative.abs()
+    log_ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    far = (exact + (log_ratio * (half - exact)).long()).clamp(max=half - 1)
+    return torch.where(distance < exact, distance, far) + half * (relative > 0).long()
+
+
+class RelativeBias(nn.Module):
+    """A bias on attention scores that depends on the distance of two positions.
+
+    Args:
+        num_heads: Attention heads.
+        num_buckets: See `relative_bucket`.
+        max_distance: See `relative_bucket`.
+    """
+
+    def __init__(self, num_heads: int, num_buckets: int, max_distance: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(num_heads, num_buckets))
+        self.max_distance = max_distance
+        distances = torch.arange(-max_distance, max_distance + 1)
+        buckets = relative_bucket(distances, num_buckets, max_distance)
+        self.register_buffer("buckets", buckets, persistent=False)
+        self.buckets: Tensor
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """The biases of position ids `(..., Q)` and `(..., K)`, as `(..., H, Q, K)`."""
+        relative = keys.unsqueeze(-2) - queries.unsqueeze(-1)
+        index = self.buckets[relative.clamp(-self.max_distance, self.max_distance) + self.max_distance]
+        return self.weight.t()[index].movedim(-1, -3)
