@@ -1,0 +1,83 @@
+"""How sure a score is: percentile bootstrap intervals, and approximate randomisation for two systems.
+
+Source: Koehn, Statistical significance tests for machine translation evaluation, EMNLP 2004 (bootstrap); Riezler and
+Maxwell, On some pitfalls in automatic evaluation and significance testing for MT, 2005 (randomisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.metric import Array, Metric
+
+_CHUNK = 64  # samples drawn at a time, so that a large test set fits into memory
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """System minus baseline, its 95 % interval, and the two-sided p-value of no difference."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def interval(metric: Metric, resamples: int, seed: int) -> Interval:
+    """The metric with its percentile interval over resamples of the examples, drawn with replacement."""
+    scores = metric.combine(_resampled_sums(metric.rows, resamples, seed))
+    return Interval(metric.value(), *_ends(scores))
+
+
+def compare(system: Metric, baseline: Metric, resamples: int, seed: int) -> Difference:
+    """Difference of one metric between two systems on the same examples.
+
+    The interval resamples the examples, the same ones for both. The p-value swaps the two outputs of random examples
+    and counts how often the difference is at least as large as the one observed.
+    """
+    assert system.rows.shape == baseline.rows.shape, "two systems must be scored on the same examples"
+    observed = system.value() - baseline.value()
+    resampled = system.combine(_resampled_sums(system.rows, resamples, seed)) - baseline.combine(
+        _resampled_sums(baseline.rows, resamples, seed)
+    )
+    change = baseline.rows - system.rows
+    swapped = np.concatenate([swaps @ change for swaps in _swaps(len(change), resamples, seed)])
+    shuffled = system.combine(system.rows.sum(axis=0) + swapped) - baseline.combine(baseline.rows.sum(axis=0) - swapped)
+    as_large = np.count_nonzero(np.abs(shuffled) >= abs(observed) - 1e-9)
+    return Difference(observed, *_ends(resampled), float((as_large + 1) / (resamples + 1)))
+
+
+def _ends(scores: Array) -> tuple[float, float]:
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _resampled_sums(rows: Array, resamples: int, seed: int) -> Array:
+    """Sums of `rows` over each resample, `(resamples, F)`; equal seeds and lengths give equal resamples."""
+    return np.concatenate([counts @ rows for counts in _counts(len(rows), resamples, seed)])
+
+
+def _counts(examples: int, resamples: int, seed: int) -> Iterator[Array]:
+    """How often each example is in a resample, `(up to _CHUNK, examples)` at a time."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, _CHUNK):
+        draws = generator.integers(examples, size=(min(_CHUNK, resamples - start), examples))
+        yield np.stack([np.bincount(draw, minlength=examples) for draw in draws]).astype(float)
+
+
+def _swaps(examples: int, resamples: int, seed: int) -> Iterator[Array]:
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, _CHUNK):
+        yield generator.integers(2, size=(min(_CHUNK, resamples - start), examples)).astype(float)

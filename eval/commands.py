@@ -1,0 +1,138 @@
+"""The verb `evaluate`: scores of generated text, and pictures of how runs learned."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from s2s.errors import InputError
+
+
+class _TextUnlessNamed(TyperGroup):
+    """`evaluate --task ...` is short for `evaluate text --task ...`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] != "--help":
+            args = ["text", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_TextUnlessNamed,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Score generated text; `evaluate --task ...` is short for `evaluate text --task ...`.",
+)
+
+
+class Task(str, Enum):
+    """The benchmarks that `evaluate text` knows."""
+
+    xsum = "xsum"
+    cnndm = "cnndm"
+    gigaword = "gigaword"
+    qg = "qg"
+    generic = "generic"
+
+
+class Scorer(str, Enum):
+    """Who counts ROUGE."""
+
+    rouge_score = "rouge-score"
+    py_rouge = "py-rouge"
+
+
+@app.command()
+def text(
+    task: Annotated[Task, typer.Option(help="Benchmark: how texts are cleaned up, and which metrics are taken.")],
+    hyp: Annotated[
+        list[str], typer.Option(help="Hypotheses, FILE or NAME=FILE (.jsonl, else plain); repeat to compare.")
+    ],
+    ref: Annotated[str, typer.Option(help="References: JSON lines with id, src, tgt; or plain lines.")],
+    with_lead: Annotated[bool, typer.Option("--with-lead", help="Score the beginning of the source as well.")] = False,
+    lead_words: Annotated[int | None, typer.Option(min=0, help="Cut it after so many words; 0: never.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one ('lead' too).")] = None,
+    scorer: Annotated[
+        Scorer, typer.Option(help="py-rouge: the numbers that s2s-ft's scripts print.")
+    ] = Scorer.rouge_score,
+    raw: Annotated[bool, typer.Option("--raw", help="Ordinary text, not Penn Treebank tokens.")] = False,
+    trunc_len: Annotated[
+        int | None, typer.Option(min=0, help="Words of an output that count; cnndm: 160; 0: all.")
+    ] = None,
+    duplicate_rate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="cnndm: drop sentences of which more was said before; 0.7; 1: none."),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=1, help="Samples for intervals and tests.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - instead of the table.")
+    ] = None,
+) -> None:
+    """Score hypotheses against references, with 95 % bootstrap intervals.
+
+    Records are matched by id where both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems,
+    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L of coco-caption; generic gives ROUGE on letters of
+    any script, sacreBLEU and chrF. All give novelty, length, repetition, duplicates and empty outputs.
+    """
+    import logging
+    from dataclasses import replace
+
+    from eval.evaluation import BENCHMARKS, Settings, evaluate
+    from eval.report import as_text
+
+    asked: dict[str, Any] = {"trunc_len": trunc_len, "duplicate_rate": duplicate_rate, "lead_words": lead_words}
+    benchmark = replace(BENCHMARKS[task.value], **{name: value for name, value in asked.items() if value is not None})
+    settings = Settings(task.value, benchmark, raw, scorer.value, with_lead, baseline, resamples, seed)
+    report = evaluate(_named("--hyp", hyp), ref, settings)
+    for note in report.notes:
+        logging.getLogger(__name__).warning("warning: %s", note)
+    if json_file is not None:
+        _write_json(report, json_file)
+    if json_file != "-":
+        typer.echo(as_text(report))
+
+
+@app.command()
+def curve(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, FOLDER or NAME=FOLDER.")],
+    output: Annotated[str, typer.Option(help="The picture: .png, .pdf or .svg.")] = "learning_curve.png",
+) -> None:
+    """Draw training and validation loss of one or more runs into one picture."""
+    from eval.curve import plot_learning_curves
+
+    plot_learning_curves(_named("RUN", runs), output)
+    typer.echo(output)
+
+
+def _named(option: str, values: list[str]) -> dict[str, str]:
+    """Paths by name, from `NAME=PATH` or `PATH`, which is named after its last part."""
+    named: dict[str, str] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals or Path(value).exists():
+            name, path = Path(value).name.removesuffix(".jsonl").removesuffix(".txt") or value, value
+        if not name or not path:
+            raise InputError(f"{option}: expected PATH or NAME=PATH, found {value!r}")
+        if name in named:
+            raise InputError(f"{option}: two are called {name!r}; give them names with NAME=PATH")
+        named[name] = path
+    return named
+
+
+def _write_json(report: Any, path: str) -> None:
+    import json
+    from dataclasses import asdict
+
+    content = json.dumps(asdict(report), indent=2, ensure_ascii=False)
+    if path == "-":
+        typer.echo(content)
+        return
+    try:
+        Path(path).write_text(content + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--json: cannot write {path}: {error.strerror}") from error

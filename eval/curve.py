@@ -1,0 +1,67 @@
+"""A picture of how runs learned: training and validation loss by step, from their log.jsonl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eval.extras import load
+from s2s.data.jsonl import describe, read_records
+from s2s.errors import InputError
+
+_SIZE_INCHES = (7.0, 4.2)
+_DOTS_PER_INCH = 150
+
+Points = tuple[list[float], list[float]]
+
+
+def plot_learning_curves(runs: dict[str, str], output: str) -> None:
+    """Draw the losses of one or more runs into one picture.
+
+    Args:
+        runs: Run folder (or its log.jsonl) by the name that the legend shows.
+        output: The picture; its suffix says the format (.png, .pdf, .svg).
+
+    Raises:
+        InputError: a run has no log or no losses in it; the picture cannot be written; matplotlib is missing.
+    """
+    losses = {name: _losses(Path(run)) for name, run in runs.items()}
+    load("matplotlib").use("Agg")
+    pyplot = load("matplotlib.pyplot")
+    figure, axes = pyplot.subplots(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
+    for number, (name, (training, validation)) in enumerate(losses.items()):
+        colour = f"C{number % 10}"
+        axes.plot(*training, color=colour, alpha=0.45, linewidth=1, label=f"{name}, training")
+        if validation[0]:
+            axes.plot(*validation, color=colour, marker="o", markersize=4, label=f"{name}, validation")
+    axes.set(xlabel="update", ylabel="loss per target token")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    try:
+        figure.savefig(output)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--output: cannot write the picture {output}: {error}") from error
+    finally:
+        pyplot.close(figure)
+
+
+def _losses(run: Path) -> tuple[Points, Points]:
+    """`(steps, losses)` of training and of validation."""
+    path = run if run.suffix == ".jsonl" else run / "log.jsonl"
+    found: dict[str, Points] = {"train": ([], []), "valid": ([], [])}
+    for where, record in read_records(path):
+        split = record.get("split")
+        if split not in found:
+            raise InputError(f"{where}: 'split' must be 'train' or 'valid', found {describe(split)}")
+        for values, field in zip(found[split], ("step", "loss"), strict=True):
+            values.append(_number(record, field, where))
+    if not found["train"][0]:
+        raise InputError(f"{path}: no training loss in it; expected the log of a run")
+    return found["train"], found["valid"]
+
+
+def _number(record: dict[str, Any], field: str, where: str) -> float:
+    value = record.get(field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{where}: {field!r} must be a number, found {describe(value)}")
+    return float(value)

@@ -1,0 +1,157 @@
+"""Reading hypotheses and references, and finding out which belongs to which."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2s.data.jsonl import describe, read_records, text_field
+from s2s.data.tokenizer import wordpiece_join
+from s2s.errors import InputError
+
+_JSON_LINES = (".jsonl", ".json", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a file of hypotheses or references.
+
+    Args:
+        where: File and line, for messages.
+        id: The record's id as text, or None.
+        text: The hypothesis ("" if there is none) or the reference.
+        source: What it was made from, if the file says.
+        failed: Whether decoding gave an error instead of a hypothesis.
+    """
+
+    where: str
+    id: str | None
+    text: str
+    source: str | None = None
+    failed: bool = False
+
+
+def read_references(path: str | Path) -> list[Entry]:
+    """References with their sources: JSON lines `{"id", "src", "tgt"}` (id and src may be missing), or plain lines.
+
+    Raises:
+        InputError: the file is missing, empty or broken; a line has no reference.
+    """
+    if not _is_json_lines(path):
+        entries = [Entry(where, None, text) for where, text in _plain_lines(path)]
+        empty = next((entry for entry in entries if not entry.text), None)
+        if empty:
+            raise InputError(f"{empty.where}: the line is empty; expected a reference on every line")
+        return entries
+    return [
+        Entry(
+            where,
+            _id(record, where),
+            _as_text(text_field(record, "tgt", where)),
+            _as_text(text_field(record, "src", where)) if "src" in record else None,
+        )
+        for where, record in read_records(path)
+    ]
+
+
+def read_hypotheses(path: str | Path) -> list[Entry]:
+    """Hypotheses: JSON lines `{"id", "tgt"}`, where null means that decoding failed, or plain lines; they may be empty.
+
+    Raises:
+        InputError: the file is missing, empty or broken; a record has no "tgt" or one of the wrong type.
+    """
+    if not _is_json_lines(path):
+        return [Entry(where, None, text) for where, text in _plain_lines(path)]
+    entries = []
+    for where, record in read_records(path):
+        failed = "tgt" in record and record["tgt"] is None
+        text = "" if failed or _is_blank(record.get("tgt")) else _as_text(text_field(record, "tgt", where))
+        entries.append(Entry(where, _id(record, where), text, failed=failed))
+    return entries
+
+
+def match(hypotheses: Sequence[Entry], references: Sequence[Entry], path: str, reference_path: str) -> list[Entry]:
+    """The hypotheses in the order of the references.
+
+    They are matched by id where both files have ids, else by their place, and then both have equally many lines.
+
+    Args:
+        path: The file of the hypotheses, for messages.
+        reference_path: The file of the references, for messages.
+
+    Raises:
+        InputError: some records of a file have an id and others not; an id occurs twice; an id has no partner; without
+            ids, the files differ in length.
+    """
+    if not (_has_ids(hypotheses, path) and _has_ids(references, reference_path)):
+        if len(hypotheses) != len(references):
+            raise InputError(
+                f"{path} has {len(hypotheses)} hypotheses, {reference_path} has {len(references)} references; "
+                "without an id in both files they must be equally many, in the same order"
+            )
+        return list(hypotheses)
+    by_id = _by_id(hypotheses, path)
+    wanted = _by_id(references, reference_path)
+    _refuse(path, f"of {len(wanted)} references have no hypothesis", [id for id in wanted if id not in by_id])
+    _refuse(path, f"of {len(by_id)} hypotheses have no reference", [id for id in by_id if id not in wanted])
+    return [by_id[id] for id in wanted]
+
+
+def _is_json_lines(path: str | Path) -> bool:
+    return str(path) == "-" or Path(path).suffix in _JSON_LINES
+
+
+def _plain_lines(path: str | Path) -> Iterator[tuple[str, str]]:
+    """`(where, text)` of every line, empty ones too."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not content.strip():
+        raise InputError(f"{path}: the file is empty; expected one text a line")
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
+        try:
+            yield f"{path}:{number}", line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}:{number}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text"
+            ) from error
+
+
+def _is_blank(value: object) -> bool:
+    return value == [] or (isinstance(value, str) and not value.strip())
+
+
+def _id(record: dict[str, Any], where: str) -> str | None:
+    value = record.get("id")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+        raise InputError(f"{where}: 'id' must be a string or a whole number, found {describe(value)}")
+    return None if value is None else str(value)
+
+
+def _as_text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else wordpiece_join(value)
+
+
+def _has_ids(entries: Sequence[Entry], path: str) -> bool:
+    without = [entry for entry in entries if entry.id is None]
+    if 0 < len(without) < len(entries):
+        raise InputError(
+            f"{path}: {len(without)} of {len(entries)} records have no id, the first is {without[0].where}; "
+            "expected an id in all of them, or in none"
+        )
+    return not without
+
+
+def _by_id(entries: Sequence[Entry], path: str) -> dict[str, Entry]:
+    counts = Counter(entry.id for entry in entries)
+    _refuse(path, "ids occur more than once", [str(id) for id, count in counts.items() if count > 1])
+    return {str(entry.id): entry for entry in entries}
+
+
+def _refuse(path: str, complaint: str, ids: Sequence[str]) -> None:
+    if ids:
+        raise InputError(f"{path}: {len(ids)} {complaint}, the first is {ids[0]!r}")

@@ -1,0 +1,150 @@
+"""ROUGE by the rules of the py-rouge 1.1 package, which the evaluation scripts of s2s-ft print without `--perl`.
+
+That package is unmaintained and cannot be imported where setuptools has no pkg_resources any more, so its rules are
+written anew here; only its two tables of irregular words (WordNet exceptions) are read from the installed package.
+
+Rules: lower case, only a-z and 0-9 count; sentences end at newlines; words of more than three letters are looked up in
+the tables, else stemmed (Porter's original algorithm); "gonna" and the like are two words. ROUGE-L is the union, over
+the hypothesis' sentences, of the words of longest common subsequences, each clipped by its count in the hypothesis.
+Odd but pinned by a golden test: precision and recall of ROUGE-L are raised to 1 / 1.2, the weight meant for ROUGE-W.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from itertools import chain
+from typing import Any
+
+from eval.extras import load
+from eval.words import ngrams
+from s2s.errors import InputError
+
+SIGNATURE = "py-rouge 1.1 rules, stemmed, F1, newline sentences, ROUGE-L p and r to the power 1/1.2"
+
+_NOT_A_WORD = re.compile("[^a-z0-9]+")
+_TWO_WORDS = {"gimme": "gim me", "gonna": "gon na", "gotta": "got ta", "lemme": "lem me", "wanna": "wan na"}
+_WEIGHT = 1.2
+
+Score = dict[str, float]
+
+
+def py_rouge(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
+    """Mean F, precision and recall of ROUGE-1, -2 and -L.
+
+    Args:
+        hypotheses: Post-processed texts, one sentence a line.
+        references: As many texts, one sentence a line.
+
+    Returns:
+        `{"rouge-1": {"f": ..., "p": ..., "r": ...}, "rouge-2": ..., "rouge-l": ...}`, each between 0 and 1.
+    """
+    assert len(hypotheses) == len(references) > 0, "as many hypotheses as references, and at least one"
+    scores = [py_rouge_of_pair(*pair) for pair in zip(hypotheses, references, strict=True)]
+    return {
+        name: {part: sum(score[name][part] for score in scores) / len(scores) for part in ("f", "p", "r")}
+        for name in ("rouge-1", "rouge-2", "rouge-l")
+    }
+
+
+def py_rouge_of_pair(hypothesis: str, reference: str) -> dict[str, Score]:
+    """The scores of one pair, as `py_rouge` names them."""
+    said, meant = _stemmed_sentences(hypothesis), _stemmed_sentences(reference)
+    all_said, all_meant = list(chain(*said)), list(chain(*meant))
+    scores = {f"rouge-{size}": _ngram_score(all_said, all_meant, size) for size in (1, 2)}
+    hits = _union_of_common_subsequences(said, meant)
+    precision, recall = _share(hits, len(all_said)), _share(hits, len(all_meant))
+    return {**scores, "rouge-l": _with_f(precision ** (1 / _WEIGHT), recall ** (1 / _WEIGHT))}
+
+
+def _ngram_score(said: list[str], meant: list[str], size: int) -> Score:
+    ours, theirs = Counter(ngrams(said, size)), Counter(ngrams(meant, size))
+    hits = (ours & theirs).total()
+    return _with_f(_share(hits, ours.total()), _share(hits, theirs.total()))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _with_f(precision: float, recall: float) -> Score:
+    both = precision * recall
+    return {"f": both / (0.5 * precision + 0.5 * recall) if both else 0.0, "p": precision, "r": recall}
+
+
+def _union_of_common_subsequences(said: list[list[str]], meant: list[list[str]]) -> int:
+    """How many words of the reference lie on a common subsequence with some sentence of the hypothesis."""
+    left = Counter(token for sentence in said for token in sentence)
+    hits = 0
+    for reference in meant:
+        marked: set[int] = set()
+        for sentence in said:
+            marked |= _common_subsequence(reference, sentence)
+        for place in sorted(marked):
+            if left[reference[place]] > 0:
+                left[reference[place]] -= 1
+                hits += 1
+    return hits
+
+
+def _common_subsequence(reference: list[str], sentence: list[str]) -> set[int]:
+    """Places in `reference` of one longest common subsequence; of equal ones, that with the earliest last word."""
+    lengths = [[0] * (len(sentence) + 1)]
+    for word in reference:
+        above, row = lengths[-1], [0]
+        for column, other in enumerate(sentence):
+            row.append(above[column] + 1 if word == other else max(above[column + 1], row[column]))
+        lengths.append(row)
+    places, i, j = set(), len(reference), len(sentence)
+    while i and j:
+        if reference[i - 1] == sentence[j - 1]:
+            i, j = i - 1, j - 1
+            places.add(i)
+        elif lengths[i - 1][j] >= lengths[i][j - 1]:
+            i -= 1
+        else:
+            j -= 1
+    return places
+
+
+def _stemmed_sentences(text: str) -> list[list[str]]:
+    return [[_stem(word) for word in _words(line)] for line in text.split("\n")]
+
+
+def _words(line: str) -> list[str]:
+    spaced = _NOT_A_WORD.sub(" ", line.lower()).split()
+    return [part for word in spaced for part in _TWO_WORDS.get(word, word).split()]
+
+
+@cache
+def _stem(word: str) -> str:
+    if len(word) <= 3:
+        return word
+    # The package hides "cannot" from its word splitter behind underscores, which the stemmer sees.
+    word = word.replace("cannot", "_cannot_")
+    stem = _irregular_words().get(word) or _porter()(word)
+    return stem.replace("_cannot_", "cannot")
+
+
+@cache
+def _porter() -> Callable[[str], str]:
+    module: Any = load("nltk.stem.porter")
+    stem: Callable[[str], str] = module.PorterStemmer(module.PorterStemmer.ORIGINAL_ALGORITHM).stem
+    return stem
+
+
+@cache
+def _irregular_words() -> dict[str, str]:
+    """Irregular word to its base form, from the data files of the installed py-rouge package."""
+    try:
+        package = distribution("py-rouge")
+    except PackageNotFoundError as error:
+        raise InputError('py-rouge is not installed; it comes with pip install "unilatent[eval]"') from error
+    table: dict[str, str] = {}
+    for name in ("wordnet_key_value.txt", "wordnet_key_value_special_cases.txt"):
+        with open(str(package.locate_file(f"rouge/{name}")), encoding="utf-8") as file:
+            table.update(line.strip().split("|") for line in file)  # type: ignore[misc]
+    return table

@@ -1,0 +1,127 @@
+"""BLEU-4, METEOR and ROUGE-L as question generation reports them: coco-caption's definitions, several references.
+
+Source: Du et al., Learning to Ask, ACL 2017 (protocol); Zhou et al., arXiv 1704.01792. METEOR is NLTK's (the 2007
+parameters, WordNet synonyms), not the Java METEOR 1.5 of published tables: compare it between your own systems only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from eval.extras import load, version_of
+from eval.metric import Array, Metric, mean
+from eval.words import ngrams
+from s2s.errors import InputError
+
+_BETA = 1.2  # weight of recall over precision in ROUGE-L
+_NO_WORDNET = (
+    "METEOR needs WordNet, which NLTK does not bring along. With network, once: `python -m nltk.downloader wordnet`. "
+    "Without: copy the folder corpora/wordnet of another machine's nltk_data to DIR/corpora/wordnet and set NLTK_DATA="
+    "DIR; or take it from Debian: `apt install wordnet-base wordnet-sense-index; mkdir -p DIR/corpora/wordnet; "
+    "cp /usr/share/wordnet/* DIR/corpora/wordnet; seq -f '%02g any.file 1' 0 44 > DIR/corpora/wordnet/lexnames`"
+)
+
+
+def group_by_source(sources: Sequence[str], references: Sequence[str]) -> list[list[int]]:
+    """Places of the examples that share a source, lower-cased, in the order of first appearance.
+
+    A source is scored once: against all its references, and with the *last* of its hypotheses.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, source in enumerate(sources):
+        groups.setdefault(source.strip().lower(), []).append(place)
+    return list(groups.values())
+
+
+def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
+    """Corpus BLEU-4 without smoothing; the brevity penalty takes the reference closest in length.
+
+    Args:
+        hypotheses: Tokens between spaces.
+        references: One or more for each hypothesis.
+    """
+    rows = [
+        _bleu_row(said.split(), [one.split() for one in meant])
+        for said, meant in zip(hypotheses, references, strict=True)
+    ]
+
+    def combine(sums: Array) -> Array:
+        hits, counts, length, closest = sums[:, 0:4], sums[:, 4:8], sums[:, 8], sums[:, 9]
+        logs = np.log((hits + 1e-15) / (counts + 1e-9)).mean(axis=1)
+        brevity = np.minimum(0.0, 1 - (closest + 1e-15) / np.maximum(length, 1e-9))
+        return np.asarray(100 * np.exp(logs + brevity))
+
+    return Metric(
+        "BLEU-4", np.array(rows, dtype=float), combine, "coco-caption BLEU-4, closest reference, no smoothing"
+    )
+
+
+def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
+    """Mean ROUGE-L of coco-caption: best precision and best recall over the references, beta 1.2."""
+    values = [
+        _rouge_l(said.split(), [one.split() for one in meant])
+        for said, meant in zip(hypotheses, references, strict=True)
+    ]
+    return mean("ROUGE-L", values, "coco-caption ROUGE-L, beta 1.2")
+
+
+def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
+    """Mean METEOR of NLTK, the best over the references.
+
+    Raises:
+        InputError: NLTK finds no WordNet; the message says how to get it, also without network.
+    """
+    score, wordnet = load("nltk.translate.meteor_score").meteor_score, _wordnet()
+    values = [
+        score([one.split() for one in meant], said.split(), wordnet=wordnet)
+        for said, meant in zip(hypotheses, references, strict=True)
+    ]
+    return mean("METEOR", values, f"nltk {version_of('nltk')} METEOR, WordNet synonyms; not METEOR 1.5")
+
+
+@cache
+def _wordnet() -> Any:
+    wordnet = load("nltk.corpus").wordnet
+    try:
+        wordnet.ensure_loaded()
+    except LookupError as error:
+        raise InputError(_NO_WORDNET) from error
+    return wordnet
+
+
+def _bleu_row(said: list[str], meant: list[list[str]]) -> list[float]:
+    """Clipped hits and counts of 1- to 4-grams, the length, and that of the closest reference (the shorter of two)."""
+    hits, counts = [], []
+    for size in range(1, 5):
+        ours = Counter(ngrams(said, size))
+        most: Counter[tuple[str, ...]] = Counter()
+        for reference in meant:
+            most |= Counter(ngrams(reference, size))
+        hits.append((ours & most).total())
+        counts.append(ours.total())
+    closest = min((abs(len(reference) - len(said)), len(reference)) for reference in meant)[1]
+    return [*hits, *counts, len(said), closest]
+
+
+def _rouge_l(said: list[str], meant: list[list[str]]) -> float:
+    common = [_common_length(said, reference) for reference in meant]
+    if not any(common):
+        return 0.0
+    precision = max(common) / len(said)
+    recall = max(length / len(reference) for length, reference in zip(common, meant, strict=True))
+    return (1 + _BETA**2) * precision * recall / (recall + _BETA**2 * precision)
+
+
+def _common_length(left: list[str], right: list[str]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(right) + 1)
+    for word in left:
+        above, row = row, [0]
+        for column, other in enumerate(right):
+            row.append(above[column] + 1 if word == other else max(above[column + 1], row[column]))
+    return row[-1]

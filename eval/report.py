@@ -1,0 +1,99 @@
+"""The result of an evaluation, as JSON and as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.bootstrap import Difference, Interval
+
+
+@dataclass(frozen=True)
+class System:
+    """The scores of one system by metric; `path` is None for a baseline that is made here."""
+
+    name: str
+    path: str | None
+    quality: dict[str, Interval]
+    form: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a system differs from the baseline, by metric."""
+
+    system: str
+    baseline: str
+    differences: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that an evaluation found, and what somebody needs to repeat it.
+
+    Args:
+        settings: The options, by name.
+        reference: The file of the references.
+        examples: Their number.
+        versions: Of the packages that matter, None where one is not installed.
+        signatures: What each metric computes, exactly.
+        systems: In the order of the command line, the lead baseline last.
+        comparisons: Of every other system with the baseline; empty without one.
+        notes: What a reader must know to trust the numbers.
+    """
+
+    settings: dict[str, Any]
+    reference: str
+    examples: int
+    versions: dict[str, str | None]
+    signatures: dict[str, str]
+    systems: list[System]
+    comparisons: list[Comparison]
+    notes: list[str]
+
+
+def as_text(report: Report) -> str:
+    """Tables with a column for each system: scores with half the width of their interval, then the differences."""
+    resamples = report.settings["resamples"]
+    head = f"{report.settings['task']}, {report.examples:,} examples, ± half a 95 % interval ({resamples:,} resamples)"
+    blocks = [f"{head}\n\n{_scores(report.systems)}"]
+    if report.comparisons:
+        blocks.append(
+            f"difference to {report.comparisons[0].baseline} [95 % interval], p of no difference\n\n"
+            f"{_differences(report.comparisons)}"
+        )
+    return "\n\n".join(blocks)
+
+
+def _scores(systems: Sequence[System]) -> str:
+    rows = [["", *(system.name for system in systems)]]
+    for part in ("quality", "form"):
+        columns: list[dict[str, Interval]] = [getattr(system, part) for system in systems]
+        rows += [[name, *(_score(column[name]) for column in columns)] for name in columns[0]]
+    return _aligned(rows)
+
+
+def _differences(comparisons: Sequence[Comparison]) -> str:
+    rows = [["", *(comparison.system for comparison in comparisons)]]
+    for name in comparisons[0].differences:
+        rows.append([name, *(_difference(comparison.differences[name]) for comparison in comparisons)])
+    return _aligned(rows)
+
+
+def _score(score: Interval) -> str:
+    return f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}"
+
+
+def _difference(found: Difference) -> str:
+    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] p = {found.p_value:.2g}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )
