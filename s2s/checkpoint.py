@@ -1,0 +1,281 @@
+"""The run folder: what a training run leaves behind, written so that a crash at any instant leaves it whole.
+
+    RUN/config.yaml              the resolved configuration
+    RUN/model.safetensors        weights to decode with: the best of the validated ones, else the last
+    RUN/...                      the tokenizer's files
+    RUN/log.jsonl, tensorboard/  what happened
+    RUN/checkpoints/step-000120/ model.safetensors     weights to decode with (the running mean, if the run keeps one)
+                                 training.safetensors  the rest of what training needs: the optimizer's means and so on
+                                 progress.json         where training stands
+
+No file is a pickle, so reading one never runs code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from s2s.config import parse_section, read_tree
+from s2s.errors import InputError
+from s2s.models.base import Model
+from s2s.registry import MODELS, import_modules
+
+CONFIG = "config.yaml"
+WEIGHTS = "model.safetensors"
+TRAINING = "training.safetensors"
+PROGRESS = "progress.json"
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*[0-9]"), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The number of updates that a checkpoint has seen."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def write_checkpoint(
+    run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[str, Tensor], progress: dict[str, Any]
+) -> Path:
+    """Write the checkpoint of a step; it appears whole or not at all.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written; no other checkpoint is touched.
+    """
+    final = run / "checkpoints" / f"step-{step:06d}"
+    unfinished = final.with_name(f"{final.name}.unfinished")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        _write_tensors(weights, unfinished / WEIGHTS)
+        _write_tensors(training, unfinished / TRAINING)
+        (unfinished / PROGRESS).write_text(json.dumps(progress, indent=1) + "\n", encoding="utf-8")
+        _sync(unfinished / PROGRESS)
+        _sync(unfinished)
+        if final.exists():  # an older process of this run wrote the same
+            shutil.rmtree(final)
+        unfinished.rename(final)
+        _sync(final.parent)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        kept = [path.name for path in checkpoints(run)]
+        raise InputError(
+            f"{final}: the checkpoint cannot be written: {error.strerror}; "
+            + (f"the last one kept is {kept[-1]}" if kept else "there is no earlier one")
+        ) from error
+    return final
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file; it appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written; one that was there before stays.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")  # a folder, because the library makes a file of its own too
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        _write_tensors(weights, unfinished / path.name)
+        (unfinished / path.name).replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: the weights cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_checkpoints(run: Path, keep: Iterable[int]) -> None:
+    """Delete all checkpoints but those of the steps in `keep`."""
+    kept = set(keep)
+    for checkpoint in checkpoints(run):
+        if step_of(checkpoint) not in kept:
+            shutil.rmtree(checkpoint)
+
+
+def remove_unfinished(run: Path) -> None:
+    """Delete what a process that was killed while it wrote has left behind."""
+    for unfinished in [*run.glob("*.unfinished"), *(run / "checkpoints").glob("*.unfinished")]:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        else:
+            unfinished.unlink()
+
+
+def read_progress(checkpoint: Path) -> dict[str, Any]:
+    """Where training stood at a checkpoint.
+
+    Raises:
+        InputError: the file is missing or broken.
+    """
+    path = checkpoint / PROGRESS
+    try:
+        progress = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); delete the folder {checkpoint.name} to go on from the one before"
+        ) from error
+    assert isinstance(progress, dict)
+    return progress
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        InputError: the file is missing, truncated, or not in the safetensors format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; expected weights in the safetensors format") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: truncated, or not a safetensors file ({error})") from error
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters and saved buffers of a module by name, each tied tensor once, under its first name.
+
+    The tensors are the module's own, not copies.
+    """
+    unique: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        unique.setdefault(id(tensor), (name, tensor))
+    return dict(unique.values())
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill a module with the weights of a file, which must hold exactly its tensors.
+
+    Raises:
+        InputError: the file cannot be read, or belongs to another architecture.
+    """
+    tensors, wanted = read_tensors(path), named_tensors(module)
+    problems = []
+    if missing := sorted(wanted.keys() - tensors.keys()):
+        problems.append(f"lacks {_some(missing)}")
+    if unknown := sorted(tensors.keys() - wanted.keys()):
+        problems.append(f"also holds {_some(unknown)}")
+    shapes = [
+        f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in tensors and tensors[name].shape != wanted[name].shape
+    ]
+    if shapes:
+        problems.append(shapes[0] + (f", and {len(shapes) - 1} more differ" if len(shapes) > 1 else ""))
+    if problems:
+        raise InputError(f"{path}: does not fit this model: {'; '.join(problems)}")
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(tensors[name])
+
+
+def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
+    """The weights of a run to decode with, or those of one of its checkpoints.
+
+    Args:
+        run: A run folder.
+        checkpoint: A step ("120", "step-000120"), a checkpoint's folder, or a safetensors file.
+
+    Raises:
+        InputError: there are none.
+    """
+    if checkpoint is None:
+        if not (run / WEIGHTS).exists():
+            raise InputError(f"{run}: holds no {WEIGHTS} yet; a run writes it at its first validation or checkpoint")
+        return run / WEIGHTS
+    text = str(checkpoint).removeprefix("step-")
+    path = run / "checkpoints" / f"step-{int(text):06d}" if text.isdecimal() else Path(checkpoint)
+    path = path / WEIGHTS if path.is_dir() else path
+    if not path.exists():
+        known = ", ".join(path.name for path in checkpoints(run)) or "none"
+        raise InputError(f"{checkpoint}: there is no such checkpoint; {run} has {known}")
+    return path
+
+
+def load_model(run: str | Path, checkpoint: str | Path | None = None) -> Model:
+    """The model of a run with its trained weights, in evaluation mode, built from the run folder alone.
+
+    Args:
+        run: A run folder.
+        checkpoint: See `weights_path`; the weights to decode with by default.
+
+    Raises:
+        InputError: the folder is no run folder, or its weights do not fit its configuration.
+    """
+    run = Path(run)
+    tree = read_tree(run / CONFIG)
+    import_modules(tree.get("imports", []))
+    section = dict(tree.get("model", {}))
+    cls = MODELS[section.pop("name", "unilm")]
+    model: Model = cls(parse_section(cls.Config, section, "model"))  # type: ignore[attr-defined]
+    load_weights(model, weights_path(run, checkpoint))
+    return model.eval()
+
+
+def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
+    """Write the mean of the weights of several checkpoints, computed in float64.
+
+    Args:
+        paths: Checkpoint folders, run folders, or safetensors files of one architecture.
+        out: The safetensors file to write.
+
+    Raises:
+        InputError: a file cannot be read or written, or they differ in names or shapes.
+    """
+    if not paths:
+        raise InputError("no checkpoint to average was given; expected at least one folder or safetensors file")
+    files = [Path(path) / WEIGHTS if Path(path).is_dir() else Path(path) for path in paths]
+    first = read_tensors(files[0])
+    total = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in first.items()}
+    for file in files[1:]:
+        tensors = read_tensors(file)
+        shapes, expected = ({name: t.shape for name, t in group.items()} for group in (tensors, first))
+        if shapes != expected:
+            different = sorted(
+                name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)
+            )
+            raise InputError(f"{file}: cannot be averaged with {files[0]}: they differ in {_some(different)}")
+        total = {name: sum_ + tensors[name] if sum_.is_floating_point() else sum_ for name, sum_ in total.items()}
+    mean = {
+        name: (sum_ / len(files)).to(first[name].dtype) if sum_.is_floating_point() else sum_
+        for name, sum_ in total.items()
+    }
+    write_weights(mean, Path(out))
+
+
+def _write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(contiguous, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # how the library reports a full disk: "...: I/O error: No space left ..."
+        raise OSError(None, str(error).rpartition("I/O error: ")[2]) from error
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

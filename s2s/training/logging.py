@@ -1,0 +1,136 @@
+"""What a training run tells: records in log.jsonl and TensorBoard, a progress bar or plain lines for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from s2s.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingLog:
+    """The log of a run, written by the first rank only; on the others nothing happens.
+
+    Args:
+        run: The run folder.
+        step: Updates done already; records of later ones, from a process that was killed, are removed.
+        total_steps: Updates of the whole run.
+        enabled: Whether this is the first rank.
+        bar: Whether to draw a progress bar; None draws one if standard error is a terminal.
+    """
+
+    def __init__(self, run: Path, step: int, total_steps: int, enabled: bool, bar: bool | None = None) -> None:
+        self._enabled = enabled
+        self._total_steps = total_steps
+        self._bar: tqdm[Any] | None = None
+        self._board: Any = None
+        if not enabled:
+            return
+        self._path = run / "log.jsonl"
+        self._file = _open_log(self._path, step)
+        self._board = _open_board(run / "tensorboard", step)
+        if sys.stderr.isatty() if bar is None else bar:
+            self._bar = tqdm(total=total_steps, initial=step, unit="update", dynamic_ncols=True, smoothing=0.05)
+
+    def advance(self, step: int) -> None:
+        """Move the bar to a step."""
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
+
+    def train(self, record: dict[str, Any], seconds_left: float) -> None:
+        """Log means over the last updates: the criterion's losses, lr, grad_norm, tokens_per_s and so on."""
+        self._write({"split": "train", **record})
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {record['loss']:.4g}, {_rate(record['tokens_per_s'])}", refresh=False)
+        else:
+            self.say(
+                f"step {record['step']}/{self._total_steps}  epoch {record['epoch']}  loss {record['loss']:.4g}  "
+                f"lr {record['lr']:.3g}  grad norm {record['grad_norm']:.3g}  {_rate(record['tokens_per_s'])}  "
+                f"ETA {duration(seconds_left)}"
+            )
+
+    def validation(self, record: dict[str, Any], best: bool) -> None:
+        """Log means over the validation split."""
+        self._write({"split": "valid", **record})
+        others = "".join(f"  {name} {record[name]:.4g}" for name in record if name not in ("step", "epoch", "loss"))
+        self.say(f"step {record['step']}  validation loss {record['loss']:.4g}{others}{'  (best)' if best else ''}")
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if not self._enabled:
+            return
+        if self._bar is not None:
+            self._bar.clear()
+        logger.info(text)
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Finish the files and the bar."""
+        if not self._enabled:
+            return
+        self._file.close()
+        if self._bar is not None:
+            self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if not self._enabled:
+            return
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
+        if self._board is not None:
+            for name, value in record.items():
+                if name not in ("split", "step"):
+                    self._board.add_scalar(f"{record['split']}/{name}", value, record["step"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `3:20` or `1:03:20`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _rate(tokens_per_s: float) -> str:
+    return f"{tokens_per_s / 1000:.1f} ktok/s" if tokens_per_s >= 1000 else f"{tokens_per_s:.0f} tok/s"
+
+
+def _open_log(path: Path, step: int) -> TextIO:
+    """The file, with the records up to `step` kept."""
+    try:
+        if path.exists():
+            kept = [line for line in path.read_bytes().splitlines(keepends=True) if _belongs(line, step)]
+            shorter = path.with_name(f"{path.name}.unfinished")
+            shorter.write_bytes(b"".join(kept))
+            shorter.replace(path)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _belongs(line: bytes, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, KeyError):  # cut off when the process was killed
+        return False
+
+
+def _open_board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer, or None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)

@@ -1,0 +1,304 @@
+"""The training loop: sums divided by global weights, phases, validation, checkpoints, exact resumption.
+
+One update with W ranks and A micro-batches on each, for a criterion that returns the sum s of a batch with weight w:
+
+    1. w is known from each batch before anything is computed; its sum over all W * A batches is the global weight.
+    2. Each rank runs backward on s / global weight, batch by batch; gradients are added up over batches and ranks.
+    3. Clip the gradient of all ranks together, step, move the running mean of the weights.
+
+So the result does not depend on how the batches are shared out. What is random in a forward pass (dropout) is seeded
+by (seed, epoch, position of the batch), so it depends neither on that, nor on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from s2s import checkpoint
+from s2s.criteria.base import Criterion
+from s2s.errors import InputError
+from s2s.models.base import Model
+from s2s.training.config import TrainConfig
+from s2s.training.distributed import Ranks, evaluating, fill_, gradient_sync, wrap
+from s2s.training.ema import WeightMean
+from s2s.training.feed import Feed, MicroBatch
+from s2s.training.logging import TrainingLog
+from s2s.training.means import Means
+from s2s.training.optim import OptimConfig, make_optimizer, make_schedule, set_lr
+from s2s.training.state import Progress, gather_tensors, optimizer_tensors, parameters_of, restore_optimizer
+from s2s.training.stopping import StopRequest
+
+
+class TrainStep(nn.Module):
+    """Model and criterion as one module, so that DDP and FSDP wrap all that is trained, and calls go through them."""
+
+    def __init__(self, model: Model, criterion: Criterion) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+
+    def forward(self, batch: Any, phase: str) -> dict[str, Tensor]:
+        """The criterion's sums over the batch."""
+        sums: dict[str, Tensor] = self.criterion(self.model, batch, phase)
+        return sums
+
+
+class Trainer:
+    """Trains a model into a run folder.
+
+    Args:
+        model: With the weights to start from, or those of the checkpoint to go on from.
+        criterion: What to minimise.
+        train_feed: This rank's training batches.
+        valid_feed: This rank's validation batches, or None.
+        config: The section `train`.
+        optim: The section `optim`.
+        seed: What dropout and other randomness of the forward pass is seeded with.
+        run: The run folder.
+        ranks: This process among the others.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        criterion: Criterion,
+        train_feed: Feed,
+        valid_feed: Feed | None,
+        config: TrainConfig,
+        optim: OptimConfig,
+        seed: int,
+        run: Path,
+        ranks: Ranks,
+    ) -> None:
+        self._config, self._optim, self._seed, self._run, self._ranks = config, optim, seed, run, ranks
+        self._train_feed, self._valid_feed = train_feed, valid_feed
+        self._step_module = TrainStep(model, criterion)
+        self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), len(criterion.phases))
+        self._criterion = criterion
+        self._weights = checkpoint.named_tensors(model)
+        named = list(self._step_module.named_parameters())
+        self._names = {id(parameter): name for name, parameter in named}
+        self._optimizers = {}
+        for phase in criterion.phases:
+            chosen = {id(parameter) for parameter in criterion.parameters_of(phase, model)}
+            self._optimizers[phase] = make_optimizer(optim, [(n, p) for n, p in named if id(p) in chosen])
+        self._mean = None if config.ema_decay is None else WeightMean(self._weights, config.ema_decay)
+        self.progress = Progress()
+
+    def restore(self, folder: Path) -> None:
+        """Go on from a checkpoint whose weights the model had when this trainer was made.
+
+        Raises:
+            InputError: a file of the checkpoint is missing or broken.
+        """
+        self.progress = Progress.from_record(checkpoint.read_progress(folder))
+        tensors = checkpoint.read_tensors(folder / checkpoint.TRAINING)
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
+
+        for name, values in part("criterion/").items():
+            fill_(checkpoint.named_tensors(self._criterion)[name], values)
+        for name, values in part("weights/").items():  # the model file holds their running mean
+            fill_(self._weights[name], values)
+        for phase, optimizer in self._optimizers.items():
+            restore_optimizer(optimizer, self._names, part(f"optimizer/{phase}/"))
+
+    def fit(self) -> int:
+        """Train until the end, or until a signal asks to stop.
+
+        Returns:
+            The number of the signal, or 0 at the end of the run.
+
+        Raises:
+            InputError: the loss is not finite, or a checkpoint cannot be written.
+        """
+        progress, total_steps = self.progress, self._total_steps()
+        schedule = make_schedule(self._optim, total_steps)
+        log = TrainingLog(self._run, progress.step, total_steps, self._ranks.first)
+        with contextlib.closing(log), StopRequest.listen() as request, contextlib.closing(self._updates()) as updates:
+            means = Means()
+            for micro_batches, place in updates:
+                epoch, lr = progress.epoch, self._optim.lr * schedule(progress.step)
+                weights, stop = self._share(micro_batches, request.signal)
+                grad_norm = self._update(micro_batches, weights, lr, means)
+                progress.step, (progress.epoch, progress.position) = progress.step + 1, place
+                progress.finished = progress.step >= total_steps
+                progress.seconds += means.count_update(weights)
+                if self._mean is not None:
+                    self._mean.update(progress.step)
+                log.advance(progress.step)
+                if progress.step % self._config.log_every == 0 or progress.finished or stop:
+                    means = self._log(log, means, epoch, lr, grad_norm, total_steps)
+                self._keep(log, stop)
+                means.resume_clock()
+                if stop or progress.finished:
+                    return stop
+        raise AssertionError("an epoch without updates")
+
+    def _updates(self) -> Generator[tuple[list[MicroBatch], tuple[int, int]], None, None]:
+        """The updates of this epoch and of all that follow, with the (epoch, position) after each."""
+        while True:
+            yield from self._train_feed.updates(self.progress.epoch, self.progress.position, self._config.accumulate)
+
+    def _total_steps(self) -> int:
+        """Updates of the whole run."""
+        if self._config.max_steps is not None:
+            return self._config.max_steps
+        assert self._config.epochs is not None
+        here, accumulate = self.progress, self._config.accumulate
+        later = range(here.epoch + 1, self._config.epochs)
+        return (
+            here.step
+            + (self._train_feed.num_updates(here.epoch, here.position, accumulate) if not here.finished else 0)
+            + sum(self._train_feed.num_updates(epoch, 0, accumulate) for epoch in later)
+        )
+
+    def _share(self, micro_batches: Sequence[MicroBatch], stop: int) -> tuple[dict[str, float], int]:
+        """The global weights of an update, its tokens among them, and the signal that any rank received."""
+        weights = {"tokens": 0.0}
+        for micro in micro_batches:
+            own = {**self._criterion.weights(micro.batch), "tokens": float(micro.batch.num_tokens)}
+            for name, value in own.items():
+                weights[name] = weights.get(name, 0.0) + (value if micro.counts else 0.0)
+        *totals, stops = self._ranks.sum([*weights.values(), float(stop > 0)])
+        return dict(zip(weights, totals, strict=True)), (stop or int(signal.SIGTERM)) if stops else 0
+
+    def _update(self, micro_batches: Sequence[MicroBatch], weights: dict[str, float], lr: float, means: Means) -> float:
+        """One optimizer step of each phase; the norm of the last phase's gradient before clipping."""
+        batches = [replace(micro, batch=micro.batch.to(self._ranks.device)) for micro in micro_batches]
+        norm = 0.0
+        for index, (phase, optimizer) in enumerate(self._optimizers.items()):
+            self._module.zero_grad(set_to_none=True)
+            losses = []
+            for micro in batches:
+                with gradient_sync(self._module, micro is batches[-1]):
+                    sums = self._forward(self._module, micro, phase, index)
+                    loss = self._loss(sums, weights)
+                    # DDP and FSDP divide the sum of the ranks' gradients by their number
+                    (loss * (self._ranks.size if micro.counts else 0)).backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+                if micro.counts:
+                    means.add(sums)
+            norm = self._clip(optimizer)
+            if not math.isfinite(norm):
+                self._refuse(micro_batches, losses)
+            set_lr(optimizer, lr)
+            optimizer.step()
+        return norm
+
+    def _forward(self, module: nn.Module, micro: MicroBatch, phase: str, index: int) -> dict[str, Tensor]:
+        place = [self._seed, self.progress.epoch, micro.position, index]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+        device = self._ranks.device.type
+        # without the cache of casts, which would keep the gathered weights of FSDP alive
+        with torch.autocast(device, torch.bfloat16, self._config.precision == "bf16", cache_enabled=False):
+            sums: dict[str, Tensor] = module(micro.batch, phase)
+        return sums
+
+    def _loss(self, sums: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+        """This batch's part of the global mean."""
+        parts = [sums[name].float() / (weights[name] or 1.0) for name in self._criterion.losses if name in sums]
+        return torch.stack(parts).sum()
+
+    def _clip(self, optimizer: torch.optim.Optimizer) -> float:
+        limit = self._optim.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(parameters_of(optimizer), limit)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+    def _refuse(self, micro_batches: Sequence[MicroBatch], losses: Sequence[Tensor]) -> NoReturn:
+        """Stop before a loss or gradient that is not finite reaches the weights."""
+        values = [float(loss) for loss in losses]
+        bad = [not math.isfinite(value) for value in values]
+        any_bad = self._ranks.sum([float(any(bad))])[0] > 0
+        ids = [
+            id
+            for micro, is_bad in zip(micro_batches, bad, strict=True)
+            if micro.counts and (is_bad or not any_bad)
+            for id in micro.batch.ids
+        ]
+        ids = self._ranks.gather(ids)
+        shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
+        raise InputError(
+            f"update {self.progress.step + 1}: the {'loss' if any_bad else 'gradient'} is not finite, in the batch of "
+            f"the records {shown}; the weights were not changed, and no checkpoint was touched; "
+            "look at these records, or lower optim.lr"
+        )
+
+    def _log(self, log: TrainingLog, means: Means, epoch: int, lr: float, grad_norm: float, total_steps: int) -> Means:
+        progress = self.progress
+        record = {"step": progress.step, "epoch": epoch + 1, **means.read(self._ranks)}
+        record |= {"lr": lr, "grad_norm": grad_norm, "tokens_per_s": means.tokens_per_s, "seconds": progress.seconds}
+        log.train(record, seconds_left=means.seconds_per_update * (total_steps - progress.step))
+        return Means()
+
+    def _keep(self, log: TrainingLog, stop: int) -> None:
+        """Validate and save, if it is time."""
+        progress, config = self.progress, self._config
+        validated = False
+        if self._valid_feed is not None:
+            over = (
+                progress.position == 0 if config.validate_every is None else progress.step % config.validate_every == 0
+            )
+            validated = over or progress.finished
+        best = self._validate(log, self._valid_feed) if validated and self._valid_feed is not None else False
+        on_time = config.save_every is not None and progress.step % config.save_every == 0
+        if validated or on_time or stop or progress.finished:
+            self._save(publish=best or self._valid_feed is None)
+
+    def _validate(self, log: TrainingLog, feed: Feed) -> bool:
+        """Log the means over the validation split; whether the loss is the lowest so far."""
+        means, progress = Means(), self.progress
+        with self._mean.in_place() if self._mean else contextlib.nullcontext(), evaluating(self._module) as module:
+            for micro_batches, _ in feed.updates(epoch=0, position=0, accumulate=1):
+                weights, _ = self._share(micro_batches, 0)
+                for micro in micro_batches:
+                    batch = replace(micro, batch=micro.batch.to(self._ranks.device))
+                    for index, phase in enumerate(self._criterion.phases):
+                        sums = self._forward(module, batch, phase, index)
+                        if micro.counts:
+                            means.add(sums)
+                means.count_update(weights)
+        values = means.read(self._ranks)
+        loss = sum(values[name] for name in self._criterion.losses if name in values)
+        if not math.isfinite(loss):
+            raise InputError(f"update {progress.step}: the validation loss is {loss}; no checkpoint was touched")
+        best = not progress.best or loss < progress.best[0][0]
+        progress.best = sorted([*progress.best, (loss, progress.step)])[: max(1, self._config.keep_best)]
+        progress.validations_since_best = 0 if best else progress.validations_since_best + 1
+        log.validation({"step": progress.step, "epoch": progress.epoch + (progress.position > 0), **values}, best)
+        if self._config.patience is not None and progress.validations_since_best >= self._config.patience:
+            progress.finished = True
+            log.say(f"stopping: {progress.validations_since_best} validations in a row were no better than the best")
+        return best
+
+    def _save(self, publish: bool) -> None:
+        """Write a checkpoint, and the weights to decode with if these are the ones; then delete what is too old."""
+        first, progress = self._ranks.first, self.progress
+        decode_weights = gather_tensors(self._mean.mean if self._mean else self._weights, first)
+        training = {f"criterion/{n}": t for n, t in checkpoint.named_tensors(self._criterion).items()}
+        if self._mean:
+            training |= {f"weights/{name}": tensor for name, tensor in self._weights.items()}
+        for phase, optimizer in self._optimizers.items():
+            state = optimizer_tensors(optimizer, self._names)
+            training |= {f"optimizer/{phase}/{name}": tensor for name, tensor in state.items()}
+        training = gather_tensors(training, first)
+        if first:
+            if publish:  # first, so that a run that is killed in between is not left behind its own checkpoint
+                checkpoint.write_weights(decode_weights, self._run / checkpoint.WEIGHTS)
+            checkpoint.write_checkpoint(self._run, progress.step, decode_weights, training, progress.as_record())
+            last = [checkpoint.step_of(path) for path in checkpoint.checkpoints(self._run)][-self._config.keep_last :]
+            best = [step for _, step in progress.best[: self._config.keep_best]]
+            checkpoint.remove_checkpoints(self._run, keep=[*last, *best])
+        self._ranks.sum([0.0])  # nobody goes on, or ends, before the files are there

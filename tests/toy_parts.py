@@ -1,0 +1,162 @@
+"""A task, model, criterion and decoder of toy size, for tests of the trainer; `imports: [toy_parts]` registers them.
+
+The model predicts the next of a few tokens, with dropout, tied embeddings and two blocks; sequences differ in length.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from s2s.config import Section
+from s2s.criteria.base import Criterion
+from s2s.decoding.base import Decoder, Hypothesis
+from s2s.models.base import Model
+from s2s.registry import register_criterion, register_decoder, register_model, register_task
+from s2s.tasks.base import Task
+
+VOCABULARY, WIDTH = 11, 8
+
+
+@dataclass(frozen=True)
+class ToyBatch:
+    """`tokens` is `(B, T)`, padded with 0."""
+
+    ids: list[str]
+    tokens: Tensor
+    poisoned: bool
+
+    @property
+    def num_tokens(self) -> int:
+        return int((self.tokens != 0).sum())
+
+    def to(self, device: torch.device) -> ToyBatch:
+        return replace(self, tokens=self.tokens.to(device))
+
+
+class ToyDataset:
+    def __init__(self, size: int, seed: int, poison: int | None) -> None:
+        self._seed, self._poison = seed, poison
+        self.lengths = [3 + (index * 5) % 7 for index in range(size)]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def example(self, index: int, epoch: int) -> tuple[str, list[int], bool]:
+        generator = np.random.default_rng([self._seed, epoch, index])
+        start, noise = int(generator.integers(1, VOCABULARY)), int(generator.integers(0, 2))
+        tokens = [1 + (start + noise + step) % (VOCABULARY - 1) for step in range(self.lengths[index])]
+        return f"record-{index}", tokens, index == self._poison
+
+
+@register_task("toy")
+class ToyTask(Task):
+    class Config(Section):
+        train: int = 22
+        """Examples."""
+        valid: int = 6
+        poison: int | None = None
+        """A training example whose loss is not a number."""
+
+    def dataset(self, split: str, seed: int) -> ToyDataset:
+        if split == "train":
+            return ToyDataset(self.config.train, seed, self.config.poison)
+        return ToyDataset(self.config.valid, seed + 1, None)
+
+    def collate(self, examples: Sequence[Any]) -> ToyBatch:
+        rows = [torch.tensor(tokens) for _, tokens, _ in examples]
+        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return ToyBatch([id for id, _, _ in examples], padded, any(bad for _, _, bad in examples))
+
+    def model_defaults(self) -> dict[str, int]:
+        return {"vocab_size": VOCABULARY}
+
+    def save(self, folder: Path) -> None:
+        (folder / "vocabulary.txt").write_text(str(VOCABULARY))
+
+    def token_id(self, token: str) -> int:
+        return int(token)
+
+
+@register_model("toy")
+class ToyModel(Model):
+    class Config(Section):
+        dropout: float = 0.1
+        vocab_size: int | None = None
+        delay: float = 0.0
+        """Seconds that a forward pass waits, so that a signal can meet it."""
+
+    @classmethod
+    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+        return config.model_copy(update=defaults)
+
+    def __init__(self, config: ToyModel.Config) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size or 1, WIDTH)
+        self.head = nn.Linear(WIDTH, config.vocab_size or 1)
+        self.head.weight = self.embedding.weight
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(WIDTH, 12), nn.GELU(), nn.Linear(12, WIDTH), nn.LayerNorm(WIDTH)) for _ in range(2)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def features(self, batch: ToyBatch) -> Tensor:
+        time.sleep(self.config.delay)
+        hidden = self.dropout(self.embedding(batch.tokens[:, :-1]))
+        for layer in self.layers:
+            hidden = hidden + self.dropout(layer(hidden))
+        return hidden[batch.tokens[:, 1:] != 0]
+
+    def logits(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.head(features)
+        return scores
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers)
+
+
+@register_criterion("toy")
+class ToyCriterion(Criterion):
+    class Config(Section):
+        pass
+
+    def weights(self, batch: ToyBatch) -> dict[str, float]:
+        return {"loss": float((batch.tokens[:, 1:] != 0).sum())}
+
+    def forward(self, model: nn.Module, batch: ToyBatch, phase: str = "model") -> dict[str, Tensor]:
+        targets = batch.tokens[:, 1:]
+        loss = cross_entropy(model(batch).float(), targets[targets != 0], reduction="sum")
+        return {"loss": loss * math.nan if batch.poisoned else loss}
+
+
+@register_decoder("toy")
+class ToyDecoder(Decoder):
+    class Config(Section):
+        width: int = 1
+
+    def __call__(self, model: Any, sources: Any) -> list[list[Hypothesis]]:
+        return []
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    """A configuration of the toy; a keyword argument `train={...}` replaces options of that section."""
+    base: dict[str, Any] = {
+        "imports": ["toy_parts"],
+        "seed": 3,
+        "task": {"name": "toy"},
+        "model": {"name": "toy"},
+        "criterion": {"name": "toy"},
+        "decoder": {"name": "toy"},
+        "optim": {"lr": 0.01, "warmup_steps": 3},
+        "train": {"max_steps": 20, "max_tokens": 40, "log_every": 1, "workers": 0, "device": "cpu"},
+    }
+    return {key: {**value, **changes.get(key, {})} if isinstance(value, dict) else value for key, value in base.items()}
