@@ -25,21 +25,44 @@ _CHUNK = 2048
 
 
 @dataclass(frozen=True)
-class Fields:
-    """Which fields of a record hold the source, the target and the id."""
+class Side:
+    """One side of a pair, as records hold it.
 
-    source: str = "src"
-    target: str = "tgt"
-    id: str = "id"
+    Args:
+        name: "source" or "target"; `task.max_<name>` is the option that limits it.
+        field: The field of a record.
+        limit: Most tokens, special tokens not counted.
+        strict: Refuse what is longer, and listed tokens that the vocabulary lacks, instead of cutting and replacing.
+    """
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Most tokens of a source and of a target, special tokens not counted; `strict` refuses longer ones."""
-
-    source: int
-    target: int
+    name: str
+    field: str
+    limit: int
     strict: bool = False
+
+    def encode(self, texts: Sequence[str | list[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
+        """Ids of some texts, uncut; `places` tells for each its file and line.
+
+        Raises:
+            InputError: a text holds no token; under `strict` also when it is too long or lists an unknown token.
+        """
+        encoded = tokenizer.encode_many(texts)
+        for text, ids, where in zip(texts, encoded, places, strict=True):
+            if not ids:
+                raise InputError(f"{where}: {self.field!r} holds no token (only blanks or control characters)")
+            if self.strict:
+                self._refuse(text, ids, where, tokenizer)
+        return encoded
+
+    def _refuse(self, text: str | list[str], ids: list[int], where: str, tokenizer: Tokenizer) -> None:
+        if len(ids) > self.limit:
+            raise InputError(
+                f"{where}: {self.field!r} has {len(ids)} tokens, at most {self.limit} are allowed; "
+                f"raise task.max_{self.name}, or set task.strict=false to cut it"
+            )
+        if isinstance(text, list) and tokenizer.unknown in ids:
+            token = text[ids.index(tokenizer.unknown)]
+            raise InputError(f"{where}: {self.field!r} lists {token!r}, which is not in the vocabulary")
 
 
 class Ragged:
@@ -83,10 +106,10 @@ class Corpus:
         return self._names[index].tobytes().decode("utf-8")
 
     @classmethod
-    def read(cls, paths: Sequence[str], tokenizer: Tokenizer, fields: Fields, limits: Limits) -> Corpus:
+    def read(cls, paths: Sequence[str], tokenizer: Tokenizer, source: Side, target: Side, id_field: str) -> Corpus:
         """Read and tokenise all records of some files, in their order.
 
-        Sides that are longer than the limits lose their end; one warning a file tells how many did.
+        Sides that are longer than their limits lose their end; one warning a file tells how many did.
 
         Args:
             paths: Files or data sets, see `records`.
@@ -94,20 +117,21 @@ class Corpus:
         Raises:
             InputError: a file is missing or empty, or one of its records is bad: file, line, field, what was found.
         """
-        builder = _Builder()
+        columns = {source: _Column("i"), target: _Column("i")}
+        names = _Column("B")
         for path in paths:
-            cut = dict.fromkeys(("sources", "targets"), 0)
-            before = builder.size
-            found = _checked(records(path), fields)
-            while chunk := list(itertools.islice(found, _CHUNK)):
-                sources = _encode([pair.source for pair in chunk], tokenizer, chunk, fields.source)
-                targets = _encode([pair.target for pair in chunk], tokenizer, chunk, fields.target)
-                for pair, source, target in zip(chunk, sources, targets, strict=True):
-                    cut["sources"] += _too_long(source, limits.source, limits.strict, pair.where, fields.source)
-                    cut["targets"] += _too_long(target, limits.target, limits.strict, pair.where, fields.target)
-                    builder.add(source[: limits.source], target[: limits.target], pair.name)
-            _warn_of_cuts(path, builder.size - before, cut, limits)
-        return builder.corpus()
+            tallies = {side: _Tally() for side in columns}
+            pairs = _checked(records(path), source.field, target.field, id_field)
+            while chunk := list(itertools.islice(pairs, _CHUNK)):
+                places, ids, *texts = zip(*chunk, strict=True)
+                for side, side_texts in zip(columns, texts, strict=True):
+                    encoded = side.encode(side_texts, places, tokenizer)
+                    tallies[side].count(side_texts, encoded, side.limit, tokenizer.unknown)
+                    columns[side].extend(row[: side.limit] for row in encoded)
+                names.extend(id.encode("utf-8") for id in ids)
+            for side, tally in tallies.items():
+                tally.warn(path, side)
+        return cls(columns[source].ragged(), columns[target].ragged(), names.ragged())
 
 
 def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -167,61 +191,60 @@ def _rows(path: str, table: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dic
         raise InputError(f"{path}: the data set is empty")
 
 
-@dataclass(frozen=True)
-class _Pair:
-    where: str
-    name: str
-    source: str | list[str]
-    target: str | list[str]
-
-
-def _checked(found: Iterable[tuple[str, dict[str, Any]]], fields: Fields) -> Iterator[_Pair]:
+def _checked(
+    found: Iterable[tuple[str, dict[str, Any]]], source_field: str, target_field: str, id_field: str
+) -> Iterator[tuple[str, str, str | list[str], str | list[str]]]:
+    """`(where, id, source, target)` of each record; where a record has no id, its place will do."""
     for where, record in found:
-        yield _Pair(
-            where,
-            str(record.get(fields.id, where)),
-            text_field(record, fields.source, where),
-            text_field(record, fields.target, where),
-        )
-
-
-def _encode(texts: list[str | list[str]], tokenizer: Tokenizer, chunk: list[_Pair], field: str) -> list[list[int]]:
-    encoded = tokenizer.encode_many(texts)
-    for pair, ids in zip(chunk, encoded, strict=True):
-        if not ids:
-            raise InputError(f"{pair.where}: {field!r} holds no token (only blanks or control characters)")
-    return encoded
-
-
-def _too_long(ids: list[int], limit: int, strict: bool, where: str, field: str) -> bool:
-    if strict and len(ids) > limit:
-        raise InputError(f"{where}: {field!r} has {len(ids)} tokens, at most {limit} are allowed (task.strict)")
-    return len(ids) > limit
-
-
-def _warn_of_cuts(path: str, total: int, cut: dict[str, int], limits: Limits) -> None:
-    for side, limit in (("sources", limits.source), ("targets", limits.target)):
-        if cut[side]:
-            logger.warning("%s: %d of %d %s were cut at %d tokens", path, cut[side], total, side, limit)
+        id = record.get(id_field)
+        source, target = text_field(record, source_field, where), text_field(record, target_field, where)
+        yield where, where if id is None else str(id), source, target
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class _Builder:
-    """Grows the flat arrays of a corpus."""
+class _Tally:
+    """Counts what was lost in one side of a file."""
 
     def __init__(self) -> None:
-        self.size = 0
-        self._values = {"source": array("i"), "target": array("i"), "name": array("B")}
-        self._ends = {side: array("q") for side in self._values}
+        self._texts = self._cut = self._listed = self._unknown = 0
 
-    def add(self, source: list[int], target: list[int], name: str) -> None:
-        self.size += 1
-        for side, row in (("source", source), ("target", target), ("name", name.encode("utf-8"))):
-            self._values[side].extend(row)
-            self._ends[side].append(len(self._values[side]))
+    def count(
+        self, texts: Sequence[str | list[str]], encoded: list[list[int]], limit: int, unknown: int | None
+    ) -> None:
+        self._texts += len(texts)
+        self._cut += sum(len(ids) > limit for ids in encoded)
+        for text, ids in zip(texts, encoded, strict=True):
+            if isinstance(text, list):
+                self._listed += len(ids)
+                self._unknown += ids.count(unknown) if unknown is not None else 0
 
-    def corpus(self) -> Corpus:
-        return Corpus(*(Ragged(self._values[side], self._ends[side]) for side in ("source", "target", "name")))
+    def warn(self, path: str, side: Side) -> None:
+        if self._cut:
+            logger.warning(
+                "%s: %d of %d %ss were cut at %d tokens; task.max_%s sets the limit",
+                *(path, self._cut, self._texts, side.name, side.limit, side.name),
+            )
+        if self._unknown:
+            logger.warning(
+                "%s: %d of %d tokens listed in %ss are not in the vocabulary; lists must hold its items, not words",
+                *(path, self._unknown, self._listed, side.name),
+            )
+
+
+class _Column:
+    """A growing `Ragged`."""
+
+    def __init__(self, typecode: str) -> None:
+        self._values: array[int] = array(typecode)
+        self._ends: array[int] = array("q")
+
+    def extend(self, rows: Iterable[Iterable[int]]) -> None:
+        for row in rows:
+            self._values.extend(row)
+            self._ends.append(len(self._values))
+
+    def ragged(self) -> Ragged:
+        return Ragged(self._values, self._ends)

@@ -90,6 +90,7 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
                 raise InputError(
                     f"{where}: {field!r} must be a string or a list of tokens, found {describe(item)} in it"
                 )
+            _check_unicode(item, field, where)
         if not value:
             raise InputError(f"{where}: {field!r} is empty")
         return value
@@ -97,7 +98,19 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
         raise InputError(f"{where}: {field!r} must be a string or a list of tokens, found {describe(value)}")
     if not value.strip():
         raise InputError(f"{where}: {field!r} is empty")
+    _check_unicode(value, field, where)
     return value
+
+
+def _check_unicode(value: str, field: str, where: str) -> None:
+    """JSON may escape half of a surrogate pair, which is no character and which no tokenizer takes."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where}: {field!r} holds half a surrogate pair ({value[error.start]!a}) at character "
+            f"{error.start + 1}; expected valid Unicode"
+        ) from error
 
 
 def describe(value: object) -> str:

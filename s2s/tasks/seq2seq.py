@@ -1,186 +1,25 @@
-"""Fine-tuning on source-target pairs: the causal, masked and pseudo-masked layouts, and sources to generate from.
-
-One example, source [CLS] a b [SEP], target x y, as each method lays it out (step codes below the tokens):
-
-    pseudo_masked   [CLS] a b [SEP] | x y [SEP] | [M] [M] [M]      predicts x y [SEP] at the three pseudo slots
-                      0   0 0   0     1 2   3     -1  -2  -3
-    masked          [CLS] a b [SEP] | x [M] [SEP]                  predicts y at the masked slot
-                      0   0 0   0     1  2    3
-    causal          [CLS] a b | [SEP] x y                          predicts x y [SEP], each one slot before its place
-                      0   0 0     1   2 3
-
-Source: Bao et al. 2021, "s2s-ft"; Bao et al. 2020, "UniLMv2"; specs/s2s-ft.md, section 1.
-"""
+"""Fine-tuning on source-target pairs by any of three methods (`s2s.data.layout`), and sources to generate from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
 from s2s.config import Section
-from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
-from s2s.data.corpus import Corpus, Fields, Limits
+from s2s.data.batch import Feeding, SourceBatch, TokenBatch
+from s2s.data.corpus import Corpus, Side
 from s2s.data.jsonl import text_field
+from s2s.data.layout import Layout, Method, Noise, layout, pack, room
 from s2s.data.tokenizer import SpecialIds, Tokenizer
-from s2s.errors import ConfigError, InputError
+from s2s.errors import ConfigError
 from s2s.registry import register_task
 from s2s.tasks.base import GenerationTask
-
-Ids = NDArray[np.int64]
-Method = Literal["causal", "masked", "pseudo_masked"]
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How tokens are corrupted, and which.
-
-    Args:
-        target_mask_prob: Pseudo-masked: share of the true target tokens that are corrupted too. Masked: share of the
-            target that is corrupted and predicted. Causal: share of the target inputs that are corrupted.
-        source_mask_prob: Share of source tokens that are corrupted; 0 is none.
-        random_prob: A corrupted token becomes a random one, with this probability.
-        keep_prob: A corrupted token stays what it is, with this probability; otherwise it becomes the mask token.
-        max_masked: Most corrupted target tokens of the masked method; None is no cap.
-        replacements: Ids to draw random tokens from, `(R,)`.
-    """
-
-    target_mask_prob: float
-    source_mask_prob: float
-    random_prob: float
-    keep_prob: float
-    max_masked: int | None
-    replacements: Ids
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One training example as it is fed; every array is int64.
-
-    Args:
-        source: Source ids with special tokens, `(ns,)`.
-        target: Target ids as fed at the true slots, noise included, `(nt,)`.
-        pseudo: Ids fed at the pseudo slots, `(nt,)`, or `(0,)` without pseudo slots.
-        slots: Target slots (pseudo slots if there are any) where a label is predicted, `(N,)`.
-        labels: What is predicted there, `(N,)`.
-        id: The record's id.
-    """
-
-    source: Ids
-    target: Ids
-    pseudo: Ids
-    slots: Ids
-    labels: Ids
-    id: str = ""
-
-
-def room(method: Method, max_source: int, max_target: int) -> tuple[int, int]:
-    """Most source and target tokens that fit beside the special tokens."""
-    return max_source - (1 if method == "causal" else 2), max_target - 1
-
-
-def layout(
-    source: Sequence[int] | Ids,
-    target: Sequence[int] | Ids,
-    method: Method,
-    special: SpecialIds,
-    limits: tuple[int, int],
-    noise: Noise,
-    generator: np.random.Generator,
-) -> Layout:
-    """Lay out one pair: cut it, add special tokens, corrupt it, and say what is predicted where.
-
-    Args:
-        source: Source ids without special tokens.
-        target: Target ids without special tokens.
-        limits: Most source and target slots, special tokens counted; the tail is cut.
-        generator: Where the noise comes from.
-
-    Source: specs/s2s-ft.md, sections 1.1 and 1.4. Random replacements are never special tokens; in the original they
-    may be.
-    """
-    max_source, max_target = room(method, *limits)
-    kept_source, kept_target = np.asarray(source[:max_source]), np.asarray(target[:max_target])
-    truth = np.append(kept_target, special.sep).astype(np.int64)
-    start = np.concatenate([[special.cls], kept_source]).astype(np.int64)
-    if noise.source_mask_prob > 0:
-        chosen = generator.random(len(start)) < noise.source_mask_prob
-        chosen[0] = False
-        start = np.where(chosen, _corrupt(start, special.mask, noise, generator), start)
-    corrupted = _corrupt(truth, special.mask, noise, generator)
-    everywhere = np.arange(len(truth))
-    nothing = np.empty(0, np.int64)
-    if method == "causal":
-        shifted = np.append(special.sep, truth[:-1])
-        chosen = generator.random(len(truth)) < noise.target_mask_prob
-        chosen[0] = False
-        fed = np.where(chosen, _corrupt(shifted, special.mask, noise, generator), shifted)
-        return Layout(start, fed, nothing, everywhere, truth)
-    whole_source = np.append(start, special.sep)
-    if method == "masked":
-        slots = _masked_slots(len(truth), noise, generator)
-        fed = truth.copy()
-        fed[slots] = corrupted[slots]
-        return Layout(whole_source, fed, nothing, slots, truth[slots])
-    chosen = generator.random(len(truth)) < noise.target_mask_prob
-    return Layout(whole_source, np.where(chosen, corrupted, truth), corrupted, everywhere, truth)
-
-
-def _corrupt(ids: Ids, mask: int, noise: Noise, generator: np.random.Generator) -> Ids:
-    draw = generator.random(len(ids))
-    others = noise.replacements[generator.integers(len(noise.replacements), size=len(ids))]
-    changed = np.where(draw < noise.keep_prob + noise.random_prob, others, mask)
-    return np.where(draw < noise.keep_prob, ids, changed)
-
-
-def _masked_slots(length: int, noise: Noise, generator: np.random.Generator) -> Ids:
-    count = int(noise.target_mask_prob * length)
-    if noise.max_masked is not None:
-        count = min(count, noise.max_masked)
-    return np.sort(generator.permutation(length)[: max(1, count)])
-
-
-def pack(layouts: Sequence[Layout], pad_id: int) -> TokenBatch:
-    """A batch: sources padded on the right, then true target slots, then pseudo slots if the layouts have any.
-
-    Target and pseudo slot i have position ns + i, whatever the padding.
-    """
-    rows = len(layouts)
-    context = max(len(item.source) for item in layouts)
-    width = max(len(item.target) for item in layouts)
-    blocks = 2 if len(layouts[0].pseudo) else 1
-    shape = (rows, context + blocks * width)
-    tokens = np.full(shape, pad_id, np.int64)
-    positions, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    segments[:, context:] = 1
-    steps = np.full(shape, PADDING, np.int64)
-    slots = []
-    for row, item in enumerate(layouts):
-        ns, nt = len(item.source), len(item.target)
-        tokens[row, :ns], positions[row, :ns], steps[row, :ns] = item.source, np.arange(ns), 0
-        for block, (ids, sign) in enumerate([(item.target, 1), (item.pseudo, -1)][:blocks]):
-            first = context + block * width
-            tokens[row, first : first + nt] = ids
-            positions[row, first : first + nt] = ns + np.arange(nt)
-            steps[row, first : first + nt] = sign * np.arange(1, nt + 1)
-        slots.append(row * shape[1] + context + (blocks - 1) * width + item.slots)
-    return TokenBatch(
-        ids=[item.id for item in layouts],
-        tokens=torch.from_numpy(tokens),
-        positions=torch.from_numpy(positions),
-        segments=torch.from_numpy(segments),
-        steps=torch.from_numpy(steps),
-        context=context,
-        slots=torch.from_numpy(np.concatenate(slots)),
-        labels=torch.from_numpy(np.concatenate([item.labels for item in layouts])),
-        pad_id=pad_id,
-    )
 
 
 class PairDataset:
@@ -208,7 +47,7 @@ class PairDataset:
         generator = np.random.default_rng([self._seed, epoch, index])
         source, target = self._corpus.sources[index], self._corpus.targets[index]
         made = layout(source, target, self._method, self._special, self._limits, self._noise, generator)
-        return Layout(made.source, made.target, made.pseudo, made.slots, made.labels, self._corpus.id(index))
+        return replace(made, id=self._corpus.id(index))
 
 
 @dataclass(frozen=True)
@@ -275,8 +114,9 @@ class Seq2Seq(GenerationTask):
         self.config: Seq2Seq.Config = config
         self._tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, config.added_tokens)
         self._special = self._tokenizer.special
-        self._fields = Fields(config.source_field, config.target_field, config.id_field)
-        self._room = room(config.method, config.max_source, config.max_target)
+        most_source, most_target = room(config.method, config.max_source, config.max_target)
+        self._source = Side("source", config.source_field, most_source, config.strict)
+        self._target = Side("target", config.target_field, most_target, config.strict)
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         """The examples of `split` ("train" or "valid").
@@ -288,8 +128,8 @@ class Seq2Seq(GenerationTask):
         paths = {"train": self.config.train, "valid": self.config.valid}[split]
         if not paths:
             raise ConfigError(f"task.{split}: must name at least one file")
-        limits = Limits(*self._room, strict=self.config.strict)
-        corpus = Corpus.read([paths] if isinstance(paths, str) else paths, self._tokenizer, self._fields, limits)
+        files = [paths] if isinstance(paths, str) else paths
+        corpus = Corpus.read(files, self._tokenizer, self._source, self._target, self.config.id_field)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -298,8 +138,8 @@ class Seq2Seq(GenerationTask):
             self.config.max_masked,
             np.setdiff1d(np.arange(self._tokenizer.vocab_size), self._tokenizer.special_ids),
         )
-        limits_with_specials = (self.config.max_source, self.config.max_target)
-        return PairDataset(corpus, self.config.method, self._special, limits_with_specials, noise, seed)
+        limits = (self.config.max_source, self.config.max_target)
+        return PairDataset(corpus, self.config.method, self._special, limits, noise, seed)
 
     def collate(self, examples: Sequence[Layout]) -> TokenBatch:
         """A batch of examples; see `pack`."""
@@ -311,20 +151,15 @@ class Seq2Seq(GenerationTask):
         Raises:
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
-        field = self._fields.source
-        ids = self._tokenizer.encode(text_field(record, field, where))
-        if not ids:
-            raise InputError(f"{where}: {field!r} holds no token (only blanks or control characters)")
-        most = self._room[0]
-        if self.config.strict and len(ids) > most:
-            raise InputError(f"{where}: {field!r} has {len(ids)} tokens, at most {most} are allowed (task.strict)")
-        end = [] if self.config.method == "causal" else [self._special.sep]
-        prefix = self._tokenizer.encode(text_field(record, "prefix", where)) if record.get("prefix") else []
+        text = text_field(record, self._source.field, where)
+        ids = self._source.encode([text], [where], self._tokenizer)[0]
+        kept = ids[: self._source.limit]
+        id = record.get(self.config.id_field)
         return Source(
-            id=str(record.get(self._fields.id, where)),
-            tokens=[self._special.cls, *ids[:most], *end],
-            prefix=prefix,
-            num_cut=max(0, len(ids) - most),
+            id=where if id is None else str(id),
+            tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
+            prefix=self._tokenizer.encode(text_field(record, "prefix", where)) if record.get("prefix") else [],
+            num_cut=len(ids) - len(kept),
         )
 
     def collate_sources(self, examples: Sequence[Source]) -> SourceBatch:
