@@ -1,0 +1,318 @@
+"""Decoding a file of records: windows of lines, batches of similar length, outputs in the input's order."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from s2s.config import Section
+from s2s.data.jsonl import Line, parse_record, read_lines
+from s2s.decoding.base import Decoder, Hypothesis
+from s2s.errors import ConfigError, InputError
+from s2s.generation.output import (
+    Batches,
+    Output,
+    PipeOutput,
+    Window,
+    discard,
+    fingerprint,
+    open_output,
+    refuse_existing,
+)
+from s2s.generation.progress import Progress
+from s2s.tasks.base import GenerationTask
+from s2s.training.distributed import Ranks
+
+logger = logging.getLogger(__name__)
+
+STANDARD = "-"
+"""A file name: standard input, or standard output."""
+
+
+class DecodeOptions(Section):
+    """Options of decoding a file, beside those of the decoder."""
+
+    max_tokens: int = Field(4096, ge=1)
+    """Most source slots of a batch, padding included. A longer source makes a batch alone."""
+    max_sentences: int = Field(64, ge=1)
+    """Most sentences of a batch."""
+    window: int = Field(4096, ge=1)
+    """Lines that are read, sorted by length and decoded together; more need more memory and waste less padding."""
+    strict: bool = False
+    """Stop at the first line that cannot be used, instead of noting it and going on."""
+    overwrite: bool = False
+    """Begin anew, whatever is in the output."""
+
+
+class Source(Protocol):
+    """What is needed of a task's source examples."""
+
+    id: str
+    tokens: list[int]
+    num_cut: int
+
+
+def place(model: nn.Module, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32") -> nn.Module:
+    """The model, ready to decode there; log-probabilities are float32 in either precision."""
+    return model.to(device=device, dtype=getattr(torch, precision)).eval()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the lines of a file: how many there were, failed, and had their source cut."""
+
+    lines: int
+    failed: int
+    cut: int
+
+
+def decode_file(
+    task: GenerationTask,
+    model: nn.Module,
+    decoder: Decoder,
+    source: str | Path,
+    output: str | Path,
+    options: DecodeOptions,
+    ranks: Ranks,
+    settings: dict[str, Any],
+    trace: str | Path | None = None,
+) -> Summary:
+    """Decode the records of a file; every line of it gives one line, in the same order.
+
+    An output line is `{"id", "tgt", "score"}`, and `"nbest"` if the decoder gives more than one hypothesis. A line
+    that cannot be used gives `{"id", "tgt": null, "error"}`, and is noted in OUTPUT.errors.jsonl. A killed job goes on
+    where it was when the same call is made again, and ends with the same bytes.
+
+    Args:
+        task: Turns records into sources, and tokens into text.
+        model: In evaluation mode, on the device of `ranks`.
+        decoder: The search.
+        source: A JSON-lines file, or `-`.
+        output: A file, or `-`. Only from a file to a file can a job be continued.
+        options: See `DecodeOptions`.
+        ranks: All must see the same files. Windows are dealt out in turn; the first rank puts them together.
+        settings: What else the outputs depend on (the model's `fingerprint`, the decoder's options), for a job that
+            is continued to tell that it is the same.
+        trace: A file for the traces of a beam search, `s2s.generation.rerank` chooses from them; or none.
+
+    Returns:
+        Counts over the whole file, on the first rank; over what the rank has seen, on others.
+
+    Raises:
+        InputError: a file cannot be read or written; the output belongs to another job; with `strict`, a bad line.
+        ConfigError: traces are wanted of a decoder that leaves none.
+    """
+    if trace is not None and not hasattr(decoder, "trace"):
+        raise ConfigError("decoder.name: traces are left by beam searches only; drop --trace or use decoder.name=beam")
+    window, target = _open(str(source), str(output), options, ranks, settings, trace)
+    total = _count_lines(Path(source)) if Path(source).is_file() else None
+    number = -1
+    with Progress(_share(total, window, target, ranks), enabled=ranks.first) as progress:
+        work = _Work(task, model, decoder, ranks.device, options, trace is not None, progress)
+        for number, lines in enumerate(_chunks(read_lines(source), window)):
+            if number % ranks.size == ranks.rank and not target.is_done(number):
+                with target.batches(number) as batches:
+                    decoded = work.decode(lines, batches)
+                target.write(number, decoded)
+    if number < 0:
+        raise InputError(f"{source}: the file is empty; expected one JSON object a line")
+    target.close(number + 1)
+    return _report(target, str(output))
+
+
+def _report(target: Output, output: str) -> Summary:
+    counts = target.counts
+    summary = Summary(counts.get("lines", 0), counts.get("failed", 0), counts.get("cut", 0))
+    if summary.failed:
+        where = "" if output == STANDARD else f"; see {output}.errors.jsonl"
+        logger.warning("%d of %d lines could not be used%s", summary.failed, summary.lines, where)
+    if summary.cut:
+        logger.warning(
+            "%d of %d sources were longer than task.max_source and lost their end", summary.cut, summary.lines
+        )
+    return summary
+
+
+def _open(
+    source: str, output: str, options: DecodeOptions, ranks: Ranks, settings: dict[str, Any], trace: str | Path | None
+) -> tuple[int, Output]:
+    """The size of a window, and where windows go."""
+    if source != STANDARD and not Path(source).exists():
+        raise InputError(f"{source}: there is no such file; expected one JSON object a line")
+    from_file, to_file = Path(source).is_file(), output != STANDARD
+    if to_file and Path(output).exists() and from_file and Path(output).samefile(source):
+        raise InputError(f"{output}: is the input itself; name another --output")
+    errors = f"{output}.errors.jsonl" if to_file else None
+    paths = {"output": output, "errors": errors, "trace": None if trace is None else str(trace)}
+    files = {name: Path(path) for name, path in paths.items() if path not in (None, STANDARD)}
+    if from_file and to_file:
+        return _open_files(source, files, options, ranks, settings)
+    if ranks.size > 1:
+        raise InputError("standard input and output cannot be shared by several processes; name files, or start one")
+    if options.overwrite and to_file:
+        discard(files)
+    refuse_existing(files)
+    return options.window, PipeOutput(paths)
+
+
+def _open_files(
+    source: str, files: dict[str, Path], options: DecodeOptions, ranks: Ranks, settings: dict[str, Any]
+) -> tuple[int, Output]:
+    window = options.window
+    if ranks.size > 1:  # small enough for all ranks to have work
+        window = min(window, max(1, math.ceil(_count_lines(Path(source)) / (4 * ranks.size))))
+    job = {
+        "input": fingerprint(source),
+        "settings": {**settings, "max_tokens": options.max_tokens, "max_sentences": options.max_sentences},
+        "window": window,
+    }
+    for turn in (True, False):  # the first rank makes the state that the others read
+        if ranks.first == turn:
+            known, target = open_output(files, ranks.first, job, options.overwrite)
+        ranks.gather([])
+    return int(known["window"]), target
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What turns a window of lines into outputs."""
+
+    task: GenerationTask
+    model: nn.Module
+    decoder: Any
+    device: torch.device
+    options: DecodeOptions
+    traced: bool
+    progress: Progress
+
+    def decode(self, lines: Sequence[Line], batches: Batches) -> Window:
+        """Decode the lines of a window; `batches` holds what is done already, and gets what is done now."""
+        read = [self._read(line) for line in lines]
+        sources = {row: item for row, item in enumerate(read) if not isinstance(item, _Failure)}
+        outputs: list[dict[str, Any]] = [
+            {"id": item.id, "tgt": None, "error": item.error} if isinstance(item, _Failure) else {} for item in read
+        ]
+        traces = list(outputs)
+        self.progress.advance(len(lines) - len(sources))
+        lengths = {row: len(item.source.tokens) for row, item in sources.items()}
+        for number, rows in enumerate(batch_rows(lengths, self.options.max_tokens, self.options.max_sentences)):
+            if number not in batches.done:
+                batches.add(number, self._decode_batch([sources[row] for row in rows]))
+            for row, (made, frames) in zip(rows, batches.done[number], strict=True):
+                outputs[row], traces[row] = made, frames
+            self.progress.advance(len(rows))
+        failures = [item for item in read if isinstance(item, _Failure)]
+        streams = {
+            "output": [output_line(record) for record in outputs],
+            "errors": [output_line(asdict(item)) for item in failures],
+            **({"trace": [output_line(record) for record in traces]} if self.traced else {}),
+        }
+        cut = sum(item.source.num_cut > 0 for item in sources.values())
+        return Window(streams, {"lines": len(lines), "failed": len(failures), "cut": cut})
+
+    def _read(self, line: Line) -> _Item | _Failure:
+        record: dict[str, Any] = {}
+        try:
+            record = parse_record(line)
+            record.setdefault("id", line.number)
+            source = self.task.source(record, line.where)
+        except InputError as error:
+            if self.options.strict:
+                raise
+            message = str(error).removeprefix(f"{line.where}: ")
+            return _Failure(line.number, record.get("id", line.number), message)
+        own = record["id"]
+        return _Item(own if str(own) == source.id else source.id, source)
+
+    def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+        sources = self.task.collate_sources([item.source for item in items]).to(self.device)
+        if not self.traced:
+            rows = self.decoder(self.model, sources)
+            return [(self._output(item.id, row), None) for item, row in zip(items, rows, strict=True)]
+        trace = self.decoder.trace(self.model, sources)
+        made = zip(items, self.decoder.best(trace), trace.records(), strict=True)
+        return [(self._output(item.id, row), {"id": item.id, **frames}) for item, row, frames in made]
+
+    def _output(self, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+        return output_record(self.task, id, hypotheses)
+
+
+@dataclass(frozen=True)
+class _Item:
+    id: Any
+    source: Any
+
+
+@dataclass(frozen=True)
+class _Failure:
+    line: int
+    id: Any
+    error: str
+
+
+def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+    """The output line of a sentence: its best hypothesis, and all of them if there are more."""
+    texts = [{"tgt": task.text(item.tokens), "score": round(item.score, 4)} for item in hypotheses]
+    return {"id": id, **texts[0], **({"nbest": texts} if len(texts) > 1 else {})}
+
+
+def batch_rows(lengths: dict[int, int], max_tokens: int, max_sentences: int) -> Iterator[list[int]]:
+    """Rows of a window in batches, longest first, so that what does not fit into memory shows at once.
+
+    Args:
+        lengths: Of the source of each row.
+        max_tokens: Most sentences x longest source of a batch.
+        max_sentences: Most sentences of a batch.
+    """
+    order = sorted(lengths, key=lambda row: -lengths[row])
+    while order:
+        size = min(max_sentences, max(1, max_tokens // lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]
+
+
+def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
+    while chunk := list(itertools.islice(lines, size)):
+        yield chunk
+
+
+def output_line(record: dict[str, Any]) -> str:
+    """A record as one line of JSON, readable unless it holds what UTF-8 cannot (half of a surrogate pair)."""
+    line = json.dumps(record, ensure_ascii=False)
+    return line if line.isascii() or _is_unicode(line) else json.dumps(record)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int | None:
+    """Lines that this rank has still to decode, or None if nobody knows."""
+    if total is None:
+        return None
+    numbers = range(ranks.rank, math.ceil(total / window), ranks.size)
+    return sum(min(window, total - number * window) for number in numbers if not target.is_done(number))
+
+
+def _count_lines(path: Path) -> int:
+    with open(path, "rb") as file:
+        blocks = iter(lambda: file.read(1 << 20), b"")
+        count, last = 0, b"\n"
+        for block in blocks:
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")

@@ -1,0 +1,399 @@
+"""Where decoding writes: files that a kill at any instant leaves fit to be continued, or a pipe.
+
+Input lines are decoded in windows. What a window gives is one list of lines for each stream (outputs, errors, traces).
+
+    OUTPUT                     outputs of the windows so far, in the input's order
+    OUTPUT.errors.jsonl        the input lines that could not be used, if there are any
+    OUTPUT.state.json          which job this is, how many windows are in the files, and how long the files then are
+    OUTPUT.parts/000012.batches    batches of window 12 done so far: one JSON line each, a torn last one is dropped
+    OUTPUT.parts/000012.window     window 12, complete; the first rank moves it into the files, in order
+
+Files only grow, and the state is replaced in one instant after them; so whoever starts again cuts the files to the
+lengths that the state tells and loses, at most, the batch that was being decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+from s2s.errors import InputError
+
+_SAMPLE = 1 << 20
+_POLL_SECONDS = 0.1
+
+Streams = Mapping[str, list[str]]
+"""Lines by the name of their stream, in the input's order."""
+
+
+class Window(NamedTuple):
+    """What a window of input lines gave: lines for each stream, and counts to add up."""
+
+    streams: dict[str, list[str]]
+    counts: dict[str, int]
+
+
+class Batches(Protocol):
+    """The batches of one window that are done already, kept as they come."""
+
+    done: dict[int, Any]
+
+    def add(self, number: int, result: Any) -> None:
+        """Keep the result of a batch, anything that JSON can hold."""
+
+
+class Output(Protocol):
+    """Where windows go."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Sums over all windows written."""
+
+    def is_done(self, window: int) -> bool:
+        """Whether a window needs no more work."""
+
+    def batches(self, window: int) -> contextlib.AbstractContextManager[Batches]:
+        """What is known of an unfinished window."""
+
+    def write(self, number: int, window: Window) -> None:
+        """Take a whole window."""
+
+    def close(self, windows: int) -> None:
+        """Finish. `windows` is how many the input had; the first rank waits until all are in the files."""
+
+
+class PipeOutput:
+    """Output as it comes, to standard output or a new file; a killed job begins anew.
+
+    Args:
+        paths: The file of each stream, `-` for standard output, None for nowhere.
+    """
+
+    def __init__(self, paths: Mapping[str, str | None]) -> None:
+        self._counts: dict[str, int] = {}
+        self._paths = paths
+        self._files: dict[str, BinaryIO] = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self._counts
+
+    def is_done(self, window: int) -> bool:
+        return False
+
+    @contextlib.contextmanager
+    def batches(self, window: int) -> Iterator[Batches]:
+        yield _Forgotten()
+
+    def write(self, number: int, window: Window) -> None:
+        for name, lines in window.streams.items():
+            path = self._paths[name]
+            if lines and path is not None:
+                with _writing(path):
+                    file = self._file(path)
+                    file.write(_encode(lines))
+                    file.flush()
+        self._counts = _add(self._counts, window.counts)
+
+    def close(self, windows: int) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def _file(self, path: str) -> BinaryIO:
+        if path == "-":
+            return sys.stdout.buffer
+        if path not in self._files:
+            self._files[path] = open(path, "wb")  # noqa: SIM115
+        return self._files[path]
+
+
+class _Forgotten:
+    def __init__(self) -> None:
+        self.done: dict[int, Any] = {}
+
+    def add(self, number: int, result: Any) -> None:
+        self.done[number] = result
+
+
+class FileOutput:
+    """Output to files that a later process can continue; `open_output` makes one.
+
+    Args:
+        paths: The file of each stream.
+        first: Whether this is the rank that writes the files; the others leave their windows to it.
+        state: What the state file says.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], first: bool, state: dict[str, Any]) -> None:
+        self._paths = paths
+        self._first = first
+        self._state = state
+        self._parts = parts_folder(paths["output"])
+        with _writing(self._parts):
+            self._parts.mkdir(exist_ok=True)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Sums over all windows written."""
+        return dict(self._state["counts"])
+
+    def is_done(self, window: int) -> bool:
+        if window < self._state["windows"] or self._complete(window).exists():
+            return True
+        if not self._first:  # the first rank may have moved it just now; it writes the state before it removes a window
+            self._state = read_state(self._paths["output"]) or self._state
+        return bool(window < self._state["windows"])
+
+    @contextlib.contextmanager
+    def batches(self, window: int) -> Iterator[Batches]:
+        journal = _Journal(self._parts / f"{window:06d}.batches")
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def write(self, number: int, window: Window) -> None:
+        path = self._complete(number)
+        write_whole(path, json.dumps(window._asdict()).encode())
+        path.with_suffix(".batches").unlink(missing_ok=True)
+        if self._first:
+            self._move_complete_windows()
+
+    def close(self, windows: int) -> None:
+        while self._first and self._state["windows"] < windows:
+            self._move_complete_windows()
+            time.sleep(_POLL_SECONDS)
+        if self._first:
+            shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _complete(self, window: int) -> Path:
+        return self._parts / f"{window:06d}.window"
+
+    def _move_complete_windows(self) -> None:
+        while (path := self._complete(self._state["windows"])).exists():
+            window = Window(**json.loads(path.read_bytes()))
+            lengths = dict(self._state["lengths"])
+            for name, lines in window.streams.items():
+                if lines:
+                    lengths[name] = _append(self._paths[name], _encode(lines))
+            self._state = {
+                **self._state,
+                "windows": self._state["windows"] + 1,
+                "lengths": lengths,
+                "counts": _add(self._state["counts"], window.counts),
+            }
+            write_state(self._paths["output"], self._state)
+            path.unlink()
+
+
+class _Journal:
+    """Batches of a window in a file, one JSON line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.done: dict[int, Any] = {}
+        good = 0
+        with _writing(path):
+            self._file = open(path, "a+b")  # noqa: SIM115
+            self._file.seek(0)
+            for line in self._file:
+                if not line.endswith(b"\n"):
+                    break
+                number, result = json.loads(line)
+                self.done[number] = result
+                good += len(line)
+            self._file.truncate(good)
+
+    def add(self, number: int, result: Any) -> None:
+        with _writing(self._path):
+            self._file.write(json.dumps([number, result]).encode() + b"\n")
+            self._file.flush()
+        self.done[number] = result
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_output(
+    paths: Mapping[str, Path], first: bool, job: dict[str, Any], overwrite: bool
+) -> tuple[dict[str, Any], FileOutput]:
+    """Files to begin, or to go on with; the other ranks call it after the first one has.
+
+    Args:
+        paths: The file of each stream; "output" is the one that names the state.
+        first: Whether this is the rank that writes.
+        job: Says which job this is: "input", "settings" and "window". A job that goes on keeps its first window size.
+        overwrite: Begin anew whatever there is.
+
+    Returns:
+        The job as its state has it, and the output.
+
+    Raises:
+        InputError: the files are another job's, or were changed since.
+    """
+    output = paths["output"]
+    if not first:
+        state = read_state(output)
+        assert state is not None, "the first rank has written it"
+        return state["job"], FileOutput(paths, first, state)
+    if overwrite:
+        discard(paths)
+    state = read_state(output)
+    if state is None:
+        refuse_existing(paths)
+        shutil.rmtree(parts_folder(output), ignore_errors=True)
+        state = {"job": job, "windows": 0, "lengths": dict.fromkeys(paths, 0), "counts": {}}
+        write_state(output, state)
+        with _writing(output):
+            output.touch()
+    else:
+        _check_same_job(output, state["job"], job)
+        _cut_back(paths, state["lengths"])
+    return state["job"], FileOutput(paths, first, state)
+
+
+def refuse_existing(paths: Mapping[str, Path]) -> None:
+    """Raise InputError if one of the files is there."""
+    for path in paths.values():
+        if path.exists():
+            raise InputError(f"{path}: exists already, and is not of this job; {_WAY_OUT}")
+
+
+def discard(paths: Mapping[str, Path]) -> None:
+    """Remove the files of a job and what belongs to them."""
+    with _writing(paths["output"]):
+        state_path(paths["output"]).unlink(missing_ok=True)
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+    shutil.rmtree(parts_folder(paths["output"]), ignore_errors=True)
+
+
+_WAY_OUT = "give --overwrite to replace it, or another --output"
+
+
+def _check_same_job(output: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    if before["input"] != now["input"]:
+        old_size, new_size = before["input"]["bytes"], now["input"]["bytes"]
+        found = f"of {old_size} bytes, this one has {new_size}" if old_size != new_size else "of the same size"
+        raise InputError(f"{output}: belongs to another input ({found}); {_WAY_OUT}")
+    old, new = _flatten(before["settings"]), _flatten(now["settings"])
+    for key in [*old, *new]:
+        if old.get(key) != new.get(key):
+            found = f"{key} was {json.dumps(old.get(key))}, now {json.dumps(new.get(key))}"
+            raise InputError(f"{output}: was begun with other settings ({found}); {_WAY_OUT}")
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
+    for name, path in paths.items():
+        length = lengths.get(name, 0)
+        size = path.stat().st_size if path.exists() else 0
+        if size < length:
+            raise InputError(f"{path}: has {size} bytes, {length} were written; it was changed since; {_WAY_OUT}")
+        if size > length:
+            with _writing(path):
+                os.truncate(path, length)
+
+
+def fingerprint(path: str | Path) -> dict[str, Any]:
+    """What tells one file from another, wherever it lies: its size, and a hash of its beginning and its end.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            head = file.read(_SAMPLE)
+            file.seek(max(0, size - _SAMPLE))
+            return {"bytes": size, "sha256": hashlib.sha256(head + file.read(_SAMPLE)).hexdigest()}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def state_path(output: Path) -> Path:
+    """The file that says which job an output is of, and how far it is."""
+    return output.with_name(f"{output.name}.state.json")
+
+
+def parts_folder(output: Path) -> Path:
+    """The folder of what is not in the output yet."""
+    return output.with_name(f"{output.name}.parts")
+
+
+def read_state(output: Path) -> dict[str, Any] | None:
+    """What the state file says, or None if there is none.
+
+    Raises:
+        InputError: the file is no state file.
+    """
+    path = state_path(output)
+    try:
+        state = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {_WAY_OUT}") from error
+    if not isinstance(state, dict) or not {"job", "windows", "lengths", "counts"} <= state.keys():
+        raise InputError(f"{path}: is not the state of a decoding job; {_WAY_OUT}")
+    return state
+
+
+def write_state(output: Path, state: dict[str, Any]) -> None:
+    """Replace the state file, in one instant."""
+    write_whole(state_path(output), json.dumps(state, indent=1).encode() + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    with _writing(path):
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+
+
+def _append(path: Path, content: bytes) -> int:
+    """Add to a file, and return its new length once it is on the disk."""
+    with _writing(path), open(path, "ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
+
+
+def _encode(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {key: counts.get(key, 0) + more.get(key, 0) for key in dict.fromkeys([*counts, *more])}
+
+
+@contextlib.contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,47 @@
+"""Choosing outputs again from the traces of a beam search, by another ranking, without the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from s2s.data.jsonl import read_records
+from s2s.decoding.ranking import Ranking
+from s2s.decoding.trace import Trace
+from s2s.generation.decode import STANDARD, output_line, output_record
+from s2s.generation.output import PipeOutput, Window, refuse_existing
+from s2s.tasks.base import GenerationTask
+
+
+def rerank_file(
+    task: GenerationTask, trace: str | Path, output: str | Path, ranking: Ranking, count: int, overwrite: bool
+) -> int:
+    """Write the outputs that `ranking` chooses from a file of traces, in the form that decoding writes.
+
+    Args:
+        task: Turns tokens into text.
+        trace: The file that decoding left, JSON lines.
+        output: A file, or `-`.
+        ranking: See `s2s.decoding.ranking`.
+        count: Hypotheses of each sentence.
+        overwrite: Replace the output if it exists.
+
+    Returns:
+        How many lines were written.
+
+    Raises:
+        InputError: a file cannot be read or written, or a line holds no trace.
+    """
+    if str(output) != STANDARD and not overwrite:
+        refuse_existing({"output": Path(output)})
+    target = PipeOutput({"output": str(output)})
+    lines = 0
+    for where, record in read_records(trace):
+        if "error" in record:
+            made = record
+        else:
+            frames = Trace.from_record(record, where)
+            made = output_record(task, record.get("id"), frames.best(ranking, count)[0])
+        target.write(lines, Window({"output": [output_line(made)]}, {}))
+        lines += 1
+    target.close(lines)
+    return lines

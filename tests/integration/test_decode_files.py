@@ -1,0 +1,247 @@
+"""Decoding files: order, ids, bad lines, kills, other jobs' outputs, pipes, ranks, traces."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2s.decoding.ranking import gnmt
+from s2s.errors import ConfigError, InputError
+from s2s.generation.output import fingerprint, parts_folder
+from s2s.generation.rerank import rerank_file
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import tiny_decoding as tiny  # noqa: E402
+
+PROGRAM = [sys.executable, str(HERE / "tiny_decoding.py")]
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    tiny.write_input(path, 40)
+    return path
+
+
+def test_outputs_keep_the_order_and_the_ids_of_the_input(source: Path, tmp_path: Path) -> None:
+    summary = tiny.decode(source, tmp_path / "out.jsonl")
+    made = records(tmp_path / "out.jsonl")
+    assert [item["id"] for item in made] == [item["id"] for item in records(source)]
+    assert (summary.lines, summary.failed) == (40, 4)
+    assert summary.cut > 0
+    assert not parts_folder(tmp_path / "out.jsonl").exists()
+
+
+def test_outputs_are_those_of_sentences_decoded_alone(source: Path, tmp_path: Path) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl")
+    tiny.decode(source, tmp_path / "alone.jsonl", max_sentences=1)
+    pairs = list(zip(records(tmp_path / "out.jsonl"), records(tmp_path / "alone.jsonl"), strict=True))
+    assert [item["tgt"] for item, _ in pairs] == [alone["tgt"] for _, alone in pairs]
+    scores = [item.get("score", 0) for item, _ in pairs]
+    assert scores == pytest.approx([alone.get("score", 0) for _, alone in pairs], abs=2e-4)
+    assert len({len(item["tgt"]) for item in records(tmp_path / "out.jsonl") if item["tgt"]}) > 2
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=2, max_size=7),
+    beam_size=st.integers(1, 4),
+    ngram=st.sampled_from([0, 2]),
+    seed=st.integers(0, 5),
+)
+def test_a_sentence_in_any_batch_of_a_real_model_gets_the_tokens_it_gets_alone(
+    lengths: list[int], beam_size: int, ngram: int, seed: int
+) -> None:
+    task, model = tiny.WordTask(None), tiny.tiny_model(seed)
+    decoder = tiny.beam(beam_size=beam_size, no_repeat_ngram_size=ngram, length_penalty=0.6, min_length=2)
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.randint(4, 64, (length,), generator=generator).tolist() for length in lengths]
+    examples = [tiny.Words(str(i), [1, *row, 2], [], 0) for i, row in enumerate(rows)]
+    together = decoder(model, task.collate_sources(examples))
+    for example, (best,) in zip(examples, together, strict=True):
+        ((alone,),) = decoder(model, task.collate_sources([example]))
+        assert best.tokens == alone.tokens
+        assert best.score == pytest.approx(alone.score, abs=1e-4)
+
+
+BAD_LINES = [
+    (b'{"id": "a", "src": ', "broken JSON: Expecting value at column 19", 2),
+    (b'{"id": "a"}', "'src' is missing; found 'id'", "a"),
+    (b'{"id": "a", "src": 5}', r"'src' must be a string or a list of tokens, found a number \(5\)", "a"),
+    (b'{"id": "a", "src": " "}', "'src' is empty", "a"),
+    (b'{"src": "\xff"}', "invalid UTF-8 at byte 10; expected UTF-8 text", 2),
+    (b'["a"]', r"expected a JSON object, found a list \(\[\"a\"\]\)", 2),
+]
+
+
+@pytest.mark.parametrize(("line", "message", "id"), BAD_LINES)
+def test_a_bad_line_is_noted_and_the_rest_goes_on(tmp_path: Path, line: bytes, message: str, id: Any) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(b'{"src": "w1"}\n' + line + b'\n{"src": ["w3", "w4"]}\n')
+    assert tiny.decode(source, output).failed == 1
+    first, bad, last = records(output)
+    assert [first["id"], bad["id"], last["id"]] == [1, id, 3]
+    assert bad["tgt"] is None
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(bad["error"])
+    assert records(tmp_path / "out.jsonl.errors.jsonl") == [{"line": 2, "id": id, "error": bad["error"]}]
+
+
+@pytest.mark.parametrize(("line", "message", "id"), BAD_LINES)
+def test_strict_stops_at_a_bad_line_and_says_where(tmp_path: Path, line: bytes, message: str, id: Any) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b'{"src": "w1"}\n' + line + b"\n")
+    with pytest.raises(InputError, match=rf"in\.jsonl:2: {message}"):
+        tiny.decode(source, tmp_path / "out.jsonl", strict=True)
+
+
+def test_killed_ten_times_at_random_it_ends_with_the_bytes_of_an_uninterrupted_run(tmp_path: Path) -> None:
+    source, straight, killed = tmp_path / "in.jsonl", tmp_path / "straight.jsonl", tmp_path / "killed.jsonl"
+    tiny.write_input(source, 500)
+    ran = subprocess.run([*PROGRAM, source, killed, "10", "1"], capture_output=True, text=True, check=True, timeout=120)
+    assert int(ran.stdout) == 10, "the job was done before it could be killed"
+    tiny.decode(source, straight)
+    for end in ("", ".errors.jsonl", ".state.json"):
+        assert (tmp_path / f"killed.jsonl{end}").read_bytes() == (tmp_path / f"straight.jsonl{end}").read_bytes()
+
+
+def test_two_ranks_write_what_one_writes(source: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [subprocess.Popen([*PROGRAM, source, two, "0", "0"], env=shared | {"RANK": str(rank)}) for rank in (0, 1)]
+    assert [process.wait(timeout=60) for process in started] == [0, 0]
+    tiny.decode(source, one)
+    assert records(two) == records(one)
+    assert two.with_name("two.jsonl.errors.jsonl").read_bytes() == one.with_name("one.jsonl.errors.jsonl").read_bytes()
+
+
+def test_a_finished_job_is_left_as_it_is(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out.jsonl"
+    before = tiny.decode(source, output), output.read_bytes()
+    monkeypatch.setattr(tiny.BeamSearch, "__call__", None)
+    assert (tiny.decode(source, output), output.read_bytes()) == before
+
+
+def test_a_moved_input_is_still_the_same_input(source: Path, tmp_path: Path) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl")
+    tiny.decode(source.rename(tmp_path / "moved.jsonl"), tmp_path / "out.jsonl")
+
+
+def test_an_output_of_another_job_is_refused_unless_it_may_be_overwritten(source: Path, tmp_path: Path) -> None:
+    output, other = tmp_path / "out.jsonl", tmp_path / "other.jsonl"
+    tiny.write_input(other, 3)
+    tiny.decode(source, output)
+    sizes = f"of {source.stat().st_size} bytes, this one has {other.stat().st_size}"
+    with pytest.raises(InputError, match=rf"out\.jsonl: belongs to another input \({sizes}\); give --overwrite"):
+        tiny.decode(other, output)
+    with pytest.raises(InputError, match=r"begun with other settings \(decoder\.beam_size was 3, now 4\)"):
+        tiny.decode(source, output, settings={"decoder": {"beam_size": 4}})
+    assert tiny.decode(other, output, overwrite=True).lines == 3
+    assert len(records(output)) == 3
+
+
+def test_a_file_that_decoding_did_not_write_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt: exists already, and is not of this job; give --overwrite"):
+        tiny.decode(source, tmp_path / "notes.txt")
+    with pytest.raises(InputError, match=r"in\.jsonl: is the input itself; name another --output"):
+        tiny.decode(source, source, overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_an_output_that_lost_lines_is_refused(source: Path, tmp_path: Path) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl")
+    (tmp_path / "out.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"out\.jsonl: has 0 bytes, \d+ were written; it was changed since"):
+        tiny.decode(source, tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"in\.jsonl: there is no such file; expected one JSON object a line"),
+        (b"", r"in\.jsonl: the file is empty; expected one JSON object a line"),
+        (b"\n\n", r"in\.jsonl: the file is empty"),
+    ],
+)
+def test_a_missing_or_empty_input_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    source = tmp_path / "in.jsonl"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        tiny.decode(source, tmp_path / "out.jsonl")
+
+
+def test_a_full_disk_is_one_line(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"out\.jsonl\.state\.json: cannot be written: No space left on device"):
+        tiny.decode(source, tmp_path / "out.jsonl")
+
+
+class Standard:
+    """Standard input or output with a byte buffer."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.buffer = io.BytesIO(content)
+
+
+def test_standard_input_goes_to_standard_output(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl")
+    written = Standard()
+    monkeypatch.setattr(sys, "stdin", Standard(source.read_bytes()))
+    monkeypatch.setattr(sys, "stdout", written)
+    tiny.decode("-", "-")
+    assert written.buffer.getvalue() == (tmp_path / "out.jsonl").read_bytes()
+
+
+def test_every_hypothesis_is_written_when_more_than_one_is_wanted(source: Path, tmp_path: Path) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl", tiny.beam(num_hypotheses=2))
+    item = records(tmp_path / "out.jsonl")[0]
+    assert len(item["nbest"]) == 2
+    assert item["nbest"][0] == {"tgt": item["tgt"], "score": item["score"]}
+
+
+def test_traces_give_the_outputs_of_another_length_penalty(source: Path, tmp_path: Path) -> None:
+    tiny.decode(source, tmp_path / "plain.jsonl", trace=tmp_path / "trace.jsonl")
+    tiny.decode(source, tmp_path / "wanted.jsonl", tiny.beam(length_penalty=2.0))
+    written = rerank_file(
+        tiny.WordTask(None), tmp_path / "trace.jsonl", tmp_path / "again.jsonl", gnmt(2.0), 1, overwrite=False
+    )
+    assert written == 40
+    assert records(tmp_path / "again.jsonl") == records(tmp_path / "wanted.jsonl") != records(tmp_path / "plain.jsonl")
+
+
+def test_traces_are_refused_of_a_decoder_that_leaves_none(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"decoder\.name: traces are left by beam searches only"):
+        tiny.decode(source, tmp_path / "out.jsonl", decoder=object(), trace=tmp_path / "trace.jsonl")  # type: ignore[arg-type]
+
+
+def test_a_fingerprint_tells_files_apart_and_not_where_they_lie(tmp_path: Path) -> None:
+    first, copy, other = (tmp_path / name for name in "abc")
+    first.write_bytes(b"x" * 100)
+    copy.write_bytes(b"x" * 100)
+    other.write_bytes(b"x" * 99 + b"y")
+    assert fingerprint(first) == fingerprint(copy) != fingerprint(other)
