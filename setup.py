@@ -30,7 +30,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9"],
+        "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "dev": [
             "pytest>=8",
@@ -47,10 +47,10 @@ setup(
         "unilatent.commands": [
             "train = s2s.commands:train",
             "decode = s2s.commands:decode",
+            "rerank = s2s.commands:rerank",
             "show = s2s.commands:show",
             "options = s2s.commands:options",
             "average = s2s.commands:average",
-            "convert = s2s.commands:convert",
             "prepare = data_prep.commands:app",
             "evaluate = eval.commands:app",
         ],

