@@ -6,6 +6,7 @@ import itertools
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     elif Path(path).is_file():
         yield from _rows(path, _load(path, _TABLES[Path(path).suffix], data_files=path, split="train"))
     elif Path(name).is_dir():
-        yield from _rows(path, _load_folder(name, split))
+        yield from _rows(path, _load_folder(path, name, split or "train"))
     elif Path(path).suffix or path.startswith((".", "/", "~")) or path.count("/") > 1:
         yield from read_records(path)  # a missing file, which it reports
     else:
@@ -159,16 +160,18 @@ def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from _rows(path, _load(path, hub_id, name=config or None, split=split or "train"))
 
 
-def _load_folder(folder: str, split: str) -> Any:
+def _load_folder(path: str, folder: str, split: str) -> Any:
     import datasets
 
-    try:
-        if not ((Path(folder) / "state.json").is_file() or (Path(folder) / "dataset_dict.json").is_file()):
-            return _load(folder, folder, split=split or "train")
+    if not any((Path(folder) / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        return _load(path, folder, split=split)
+    with _reading(path):
         loaded = datasets.load_from_disk(folder)
-        return loaded[split or "train"] if isinstance(loaded, datasets.DatasetDict) else loaded
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}: cannot be read as a data set: {_first_line(error)}") from error
+    if not isinstance(loaded, datasets.DatasetDict):
+        return loaded
+    if split not in loaded:
+        raise InputError(f"{path}: it has no split {split!r}, only {', '.join(map(repr, loaded))}")
+    return loaded[split]
 
 
 def _load(path: str, builder: str, **options: Any) -> Any:
@@ -176,19 +179,22 @@ def _load(path: str, builder: str, **options: Any) -> Any:
 
     if path.endswith(".tsv"):
         options["sep"] = "\t"
-    try:
+    with _reading(path):
         return datasets.load_dataset(builder, **options)
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # datasets raises a class of its own for each of its readers
-        raise InputError(f"{path}: neither a file nor a data set that can be read: {_first_line(error)}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: neither a file nor a data set that can be read: {reason}") from error
 
 
 def _rows(path: str, table: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    empty = True
     for number, row in enumerate(table, start=1):
-        empty = False
         yield f"{path}: row {number}", row
-    if empty:
-        raise InputError(f"{path}: the data set is empty")
 
 
 def _checked(
@@ -199,10 +205,6 @@ def _checked(
         id = record.get(id_field)
         source, target = text_field(record, source_field, where), text_field(record, target_field, where)
         yield where, where if id is None else str(id), source, target
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class _Tally:
