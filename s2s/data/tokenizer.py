@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
 
+from s2s.data.jsonl import describe
 from s2s.errors import InputError
 
 _FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
@@ -75,12 +76,13 @@ class Tokenizer:
             InputError: there is no such tokenizer, it cannot be read, or it lacks one of the four special tokens.
         """
         folder = _folder_of(str(name))
-        backend = _read_backend(folder, lower_case)
+        settings = _settings(folder)
+        backend = _read_backend(folder, settings.get("do_lower_case") if lower_case is None else lower_case)
         if lower_case is not None:
             _set_lower_case(backend, lower_case, str(name))
         before = backend.get_vocab_size()
         backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
-        tokenizer = cls(backend, _special_names(backend, folder), str(name))
+        tokenizer = cls(backend, _special_names(backend, settings, folder), str(name))
         tokenizer.num_added = backend.get_vocab_size() - before
         return tokenizer
 
@@ -208,7 +210,9 @@ def _read_backend(folder: Path, lower_case: bool | None) -> Backend:
         if has["tokenizer.json"]:
             return Backend.from_file(str(folder / "tokenizer.json"))
         if has["vocab.txt"]:
-            return _convert("BertTokenizerFast", folder, do_lower_case=_is_lower_case(folder, lower_case))
+            return _convert(
+                "BertTokenizerFast", folder, do_lower_case=_is_uncased(folder) if lower_case is None else lower_case
+            )
         if has["sentencepiece.bpe.model"]:
             return _convert("XLMRobertaTokenizerFast", folder)
         if has["vocab.json"] and has["merges.txt"]:
@@ -229,11 +233,8 @@ def _convert(kind: str, folder: Path, **options: Any) -> Backend:
     return backend
 
 
-def _is_lower_case(folder: Path, wanted: bool | None) -> bool:
-    """Whether a BERT vocabulary is uncased; where nobody says it, its items do."""
-    said = _settings(folder).get("do_lower_case") if wanted is None else wanted
-    if said is not None:
-        return bool(said)
+def _is_uncased(folder: Path) -> bool:
+    """Whether a vocabulary of which nobody says it holds lower-cased words only."""
     items = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     return all(item == item.lower() for item in items if not item.startswith("["))
 
@@ -244,7 +245,7 @@ def _set_lower_case(backend: Backend, lower_case: bool, name: str) -> None:
         normalizer.lowercase = lower_case
         backend.normalizer = normalizer
         return
-    already = normalizer is not None and "Lowercase" in repr(normalizer)
+    already = any(sign in repr(normalizer) for sign in ("Lowercase", "lowercase=True"))
     if lower_case and not already:
         lower = normalizers.Lowercase()
         backend.normalizer = lower if normalizer is None else normalizers.Sequence([lower, normalizer])
@@ -252,9 +253,8 @@ def _set_lower_case(backend: Backend, lower_case: bool, name: str) -> None:
         raise InputError(f"lower_case: tokenizer {name} always lower-cases; it must be true or left out, found false")
 
 
-def _special_names(backend: Backend, folder: Path) -> dict[str, str]:
+def _special_names(backend: Backend, settings: dict[str, Any], folder: Path) -> dict[str, str]:
     """The special tokens by role: as the folder's settings say, else by their usual names."""
-    settings = _settings(folder)
     names = {}
     for role, usual in _USUAL_NAMES.items():
         said = settings.get(f"{role}_token")
@@ -271,9 +271,12 @@ def _settings(folder: Path) -> dict[str, Any]:
     for name in _SETTINGS:
         if (folder / name).is_file():
             try:
-                settings |= json.loads((folder / name).read_text(encoding="utf-8"))
+                found = json.loads((folder / name).read_text(encoding="utf-8"))
             except ValueError as error:
                 raise InputError(f"{folder / name}: broken JSON: {error}") from error
+            if not isinstance(found, dict):
+                raise InputError(f"{folder / name}: expected a JSON object, found {describe(found)}")
+            settings |= found
     return settings
 
 

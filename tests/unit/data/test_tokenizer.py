@@ -219,5 +219,8 @@ def test_bad_folders_and_names_are_one_line(tmp_path, monkeypatch):
         Ours.load(tmp_path)
     bert_folder(tmp_path / "b")
     (tmp_path / "b" / "tokenizer_config.json").write_text("{")
-    with pytest.raises(InputError, match=r"tokenizer_config.json: broken JSON"):
+    with pytest.raises(InputError, match=r"b/tokenizer_config.json: broken JSON"):
+        Ours.load(tmp_path / "b")
+    (tmp_path / "b" / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"b/tokenizer_config.json: expected a JSON object, found a list"):
         Ours.load(tmp_path / "b")

@@ -1,0 +1,175 @@
+"""The seq2seq task: decoding reads sources as training does, noise is repeatable, and options are checked."""
+
+import json
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from s2s.config import parse_section
+from s2s.data.batch import Feeding
+from s2s.errors import ConfigError, InputError
+from s2s.registry import TASKS
+from s2s.tasks.seq2seq import Seq2Seq
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", "##s", "."]
+PAD, CLS, SEP, MASK = 0, 2, 3, 4
+METHODS = ["causal", "masked", "pseudo_masked"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    backend = Tokenizer(models.WordPiece({word: id for id, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    pairs = [{"src": "a b c", "tgt": "d", "id": "x"}, {"src": ["e", "##s"], "tgt": "f g"}, {"src": "h", "tgt": ["a"]}]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    return tmp_path
+
+
+def task(folder, **options):
+    pairs = str(folder / "pairs.jsonl")
+    values = {"tokenizer": str(folder), "train": pairs, "valid": [pairs], "max_source": 8, "max_target": 6, **options}
+    return Seq2Seq(parse_section(Seq2Seq.Config, values, "task"))
+
+
+def same(first, second):
+    return all((getattr(first, name) == getattr(second, name)).all() for name in ("source", "target", "pseudo"))
+
+
+def test_it_is_registered():
+    assert TASKS["seq2seq"] is Seq2Seq
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("source", ["a b", "a b c d e f g h a b", ["a", "##s"]])
+def test_decoding_reads_a_source_exactly_as_training_does(folder, method, source):
+    (folder / "pairs.jsonl").write_text(json.dumps({"src": source, "tgt": "a"}) + "\n")
+    seq2seq = task(folder, method=method)
+    trained = seq2seq.dataset("train", 1).example(0, 0).source.tolist()
+    assert seq2seq.source({"src": source}, "x:1").tokens == trained
+    assert len(trained) <= 8
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_lengths_are_the_slots_that_an_example_takes_in_a_batch(folder, method):
+    seq2seq = task(folder, method=method)
+    dataset = seq2seq.dataset("train", 1)
+    assert len(dataset) == 3
+    for index in range(3):
+        batch = seq2seq.collate([dataset.example(index, 0)])
+        assert dataset.lengths[index].tolist() == [batch.context, batch.tokens.shape[1] - batch.context]
+        assert batch.num_tokens == dataset.lengths[index].sum()
+
+
+def test_noise_depends_on_seed_epoch_and_index_alone(folder):
+    text = " ".join("abcdefgh"[i % 8] for i in range(60))
+    (folder / "pairs.jsonl").write_text((json.dumps({"src": "a", "tgt": text}) + "\n") * 2)
+    seq2seq = task(folder, max_target=61)
+    dataset = seq2seq.dataset("train", 1)
+    dataset.example(1, 3)
+    assert same(dataset.example(0, 2), seq2seq.dataset("valid", 1).example(0, 2))
+    for other in (dataset.example(0, 3), dataset.example(1, 2), seq2seq.dataset("train", 2).example(0, 2)):
+        assert not same(dataset.example(0, 2), other)
+
+
+def test_random_replacements_stay_in_the_vocabulary_and_are_not_special(folder):
+    (folder / "pairs.jsonl").write_text(json.dumps({"src": "a", "tgt": "a " * 300}) + "\n")
+    dataset = task(folder, max_target=301, random_prob=1, keep_prob=0).dataset("train", 1)
+    assert set(dataset.example(0, 0).pseudo.tolist()) == set(range(5, len(WORDS)))
+
+
+def test_a_batch_names_its_records(folder):
+    seq2seq = task(folder)
+    dataset = seq2seq.dataset("train", 1)
+    batch = seq2seq.collate([dataset.example(index, 0) for index in range(3)])
+    assert batch.ids == ["x", f"{folder / 'pairs.jsonl'}:2", f"{folder / 'pairs.jsonl'}:3"]
+    assert batch.pad_id == PAD
+
+
+def test_sources_are_padded_and_carry_prefixes_and_what_was_cut(folder):
+    seq2seq = task(folder)
+    records = [{"src": "a b", "id": 7, "prefix": "c ds"}, {"src": "a b c d e f g h", "prefix": ""}]
+    examples = [seq2seq.source(record, f"x:{line}") for line, record in enumerate(records, start=1)]
+    batch = seq2seq.collate_sources(examples)
+    assert batch.tokens.tolist() == [[CLS, 5, 6, SEP, PAD, PAD, PAD, PAD], [CLS, 5, 6, 7, 8, 9, 10, SEP]]
+    assert batch.tokens.dtype == batch.lengths.dtype == torch.int64
+    assert batch.lengths.tolist() == [4, 8]
+    assert batch.prefixes == [[7, 8, 13], []]
+    assert batch.ids == ["7", "x:2"]
+    assert [example.num_cut for example in examples] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "feeding"),
+    [
+        ("causal", Feeding(end=SEP, start=SEP)),
+        ("masked", Feeding(end=SEP, mask=MASK)),
+        ("pseudo_masked", Feeding(end=SEP, mask=MASK)),
+    ],
+)
+def test_the_model_is_fed_as_it_was_trained(folder, method, feeding):
+    seq2seq = task(folder, method=method)
+    assert seq2seq.collate_sources([seq2seq.source({"src": "a"}, "x:1")]).feeding == feeding
+
+
+def test_outputs_come_as_readable_text_or_as_s2s_ft_writes_them(folder):
+    tokens = [5, 13, 6, 14, SEP]
+    assert task(folder).text(tokens) == "as b."
+    assert task(folder, output="s2s_ft").text(tokens) == "as b ."
+    assert task(folder).token_id("##s") == 13
+
+
+def test_sizes_count_added_tokens_once(folder, tmp_path):
+    sizes = {"vocab_size": len(WORDS), "num_positions": 14}
+    assert task(folder).model_defaults() == sizes
+    grown = task(folder, added_tokens=["[X_SEP]", "a"])
+    assert grown.model_defaults() == {"vocab_size": len(WORDS) + 1, "num_positions": 14, "added_tokens": 1}
+    run = tmp_path / "run"
+    run.mkdir()
+    grown.save(run)
+    assert task(run, added_tokens=["[X_SEP]", "a"]).model_defaults() == sizes | {"vocab_size": len(WORDS) + 1}
+
+
+def test_field_names_are_options(folder):
+    (folder / "pairs.jsonl").write_text(json.dumps({"text": "a", "title": "b", "name": "n"}) + "\n")
+    seq2seq = task(folder, source_field="text", target_field="title", id_field="name")
+    assert seq2seq.dataset("train", 1).example(0, 0).id == "n"
+    assert seq2seq.source({"text": "a", "name": "m"}, "x:1").id == "m"
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "message"),
+    [
+        ({"tgt": "a"}, {}, r"x:3: 'src' is missing; found 'tgt'"),
+        ({"src": ""}, {}, r"x:3: 'src' is empty"),
+        ({"src": {"a": 1}}, {}, r"x:3: 'src' must be a string or a list of tokens, found an object"),
+        ({"src": "\u200b"}, {}, r"x:3: 'src' holds no token"),
+        ({"src": "a " * 9}, {"strict": True}, r"x:3: 'src' has 9 tokens, at most 6 are allowed; raise task.max_source"),
+        ({"src": "a", "prefix": 3}, {}, r"x:3: 'prefix' must be a string or a list of tokens, found a number"),
+    ],
+)
+def test_bad_sources_are_one_line(folder, record, options, message):
+    with pytest.raises(InputError, match=message):
+        task(folder, **options).source(record, "x:3")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_prob": 0.6, "random_prob": 0.6}, r"task.keep_prob and task.random_prob together must be at most 1"),
+        ({"tokenizer": None}, r"task.tokenizer: must be given"),
+        ({"method": "prefix"}, r"task.method: must be 'causal', 'masked' or 'pseudo_masked', found 'prefix'"),
+        ({"target_mask_prob": 1.5}, r"task.target_mask_prob: must be less than or equal to 1, found 1.5"),
+        ({"max_sorce": 9}, r"task.max_sorce: no such option. Did you mean 'max_source'"),
+    ],
+)
+def test_bad_options_are_one_line(folder, options, message):
+    with pytest.raises(ConfigError, match=message):
+        task(folder, **options)
+
+
+def test_a_split_without_files_is_an_error(folder):
+    with pytest.raises(ConfigError, match=r"task.valid: must name at least one file"):
+        task(folder, valid=None).dataset("valid", 1)
