@@ -1,0 +1,201 @@
+"""Reading and writing audio files with soundfile: WAV, FLAC, Ogg (Opus, Vorbis), and MP3 for reading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latent.audio.growing_wav import GrowingWav
+from latent.audio.packages import load
+from latent.audio.resampling import resample
+from s2s.errors import InputError
+
+Samples = NDArray[np.float32]
+
+FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+_BLOCK = 1 << 16  # samples that are copied at a time
+
+
+class AudioInfo(NamedTuple):
+    """The header of an audio file: sample rate in Hz, channels, length in samples of one channel."""
+
+    sample_rate: int
+    channels: int
+    num_samples: int
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Sample rate, channels and length of a file, without decoding it.
+
+    Raises:
+        InputError: the file is missing or is no audio that soundfile reads.
+    """
+    with _opened(path) as file:
+        return AudioInfo(file.samplerate, file.channels, file.frames)
+
+
+def read_audio(path: str | Path, sample_rate: int, start: int = 0, stop: int | None = None) -> Samples:
+    """Samples [start, stop) of a mono file of a known rate; a segment is read without what lies before it.
+
+    Raises:
+        InputError: not readable, another rate, more channels, an empty segment, or samples that are not finite.
+    """
+    with _opened(path) as file:
+        if file.samplerate != sample_rate:
+            raise InputError(f"{path}: sample rate must be {sample_rate} Hz, found {file.samplerate} Hz")
+        if file.channels != 1:
+            raise InputError(f"{path}: must be mono, found {file.channels} channels")
+        if not 0 <= start < (file.frames if stop is None else min(stop, file.frames)):
+            wanted = f"[{start}, {'end' if stop is None else stop})"
+            raise InputError(f"{path}: no samples in {wanted}; the file has {file.frames}")
+        file.seek(start)
+        samples = file.read(-1 if stop is None else stop - start, dtype="float32")
+    return checked(samples, path)
+
+
+def load_audio(path: str | Path, sample_rate: int) -> Samples:
+    """A whole file at `sample_rate`, its channels averaged: for recordings from elsewhere.
+
+    Raises:
+        InputError: not readable, empty, or samples that are not finite.
+    """
+    with _opened(path) as file:
+        samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
+        rate = file.samplerate
+    return resample(checked(samples, path), rate, sample_rate)
+
+
+def checked(samples: Samples, where: str | Path) -> Samples:
+    """The samples, if there are any and all are finite.
+
+    Raises:
+        InputError: none, or NaN or infinity among them; names `where` and the first bad sample.
+    """
+    if not len(samples):
+        raise InputError(f"{where}: empty audio, expected at least one sample")
+    if not np.isfinite(samples).all():
+        first = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise InputError(f"{where}: sample {first} is {samples[first]}, expected finite numbers")
+    return samples
+
+
+def write_audio(path: str | Path, samples: Samples, sample_rate: int, tags: Mapping[str, str] | None = None) -> None:
+    """Write a whole file, 16 bits, format by suffix; it appears complete or not at all.
+
+    Args:
+        path: Ends with .wav, .flac or .ogg.
+        samples: `(L,)`; beyond [-1, 1] they are clipped.
+        sample_rate: In Hz.
+        tags: Metadata by name (title, artist, comment, software, date, copyright, license).
+
+    Raises:
+        InputError: unknown suffix, samples that are empty or not finite, a folder or disk that takes no file.
+    """
+    with AudioWriter(path, sample_rate, tags) as writer:
+        writer.write(samples)
+
+
+class AudioWriter:
+    """Context manager that writes an audio file piece by piece, in constant memory, and can go on after a kill.
+
+    The audio grows as a hidden WAV file beside `path` (`part`), valid after every `write`; when the block ends without
+    an error it takes the name `path`, encoded first if `path` is not a .wav. After an error or a kill the part stays.
+
+    Args:
+        path: Ends with .wav, .flac or .ogg.
+        sample_rate: In Hz.
+        tags: See `write_audio`.
+        resume_at: Samples of an earlier part to keep (0: begin anew).
+
+    Raises:
+        InputError: unknown suffix; the disk is full or read-only; no part, or a shorter one, to go on with.
+    """
+
+    def __init__(
+        self, path: str | Path, sample_rate: int, tags: Mapping[str, str] | None = None, resume_at: int = 0
+    ) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() not in FORMATS:
+            raise InputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}, found {self.path.suffix!r}")
+        self.part = self.path.with_name(f".{self.path.name}.part.wav")
+        self.sample_rate = sample_rate
+        self._tags = dict(tags or {})
+        self._resume_at = resume_at
+
+    @property
+    def num_samples(self) -> int:
+        """Samples written so far, resumed ones included."""
+        return self._wav.num_samples
+
+    def write(self, samples: Samples) -> None:
+        """Append samples `(L,)`; they are on disk, behind a valid header, when this returns."""
+        self._wav.write(checked(samples, self.path))
+
+    def __enter__(self) -> AudioWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._resume_at:
+            self._wav = GrowingWav.resume(self.part, self.sample_rate, self._resume_at)
+        else:
+            self._wav = GrowingWav.create(self.part, self.sample_rate, self._tags)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._wav.close()
+        if kind is not None:
+            return
+        if not self._wav.num_samples:
+            self.part.unlink()
+            raise InputError(f"{self.path}: empty audio, expected at least one sample")
+        if self.path.suffix.lower() != ".wav":
+            self._encode()
+        os.replace(self.part, self.path)
+
+    def _encode(self) -> None:
+        soundfile = load("soundfile")
+        encoded = self.path.with_name(f".{self.path.name}.encoding")
+        try:
+            with (
+                _opened(self.part) as source,
+                soundfile.SoundFile(encoded, "w", self.sample_rate, 1, **self._format()) as target,
+            ):
+                for name, value in self._tags.items():
+                    setattr(target, name, value)
+                while len(block := source.read(_BLOCK, dtype="float32")):
+                    target.write(block)
+        except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that a write is whole
+            encoded.unlink(missing_ok=True)
+            raise InputError(f"{self.path}: cannot be written: {error}; the audio is kept in {self.part}") from error
+        os.replace(encoded, self.part)
+
+    def _format(self) -> dict[str, str]:
+        kind = FORMATS[self.path.suffix.lower()]
+        if kind == "OGG":
+            return {"format": kind, "subtype": "OPUS" if self.sample_rate in _OPUS_RATES else "VORBIS"}
+        return {"format": kind, "subtype": "PCM_16"}
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    soundfile = load("soundfile")
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such audio file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error

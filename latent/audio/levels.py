@@ -1,0 +1,59 @@
+"""Loudness and silence: what recordings are brought to before they are learned from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+TARGET_DBFS = -25.0
+_WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010
+
+
+def normalise_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
+    """Scale to a root-mean-square level in dB of full scale; what then exceeds 1 is scaled down to 1.
+
+    Source: specs of VibeVoice, input of its tokenizer: x * 10^(dbfs / 20) / (rms + 1e-6), peak by x / (peak + 1e-6).
+    """
+    rms = np.sqrt(np.mean(samples**2))
+    scaled = samples * (10 ** (dbfs / 20) / (rms + 1e-6))
+    peak = np.abs(scaled).max()
+    if peak > 1:
+        scaled = scaled / (peak + 1e-6)
+    return scaled.astype(np.float32)
+
+
+def trim_silence(samples: Samples, sample_rate: int, threshold_db: float = 40.0, keep_seconds: float = 0.1) -> Samples:
+    """Without the silence at both ends: frames of 25 ms that are `threshold_db` below the loudest one.
+
+    Args:
+        samples: `(L,)`.
+        sample_rate: In Hz.
+        threshold_db: Larger keeps more.
+        keep_seconds: Silence left at either end, so that no soft sound is cut.
+
+    Returns:
+        A part of `samples`; empty where all of them are 0.
+    """
+    levels = frame_levels(samples, sample_rate)
+    if not np.isfinite(levels.max()):
+        return samples[:0]
+    loud = np.flatnonzero(levels > levels.max() - threshold_db)
+    hop = int(_HOP_SECONDS * sample_rate)
+    keep = int(keep_seconds * sample_rate)
+    start = loud[0] * hop - keep
+    stop = loud[-1] * hop + int(_WINDOW_SECONDS * sample_rate) + keep
+    return samples[max(0, start) : stop]
+
+
+def frame_levels(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """Root-mean-square level in dB of frames of 25 ms every 10 ms, -inf for digital silence; at least one frame."""
+    window, hop = int(_WINDOW_SECONDS * sample_rate), int(_HOP_SECONDS * sample_rate)
+    power = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    starts = np.arange(0, max(1, len(samples) - window + hop), hop)
+    stops = np.minimum(starts + window, len(samples))
+    means = np.maximum(power[stops] - power[starts], 0) / np.maximum(stops - starts, 1)
+    means[means < 1e-14] = 0.0  # what the differences of large sums leave behind
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(means)

@@ -1,0 +1,23 @@
+"""Sample-rate conversion with soxr: one small library, wheels for every platform, no tie to a torch build."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latent.audio.packages import load
+from s2s.errors import InputError
+
+
+def resample(samples: NDArray[np.float32], rate: int, new_rate: int) -> NDArray[np.float32]:
+    """Samples `(L,)` at another rate, `(ceil or floor of L * new_rate / rate,)`; the same array where the rates agree.
+
+    Raises:
+        InputError: a rate is not positive.
+    """
+    if rate <= 0 or new_rate <= 0:
+        raise InputError(f"sample rate must be positive, found {min(rate, new_rate)} Hz")
+    if rate == new_rate:
+        return samples
+    converted: NDArray[np.float32] = load("soxr").resample(samples, rate, new_rate, quality="HQ")
+    return converted

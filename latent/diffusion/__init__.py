@@ -1,0 +1,1 @@
+"""Diffusion without networks: noise schedules, solvers as tables of scalars, guided sampling."""

@@ -1,0 +1,96 @@
+"""Guided sampling of latents: each row has its own noise, so that it comes out alike in any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from latent.diffusion.solver import Solver
+from latent.nn.diffusion_head import DiffusionHead, Modulation
+
+
+class RowNoise:
+    """A source of noise for each row of a batch, independent of the other rows.
+
+    Args:
+        seeds: One per row.
+        size: Numbers per draw and row.
+        device: Where the noise is needed; it is drawn on the CPU, so it is the same everywhere.
+    """
+
+    def __init__(self, seeds: Sequence[int], size: int, device: torch.device | str = "cpu") -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._size, self._device = size, device
+
+    def draw(self) -> Tensor:
+        """Unit noise, `(N, size)`."""
+        rows = [torch.randn(self._size, generator=generator) for generator in self._generators]
+        return torch.stack(rows).to(self._device, non_blocking=True)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep some rows, in this order."""
+        self._generators = [self._generators[row] for row in rows]
+
+
+class GuidedSampler:
+    """Draws latents with a diffusion head: output = unconditional + guidance · (conditional - unconditional).
+
+    Args:
+        head: The network. Embeddings of the solver's steps are computed once, here: make a new sampler when the
+            head's weights have changed.
+        solver: The steps.
+        guidance_scale: 1 is no guidance, and then the unconditional stream is not computed.
+    """
+
+    def __init__(self, head: DiffusionHead, solver: Solver, guidance_scale: float = 1.0) -> None:
+        device = head.noisy.weight.device
+        self._steps = head.embed_steps(torch.tensor([step.timestep for step in solver], device=device)).unsqueeze(1)
+        self.head, self.solver, self.guidance_scale = head, solver, guidance_scale
+
+    @property
+    def guided(self) -> bool:
+        """Whether `sample` needs the unconditional stream."""
+        return self.guidance_scale != 1
+
+    def sample(
+        self, condition: Tensor, unconditional: Tensor | None, noise: Tensor, step_noise: RowNoise | None = None
+    ) -> Tensor:
+        """Latents, `(N, L)`; arguments as `trajectory`."""
+        for x in self.trajectory(condition, unconditional, noise, step_noise):
+            last = x
+        return last
+
+    def trajectory(
+        self, condition: Tensor, unconditional: Tensor | None, noise: Tensor, step_noise: RowNoise | None = None
+    ) -> Iterator[Tensor]:
+        """The noisy latents after each step.
+
+        Args:
+            condition: Hidden states, `(N, condition_size)`.
+            unconditional: Those of the unconditional stream, alike; not read without guidance.
+            noise: What to start from, `(N, L)`. Both streams denoise the same latent.
+            step_noise: Noise of the steps of a stochastic solver, of N rows.
+        """
+        if self.guided:
+            assert unconditional is not None, "guidance needs the unconditional stream"
+            condition = torch.cat([condition, unconditional])
+        modulations = self.head.modulations(self._steps, condition)  # (steps, N or 2N, H)
+        x, previous = noise, None
+        for index, step in enumerate(self.solver):
+            clean = step.clean(x, self._output(x, [_at(modulation, index) for modulation in modulations]))
+            drawn = step_noise.draw() if step.d and step_noise is not None else None
+            x, previous = step.next(x, clean, previous, drawn), clean
+            yield x
+
+    def _output(self, x: Tensor, modulations: list[Modulation]) -> Tensor:
+        if not self.guided:
+            return self.head.denoise(x, modulations)
+        conditional, unconditional = self.head.denoise(torch.cat([x, x]), modulations).chunk(2)
+        return torch.lerp(unconditional, conditional, self.guidance_scale)
+
+
+def _at(modulation: Modulation, index: int) -> Modulation:
+    shift, scale, gate = modulation
+    return Modulation(shift[index], scale[index], None if gate is None else gate[index])

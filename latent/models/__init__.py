@@ -1,0 +1,1 @@
+"""Speech models: σ-VAE audio tokenizer and LatentLM."""

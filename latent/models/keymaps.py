@@ -1,0 +1,190 @@
+"""Names of weights: from public checkpoints to ours.
+
+VibeVoice checkpoints come under two sets of names: those of its own repository, and those of the `transformers`
+library. `transformers_name` leads from the first to the second; the other functions from the second to ours. Maps only
+rename, join and reorder, so they serve for any checkpoint of these families.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from s2s.errors import InputError
+
+Weights = dict[str, Tensor]
+
+_REPOSITORY_PARTS = {
+    "model.acoustic_tokenizer.": "model.audio_tower.",
+    "model.semantic_tokenizer.encoder.": "model.semantic_tokenizer_encoder.",
+    "model.acoustic_connector.fc1.": "model.multi_modal_projector.linear_1.",
+    "model.acoustic_connector.norm.": "model.multi_modal_projector.act.",
+    "model.acoustic_connector.fc2.": "model.multi_modal_projector.linear_2.",
+    "model.semantic_connector.fc1.": "model.semantic_connector.linear_1.",
+    "model.semantic_connector.norm.": "model.semantic_connector.act.",
+    "model.semantic_connector.fc2.": "model.semantic_connector.linear_2.",
+    "model.prediction_head.": "model.diffusion_head.",
+    "model.speech_scaling_factor": "model.latent_scaling_factor",
+    "model.speech_bias_factor": "model.latent_bias_factor",
+}
+_REPOSITORY_HEAD = {
+    "t_embedder.mlp.0.": "timestep_proj.fc1.",
+    "t_embedder.mlp.2.": "timestep_proj.fc2.",
+    "timestep_embedder.layer_1.": "timestep_proj.fc1.",
+    "timestep_embedder.layer_2.": "timestep_proj.fc2.",
+    "final_layer.adaLN_modulation.1.": "final_layer.linear_1.",
+    "final_layer.linear.": "final_layer.linear_2.",
+    "adaLN_modulation.1.": "linear.",
+}
+_CODEC_BLOCK = {
+    "gamma": "mixer_scale",
+    "ffn_gamma": "ffn_scale",
+    "norm.weight": "mixer_norm.weight",
+    "ffn.linear1.": "up.",
+    "ffn.linear2.": "down.",
+}
+_HEAD = {
+    "noisy_images_proj.": "noisy.",
+    "cond_proj.": "condition.",
+    "timestep_proj.fc1.": "time_in.",
+    "timestep_proj.fc2.": "time_out.",
+    "final_layer.linear_1.": "adaptation.",
+    "final_layer.linear_2.": "out.",
+}
+_HEAD_BLOCK = {"linear.": "adaptation.", "ffn.down_proj.": "down."}
+_IMAGE = {
+    "x_embedder.proj.": "connector.",
+    "y_embedder.embedding_table.": "embeddings.",
+    "condition_layer.linear.": "head.condition.",
+    "noisy_x_embedder.proj.": "head.noisy.",
+    "t_embedder.mlp.0.": "head.time_in.",
+    "t_embedder.mlp.2.": "head.time_out.",
+    "final_layer.adaLN_modulation.1.": "head.adaptation.",
+    "final_layer.linear.": "head.out.",
+}
+
+
+def transformers_name(name: str) -> str:
+    """The name in `transformers` of a weight of the VibeVoice repository; names it has already stay as they are."""
+    for old, new in _REPOSITORY_PARTS.items():
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
+            break
+    if name.startswith("model.diffusion_head."):
+        return _renamed_part(name, _REPOSITORY_HEAD)
+    name = re.sub(r"(up|down)sample_layers\.0\.0\.", "stem.conv.", name)
+    name = re.sub(r"(?:up|down)sample_layers\.(\d+)\.0\.", lambda found: f"conv_layers.{int(found[1]) - 1}.", name)
+    name = re.sub(r"\bstages\.0\.", "stem.stage.", name)
+    name = re.sub(r"\bstages\.(\d+)\.", lambda found: f"conv_layers.{int(found[1]) - 1}.stage.", name)
+    return name.replace("stem.conv.conv.conv.", "stem.conv.conv.").replace("mixer.conv.conv.conv.", "mixer.conv.")
+
+
+def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weights:
+    """Weights of an `AudioEncoder` or `AudioDecoder`.
+
+    Args:
+        weights: Names as in `transformers`, without the prefix that ends in "encoder." or "decoder.".
+        depths: Blocks of each stage, in the order of that half.
+    """
+    starts = [sum(depths[:stage]) + stage for stage in range(len(depths) + 1)]
+    renamed = {}
+    for name, weight in weights.items():
+        if found := re.fullmatch(r"(?:stem|conv_layers\.(\d+))\.(?:conv|convtr)\.(?:conv|convtr)\.(\w+)", name):
+            layer, rest = starts[_stage(found[1])], f"conv.{found[2]}"
+        elif found := re.fullmatch(r"(?:stem|conv_layers\.(\d+))\.stage\.(\d+)\.(.+)", name):
+            layer, rest = starts[_stage(found[1])] + 1 + int(found[2]), _renamed_start(found[3], _CODEC_BLOCK)
+        elif name.startswith("head.conv."):
+            layer, rest = starts[-1], f"conv.{name.removeprefix('head.conv.')}"
+        else:
+            raise InputError(f"no weight of an audio tokenizer is called {name!r}")
+        renamed[f"layers.{layer}.{rest}"] = weight
+    return renamed
+
+
+def head_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """Weights of a `DiffusionHead`; names as in `transformers`, without "model.diffusion_head."."""
+    renamed = {}
+    for name, weight in _joined(weights, ("ffn.gate_proj.", "ffn.up_proj."), "gate_up."):
+        if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
+            name = f"blocks.{found[1]}.{_renamed_start(found[2], _HEAD_BLOCK)}"
+        renamed[_renamed_start(name, _HEAD)] = weight
+    return renamed
+
+
+def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:
+    """Weights of a `LatentLM`, from those of an autoregressive model of the LatentLM image repository.
+
+    Its norms have no weights. Its rotary positions turn neighbouring pairs of numbers where ours turn the two halves
+    of a head, so rows of queries and keys are put in our order; its rotary frequencies end exactly at 1 / base, which
+    is ours with another base (`image_rope_theta`).
+
+    Args:
+        weights: Its names, without prefix.
+        head_dim: Width of an attention head.
+    """
+    renamed: Weights = {}
+    for name, weight in _joined(weights, ("mlp.fc1.", "mlp.gate."), "gate_up."):
+        if name.endswith("attn.qkv.weight"):
+            weight = _halves_from_pairs(weight, num_kept=_value_rows(weights, name), head_dim=head_dim)
+        name = name.replace(".attn.qkv.", ".qkv.").replace(".attn.proj.", ".out.").replace(".mlp.fc2.", ".down.")
+        name = re.sub(r"diffusion_blocks\.(\d+)\.(adaLN_modulation\.1\.)?", _image_head_block, name)
+        renamed[_renamed_start(name, _IMAGE)] = weight.flatten(1) if weight.dim() == 4 else weight
+    hidden = renamed["embeddings.weight"].shape[1]
+    blocks = {name.split(".gate_up")[0] for name in renamed if name.endswith("gate_up.weight")}
+    for block in blocks:
+        norms = ["norm"] if block.startswith("head.") else ["attention_norm", "ffn_norm"]
+        renamed |= {f"{block}.{norm}.weight": torch.ones(hidden) for norm in norms}
+    return renamed | {"norm.weight": torch.ones(hidden)}
+
+
+def image_rope_theta(head_dim: int, theta: float = 10_000) -> float:
+    """The base with which our rotary frequencies are those of the LatentLM image repository."""
+    half = head_dim // 2
+    return float(theta ** (half / (half - 1)))
+
+
+def _stage(layer: str | None) -> int:
+    return 0 if layer is None else int(layer) + 1
+
+
+def _renamed_start(name: str, names: Mapping[str, str]) -> str:
+    for old, new in names.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def _renamed_part(name: str, names: Mapping[str, str]) -> str:
+    for old, new in names.items():
+        if old in name:
+            return name.replace(old, new)
+    return name
+
+
+def _joined(weights: Mapping[str, Tensor], parts: tuple[str, str], whole: str) -> Iterator[tuple[str, Tensor]]:
+    """All weights, with two matrices of the same layer put on top of each other."""
+    first, second = parts
+    for name, weight in weights.items():
+        if first in name:
+            yield name.replace(first, whole), torch.cat([weight, weights[name.replace(first, second)]])
+        elif second not in name:
+            yield name, weight
+
+
+def _image_head_block(found: re.Match[str]) -> str:
+    return f"head.blocks.{found[1]}." + ("adaptation." if found[2] else "")
+
+
+def _value_rows(weights: Mapping[str, Tensor], name: str) -> int:
+    """Rows of `qkv` that are values: it has as many for keys, and the rest are queries, as many as it has columns."""
+    rows, columns = weights[name].shape
+    return (rows - columns) // 2
+
+
+def _halves_from_pairs(qkv: Tensor, num_kept: int, head_dim: int) -> Tensor:
+    rotated, kept = qkv[: len(qkv) - num_kept], qkv[len(qkv) - num_kept :]
+    pairs = rotated.reshape(-1, head_dim // 2, 2, qkv.shape[1])  # (heads, pairs, 2, H)
+    return torch.cat([pairs.transpose(1, 2).flatten(0, 2), kept])

@@ -1,0 +1,142 @@
+"""The σ-VAE audio tokenizer: a causal encoder whose variance is imposed, and a causal decoder."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from latent.nn.codec import AudioDecoder, AudioEncoder, CodecSizes
+from latent.nn.conv import History
+from s2s.config import Section
+from s2s.models.base import Model
+from s2s.registry import register_model
+
+SigmaRule = Literal["gaussian", "fixed", "none"]
+
+
+@register_model("sigma_vae")
+class SigmaVAE(Model):
+    """Turns samples into latent frames and back; encoder and decoder run chunk by chunk as well as whole.
+
+    Latents are `mean + sigma · noise`. Sigma is never predicted, so latents keep the same spread in every channel, and
+    the decoder learns to bear the errors of whatever generates them.
+
+    Source: LatentLM (arXiv 2412.08635), section 2.3; sizes and layers of VibeVoice (arXiv 2508.19205).
+    """
+
+    class Config(Section):
+        """Options of the σ-VAE. The defaults are VibeVoice's acoustic tokenizer."""
+
+        sample_rate: PositiveInt = 24_000
+        """Samples per second of the audio (Hz)."""
+        ratios: tuple[PositiveInt, ...] = (2, 2, 4, 5, 5, 8)
+        """Down-sampling of each stage after the first, encoder order. Their product is the hop length in samples."""
+        depths: tuple[PositiveInt, ...] = (3, 3, 3, 3, 3, 3, 8)
+        """Blocks of each encoder stage, one more entry than `ratios`."""
+        decoder_depths: tuple[PositiveInt, ...] | None = None
+        """Blocks of each decoder stage, decoder order. Default: `depths` reversed."""
+        widths: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+        """Channels of each stage, encoder order, one more entry than `ratios`."""
+        latent_size: PositiveInt = 64
+        """Numbers per latent frame."""
+        kernel_size: PositiveInt = 7
+        """Width of the first, the last and the depthwise convolutions."""
+        expansion: PositiveInt = 4
+        """Width inside the blocks' feed-forward networks, as a multiple of the channels."""
+        norm_eps: PositiveFloat = 1e-5
+        """Added to the mean square in the norms."""
+        layer_scale: float = 1e-6
+        """Initial scale of each block's two branches. Small models learn faster from 0.1 or more."""
+        initializer_range: PositiveFloat = 0.01
+        """Standard deviation of initial weights."""
+        sigma_rule: SigmaRule = "gaussian"
+        """gaussian: one draw of N(0, std / 0.8) per recording; fixed: `std`; none: latents are the means."""
+        std: float = Field(0.5, ge=0)
+        """How noisy latents are (see `sigma_rule`)."""
+
+        @model_validator(mode="after")
+        def _same_stages(self) -> SigmaVAE.Config:
+            stages = len(self.ratios) + 1
+            for name in ("depths", "widths", "decoder_depths"):
+                entries = getattr(self, name)
+                if entries is not None and len(entries) != stages:
+                    raise ValueError(f"{name} must have one more entry than ratios ({stages}), found {len(entries)}")
+            return self
+
+        def sizes(self, depths: tuple[int, ...]) -> CodecSizes:
+            """Sizes of the half that has these depths."""
+            return CodecSizes(
+                ratios=self.ratios,
+                depths=depths,
+                widths=self.widths,
+                latent_size=self.latent_size,
+                kernel_size=self.kernel_size,
+                expansion=self.expansion,
+                norm_eps=self.norm_eps,
+                layer_scale=self.layer_scale,
+            )
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.encoder = AudioEncoder(config.sizes(config.depths))
+        self.decoder = AudioDecoder(config.sizes(config.decoder_depths or config.depths[::-1]))
+        self.apply(self._initialise_module)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return self.encoder.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second (Hz)."""
+        return float(self.config.sample_rate / self.hop_length)
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Means `(B, F, latent_size)` of whole signals `(B, 1, S)`; a last partial frame is filled with zeros."""
+        mean, _ = self.encode_chunk(F.pad(audio, (0, -audio.shape[-1] % self.hop_length)), None)
+        return mean
+
+    def encode_chunk(self, audio: Tensor, history: History | None) -> tuple[Tensor, History]:
+        """The next means of a stream; see `AudioEncoder`. The chunk must hold whole frames."""
+        return self.encoder(audio, history)  # type: ignore[no-any-return]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Audio `(B, 1, F · hop_length)` of whole signals `(B, F, latent_size)`."""
+        audio, _ = self.decode_chunk(latents, None)
+        return audio
+
+    def decode_chunk(self, latents: Tensor, history: History | None) -> tuple[Tensor, History]:
+        """The next samples of a stream; see `AudioDecoder`."""
+        return self.decoder(latents, history)  # type: ignore[no-any-return]
+
+    def sample(self, mean: Tensor, generator: Generator | None = None) -> Tensor:
+        """Latents around means `(B, F, latent_size)`. Draws the scales of the B recordings first, then the noise."""
+        kwargs: dict[str, Any] = {"generator": generator, "device": mean.device, "dtype": mean.dtype}
+        scale = torch.randn(len(mean), **kwargs) if self.config.sigma_rule == "gaussian" else mean.new_ones(len(mean))
+        return self.perturb(mean, scale, torch.randn(mean.shape, **kwargs))
+
+    def perturb(self, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+        """Latents with given draws.
+
+        Args:
+            mean: `(B, ...)`.
+            scale: Unit normal of each recording, `(B,)`; read by the rule "gaussian" only.
+            noise: Unit normal, of the shape of `mean`.
+        """
+        std: float = self.config.std
+        if self.config.sigma_rule == "none":
+            return mean
+        if self.config.sigma_rule == "fixed":
+            return mean + std * noise
+        return mean + (std / 0.8 * scale).view(-1, *[1] * (mean.dim() - 1)) * noise
+
+    def _initialise_module(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)

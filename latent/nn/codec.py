@@ -1,0 +1,98 @@
+"""The two halves of an audio tokenizer: samples to latent frames, latent frames to samples, both causal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor, nn
+
+from latent.nn.conv import CausalConv, CausalUpsampling, ConvBlock, History, run_stack
+
+
+@dataclass(frozen=True)
+class CodecSizes:
+    """Sizes of an encoder, or of the decoder that mirrors it.
+
+    Args:
+        ratios: Down-sampling of each stage after the first, in the order of the encoder.
+        depths: Blocks of each stage, in the order of the half that is built: one more entry than `ratios`.
+        widths: Channels of each stage, in the order of the encoder: one more entry than `ratios`.
+        latent_size: Numbers per frame.
+        kernel_size: Of the first, last and depthwise convolutions.
+        expansion: See `ConvBlock`.
+        norm_eps: See `ConvBlock`.
+        layer_scale: See `ConvBlock`.
+    """
+
+    ratios: tuple[int, ...]
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    latent_size: int
+    kernel_size: int = 7
+    expansion: int = 4
+    norm_eps: float = 1e-5
+    layer_scale: float = 1e-6
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return prod(self.ratios)
+
+    def blocks(self, channels: int, depth: int) -> list[nn.Module]:
+        """The blocks of one stage."""
+        return [
+            ConvBlock(channels, self.kernel_size, self.expansion, self.norm_eps, self.layer_scale) for _ in range(depth)
+        ]
+
+
+class AudioEncoder(nn.Module):
+    """Mono samples to frames: the mean of a σ-VAE, or the features of a semantic tokenizer."""
+
+    def __init__(self, sizes: CodecSizes) -> None:
+        super().__init__()
+        widths, kernel = sizes.widths, sizes.kernel_size
+        layers: list[nn.Module] = [CausalConv(1, widths[0], kernel), *sizes.blocks(widths[0], sizes.depths[0])]
+        for ratio, narrow, wide, depth in zip(sizes.ratios, widths, widths[1:], sizes.depths[1:], strict=False):
+            layers += [CausalConv(narrow, wide, 2 * ratio, ratio), *sizes.blocks(wide, depth)]
+        self.layers = nn.ModuleList([*layers, CausalConv(widths[-1], sizes.latent_size, kernel)])
+        self.hop_length = sizes.hop_length
+
+    def forward(self, audio: Tensor, history: History | None = None) -> tuple[Tensor, History]:
+        """Encode a signal, or its next chunk.
+
+        Args:
+            audio: `(B, 1, S)`, S a multiple of the hop.
+            history: What the chunk before returned; None at the start of a signal.
+
+        Returns:
+            Frames `(B, S / hop, latent_size)`, and the history for the next chunk.
+        """
+        assert audio.shape[-1] % self.hop_length == 0, "a chunk holds whole frames"
+        frames, history = run_stack(self.layers, audio, history)
+        return frames.transpose(1, 2), history
+
+
+class AudioDecoder(nn.Module):
+    """Frames to mono samples: the encoder in reverse, without a final activation."""
+
+    def __init__(self, sizes: CodecSizes) -> None:
+        super().__init__()
+        widths, ratios, kernel = sizes.widths[::-1], sizes.ratios[::-1], sizes.kernel_size
+        layers: list[nn.Module] = [CausalConv(sizes.latent_size, widths[0], kernel)]
+        layers += sizes.blocks(widths[0], sizes.depths[0])
+        for ratio, wide, narrow, depth in zip(ratios, widths, widths[1:], sizes.depths[1:], strict=False):
+            layers += [CausalUpsampling(wide, narrow, ratio), *sizes.blocks(narrow, depth)]
+        self.layers = nn.ModuleList([*layers, CausalConv(widths[-1], 1, kernel)])
+
+    def forward(self, latents: Tensor, history: History | None = None) -> tuple[Tensor, History]:
+        """Decode frames, or the next ones of a stream.
+
+        Args:
+            latents: `(B, F, latent_size)`.
+            history: What the call before returned; None at the start of a signal.
+
+        Returns:
+            Audio `(B, 1, F · hop)`, not clipped, and the history for the next frames.
+        """
+        return run_stack(self.layers, latents.transpose(1, 2), history)

@@ -1,0 +1,131 @@
+"""Causal convolutions that can run chunk by chunk: the caller holds the last inputs, modules hold weights.
+
+Every layer is called as `y, past = layer(x, past)`. `past` is what the layer must remember of earlier chunks, and None
+at the start of a signal, where zeros stand for it. Chunks of any size give the same result as the whole signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+History = list[Tensor]
+"""The `past` of each layer of a stack, in order, each `(B, C, size)`; rows are independent of each other."""
+
+
+def with_past(x: Tensor, past: Tensor | None, size: int) -> tuple[Tensor, Tensor]:
+    """Put the `size` inputs before a chunk in front of it.
+
+    Args:
+        x: The chunk, `(B, C, T)`.
+        past: The inputs before it, `(B, C, size)`, or None for zeros.
+
+    Returns:
+        The longer chunk, `(B, C, size + T)`, and its last `size` columns.
+    """
+    longer = F.pad(x, (size, 0)) if past is None else torch.cat([past, x], dim=-1)
+    return longer, longer[..., longer.shape[-1] - size :]
+
+
+class CausalConv(nn.Module):
+    """A convolution whose output never depends on later inputs.
+
+    Args:
+        in_channels: Channels read.
+        out_channels: Channels written.
+        kernel_size: Inputs seen by each output.
+        stride: Inputs per output; a chunk must be a multiple of it.
+        groups: Groups of channels that do not mix.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride, groups=groups)
+        self.past_size = kernel_size - stride
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`(B, in_channels, T)` gives `(B, out_channels, T / stride)`."""
+        longer, past = with_past(x, past, self.past_size)
+        return self.conv(longer), past
+
+
+class CausalUpsampling(nn.Module):
+    """A transposed convolution, with kernel 2 · stride, cut so that no output depends on later inputs.
+
+    An input reaches 2 · stride outputs: its own and those of the next input. So one earlier input is all the past.
+
+    Args:
+        in_channels: Channels read.
+        out_channels: Channels written.
+        stride: Outputs per input.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose1d(in_channels, out_channels, 2 * stride, stride)
+        self.stride = stride
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`(B, in_channels, T)` gives `(B, out_channels, T · stride)`."""
+        longer, past = with_past(x, past, 1)
+        return self.conv(longer)[..., self.stride : self.stride * longer.shape[-1]], past
+
+
+class ConvBlock(nn.Module):
+    """Depthwise causal convolution, then a feed-forward network, each scaled and added to its input.
+
+    Args:
+        channels: Channels read and written.
+        kernel_size: Of the convolution.
+        expansion: Width inside the feed-forward network, as a multiple of `channels`.
+        norm_eps: Added to the mean square in both norms, which run over channels.
+        layer_scale: Initial scale of both branches.
+
+    Source: VibeVoice tokenizer (specification, section 1.1).
+    """
+
+    def __init__(self, channels: int, kernel_size: int, expansion: int, norm_eps: float, layer_scale: float) -> None:
+        super().__init__()
+        self.mixer_norm = nn.RMSNorm(channels, norm_eps)
+        self.mixer = CausalConv(channels, channels, kernel_size, groups=channels)
+        self.mixer_scale = nn.Parameter(torch.full((channels,), layer_scale))
+        self.ffn_norm = nn.RMSNorm(channels, norm_eps)
+        self.up = nn.Linear(channels, expansion * channels)
+        self.down = nn.Linear(expansion * channels, channels)
+        self.ffn_scale = nn.Parameter(torch.full((channels,), layer_scale))
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`(B, channels, T)` gives the same shape."""
+        mixed, past = self.mixer(self.mixer_norm(x.transpose(1, 2)).transpose(1, 2), past)
+        rows = torch.addcmul(x.transpose(1, 2), mixed.transpose(1, 2), self.mixer_scale)  # (B, T, C)
+        wide = F.gelu(self.up(self.ffn_norm(rows)))
+        return torch.addcmul(rows, self.down(wide), self.ffn_scale).transpose(1, 2), past
+
+
+def run_stack(
+    layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, history: History | None
+) -> tuple[Tensor, History]:
+    """Call layers one after the other.
+
+    Args:
+        layers: Layers as described at the top of this file.
+        x: `(B, C, T)`.
+        history: What the last call returned; None at the start of a signal. It is not changed.
+
+    Returns:
+        The output of the last layer, and the history for the next chunk.
+    """
+    assert history is None or len(history) == len(layers), "this history is of another stack"
+    new: History = []
+    for index, layer in enumerate(layers):
+        x, past = layer(x, None if history is None else history[index])
+        new.append(past)
+    return x, new
+
+
+def cleared(history: History, rows: Tensor) -> History:
+    """A history in which some rows are back at the start of a signal; `rows` is `(B,)` bool."""
+    return [past.masked_fill(rows[:, None, None], 0) for past in history]

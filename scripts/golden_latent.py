@@ -1,0 +1,265 @@
+"""Checks of the golden cases of LatentLM and VibeVoice components, one per kind, for check_golden.py.
+
+`KINDS` maps the `kind` of a case to a function of its JSON and its tensors, which yields (name, error, tolerance) for
+each figure, or to a `Skip`. An error is the largest absolute difference beyond the relative tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Figure = tuple[str, float, float]
+Check = Callable[[dict[str, Any], dict[str, Tensor]], Iterator[Figure]]
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A kind that is not checked, and why."""
+
+    reason: str
+
+
+def excess(ours: Tensor, theirs: Tensor, rtol: float) -> float:
+    """The largest absolute difference beyond `rtol` times the golden value; infinite where the shapes differ."""
+    if ours.shape != theirs.shape:
+        return math.inf
+    golden = theirs.double()
+    return float(((ours.detach().double() - golden).abs() - rtol * golden.abs()).clamp(min=0).max())
+
+
+def exact(ours: Any, theirs: Any) -> float:
+    """0 if two values are equal, else 1."""
+    return float(not torch.equal(ours, theirs) if isinstance(ours, Tensor) else ours != theirs)
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def codec_config(said: dict[str, Any]) -> Any:
+    """The options of a σ-VAE with the sizes of a case."""
+    from latent.models.sigma_vae import SigmaVAE
+
+    stages = len(said["depths"])
+    return SigmaVAE.Config(
+        ratios=said["downsampling_ratios"],
+        depths=said["depths"],
+        widths=[said["num_filters"] * 2**stage for stage in range(stages)],
+        latent_size=said["hidden_size"],
+        kernel_size=said["kernel_size"],
+        expansion=said["ffn_expansion"],
+        norm_eps=said["rms_norm_eps"],
+        std=said["vae_std"] * 0.8,
+    )
+
+
+def in_chunks(run: Callable[..., tuple[Tensor, Any]], whole: Tensor, sizes: list[int], dim: int) -> Tensor:
+    """What a streaming function gives for a signal cut in chunks, put together."""
+    history, outputs = None, []
+    for chunk in whole.split(sizes, dim=dim):
+        output, history = run(chunk, history)
+        outputs.append(output)
+    return torch.cat(outputs, dim=1 if dim == 2 else 2)
+
+
+def tap(stack: nn.Module, layer: int, run: Callable[[], Any]) -> Tensor:
+    """The output `(B, C, T)` of one layer while `run` is called."""
+    seen: list[Tensor] = []
+    hook = stack.layers[layer].register_forward_hook(lambda _module, _inputs, output: seen.append(output[0]))
+    run()
+    hook.remove()
+    return seen[0]
+
+
+@torch.no_grad()
+def check_acoustic(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+    """Means, samples and audio of the acoustic tokenizer, whole and in chunks, and what its layers give."""
+    from latent.models.keymaps import codec_weights
+    from latent.models.sigma_vae import SigmaVAE
+
+    config, hop = codec_config(case["config"]), case["hop_length"]
+    vae = SigmaVAE(config).eval()
+    weights = under(tensors, "model.audio_tower.")
+    vae.encoder.load_state_dict(codec_weights(under(weights, "encoder."), config.depths))
+    vae.decoder.load_state_dict(codec_weights(under(weights, "decoder."), config.depths[::-1]))
+    rtol, mean_tol, audio_tol = (case["suggested_tol"][name] for name in ("rtol", "atol_mu", "atol_audio"))
+    yield "hop length", exact(vae.hop_length, hop), 0
+
+    audio, mean = tensors["in.audio"], tensors["out.mu"]
+    yield "means", excess(vae.encode(audio), mean, rtol), mean_tol
+    yield "audio from means", excess(vae.decode(mean), tensors["out.audio_from_mu"], rtol), audio_tol
+    sampled = vae.perturb(mean, tensors["rng.std_unit"], tensors["rng.eps"])
+    yield "sampled latents", excess(sampled, tensors["out.z_sampled"], rtol), mean_tol
+    decoded = vae.decode(tensors["out.z_sampled"])
+    yield "audio from samples", excess(decoded, tensors["out.audio_from_z"], rtol), audio_tol
+
+    chunks = [hop * frames for frames in case["stream_chunks_encode_frames"]]
+    streamed = in_chunks(vae.encode_chunk, audio, chunks, dim=2)
+    yield "means in chunks", excess(streamed, tensors["out.mu_streamed"], rtol), mean_tol
+    streamed = in_chunks(vae.decode_chunk, mean, case["stream_chunks_decode_frames"], dim=1)
+    yield "audio in chunks", excess(streamed, tensors["out.audio_streamed"], rtol), audio_tol
+    # Ours fills the last frame with zeros where the reference drops it; as all is causal, the others are the same.
+    odd = vae.encode(tensors["in.audio_odd"])
+    yield "frames of an odd length", exact(odd.shape[1], case["measured"]["odd_frames_original_code"]), 0
+    odd = odd[:, : case["measured"]["odd_frames_hf"]]
+    yield "means of an odd length", excess(odd, tensors["out.mu_odd"], rtol), mean_tol
+
+    stem = config.depths[0]
+    encoder_taps = {
+        "enc_stem_conv": 0,
+        "enc_stem_out": stem,
+        "enc_layer0_out": stem + 1 + config.depths[1],
+        "enc_prehead": len(vae.encoder.layers) - 2,
+    }
+    for name, layer in encoder_taps.items():
+        ours = tap(vae.encoder, layer, lambda: vae.encode(audio))
+        yield name, excess(ours, tensors[f"mid.{name}"], rtol), mean_tol
+    for name, layer in {"dec_stem_out": config.depths[-1], "dec_layer0_convtr": config.depths[-1] + 1}.items():
+        ours = tap(vae.decoder, layer, lambda: vae.decode(mean))
+        yield name, excess(ours, tensors[f"mid.{name}"], rtol), audio_tol
+
+
+@torch.no_grad()
+def check_semantic(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+    """Features of the semantic tokenizer, whole and in chunks."""
+    from latent.models.keymaps import codec_weights
+    from latent.nn.codec import AudioEncoder
+
+    config = codec_config(case["config"])
+    encoder = AudioEncoder(config.sizes(config.depths)).eval()
+    prefix = next(name for name in tensors if name.endswith("stem.conv.conv.weight")).removesuffix(
+        "stem.conv.conv.weight"
+    )
+    encoder.load_state_dict(codec_weights(under(tensors, prefix), config.depths))
+    rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
+    audio = tensors["in.audio"]
+    yield "features", excess(encoder(audio)[0], tensors["out.features"], rtol), atol
+    chunks = [case["hop_length"] * frames for frames in case["stream_chunks_frames"]]
+    streamed = in_chunks(encoder, audio, chunks, dim=2)
+    yield "features in chunks", excess(streamed, tensors["out.features_streamed"], rtol), atol
+
+
+@torch.no_grad()
+def check_head(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+    """The diffusion head, its training loss, and guided trajectories."""
+    from latent.diffusion.sampler import GuidedSampler
+    from latent.diffusion.schedule import NoiseSchedule, add_noise, target
+    from latent.diffusion.solver import make_solver
+    from latent.models.keymaps import head_weights
+    from latent.nn.diffusion_head import DiffusionHead, step_waves
+
+    said = case["config"]
+    head = DiffusionHead(
+        latent_size=said["latent_size"],
+        condition_size=said["hidden_size"],
+        hidden_size=said["hidden_size"],
+        intermediate_size=said["intermediate_size"],
+        num_layers=said["num_hidden_layers"],
+        norm_eps=said["rms_norm_eps"],
+        wave_size=said["frequency_embedding_size"],
+        wave_period=said["diffusion_max_period"],
+    ).eval()
+    head.load_state_dict(head_weights(under(tensors, "model.diffusion_head.")))
+    rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
+
+    steps = tensors["in.t"]
+    waves = step_waves(steps, said["frequency_embedding_size"], said["diffusion_max_period"])
+    yield "waves", excess(waves, tensors["mid.sinusoid"], rtol), atol
+    yield "step embeddings", excess(head.embed_steps(steps), tensors["mid.timestep_proj"], rtol), atol
+    yield "output", excess(head(tensors["in.x"], steps, tensors["in.cond"]), tensors["out.v"], rtol), atol
+
+    schedule, given = NoiseSchedule.named("cosine"), under(tensors, "train.")
+    draws = case["ddpm_batch_mul"]
+    latents, conditions = (given[name].repeat_interleave(draws, 0) for name in ("latents", "cond"))
+    alpha, sigma = schedule.at(given["t"].long())
+    noisy = add_noise(latents, given["noise"], alpha, sigma)
+    wanted = target("v", latents, given["noise"], alpha, sigma)
+    predicted = head(noisy, given["t"], conditions)
+    yield "noisy latents", excess(noisy, given["x_t"], rtol), atol
+    yield "velocities", excess(wanted, given["v_target"], rtol), atol
+    yield "predicted velocities", excess(predicted, given["v_pred"], rtol), atol
+    yield "loss", excess((predicted - wanted).square().mean(), given["loss_mean"], rtol), atol
+
+    for name in sorted({key.split(".x0_pred")[0] for key in tensors if key.endswith(".x0_pred")}):
+        golden = under(tensors, f"{name}.")
+        solver = make_solver("dpm", schedule, len(golden["timesteps"]), "v")
+        sampler = GuidedSampler(head, solver, float(name.rpartition("_w")[2]))
+        yield f"{name} timesteps", exact([step.timestep for step in solver], golden["timesteps"].tolist()), 0
+        conditions = tensors["in.pos_cond"], tensors["in.neg_cond"]
+        ours = torch.stack([tensors["in.noise"], *sampler.trajectory(*conditions, tensors["in.noise"])])
+        yield f"{name} trajectory", excess(ours, golden["x"], rtol), atol
+        final = sampler.sample(*conditions, tensors["in.noise"])
+        yield f"{name} final", excess(final, golden["final"], rtol), atol
+        clean = [step.clean(x, v) for step, x, v in zip(solver, golden["x"][:-1], golden["v_guided"], strict=True)]
+        yield f"{name} clean", excess(torch.stack(clean), golden["x0_pred"], rtol), atol
+
+
+def check_schedule(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+    """Noise schedules, solvers driven by fixed outputs, single ancestral steps, and the forward process."""
+    from latent.diffusion.schedule import NoiseSchedule, add_noise, target
+    from latent.diffusion.solver import ancestral_timesteps, dpm_timesteps, make_solver, noise_ratios
+
+    rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
+    names = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
+    solvers = {"order1": "ddim", "heun": "dpm_heun", "sde": "dpm_sde"}
+    for name in ("cosine", "linear", "cauchy", "laplace"):
+        schedule, golden = NoiseSchedule.named(name), under(tensors, f"{name}.")
+        tables = {"betas": schedule.betas, "alphas_cumprod": schedule.alphas_cumprod}
+        tables |= {"alpha_t": schedule.alpha, "sigma_t": schedule.sigma, "lambda_t": -noise_ratios(schedule).log()}
+        for table in tables.keys() & golden.keys():
+            yield f"{name} {table}", excess(tables[table], golden[table], rtol), atol
+        for key in sorted({key.split(".")[0] for key in golden if key[0] == "n"}):
+            steps = int(key[1:])
+            timesteps = dpm_timesteps(steps)
+            yield f"{name} {steps} timesteps", exact(timesteps, golden[f"{key}.timesteps"].tolist()), 0
+            ratios = torch.cat([noise_ratios(schedule)[timesteps], torch.zeros(1)])
+            yield f"{name} {steps} ratios", excess(ratios, golden[f"{key}.sigmas"], rtol), atol
+            leading = golden[f"{key}.ddpm_timesteps_leading"].tolist()
+            yield f"{name} {steps} ancestral timesteps", exact(ancestral_timesteps(steps), leading), 0
+
+    for key in sorted({key.split(".")[1] for key in tensors if key.startswith("dpm.")}):
+        given = under(tensors, f"dpm.{key}.")
+        for name in [name.removesuffix(".x") for name in given if name.endswith(".x")]:
+            prediction, _, variant = name.partition(".")
+            schedule = NoiseSchedule.named("linear" if variant == "linear" else "cosine")
+            solver = make_solver(solvers.get(variant, "dpm"), schedule, int(key[1:]), names[prediction])
+            x, previous, path = given["x_init"], None, [given["x_init"]]
+            for step, output, noise in zip(solver, given["model_out"], given["sde_noise"], strict=True):
+                clean = step.clean(x, output)
+                x, previous = step.next(x, clean, previous, noise), clean
+                path.append(x)
+            yield f"{key} {name}", excess(torch.stack(path), given[f"{name}.x"], rtol), atol
+
+    for key in [key.removesuffix(".prev") for key in tensors if key.startswith("ddpm.") and key.endswith(".prev")]:
+        _, prediction, steps, timestep = key.split(".")
+        golden = under(tensors, f"{key}.")
+        solver = make_solver("ancestral", NoiseSchedule.named("cosine"), int(steps[1:]), names[prediction])
+        step = next(step for step in solver if step.timestep == int(timestep[1:]))
+        clean = step.clean(golden["x"], golden["model_out"])
+        yield f"{key} clean", excess(clean, golden["x0"], rtol), atol
+        yield f"{key} next", excess(step.next(golden["x"], clean, None, golden["noise"]), golden["prev"], rtol), atol
+
+    given = under(tensors, "fwd.")
+    alpha, sigma = NoiseSchedule.named("cosine").at(given["t"])
+    noisy = add_noise(given["x0"], given["noise"], alpha, sigma)
+    velocity = target("v", given["x0"], given["noise"], alpha, sigma)
+    for prefix in ("", "ddpm_"):
+        yield f"{prefix}noisy", excess(noisy, given[f"{prefix}x_t"], rtol), atol
+        yield f"{prefix}velocity", excess(velocity, given[f"{prefix}velocity"], rtol), atol
+
+
+VIBEVOICE_LATER = "VibeVoice's prompt and generation are not built yet"
+
+KINDS: dict[str, Check | Skip] = {
+    "acoustic tokenizer (encode mu, decode, sigma-VAE sampling, streaming)": check_acoustic,
+    "semantic tokenizer encoder (deterministic, no sampling)": check_semantic,
+    "diffusion head forward + DPM-Solver++(2M) trajectories with CFG + v-prediction loss": check_head,
+    "noise schedules + solver single/multi steps": check_schedule,
+}
