@@ -35,7 +35,7 @@ class Ranks:
     device: torch.device
 
     def __str__(self) -> str:
-        return f"{self.size} rank{'s' if self.size > 1 else ''} on {self.device.type}"
+        return f"{self.size} {'ranks' if self.size > 1 else 'process'} on {self.device.type}"
 
     @property
     def first(self) -> bool:

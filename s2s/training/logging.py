@@ -47,20 +47,19 @@ class TrainingLog:
     def train(self, record: dict[str, Any], seconds_left: float) -> None:
         """Log means over the last updates: the criterion's losses, lr, grad_norm, tokens_per_s and so on."""
         self._write({"split": "train", **record})
+        rate = _rate(record["tokens_per_s"])
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {record['loss']:.4g}, {_rate(record['tokens_per_s'])}", refresh=False)
+            self._bar.set_postfix_str(f"{_means(record)}, {rate}", refresh=False)
         else:
             self.say(
-                f"step {record['step']}/{self._total_steps}  epoch {record['epoch']}  loss {record['loss']:.4g}  "
-                f"lr {record['lr']:.3g}  grad norm {record['grad_norm']:.3g}  {_rate(record['tokens_per_s'])}  "
-                f"ETA {duration(seconds_left)}"
+                f"step {record['step']}/{self._total_steps}  epoch {record['epoch']}  {_means(record)}  "
+                f"lr {record['lr']:.3g}  grad norm {record['grad_norm']:.3g}  {rate}  ETA {duration(seconds_left)}"
             )
 
     def validation(self, record: dict[str, Any], best: bool) -> None:
         """Log means over the validation split."""
         self._write({"split": "valid", **record})
-        others = "".join(f"  {name} {record[name]:.4g}" for name in record if name not in ("step", "epoch", "loss"))
-        self.say(f"step {record['step']}  validation loss {record['loss']:.4g}{others}{'  (best)' if best else ''}")
+        self.say(f"step {record['step']}  validation {_means(record)}{'  (best)' if best else ''}")
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -101,6 +100,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+_NOT_MEANS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
+
+
+def _means(record: dict[str, Any]) -> str:
+    """What the criterion measured: `loss 2.31  accuracy 0.52`."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in _NOT_MEANS)
 
 
 def _rate(tokens_per_s: float) -> str:

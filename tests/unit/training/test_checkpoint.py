@@ -1,0 +1,129 @@
+"""The run folder: whole or not at all, tied weights once, clear words for broken files."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from s2s import checkpoint
+from s2s.errors import InputError
+
+
+class Tied(nn.Module):
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, width)
+        self.head = nn.Linear(width, 5)
+        self.head.weight = self.embedding.weight
+
+
+def save(module: nn.Module, path: Path) -> Path:
+    checkpoint.write_weights(checkpoint.named_tensors(module), path)
+    return path
+
+
+def test_tied_weights_are_stored_once_and_stay_tied(tmp_path: Path) -> None:
+    saved, loaded = Tied(), Tied()
+    path = save(saved, tmp_path / "model.safetensors")
+    assert set(load_file(path)) == {"embedding.weight", "head.bias"}
+    checkpoint.load_weights(loaded, path)
+    assert torch.equal(loaded.head.weight, saved.embedding.weight)
+    assert loaded.head.weight is loaded.embedding.weight
+
+
+def test_weights_of_another_architecture_are_refused_by_name_and_shape(tmp_path: Path) -> None:
+    path = save(Tied(), tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"does not fit this model: embedding.weight has shape \(5, 4\), not \(5, 3\)"):
+        checkpoint.load_weights(Tied(3), path)
+    with pytest.raises(InputError, match=r"lacks bias, weight; also holds embedding.weight, head.bias"):
+        checkpoint.load_weights(nn.Linear(4, 5), path)
+
+
+def test_files_that_are_no_weights_are_one_clear_line(tmp_path: Path) -> None:
+    whole = save(Tied(), tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-7])
+    (tmp_path / "pickle.safetensors").write_bytes(pickle.dumps({"weight": [1.0]}))
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    for name in ("cut", "pickle", "empty"):
+        with pytest.raises(InputError, match=rf"{name}.safetensors: truncated, or not a safetensors file") as raised:
+            checkpoint.read_tensors(tmp_path / f"{name}.safetensors")
+        assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match=r"none.safetensors: there is no such file"):
+        checkpoint.read_tensors(tmp_path / "none.safetensors")
+
+
+def test_average_is_the_mean_of_the_weights(tmp_path: Path) -> None:
+    modules = [Tied() for _ in range(3)]
+    paths = [save(module, tmp_path / f"{index}.safetensors") for index, module in enumerate(modules)]
+    checkpoint.average_checkpoints(paths, tmp_path / "mean.safetensors")
+    mean = load_file(tmp_path / "mean.safetensors")
+    expected = torch.stack([module.head.bias.double() for module in modules]).mean(0).float()
+    assert torch.equal(mean["head.bias"], expected)
+    assert mean["embedding.weight"].dtype == torch.float32
+
+
+def test_average_keeps_integers_and_half_precision(tmp_path: Path) -> None:
+    for index in range(2):
+        tensors = {"count": torch.tensor([7]), "half": torch.tensor([1.0 + 2 * index], dtype=torch.bfloat16)}
+        save_file(tensors, tmp_path / f"{index}.safetensors")
+    checkpoint.average_checkpoints([tmp_path / "0.safetensors", tmp_path / "1.safetensors"], tmp_path / "mean.st")
+    mean = load_file(tmp_path / "mean.st")
+    assert mean["count"].tolist() == [7]
+    assert mean["half"].dtype == torch.bfloat16
+    assert mean["half"].tolist() == [2.0]
+
+
+def test_checkpoints_that_differ_cannot_be_averaged(tmp_path: Path) -> None:
+    paths = [save(Tied(width), tmp_path / f"{width}.safetensors") for width in (3, 4)]
+    with pytest.raises(InputError, match=r"4.safetensors: cannot be averaged with .*: they differ in embedding.weight"):
+        checkpoint.average_checkpoints(paths, tmp_path / "mean.safetensors")
+    with pytest.raises(InputError, match="no checkpoint to average was given"):
+        checkpoint.average_checkpoints([], tmp_path / "mean.safetensors")
+    assert not (tmp_path / "mean.safetensors").exists()
+
+
+def test_full_disk_keeps_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(Tied(), tmp_path / "model.safetensors")
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(InputError, match=r"model.safetensors: the weights cannot be written: No space left on device"):
+        save(Tied(), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_weights_of_a_step_are_found_and_others_named(tmp_path: Path) -> None:
+    weights = checkpoint.named_tensors(Tied())
+    for step in (5, 1_234_567):
+        checkpoint.write_checkpoint(tmp_path, step, weights, {}, {"step": step})
+    assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [5, 1_234_567]
+    for name in ("5", "step-000005", tmp_path / "checkpoints" / "step-000005"):
+        assert checkpoint.weights_path(tmp_path, name) == tmp_path / "checkpoints/step-000005/model.safetensors"
+    with pytest.raises(InputError, match=r"7: there is no such checkpoint; .* has step-000005, step-1234567"):
+        checkpoint.weights_path(tmp_path, "7")
+    with pytest.raises(InputError, match=r"holds no model.safetensors yet"):
+        checkpoint.weights_path(tmp_path)
+
+
+def test_what_a_killed_process_left_is_no_checkpoint_and_is_removed(tmp_path: Path) -> None:
+    checkpoint.write_checkpoint(tmp_path, 5, checkpoint.named_tensors(Tied()), {}, {"step": 5})
+    (tmp_path / "checkpoints" / "step-000009.unfinished").mkdir()
+    (tmp_path / "model.safetensors.unfinished").mkdir()
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step-000005"]
+    checkpoint.remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "checkpoints",
+        "model.safetensors",
+        "progress.json",
+        "step-000005",
+        "training.safetensors",
+    ]
