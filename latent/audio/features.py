@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 
 def stft_magnitude(audio: Tensor, window: Tensor, hop_length: int) -> Tensor:
-    """Magnitudes `(B, F, T)` of audio `(B, L)`, frames centred at multiples of the hop: F = W // 2 + 1, T = L // hop + 1.
+    """Magnitudes `(B, F, T)` of audio `(B, L)`, frames centred at multiples of the hop.
+
+    F is W // 2 + 1 and T is L // hop + 1.
 
     Args:
         audio: `(B, L)`; shorter than half a window it is padded with zeros.

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _TAGS = {
 class GrowingWav:
     """A mono WAV file of 16 bits that grows; make one with `create` or `resume`."""
 
-    def __init__(self, path: Path, file: IO[bytes], sample_rate: int, tags: bytes, num_samples: int) -> None:
+    def __init__(self, path: Path, file: FileIO, sample_rate: int, tags: bytes, num_samples: int) -> None:
         self._path = path
         self._file = file
         self._sample_rate = sample_rate
@@ -49,8 +49,8 @@ class GrowingWav:
         if unknown:
             raise InputError(f"{path}: no tag is called {unknown[0]!r}; known: {', '.join(_TAGS)}")
         try:
-            wav = cls(path, open(path, "w+b"), sample_rate, _tag_chunk(tags), 0)  # noqa: SIM115 (open between writes)
-            wav._file.write(wav._header())
+            wav = cls(path, open(path, "w+b", buffering=0), sample_rate, _tag_chunk(tags), 0)  # noqa: SIM115
+            wav._write(wav._header())
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror}") from error
         return wav
@@ -63,7 +63,7 @@ class GrowingWav:
             InputError: the file is missing, is not ours, has another rate, or is shorter than that.
         """
         try:
-            file = open(path, "r+b")  # noqa: SIM115
+            file = open(path, "r+b", buffering=0)  # noqa: SIM115 (open between writes)
         except OSError as error:
             raise InputError(f"{path}: cannot go on with it: {error.strerror}") from error
         rate, tags, found = _parse_header(path, file)
@@ -86,8 +86,7 @@ class GrowingWav:
         content = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
         try:
             self._file.seek(0, os.SEEK_END)
-            self._file.write(content)
-            self._file.flush()
+            self._write(content)
             self.num_samples += len(samples)
             self._write_header()
         except OSError as error:
@@ -108,8 +107,12 @@ class GrowingWav:
 
     def _write_header(self) -> None:
         self._file.seek(0)
-        self._file.write(self._header())
-        self._file.flush()
+        self._write(self._header())
+
+    def _write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:  # an unbuffered file may take a part, and fails at the next attempt if the disk is full
+            rest = rest[self._file.write(rest) :]
 
     def _header(self) -> bytes:
         data = self.num_samples * _WIDTH
@@ -134,7 +137,7 @@ def _tag_chunk(tags: Mapping[str, str]) -> bytes:
     return b"LIST" + struct.pack("<I", len(content)) + content
 
 
-def _parse_header(path: Path, file: IO[bytes]) -> tuple[int, bytes, int]:
+def _parse_header(path: Path, file: FileIO) -> tuple[int, bytes, int]:
     """Sample rate, tag chunk and number of whole samples: from the length of the file, which no kill makes wrong."""
     fixed = file.read(72)
     if len(fixed) < 72 or fixed[:4] not in (b"RIFF", b"RF64") or fixed[48:52] != b"fmt ":

@@ -17,11 +17,11 @@ def normalise_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
     Source: specs of VibeVoice, input of its tokenizer: x * 10^(dbfs / 20) / (rms + 1e-6), peak by x / (peak + 1e-6).
     """
     rms = np.sqrt(np.mean(samples**2))
-    scaled = samples * (10 ** (dbfs / 20) / (rms + 1e-6))
+    scaled: Samples = (samples * (10 ** (dbfs / 20) / (rms + 1e-6))).astype(np.float32)
     peak = np.abs(scaled).max()
     if peak > 1:
-        scaled = scaled / (peak + 1e-6)
-    return scaled.astype(np.float32)
+        return (scaled / np.float32(peak + 1e-6)).astype(np.float32)
+    return scaled
 
 
 def trim_silence(samples: Samples, sample_rate: int, threshold_db: float = 40.0, keep_seconds: float = 0.1) -> Samples:
@@ -53,7 +53,8 @@ def frame_levels(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     power = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
     starts = np.arange(0, max(1, len(samples) - window + hop), hop)
     stops = np.minimum(starts + window, len(samples))
-    means = np.maximum(power[stops] - power[starts], 0) / np.maximum(stops - starts, 1)
+    means: NDArray[np.float64] = np.maximum(power[stops] - power[starts], 0) / np.maximum(stops - starts, 1)
     means[means < 1e-14] = 0.0  # what the differences of large sums leave behind
     with np.errstate(divide="ignore"):
-        return 10 * np.log10(means)
+        levels: NDArray[np.float64] = 10 * np.log10(means)
+    return levels
