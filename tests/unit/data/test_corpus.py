@@ -65,11 +65,11 @@ def test_chunks_do_not_show(tmp_path, tokenizer, monkeypatch):
 
 
 def test_long_sides_are_cut_and_counted_once_a_file(tmp_path, tokenizer, caplog):
-    path = write(tmp_path / "x.jsonl", GOOD, {"src": "a a a a", "tgt": "b b b"}, {"src": "a", "tgt": "b"})
+    path = write(tmp_path / "x.jsonl", GOOD, {"src": "a a a a", "tgt": "b b b"}, {"src": "a a", "tgt": "b"})
     with caplog.at_level(logging.WARNING):
         corpus = read(tokenizer, path, limit=2)
     assert corpus.sources[1].tolist() == [5, 5]
-    assert corpus.sources.lengths.tolist() == [2, 2, 1]
+    assert corpus.sources.lengths.tolist() == [2, 2, 2]
     assert corpus.targets.lengths.tolist() == [1, 2, 1]
     assert caplog.messages == [
         f"{path}: 2 of 3 sources were cut at 2 tokens; task.max_source sets the limit",
