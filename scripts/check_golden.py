@@ -88,10 +88,10 @@ def check_train_forward(case: Case) -> Iterator[Comparison]:
     """Visibility, positions, hidden states, logits, losses and gradients of one training batch."""
     from s2s.criteria.cross_entropy import CrossEntropy, token_loss
     from s2s.data.batch import PADDING
+    from s2s.data.layout import pack
     from s2s.models.keymaps import into_bert_names
     from s2s.nn.masks import visible
     from s2s.nn.positions import relative_bucket
-    from s2s.tasks.seq2seq import pack
 
     inputs, expected = case.under("in/"), case.under("out/")
     model, batch, columns = load_model(case), pack(golden_layouts(inputs), pad_id=0), real_columns(inputs)
@@ -199,8 +199,8 @@ def check_reranking(name: str, run: dict[str, Any], trace: Any, end: list[int]) 
 def check_optimizer_steps(case: Case) -> Iterator[Comparison]:
     """Updates with AdamW: losses, learning rates, gradient norms and final weights."""
     from s2s.criteria.cross_entropy import CrossEntropy
+    from s2s.data.layout import pack
     from s2s.models.keymaps import into_bert_names
-    from s2s.tasks.seq2seq import pack
     from s2s.training.optim import OptimConfig, decays, make_optimizer, make_schedule, set_lr
 
     model, hyper, expected = load_model(case), case.data["hyper"], case.data["expected"]
@@ -246,8 +246,8 @@ def check_optimizer_steps(case: Case) -> Iterator[Comparison]:
 
 def check_layout(case: Case) -> Iterator[Comparison]:
     """Training instances with noise made deterministic, as padded arrays."""
+    from s2s.data.layout import Noise, layout
     from s2s.data.tokenizer import SpecialIds
-    from s2s.tasks.seq2seq import Noise, layout
 
     ids, limits = case.data["special_ids"], (case.data["max_source_len"], case.data["max_target_len"])
     special = SpecialIds(cls=ids["cls_id"], sep=ids["sep_id"], mask=ids["mask_id"], pad=ids["pad_id"])
@@ -338,7 +338,7 @@ def worst(ours: list[float], theirs: list[float]) -> float:
 
 def golden_layouts(inputs: dict[str, Tensor]) -> list[Any]:
     """Training examples from padded arrays."""
-    from s2s.tasks.seq2seq import Layout
+    from s2s.data.layout import Layout
 
     arrays = {name: value.numpy().astype(np.int64) for name, value in inputs.items()}
     layouts = []
