@@ -18,6 +18,7 @@ from eval.postprocess import fix_tokenization, postprocess
 from eval.report import Comparison, Report, System
 from eval.rouge import py_rouge_metrics, rouge
 from eval.surface import surface
+from eval.words import sentences
 from s2s.errors import InputError
 
 LEAD = "lead"
@@ -132,6 +133,8 @@ def _score(
     if settings.task != "generic" and not settings.raw:
         bench = settings.benchmark
         said = [postprocess(text, settings.task, bench.trunc_len, bench.duplicate_rate) for text in said]
+    if settings.task == "cnndm":
+        meant = ["\n".join(sentences(text)) for text in meant]
     if settings.scorer == "py-rouge":
         quality = py_rouge_metrics(said, meant)
     elif settings.task == "generic":
@@ -157,7 +160,7 @@ def _score_questions(
     try:
         quality.insert(1, question_generation.meteor(last, grouped))
     except InputError as error:
-        notes.append(f"METEOR is left out: {error}")
+        notes.append(f"left out: {error}")
     return _Scored(quality, surface(said, meant, sources)), notes
 
 

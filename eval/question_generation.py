@@ -89,7 +89,7 @@ def _wordnet() -> Any:
     wordnet = load("nltk.corpus").wordnet
     try:
         wordnet.ensure_loaded()
-    except LookupError as error:
+    except (LookupError, OSError) as error:  # no WordNet, or not all of its files
         raise InputError(_NO_WORDNET) from error
     return wordnet
 

@@ -45,10 +45,8 @@ def rouge(hypotheses: Sequence[str], references: Sequence[str], *, stem: bool, e
 
 
 def py_rouge_metrics(hypotheses: Sequence[str], references: Sequence[str]) -> list[Metric]:
-    """Mean F of ROUGE-1, -2 and -L by the rules of py-rouge, of hypotheses as `postprocess` leaves them."""
-    scores = [
-        py_rouge_of_pair(said, "\n".join(sentences(meant))) for said, meant in zip(hypotheses, references, strict=True)
-    ]
+    """Mean F of ROUGE-1, -2 and -L by the rules of py-rouge; only newlines divide sentences."""
+    scores = [py_rouge_of_pair(*pair) for pair in zip(hypotheses, references, strict=True)]
     return [
         mean(name.upper(), [score[name]["f"] for score in scores], SIGNATURE)
         for name in ("rouge-1", "rouge-2", "rouge-l")
