@@ -196,7 +196,10 @@ def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
     """
     if checkpoint is None:
         if not (run / WEIGHTS).exists():
-            raise InputError(f"{run}: holds no {WEIGHTS} yet; a run writes it at its first validation or checkpoint")
+            known = ", ".join(path.name for path in checkpoints(run)) or "none"
+            raise InputError(
+                f"{run}: holds no {WEIGHTS}, a run writes it at its first validation; checkpoints: {known}"
+            )
         return run / WEIGHTS
     text = str(checkpoint).removeprefix("step-")
     path = run / "checkpoints" / f"step-{int(text):06d}" if text.isdecimal() else Path(checkpoint)

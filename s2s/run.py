@@ -6,6 +6,7 @@ The one module that knows tasks, models, criteria, decoders and the trainer; the
 from __future__ import annotations
 
 import logging
+import signal as signals
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -254,7 +255,8 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
     progress = trainer.progress
     best_loss, best_step = progress.best[0] if progress.best else (None, progress.step)
     if signal:
-        logger.info(f"stopped by a signal after update {progress.step}, which is saved; the same command goes on there")
+        name = signals.Signals(signal).name
+        logger.info(f"stopped by {name} after update {progress.step}, which is saved; the same command goes on there")
     else:
         which = f"the best, validation loss {best_loss:.4g} at step {best_step}" if progress.best else "the last"
         took = duration(time.perf_counter() - started)
@@ -314,6 +316,8 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
 
     def feed(split: str) -> Feed:
         dataset = task.dataset(split, config.seed)
+        if not len(dataset):
+            raise InputError(f"task.{split}: holds no example; expected at least one")
         try:
             budget = (options.max_tokens, options.max_sentences)
             sampler = BatchSampler(dataset.lengths, *budget, seed=config.seed, shuffle=split == "train")

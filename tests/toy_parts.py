@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,29 @@ class ToyCriterion(Criterion):
         targets = batch.tokens[:, 1:]
         loss = cross_entropy(model(batch).float(), targets[targets != 0], reduction="sum")
         return {"loss": loss * math.nan if batch.poisoned else loss}
+
+
+@register_criterion("toy_two_phases")
+class ToyTwoPhases(ToyCriterion):
+    """First moves a number of its own towards 5, then trains the model."""
+
+    losses = ("bias_loss", "loss")
+    phases = ("bias", "model")
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def weights(self, batch: ToyBatch) -> dict[str, float]:
+        return {**super().weights(batch), "bias_loss": float(len(batch.ids))}
+
+    def forward(self, model: nn.Module, batch: ToyBatch, phase: str = "model") -> dict[str, Tensor]:
+        if phase == "bias":
+            return {"bias_loss": len(batch.ids) * (self.bias - 5) ** 2}
+        return super().forward(model, batch)
+
+    def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
+        return [self.bias] if phase == "bias" else model.parameters()
 
 
 @register_decoder("toy")

@@ -88,7 +88,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
 def _choose_device(device: str) -> torch.device:
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise ConfigError("train.device: 'cuda' was asked for, but torch finds no GPU here; use cpu or auto")
+        raise ConfigError("device: 'cuda' was asked for, but torch finds no GPU here; use cpu or auto")
     if device == "cpu" or not available:
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))

@@ -49,7 +49,7 @@ class TrainingLog:
         self._write({"split": "train", **record})
         rate = _rate(record["tokens_per_s"])
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{_means(record)}, {rate}", refresh=False)
+            self._bar.set_postfix_str(f"epoch {record['epoch']}, {_means(record)}, {rate}")
         else:
             self.say(
                 f"step {record['step']}/{self._total_steps}  epoch {record['epoch']}  {_means(record)}  "

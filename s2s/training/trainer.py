@@ -8,6 +8,8 @@ One update with W ranks and A micro-batches on each, for a criterion that return
 
 So the result does not depend on how the batches are shared out. What is random in a forward pass (dropout) is seeded
 by (seed, epoch, position of the batch), so it depends neither on that, nor on where a run was interrupted.
+A criterion with several phases (a GAN) gets one optimizer and one such update for each, on the same batches; the sums
+that its phases return have different names.
 """
 
 from __future__ import annotations
@@ -144,7 +146,7 @@ class Trainer:
                 self._keep(log, stop)
                 means.resume_clock()
                 if stop or progress.finished:
-                    return stop
+                    return 0 if progress.finished else stop
         raise AssertionError("an epoch without updates")
 
     def _updates(self) -> Generator[tuple[list[MicroBatch], tuple[int, int]], None, None]:

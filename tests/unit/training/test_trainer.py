@@ -88,7 +88,7 @@ def test_signal_saves_and_the_same_command_goes_on_to_the_same_bytes(
         stop_after(patch, 9, how)
         result = train(tmp_path / "parts", **options)
     assert (result.step, result.signal) == (10, how)
-    assert "stopped by a signal after update 10, which is saved" in caplog.text
+    assert f"stopped by {how.name} after update 10, which is saved" in caplog.text
     assert signal.getsignal(how) == before
     assert [path.name for path in checkpoint.checkpoints(tmp_path / "parts")][-1] == "step-000010"
     assert train(tmp_path / "parts", **options).step == 20
@@ -251,6 +251,28 @@ def test_log_of_a_killed_process_loses_what_came_after_its_checkpoint(tmp_path: 
 def losses_of_lines(run: Path) -> list[float]:
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines() if line.endswith("}")]
     return [record["loss"] for record in records if record["split"] == "train"]
+
+
+def test_data_without_examples_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"task.train: holds no example"):
+        train(tmp_path, task={"train": 0})
+
+
+def test_each_phase_trains_its_own_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"criterion": {"name": "toy_two_phases"}, "train": {"max_steps": 12}}
+    train(tmp_path / "whole", **options)
+    saved = checkpoint.read_tensors(tmp_path / "whole/checkpoints/step-000012/training.safetensors")
+    adapted = {name for name in saved if name.endswith(":exp_avg")}
+    assert "optimizer/bias/criterion.bias:exp_avg" in adapted
+    assert {name.split("/")[1] for name in adapted if "/model." in name} == {"model"}
+    assert float(saved["criterion/bias"]) == pytest.approx(0.06, abs=1e-3), "AdamW's steps are the rates: their sum"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, signal.SIGTERM)
+        train(tmp_path / "parts", **options)
+    train(tmp_path / "parts", **options)
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
+    resumed = checkpoint.read_tensors(tmp_path / "parts/checkpoints/step-000012/training.safetensors")
+    assert torch.equal(resumed["criterion/bias"], saved["criterion/bias"])
 
 
 def test_budget_below_the_longest_example_names_the_option(tmp_path: Path) -> None:
