@@ -255,6 +255,94 @@ def check_schedule(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
         yield f"{prefix}velocity", excess(velocity, given[f"{prefix}velocity"], rtol), atol
 
 
+@torch.no_grad()
+def check_latentlm(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+    """Conditions, head and guided generation of an image model: a class token, then latents in raster order."""
+    from latent.data.batch import MixedSequences
+    from latent.diffusion.sampler import GuidedSampler
+    from latent.diffusion.solver import make_solver
+    from latent.models.keymaps import image_rope_theta, latentlm_image_weights
+    from latent.models.latent_lm import HeadSection, LatentLM
+    from latent.models.sigma_vae import SigmaVAE
+
+    said = case["config"]
+    width = int(said["hidden_size"] * said["mlp_ratio"] * 2 / 3 / 64) * 64
+    head_dim = said["hidden_size"] // said["num_heads"]
+    config = LatentLM.Config(
+        vocab_size=said["num_classes"] + 1,
+        latent_size=said["in_channels"],
+        latent_mean=0,
+        latent_std=1,
+        hidden_size=said["hidden_size"],
+        num_layers=said["depth"],
+        num_heads=said["num_heads"],
+        num_kv_heads=said["num_kv_heads"],
+        intermediate_size=width,
+        rope_theta=image_rope_theta(head_dim),
+        norm_eps=1e-6,
+        head=HeadSection(intermediate_size=width, num_layers=said["diffusion_depth"], norm_eps=1e-6, input_bias=True),
+    )
+    model = LatentLM(config).eval()
+    missing, unknown = model.load_state_dict(latentlm_image_weights(under(tensors, "model."), head_dim), strict=False)
+    yield (
+        "weights that are missing or unknown",
+        exact([unknown, sorted(missing)], [[], ["latent_bias", "latent_scale"]]),
+        0,
+    )
+    rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
+
+    def in_order(images: Tensor) -> Tensor:
+        return images.flatten(2).transpose(1, 2)  # (B, S * S, C)
+
+    latents, labels = in_order(tensors["in.latents"]), tensors["in.labels"]
+    batch, frames = latents.shape[:2]
+    slots = torch.arange(batch * frames).view(batch, frames)[:, 1:]
+    sequences = MixedSequences(
+        ids=[str(row) for row in range(batch)],
+        tokens=labels.unsqueeze(1).expand(-1, frames),
+        lengths=torch.full((batch,), frames),
+        latents=latents[:, :-1].flatten(0, 1),
+        latent_slots=slots.flatten(),
+    )
+    hidden = model.hidden(sequences)
+    yield "conditions", excess(model.head.condition(hidden), tensors["mid.condition"], rtol), atol
+    repeated = hidden.repeat_interleave(case["batch_mul"], 0)
+    output = model.head(in_order(tensors["in.x_noisy"]), tensors["in.t"], repeated)
+    yield "head", excess(output, in_order(tensors["out.v"]), rtol), atol
+
+    # Both streams in one batch of the model: rows with the label, then rows with the null class.
+    prompts = MixedSequences(
+        ids=sequences.ids * 2,
+        tokens=torch.cat([labels, torch.full_like(labels, said["num_classes"])]).unsqueeze(1),
+        lengths=torch.ones(2 * batch, dtype=torch.int64),
+        latents=latents[:0, 0],
+        latent_slots=labels[:0],
+    )
+    sampler = GuidedSampler(model.head, make_solver("dpm", model.schedule, case["ar_steps"], "v"), case["ar_cfg"])
+    state, drawn = model.start(prompts, capacity=frames + 1), []
+    for noise in tensors["rng.ar_noise"]:
+        drawn.append(sampler.sample(*state.hidden.chunk(2), noise[:batch].flatten(1)))
+        model.step(state, model.embed_latents(torch.cat([drawn[-1], drawn[-1]])))
+    yield "generated", excess(torch.stack(drawn, 1), in_order(tensors["out.ar_latents"]), rtol), atol
+
+    vae = SigmaVAE(codec_config(SMALL_CODEC | {"vae_std": case["sigma_std_config"] / 0.8}))
+    mean = tensors["sigma.mean"]
+    sampled = vae.perturb(mean, tensors["sigma.std_unit"], tensors["sigma.eps"])
+    yield "sampled latents", excess(sampled, tensors["sigma.z"], rtol), atol
+    yield "KL term", excess(mean.square().mean(), tensors["sigma.kl"], rtol), atol
+
+
+SMALL_CODEC = {
+    "depths": [1, 1],
+    "downsampling_ratios": [2],
+    "num_filters": 1,
+    "hidden_size": 1,
+    "kernel_size": 7,
+    "ffn_expansion": 4,
+    "rms_norm_eps": 1e-5,
+}
+"""Sizes of a tokenizer of which only the sampling is used."""
+
 VIBEVOICE_LATER = "VibeVoice's prompt and generation are not built yet"
 
 KINDS: dict[str, Check | Skip] = {
@@ -262,4 +350,8 @@ KINDS: dict[str, Check | Skip] = {
     "semantic tokenizer encoder (deterministic, no sampling)": check_semantic,
     "diffusion head forward + DPM-Solver++(2M) trajectories with CFG + v-prediction loss": check_head,
     "noise schedules + solver single/multi steps": check_schedule,
+    "LatentLM (image repository) AR transformer + diffusion head + sigma-VAE sampling": check_latentlm,
+    "prompt assembly + voice-prompt loudness normalisation": Skip(VIBEVOICE_LATER),
+    "end-to-end tiny VibeVoice generation, batch 1": Skip(VIBEVOICE_LATER),
+    "VibeVoice-Realtime (streaming 0.5B architecture) tiny generation from a voice preset": Skip(VIBEVOICE_LATER),
 }

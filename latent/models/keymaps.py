@@ -55,6 +55,13 @@ _HEAD = {
     "final_layer.linear_2.": "out.",
 }
 _HEAD_BLOCK = {"linear.": "adaptation.", "ffn.down_proj.": "down."}
+_LANGUAGE_BLOCK = {
+    "self_attn.o_proj.": "out.",
+    "mlp.down_proj.": "down.",
+    "input_layernorm.": "attention_norm.",
+    "post_attention_layernorm.": "ffn_norm.",
+}
+_CONNECTOR = {"linear_1.": "up.", "act.": "norm.", "linear_2.": "out."}
 _IMAGE = {
     "x_embedder.proj.": "connector.",
     "y_embedder.embedding_table.": "embeddings.",
@@ -75,11 +82,11 @@ def transformers_name(name: str) -> str:
             break
     if name.startswith("model.diffusion_head."):
         return _renamed_part(name, _REPOSITORY_HEAD)
-    name = re.sub(r"(up|down)sample_layers\.0\.0\.", "stem.conv.", name)
+    name = re.sub(r"(up|down)sample_layers\.0\.0\.", "stem.", name)
     name = re.sub(r"(?:up|down)sample_layers\.(\d+)\.0\.", lambda found: f"conv_layers.{int(found[1]) - 1}.", name)
     name = re.sub(r"\bstages\.0\.", "stem.stage.", name)
     name = re.sub(r"\bstages\.(\d+)\.", lambda found: f"conv_layers.{int(found[1]) - 1}.stage.", name)
-    return name.replace("stem.conv.conv.conv.", "stem.conv.conv.").replace("mixer.conv.conv.conv.", "mixer.conv.")
+    return name.replace("mixer.conv.conv.conv.", "mixer.conv.").replace("coder.head.conv.conv.", "coder.head.conv.")
 
 
 def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weights:
@@ -114,6 +121,38 @@ def head_weights(weights: Mapping[str, Tensor]) -> Weights:
     return renamed
 
 
+def language_model_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """Weights of a `LatentLM` without head and connector; names of Qwen2 in `transformers`, without prefix."""
+    queries_keys_values = ("self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj.")
+    joined = dict(_joined(weights, ("mlp.gate_proj.", "mlp.up_proj."), "gate_up."))
+    renamed = {}
+    for name, weight in _joined(joined, queries_keys_values, "qkv."):
+        if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
+            name = f"layers.{found[1]}.{_renamed_start(found[2], _LANGUAGE_BLOCK)}"
+        renamed[_renamed_start(name, {"embed_tokens.": "embeddings."})] = weight
+    return renamed
+
+
+def vibevoice_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """Weights of a `LatentLM` from a whole VibeVoice checkpoint; what belongs to its tokenizers is left out.
+
+    Args:
+        weights: Names as in `transformers` (see `transformers_name`).
+    """
+
+    def under(prefix: str) -> Weights:
+        return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+    renamed = language_model_weights(under("model.language_model."))
+    renamed |= {f"head.{name}": weight for name, weight in head_weights(under("model.diffusion_head.")).items()}
+    for name, weight in under("model.multi_modal_projector.").items():
+        renamed[f"connector.{_renamed_start(name, _CONNECTOR)}"] = weight
+    renamed |= {f"scores.{name}": weight for name, weight in under("lm_head.").items()}
+    renamed["latent_scale"] = weights["model.latent_scaling_factor"]
+    renamed["latent_bias"] = weights["model.latent_bias_factor"]
+    return renamed
+
+
 def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:
     """Weights of a `LatentLM`, from those of an autoregressive model of the LatentLM image repository.
 
@@ -130,6 +169,7 @@ def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weig
         if name.endswith("attn.qkv.weight"):
             weight = _halves_from_pairs(weight, num_kept=_value_rows(weights, name), head_dim=head_dim)
         name = name.replace(".attn.qkv.", ".qkv.").replace(".attn.proj.", ".out.").replace(".mlp.fc2.", ".down.")
+        name = re.sub(r"^blocks\.", "layers.", name)
         name = re.sub(r"diffusion_blocks\.(\d+)\.(adaLN_modulation\.1\.)?", _image_head_block, name)
         renamed[_renamed_start(name, _IMAGE)] = weight.flatten(1) if weight.dim() == 4 else weight
     hidden = renamed["embeddings.weight"].shape[1]
@@ -164,13 +204,14 @@ def _renamed_part(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
-def _joined(weights: Mapping[str, Tensor], parts: tuple[str, str], whole: str) -> Iterator[tuple[str, Tensor]]:
-    """All weights, with two matrices of the same layer put on top of each other."""
-    first, second = parts
+def _joined(weights: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) -> Iterator[tuple[str, Tensor]]:
+    """All weights, with some of the same layer put on top of each other."""
+    first, *others = parts
     for name, weight in weights.items():
         if first in name:
-            yield name.replace(first, whole), torch.cat([weight, weights[name.replace(first, second)]])
-        elif second not in name:
+            rest = [weights[name.replace(first, other)] for other in others]
+            yield name.replace(first, whole), torch.cat([weight, *rest])
+        elif not any(other in name for other in others):
             yield name, weight
 
 

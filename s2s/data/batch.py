@@ -11,10 +11,10 @@ from torch import Tensor
 PADDING = 2**31 - 1
 """Step code of a padding slot: as a key it is later than every step, so no real slot ever sees it."""
 
-Batch = TypeVar("Batch", bound="_Movable")
+Batch = TypeVar("Batch", bound="Movable")
 
 
-class _Movable:
+class Movable:
     """A frozen dataclass whose tensors move together."""
 
     def to(self: Batch, device: torch.device | str) -> Batch:
@@ -28,7 +28,7 @@ class _Movable:
 
 
 @dataclass(frozen=True)
-class TokenBatch(_Movable):
+class TokenBatch(Movable):
     """Packed sequences whose visibility is given by one signed step code per slot (`s2s.nn.masks`).
 
     Args:
@@ -79,7 +79,7 @@ class Feeding:
 
 
 @dataclass(frozen=True)
-class SourceBatch(_Movable):
+class SourceBatch(Movable):
     """Sources to generate from.
 
     Args:

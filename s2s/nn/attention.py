@@ -22,22 +22,33 @@ cache that remembers earlier steps (`s2s.nn.cache`).
 """
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    bias: Tensor | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+) -> Tensor:
     """Scaled dot-product attention.
 
     Args:
         queries: `(B, H, Q, D)`.
-        keys: `(B, H, K, D)`.
-        values: `(B, H, K, D)`.
+        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighbouring queries' heads.
+        values: Like `keys`.
         bias: Added to the scaled scores, broadcastable to `(B, H, Q, K)`; hidden keys have `s2s.nn.masks.HIDDEN`.
         dropout: Rate at which attention weights are dropped.
+        causal: Query i sees keys 0 to i; not together with `bias`.
 
     Returns:
         `(B, H, Q, D)`.
     """
     if bias is not None:
         bias = bias.to(queries.dtype)
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, dropout_p=dropout)
+    grouped = keys.shape[1] != queries.shape[1]
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=bias, dropout_p=dropout, is_causal=causal, enable_gqa=grouped
+    )
 
 
 class SelfAttention(nn.Module):

@@ -1,0 +1,1 @@
+"""What passes from speech tasks to models."""

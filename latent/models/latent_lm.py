@@ -1,0 +1,300 @@
+"""LatentLM: one causal Transformer over tokens and latents, with a diffusion head that draws the next latent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from latent.data.batch import MixedBatch, MixedSequences
+from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
+from latent.nn.cache import RowCache
+from latent.nn.diffusion_head import DiffusionHead
+from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, rotation
+from s2s.config import Section
+from s2s.errors import ConfigError, InputError
+from s2s.models.base import Model
+from s2s.registry import register_model
+
+
+class HeadSection(Section):
+    """Options of the diffusion head."""
+
+    hidden_size: NonNegativeInt = 0
+    """Width of the head; 0 takes the model's."""
+    intermediate_size: NonNegativeInt = 0
+    """Width inside its feed-forward networks; 0 takes three times its width."""
+    num_layers: PositiveInt = 4
+    """Feed-forward networks."""
+    norm_eps: PositiveFloat = 1e-5
+    """Added to the mean square in its norms."""
+    wave_size: int = Field(default=256, ge=2, multiple_of=2)
+    """Waves that tell the diffusion step."""
+    wave_period: PositiveFloat = 10_000
+    """The longest of these waves, in steps divided by 2π."""
+    input_bias: bool = False
+    """Whether the projection of the noisy latent has a bias."""
+
+
+@dataclass
+class MixedState:
+    """What the model remembers of B sequences; the caller holds it.
+
+    Args:
+        cache: Keys and values.
+        hidden: Hidden state of the last position of each row, `(B, H)`: what comes next is predicted from it.
+    """
+
+    cache: RowCache
+    hidden: Tensor
+
+    def select(self, rows: Tensor) -> None:
+        """Keep some rows `(B',)` int64, in this order."""
+        self.cache.select(rows)
+        self.hidden = self.hidden.index_select(0, rows)
+
+
+@register_model("latent_lm")
+class LatentLM(Model):
+    """Reads tokens and latents; predicts the next token by a softmax, the next latent by diffusion.
+
+    Source: LatentLM (arXiv 2412.08635), section 2.1; layers as in VibeVoice (arXiv 2508.19205).
+    """
+
+    class Config(Section):
+        """Options of LatentLM."""
+
+        vocab_size: NonNegativeInt = 0
+        """Tokens, those that switch between text and latents included; 0 takes the task's."""
+        latent_size: NonNegativeInt = 0
+        """Numbers per latent; 0 takes the task's."""
+        latent_mean: float | None = None
+        """Mean of all numbers of the training latents, which are normalised with it; none takes the task's."""
+        latent_std: PositiveFloat | None = None
+        """Their standard deviation; none takes the task's."""
+        max_positions: PositiveInt = 8192
+        """Tokens and latents that a sequence may have."""
+        hidden_size: PositiveInt = 512
+        """Width of the layers."""
+        num_layers: PositiveInt = 8
+        """Layers."""
+        num_heads: PositiveInt = 8
+        """Attention heads of queries."""
+        num_kv_heads: PositiveInt = 2
+        """Attention heads of keys and values, a divisor of `num_heads`."""
+        intermediate_size: PositiveInt = 1408
+        """Width inside the feed-forward networks."""
+        rope_theta: PositiveFloat = 1e6
+        """Base of the rotary frequencies."""
+        norm_eps: PositiveFloat = 1e-6
+        """Added to the mean square in the norms."""
+        qkv_bias: bool = False
+        """Whether queries, keys and values have a bias."""
+        tie_embeddings: bool = True
+        """Score tokens with their embeddings."""
+        connector: Literal["linear", "mlp"] = "linear"
+        """How latents enter: one matrix, or two with a norm between (VibeVoice)."""
+        dropout: float = Field(0.0, ge=0, lt=1)
+        """Rate on the output of attention and feed-forward networks."""
+        head: HeadSection = HeadSection()
+        """The diffusion head."""
+        schedule: ScheduleName = "cosine"
+        """Noise schedule."""
+        prediction: Prediction = "v"
+        """What the diffusion head predicts."""
+        initializer_range: PositiveFloat = 0.02
+        """Standard deviation of initial weights."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        hidden = config.hidden_size
+        self.embeddings = nn.Embedding(config.vocab_size, hidden)
+        connect = Connector if config.connector == "mlp" else nn.Linear
+        self.connector: nn.Module = connect(config.latent_size, hidden)
+        self.layers = nn.ModuleList(
+            CausalBlock(
+                hidden,
+                config.num_heads,
+                config.num_kv_heads,
+                config.intermediate_size,
+                config.norm_eps,
+                config.qkv_bias,
+                config.dropout,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.norm = nn.RMSNorm(hidden, config.norm_eps)
+        self.scores = None if config.tie_embeddings else nn.Linear(hidden, config.vocab_size, bias=False)
+        self.apply(self._randomise)
+        self.head = make_head(config)
+        self.schedule = NoiseSchedule.named(config.schedule)
+        known = config.latent_mean is not None and config.latent_std is not None
+        self.register_buffer("latent_bias", torch.tensor(-config.latent_mean if known else torch.nan))
+        self.register_buffer("latent_scale", torch.tensor(1 / config.latent_std if known else torch.nan))
+        self.latent_bias: Tensor
+        self.latent_scale: Tensor
+
+    @classmethod
+    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+        filled: dict[str, Any] = {}
+        for name in ("vocab_size", "latent_size", "latent_mean", "latent_std"):
+            given, told = getattr(config, name), defaults.get(name)
+            if given == cls.Config.model_fields[name].default:
+                if told is None:
+                    raise ConfigError(f"model.{name}: must be given, since the task does not tell it")
+                filled[name] = told
+            elif told is not None and given != told:
+                raise ConfigError(f"model.{name}: must be {told} as in the task's data, found {given}")
+        needed = defaults.get("num_positions", 0)
+        if config.max_positions < needed:
+            raise ConfigError(f"model.max_positions: must be at least {needed}, found {config.max_positions}")
+        for name, divisor in (("hidden_size", "num_heads"), ("num_heads", "num_kv_heads")):
+            if getattr(config, name) % getattr(config, divisor):
+                raise ConfigError(
+                    f"model.{divisor}: must divide model.{name} ({getattr(config, name)}), "
+                    f"found {getattr(config, divisor)}"
+                )
+        return config.model_copy(update=filled)
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers)
+
+    # Latents
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        """Latents of the tokenizer as this model reads and draws them: mean 0, spread 1."""
+        return (latents + self.latent_bias) * self.latent_scale
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """Latents of this model as the tokenizer decodes them."""
+        return latents / self.latent_scale - self.latent_bias
+
+    # Training
+
+    def hidden(self, batch: MixedSequences) -> Tensor:
+        """Hidden states, `(B, T, hidden_size)`; padding does not change the others."""
+        embedded = self.embed(batch)
+        positions = torch.arange(embedded.shape[1], device=embedded.device).unsqueeze(0)
+        return self._run(embedded, positions, [causal_attention] * len(self.layers))
+
+    def features(self, batch: MixedBatch) -> Tensor:
+        return self.hidden(batch).flatten(0, 1).index_select(0, batch.slots)
+
+    def logits(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Scores `(N, V)` of the whole vocabulary, or of some `tokens` `(V,)` alone."""
+        weight = self.embeddings.weight if self.scores is None else self.scores.weight
+        return features @ (weight if tokens is None else weight.index_select(0, tokens)).t()
+
+    def embed(self, batch: MixedSequences) -> Tensor:
+        """Inputs of the first layer, `(B, T, hidden_size)`."""
+        embedded = self.embeddings(batch.tokens)
+        if not len(batch.latents):
+            return embedded  # type: ignore[no-any-return]
+        latents = self.embed_latents(self.normalise(batch.latents)).to(embedded.dtype)
+        return embedded.flatten(0, 1).index_copy(0, batch.latent_slots, latents).view_as(embedded)  # type: ignore[no-any-return]
+
+    def embed_latents(self, latents: Tensor) -> Tensor:
+        """Inputs `(..., hidden_size)` of the first layer for normalised latents `(..., L)`."""
+        return self.connector(latents)  # type: ignore[no-any-return]
+
+    # Generation
+
+    def start(self, prompts: MixedSequences, capacity: int) -> MixedState:
+        """Read the prompts.
+
+        Args:
+            prompts: Sequences to go on with; padding is overwritten as they grow.
+            capacity: Positions that the longest may reach, the prompt included.
+
+        Raises:
+            InputError: the statistics of the latents are unknown, or the capacity is more than `max_positions`.
+        """
+        if not torch.isfinite(self.latent_scale):
+            raise InputError("model: latent_mean and latent_std are unknown; this model has not been trained")
+        if capacity > self.config.max_positions:
+            raise InputError(f"model.max_positions is {self.config.max_positions}, {capacity} positions are asked for")
+        embedded = self.embed(prompts)
+        block = cast(CausalBlock, self.layers[0])
+        cache = RowCache(
+            len(self.layers), len(embedded), self.config.num_kv_heads, capacity, block.head_dim, like=embedded
+        )
+        hidden = self._extend(cache, embedded)
+        cache.grow(prompts.lengths, embedded.shape[1])
+        rows = torch.arange(len(embedded), device=embedded.device)
+        return MixedState(cache, hidden[rows, prompts.lengths - 1])
+
+    def step(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
+        """Append one token or latent to each row.
+
+        Args:
+            state: From `start`; changed in place.
+            inputs: Embeddings `(B, hidden_size)`, of tokens (`embeddings`) or of latents (`embed_latents`).
+            active: Rows that take it, `(B,)` bool; the others stay as they are. None for all.
+
+        Returns:
+            Hidden states `(B, hidden_size)`, which are `state.hidden` too.
+        """
+        hidden = self._extend(state.cache, inputs.unsqueeze(1)).squeeze(1)
+        if active is None:
+            active = torch.ones(len(inputs), dtype=torch.bool, device=inputs.device)
+        state.cache.grow(active.long(), 1)
+        state.hidden = torch.where(active.unsqueeze(1), hidden, state.hidden)
+        return state.hidden
+
+    def _extend(self, cache: RowCache, embedded: Tensor) -> Tensor:
+        slots = cache.open(embedded.shape[1])
+        return self._run(embedded, slots.positions, [slots.attention(layer) for layer in range(len(self.layers))])
+
+    def _run(self, x: Tensor, positions: Tensor, attentions: list[LayerAttention]) -> Tensor:
+        blocks = cast(list[CausalBlock], list(self.layers))
+        turn = rotation(positions, blocks[0].head_dim, self.config.rope_theta)
+        for block, attention in zip(blocks, attentions, strict=True):
+            x = block(x, turn, attention)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def _randomise(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Connector(nn.Module):
+    """Two matrices with a norm between, from latents to the model's inputs.
+
+    Args:
+        latent_size: Numbers per latent.
+        hidden_size: Width of the model.
+
+    Source: VibeVoice (specification, section 1.3).
+    """
+
+    def __init__(self, latent_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(latent_size, hidden_size)
+        self.norm = nn.RMSNorm(hidden_size, 1e-6)
+        self.out = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """`(..., latent_size)` gives `(..., hidden_size)`."""
+        return self.out(self.norm(self.up(latents)))  # type: ignore[no-any-return]
+
+
+def make_head(config: LatentLM.Config) -> DiffusionHead:
+    """The diffusion head of a model with that configuration."""
+    head = config.head
+    hidden = head.hidden_size or config.hidden_size
+    return DiffusionHead(
+        latent_size=config.latent_size,
+        condition_size=config.hidden_size,
+        hidden_size=hidden,
+        intermediate_size=head.intermediate_size or 3 * hidden,
+        num_layers=head.num_layers,
+        norm_eps=head.norm_eps,
+        wave_size=head.wave_size,
+        wave_period=head.wave_period,
+        input_bias=head.input_bias,
+    )

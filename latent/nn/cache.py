@@ -1,0 +1,101 @@
+"""Keys and values of sequences that grow at their own pace: each row has its own length.
+
+A row's slot t holds its t-th token; slots from its length on hold nothing that counts. So a row that pauses simply does
+not grow, and a row that starts again has length 0: nothing is moved, and no row notices another.
+
+Axes: B rows, T new tokens, H heads of queries, G heads of keys and values, D width of a head.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from latent.nn.transformer import LayerAttention, causal_attention
+from s2s.errors import InputError
+from s2s.nn.attention import attend
+from s2s.nn.masks import additive
+
+
+class RowCache:
+    """Keys and values of B rows.
+
+    Args:
+        num_layers: Layers of the model.
+        batch: Rows B.
+        num_kv_heads: Heads G.
+        capacity: Tokens that the longest row may have.
+        head_dim: Width D.
+        like: A tensor of the wanted device and type.
+    """
+
+    def __init__(
+        self, num_layers: int, batch: int, num_kv_heads: int, capacity: int, head_dim: int, like: Tensor
+    ) -> None:
+        self._buffer = like.new_zeros(num_layers, 2, batch, num_kv_heads, capacity, head_dim)
+        self.lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
+        self._used = 0  # no row is longer; known without asking the device
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that the longest row may have."""
+        return self._buffer.shape[4]
+
+    def grow(self, counts: Tensor, most: int) -> None:
+        """Count new tokens in: `counts` `(B,)` of them, none with more than `most`."""
+        self.lengths = self.lengths + counts
+        self._used += most
+
+    def clear(self, rows: Tensor) -> None:
+        """Let rows `(B,)` bool start again."""
+        self.lengths = self.lengths.masked_fill(rows, 0)
+
+    def select(self, rows: Tensor) -> None:
+        """Keep some rows `(B',)`, in this order."""
+        self._buffer = self._buffer.index_select(2, rows)
+        self.lengths = self.lengths.index_select(0, rows)
+
+    def open(self, tokens: int) -> CacheSlots:
+        """Slots for `tokens` more of each row. They count only after `grow`.
+
+        Raises:
+            InputError: the longest row would exceed the capacity.
+        """
+        if self._used + tokens > self.capacity:
+            raise InputError(
+                f"the sequence would reach {self._used + tokens} positions, the capacity is {self.capacity}; "
+                "give a larger capacity or a shorter input"
+            )
+        return CacheSlots(self._buffer, self.lengths, self._used, tokens)
+
+
+class CacheSlots:
+    """Where the next T tokens of each row go, and what they see; made by `RowCache.open`."""
+
+    def __init__(self, buffer: Tensor, lengths: Tensor, used: int, tokens: int) -> None:
+        self._buffer, self._stop = buffer, used + tokens
+        self._rows = torch.arange(len(lengths), device=lengths.device).unsqueeze(1)
+        self.positions = lengths.unsqueeze(1) + torch.arange(tokens, device=lengths.device)  # (B, T)
+        self._bias: Tensor | None = None
+        if used:
+            slots = torch.arange(self._stop, device=lengths.device)
+            self._bias = additive(slots <= self.positions.unsqueeze(-1), buffer.dtype).unsqueeze(1)  # (B, 1, T, stop)
+
+    def attention(self, layer: int) -> LayerAttention:
+        """The attention of a layer: writes the new keys and values, then looks at all that the row has."""
+        return partial(self._attend, layer)
+
+    def _attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        stored_keys, stored_values = self._buffer[layer]
+        stored_keys[self._rows, :, self.positions] = keys.transpose(1, 2)
+        stored_values[self._rows, :, self.positions] = values.transpose(1, 2)
+        if self._bias is None:
+            return causal_attention(queries, keys, values)
+        stored_keys, stored_values = stored_keys[:, :, : self._stop], stored_values[:, :, : self._stop]
+        if queries.shape[2] > 1:
+            return attend(queries, stored_keys, stored_values, self._bias)
+        # One token: the heads that share keys become the queries of one head, and keys need no copies.
+        grouped = queries.view(queries.shape[0], keys.shape[1], -1, queries.shape[3])
+        return attend(grouped, stored_keys, stored_values, self._bias).view(queries.shape)

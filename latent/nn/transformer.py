@@ -1,0 +1,93 @@
+"""The causal Transformer layer: normalisation first, gated feed-forward, rotary positions, grouped keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2s.nn.attention import attend
+
+LayerAttention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Looks up queries `(B, H, T, D)` in keys and values `(B, G, T, D)`, and in what came before them."""
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the positions' angles, each `(B, 1, T, D / 2)` float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotation(positions: Tensor, head_dim: int, theta: float) -> Rotation:
+    """The angles of position ids `(B, T)`: position · theta^(-2i / D) for the i-th pair of a head's D numbers.
+
+    Source: RoFormer (arXiv 2104.09864), section 3.2. A pair is a number of the first half and one of the second.
+    """
+    exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    angles = positions.float().unsqueeze(-1) * theta**-exponents  # (B, T, D / 2)
+    return Rotation(angles.cos().unsqueeze(1), angles.sin().unsqueeze(1))
+
+
+def rotate(x: Tensor, turn: Rotation) -> Tensor:
+    """Turn each pair of numbers of heads `(B, H, T, D)` by the angle of its position; computed in float32."""
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.cat([first * turn.cos - second * turn.sin, second * turn.cos + first * turn.sin], dim=-1)
+    return turned.to(x.dtype)
+
+
+class CausalBlock(nn.Module):
+    """One layer: attention, then a gated feed-forward network, each on normalised input and added to it.
+
+    Args:
+        hidden_size: Width of the rows.
+        num_heads: Heads H of queries; a divisor of `hidden_size`.
+        num_kv_heads: Heads G of keys and values; a divisor of `num_heads`.
+        intermediate_size: Width inside the feed-forward network.
+        norm_eps: Added to the mean square.
+        qkv_bias: Whether queries, keys and values have a bias.
+        dropout: Rate on the output of both branches.
+
+    Source: the language model of VibeVoice (Qwen2.5) and, without `qkv_bias`, of LatentLM.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        num_kv_heads: int,
+        intermediate_size: int,
+        norm_eps: float,
+        qkv_bias: bool,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.head_dim = hidden_size // num_heads
+        self._heads = [num_heads + num_kv_heads, num_kv_heads]
+        self._groups = [num_heads, num_kv_heads]
+        self.attention_norm = nn.RMSNorm(hidden_size, norm_eps)
+        self.qkv = nn.Linear(hidden_size, sum(self._heads) * self.head_dim, bias=qkv_bias)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.ffn_norm = nn.RMSNorm(hidden_size, norm_eps)
+        self.gate_up = nn.Linear(hidden_size, 2 * intermediate_size, bias=False)
+        self.down = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, turn: Rotation, attention: LayerAttention) -> Tensor:
+        """Rows `(B, T, hidden_size)` give the same shape."""
+        heads = (
+            self.qkv(self.attention_norm(x)).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        )  # (B, H + 2 G, T, D)
+        turning, values = torch.split(heads, self._heads, dim=1)
+        queries, keys = torch.split(rotate(turning, turn), self._groups, dim=1)
+        x = x + self.dropout(self.out(attention(queries, keys, values).transpose(1, 2).flatten(2)))
+        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
+        return x + self.dropout(self.down(F.silu(gate) * up))  # type: ignore[no-any-return]
+
+
+def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """A `LayerAttention` over whole sequences; padding on the right is seen by itself alone."""
+    return attend(queries, keys, values, causal=True)
