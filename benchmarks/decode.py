@@ -24,14 +24,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding.beam import BeamSearch
+from s2s.generation.decode import place
 from s2s.models.unilm import UniLM
 
 CLS, SEP, MASK, PAD = 1, 2, 3, 0
 HEADS = 12
 
 
-def ours(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> Callable[[], Any]:
-    """Beam search of a random UniLM over the sources `(B, S)`."""
+def ours(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tuple[Callable[[], Any], float]:
+    """Beam search of a random UniLM over the sources `(B, S)`, and its work in GFLOP."""
     layers, width = size
     config = UniLM.Config(
         vocab_size=args.vocabulary,
@@ -52,12 +53,14 @@ def ours(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> Cal
     def run() -> Any:
         return decoder(model, sources)
 
+    work = gflop(run)
+    place(model, torch.device("cpu"))
     assert {len(best.tokens) for (best,) in run()} == {args.target}
-    return run
+    return run, work
 
 
-def bart(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> Callable[[], Any]:
-    """Beam search of a random BART with as many layers in its encoder, and as many again in its decoder."""
+def bart(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tuple[Callable[[], Any], float]:
+    """Beam search of a random BART with as many layers in its encoder, and as many again in its decoder; likewise."""
     layers, width = size
     heads = HEADS if width % HEADS == 0 else 4
     config = transformers.BartConfig(
@@ -85,7 +88,7 @@ def bart(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> Cal
             return model.generate(tokens, attention_mask=attended, do_sample=False, length_penalty=0.0, **options)
 
     assert run().shape[1] == args.target + 1
-    return run
+    return run, gflop(run)
 
 
 def probe() -> float:
@@ -117,15 +120,14 @@ def compare(size: tuple[int, int], args: argparse.Namespace) -> None:
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(10, args.vocabulary, (args.batch, args.source), generator=generator)
     torch.manual_seed(0)
-    runs = {"unilatent": ours(size, args, tokens)}
+    made = {"unilatent": ours(size, args, tokens)}
     if not args.alone:
-        runs["transformers BART"] = bart(size, args, tokens)
-    work = {name: gflop(run) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
+        made["transformers BART"] = bart(size, args, tokens)
+    times: dict[str, list[float]] = {name: [] for name in made}
     probes = []
     for _ in range(args.rounds):
         probes.append(probe())
-        for name, run in runs.items():
+        for name, (run, _) in made.items():
             times[name].append(seconds(run))
     limit = statistics.median(probes)
     layers, width = size
@@ -135,7 +137,7 @@ def compare(size: tuple[int, int], args: argparse.Namespace) -> None:
         median = statistics.median(found)
         print(
             f"{name:20}{args.batch / median:12.2f}  {median:8.3f} {min(found):7.3f} {max(found):7.3f} s"
-            f"  {work[name]:7.1f}  {work[name] / median / limit:.0%}"
+            f"  {made[name][1]:7.1f}  {made[name][1] / median / limit:.0%}"
         )
     if not args.alone:
         pairs = [theirs / own for own, theirs in zip(*times.values(), strict=True)]

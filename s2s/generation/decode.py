@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from s2s.config import Section
 from s2s.data.jsonl import Line, parse_record, read_lines
@@ -30,6 +29,7 @@ from s2s.generation.output import (
     refuse_existing,
 )
 from s2s.generation.progress import Progress
+from s2s.models.base import Model
 from s2s.tasks.base import GenerationTask
 from s2s.training.distributed import Ranks
 
@@ -62,9 +62,11 @@ class Source(Protocol):
     num_cut: int
 
 
-def place(model: nn.Module, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32") -> nn.Module:
-    """The model, ready to decode there; log-probabilities are float32 in either precision."""
-    return model.to(device=device, dtype=getattr(torch, precision)).eval()
+def place(model: Model, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32") -> Model:
+    """The model, ready to decode there and for nothing else; log-probabilities are float32 in either precision."""
+    model = model.to(device=device, dtype=getattr(torch, precision)).eval()
+    model.prepare()
+    return model
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Summary:
 
 def decode_file(
     task: GenerationTask,
-    model: nn.Module,
+    model: Model,
     decoder: Decoder,
     source: str | Path,
     output: str | Path,
@@ -188,7 +190,7 @@ class _Work:
     """What turns a window of lines into outputs."""
 
     task: GenerationTask
-    model: nn.Module
+    model: Model
     decoder: Any
     device: torch.device
     options: DecodeOptions

@@ -50,6 +50,12 @@ class Model(nn.Module):
     def initialise(self) -> None:
         """Load the pretrained weights that the configuration names; a new training run calls it once."""
 
+    def prepare(self) -> None:
+        """Bring the weights, in place, into the form that is fastest to generate with; nothing can train or save them.
+
+        Call it once, on the device and in the precision that generation uses.
+        """
+
     @abstractmethod
     def features(self, batch: Any) -> Tensor:
         """Hidden states at `batch.slots`, `(N, D)`: only rows where a loss is read."""

@@ -22,6 +22,7 @@ from s2s.models.pretrained import read_weights, resize_positions, resize_segment
 from s2s.models.sizes import resolve_sizes
 from s2s.nn.attention import Attention, Rows
 from s2s.nn.cache import Pool
+from s2s.nn.inference import PackedLinear, can_pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
 from s2s.nn.transformer import ACTIVATIONS, Block
@@ -216,6 +217,12 @@ class UniLM(Model):
         last = len(self.layers) - 1
         return self.logits(self.layers[last](x, attention(last), slice(-hypotheses, None)))
 
+    def prepare(self) -> None:
+        pack_linears(self)
+        words = self.embeddings.tokens.weight
+        if can_pack(words):
+            self.head.output = PackedLinear(words, self.head.bias)
+
     # Weights
 
     def initialise(self) -> None:
@@ -329,11 +336,13 @@ class Head(nn.Module):
         self.dense = nn.Linear(config.hidden_size, width)
         self.norm = nn.LayerNorm(width, config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.output: PackedLinear | None = None
         self._activation = ACTIVATIONS["gelu" if width != config.hidden_size else config.activation]
 
     def forward(self, features: Tensor, words: Tensor) -> Tensor:
         """Scores `(..., V)` of features `(..., hidden_size)`."""
-        return F.linear(self.norm(self._activation(self.dense(features))), words, self.bias)
+        transformed = self.norm(self._activation(self.dense(features)))
+        return F.linear(transformed, words, self.bias) if self.output is None else self.output(transformed)
 
 
 @dataclass
