@@ -21,7 +21,8 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[
 def _metric(name: str, scorer: Any, hypotheses: Sequence[str], references: Sequence[str]) -> Metric:
     # The two underscored methods are what sacrebleu's own significance tests are built on; a test holds them to the
     # public corpus_score.
-    rows = np.asarray(scorer._extract_corpus_statistics(list(hypotheses), [list(references)]), dtype=float)
+    said, meant = ([text.replace("\n", " ") for text in texts] for texts in (hypotheses, references))
+    rows = np.asarray(scorer._extract_corpus_statistics(said, [meant]), dtype=float)
 
     def combine(sums: Array) -> Array:
         return np.array([scorer._compute_score_from_stats(row.astype(int).tolist()).score for row in sums])

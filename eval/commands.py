@@ -85,9 +85,11 @@ def text(
     from eval.evaluation import BENCHMARKS, Settings, evaluate
     from eval.report import as_text
 
-    asked: dict[str, Any] = {"trunc_len": trunc_len, "duplicate_rate": duplicate_rate, "lead_words": lead_words}
-    benchmark = replace(BENCHMARKS[task.value], **{name: value for name, value in asked.items() if value is not None})
+    constants = {"trunc_len": trunc_len, "duplicate_rate": duplicate_rate, "lead_words": lead_words}
+    asked: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
+    benchmark = replace(BENCHMARKS[task.value], **asked)
     settings = Settings(task.value, benchmark, raw, scorer.value, with_lead, baseline, resamples, seed)
+    _refuse_unused(settings, asked)
     report = evaluate(_named("--hyp", hyp), ref, settings)
     for note in report.notes:
         logging.getLogger(__name__).warning("warning: %s", note)
@@ -107,6 +109,24 @@ def curve(
 
     plot_learning_curves(_named("RUN", runs), output)
     typer.echo(output)
+
+
+def _refuse_unused(settings: Any, asked: dict[str, Any]) -> None:
+    """An option that would change nothing is a mistake, not a wish."""
+    task, raw = settings.task, settings.raw
+    for option, unused, use in (
+        ("--scorer py-rouge", settings.scorer == "py-rouge" and task == "qg", "every task but qg"),
+        (
+            "--trunc-len",
+            "trunc_len" in asked and (raw or task in ("qg", "generic")),
+            "xsum, cnndm, gigaword, not --raw",
+        ),
+        ("--duplicate-rate", "duplicate_rate" in asked and (raw or task != "cnndm"), "cnndm, not --raw"),
+        ("--lead-words", "lead_words" in asked and not settings.with_lead, "--with-lead"),
+        ("--raw", raw and task == "generic", "the benchmarks; generic takes ordinary text"),
+    ):
+        if unused:
+            raise InputError(f"{option} changes nothing here; it is for {use}")
 
 
 def _named(option: str, values: list[str]) -> dict[str, str]:

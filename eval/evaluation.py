@@ -133,15 +133,14 @@ def _score(
     if settings.task != "generic" and not settings.raw:
         bench = settings.benchmark
         said = [postprocess(text, settings.task, bench.trunc_len, bench.duplicate_rate) for text in said]
-    if settings.task == "cnndm":
-        meant = ["\n".join(sentences(text)) for text in meant]
-    if settings.scorer == "py-rouge":
-        quality = py_rouge_metrics(said, meant)
+    said_lines, meant_lines = _lines(said), _lines(meant)
+    if settings.scorer == "py-rouge":  # its scripts divide the references of CNN/DailyMail only
+        quality = py_rouge_metrics(said, meant_lines if settings.task == "cnndm" else meant)
     elif settings.task == "generic":
-        quality = [*rouge(said, meant, stem=False, english=False), *bleu_and_chrf(said, meant)]
+        quality = [*rouge(said_lines, meant_lines, english_stems=False), *bleu_and_chrf(said_lines, meant_lines)]
     else:
-        quality = rouge(said, meant, stem=True)
-    return _Scored(quality, surface(said, meant, sources)), []
+        quality = rouge(said_lines, meant_lines, english_stems=True)
+    return _Scored(quality, surface(said_lines, meant_lines, sources)), []
 
 
 def _score_questions(
@@ -162,6 +161,11 @@ def _score_questions(
     except InputError as error:
         notes.append(f"left out: {error}")
     return _Scored(quality, surface(said, meant, sources)), notes
+
+
+def _lines(texts: list[str]) -> list[str]:
+    """Texts with one sentence a line."""
+    return ["\n".join(sentences(text)) for text in texts]
 
 
 def _treebank_tokens(text: str) -> str:

@@ -150,6 +150,11 @@ def test_failed_lines_are_told_and_count_as_empty(files: dict[str, str], tmp_pat
         (["--hyp", "{good}", "--hyp", "good={bad}"], r"^--hyp: two are called 'good'; give them names with NAME=PATH$"),
         (["--hyp", "{good}", "--baseline", "other"], r"^--baseline: no system is called 'other'; there is good$"),
         (["--hyp", "lead={good}", "--with-lead"], r"^--with-lead: a system is called 'lead' already"),
+        (
+            ["--hyp", "{good}", "--trunc-len", "9"],
+            r"^--trunc-len: it is for xsum, cnndm and gigaword, found --task generic$",
+        ),
+        (["--hyp", "{good}", "--duplicate-rate", "0.5"], r"^--duplicate-rate: it is for cnndm, found --task generic$"),
         (["--hyp", "missing.jsonl"], r"^missing.jsonl: cannot be read: No such file"),
         (["--hyp", "{good}", "--json", "/nowhere/s.json"], r"^--json: cannot write /nowhere/s.json: No such file"),
     ],
@@ -165,6 +170,14 @@ def test_lead_needs_sources(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("a\n")
     with pytest.raises(InputError, match=r"^--with-lead: .*x.txt has no 'src'; the lead baseline is made from"):
         run("--task", "xsum", "--hyp", str(tmp_path / "x.txt"), "--ref", str(tmp_path / "x.txt"), "--with-lead")
+
+
+def test_marks_between_sentences_are_no_words(tmp_path: Path) -> None:
+    ref = write(tmp_path / "x.jsonl", [{"src": "a b\nc", "tgt": "a b <S_SEP> c d"}])
+    hyp = write(tmp_path / "y.jsonl", [{"tgt": "a b [X_SEP] c d"}])
+    system = run_json("--task", "generic", "--hyp", hyp, "--ref", ref)["systems"][0]
+    assert system["form"]["words"]["value"] == 4
+    assert [score["value"] for score in system["quality"].values()] == [pytest.approx(100)] * 6
 
 
 def test_unknown_task_and_missing_options_are_usage_errors(files: dict[str, str]) -> None:
