@@ -152,9 +152,11 @@ def test_failed_lines_are_told_and_count_as_empty(files: dict[str, str], tmp_pat
         (["--hyp", "lead={good}", "--with-lead"], r"^--with-lead: a system is called 'lead' already"),
         (
             ["--hyp", "{good}", "--trunc-len", "9"],
-            r"^--trunc-len: it is for xsum, cnndm and gigaword, found --task generic$",
+            r"^--trunc-len changes nothing here; it is for xsum, cnndm, gigaword,",
         ),
-        (["--hyp", "{good}", "--duplicate-rate", "0.5"], r"^--duplicate-rate: it is for cnndm, found --task generic$"),
+        (["--hyp", "{good}", "--duplicate-rate", "0.5"], r"^--duplicate-rate changes nothing here; it is for cnndm,"),
+        (["--hyp", "{good}", "--lead-words", "5"], r"^--lead-words changes nothing here; it is for --with-lead$"),
+        (["--hyp", "{good}", "--raw"], r"^--raw changes nothing here; it is for the benchmarks; generic takes"),
         (["--hyp", "missing.jsonl"], r"^missing.jsonl: cannot be read: No such file"),
         (["--hyp", "{good}", "--json", "/nowhere/s.json"], r"^--json: cannot write /nowhere/s.json: No such file"),
     ],
@@ -164,6 +166,11 @@ def test_wrong_options_are_named(files: dict[str, str], options: list[str], mess
     with pytest.raises(InputError, match=message) as failure:
         run("--task", "generic", "--ref", files["ref"], "--resamples", "5", *filled)
     assert "\n" not in str(failure.value)
+
+
+def test_py_rouge_does_not_know_questions(files: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"^--scorer py-rouge changes nothing here; it is for every task but qg$"):
+        run("--task", "qg", "--scorer", "py-rouge", "--hyp", files["good"], "--ref", files["ref"])
 
 
 def test_lead_needs_sources(tmp_path: Path) -> None:
