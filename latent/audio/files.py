@@ -66,15 +66,18 @@ def read_audio(path: str | Path, sample_rate: int, start: int = 0, stop: int | N
     return checked(samples, path)
 
 
-def load_audio(path: str | Path, sample_rate: int) -> Samples:
-    """A whole file at `sample_rate`, its channels averaged: for recordings from elsewhere.
+def load_audio(path: str | Path, sample_rate: int, start: float = 0.0, stop: float | None = None) -> Samples:
+    """A file, or its seconds [start, stop), at `sample_rate`, channels averaged: for recordings from elsewhere.
 
     Raises:
         InputError: not readable, empty, or samples that are not finite.
     """
     with _opened(path) as file:
-        samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
         rate = file.samplerate
+        first = min(round(start * rate), file.frames)
+        count = -1 if stop is None else max(0, round(stop * rate) - first)
+        file.seek(first)
+        samples = file.read(count, dtype="float32", always_2d=True).mean(axis=1)
     return resample(checked(samples, path), rate, sample_rate)
 
 

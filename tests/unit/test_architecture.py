@@ -8,7 +8,12 @@ from pathlib import Path
 REPO = Path(__file__).parents[2]
 PACKAGES = ("s2s", "latent", "data_prep", "eval")
 
-MAY_IMPORT = {"s2s": {"s2s"}, "latent": {"latent", "s2s"}, "data_prep": {"data_prep", "s2s"}, "eval": {"eval", "s2s"}}
+MAY_IMPORT = {
+    "s2s": {"s2s"},
+    "latent": {"latent", "s2s"},
+    "data_prep": {"data_prep", "latent", "s2s"},
+    "eval": {"eval", "latent", "s2s"},
+}
 
 # Inside s2s, from the bottom up: what lies in a layer may import what lies below it, and its own folder.
 LAYERS = [

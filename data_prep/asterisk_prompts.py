@@ -1,0 +1,144 @@
+"""Telephone prompts of Asterisk: studio recordings of one voice a language, with transcripts, from Debian packages."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from data_prep.speech_corpus import Recording
+from s2s.errors import InputError
+
+LANGUAGES = ("en", "es", "fr", "it", "ru")
+SAMPLE_RATE = 16000
+
+ABOUT = """Prompts of the telephone exchange Asterisk 1.6.1, from the Debian packages asterisk-core-sounds-LANGUAGE-g722
+(audio, 16 kHz) and asterisk-core-sounds-LANGUAGE (transcripts). Studio recordings of one professional speaker a
+language; `id` is the language and the name of the prompt. Left out: prompts that are no speech (tones, silence),
+transcripts with notes in brackets, and what is listed at the end."""
+
+LICENCE = """Licence: en and es (c) 2003-2010 Allison Smith, fr (c) 2006-2008 June Wallack, CC-BY-SA-3.0; ru (c) 2010
+Maxim Topal, it (c) 2012 Carlo Flora, CC-BY-3.0; funded by Digium, Inc. and others: see the file copyright in the
+packages, /usr/share/doc/asterisk-core-sounds-LANGUAGE/copyright. Changed: decoded from G.722, cut, levelled. Whoever
+passes on the audio, or what is derived from it, names the speakers and, for CC-BY-SA, keeps the licence. A voice made
+from them is a real person's: say that it is synthetic, and do not let it say what harms or misleads."""
+
+_TRANSCRIPT_LINE = re.compile(r"(?P<name>[\w./-]+):\s*(?P<text>.*)")
+_NO_SPEECH = re.compile(r"\s*(\[.*\]|<.*>|\(.*\))\s*")
+_NAMED_SIGN = re.compile(r" \[[^\w\s]\]")  # "at [@]"
+_BRACKETS = frozenset("[]<>()")
+
+
+def fetch_packages(languages: Sequence[str], folder: Path) -> list[Path]:
+    """Download the packages of some languages with apt-get into `folder`; needs no root and installs nothing.
+
+    Raises:
+        InputError: there is no apt-get here, or it has no such package.
+    """
+    names = [f"asterisk-core-sounds-{language}{kind}" for language in languages for kind in ("", "-g722")]
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # as root, apt downloads as another user, who has to reach the folder
+    if _apt(folder, "download", *names):
+        private = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
+        for part in ("lists/partial", "cache/archives/partial"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        failure = _apt(folder, *private, "update") or _apt(folder, *private, "download", *names)
+        if failure:
+            raise InputError(
+                f"apt-get download {names[0]}: {failure}; fetch the .deb files and give them by --packages"
+            )
+    return sorted(folder.glob("*.deb"))
+
+
+def _apt(folder: Path, *arguments: str) -> str:
+    """What apt-get complains about last, "" if it succeeded."""
+    try:
+        run = subprocess.run(["apt-get", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise InputError("apt-get: not found; fetch the .deb files and give them by --packages") from error
+    if not run.returncode:
+        return ""
+    return (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
+
+
+def unpack(packages: Sequence[Path], folder: Path) -> list[Path]:
+    """Folders with the contents of .deb files, of folders of .deb files, and of folders that are unpacked already.
+
+    Raises:
+        InputError: a path is neither, or dpkg-deb is missing or fails.
+    """
+    roots = []
+    archives: list[Path] = []
+    for path in packages:
+        if path.is_dir() and (path / "usr/share/asterisk/sounds").is_dir():
+            roots.append(path)
+        elif path.is_dir() and list(path.glob("*.deb")):
+            archives += sorted(path.glob("asterisk-core-sounds-*.deb"))
+        elif path.is_file() and path.suffix == ".deb":
+            archives.append(path)
+        else:
+            raise InputError(f"--packages {path}: expected a .deb file, or a folder of them, or one unpacked from them")
+    for archive in archives:
+        try:
+            run = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{archive}: dpkg-deb, which unpacks it, is not here; unpack it elsewhere first"
+            ) from error
+        if run.returncode:
+            raise InputError(f"{archive}: cannot be unpacked: {run.stderr.strip().splitlines()[-1]}")
+    return [*roots, *([folder] if archives else [])]
+
+
+def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], None]) -> Iterator[Recording]:
+    """The prompts of one language, from unpacked packages.
+
+    Raises:
+        InputError: the audio or the transcripts are not there.
+    """
+    sounds = [folder for root in roots for folder in sorted(root.glob(f"usr/share/asterisk/sounds/{language}_*"))]
+    name = f"asterisk-core-sounds-{language}"
+    texts = [path for root in roots for path in root.glob(f"usr/share/doc/{name}/core-sounds-{language}.txt*")]
+    if not sounds or not texts:
+        package = f"{name}-g722" if not sounds else name
+        raise InputError(f"--packages: no {'audio' if not sounds else 'transcripts'} in {language!r}; add {package}")
+    speaker = sounds[0].name.rpartition("_")[2]
+    found: set[str] = set()
+    for prompt, text in _transcripts(texts[0], skip):
+        audio = sounds[0] / f"{prompt}.g722"
+        text = _NAMED_SIGN.sub("", text.removeprefix(f"{prompt}: "))
+        if prompt in found:
+            skip("second transcripts of a prompt")
+        elif _NO_SPEECH.fullmatch(text):
+            skip("prompts that are no speech")
+        elif _BRACKETS & set(text):
+            skip("transcripts with a note in brackets")
+        elif not audio.is_file():
+            skip("transcripts without audio")
+        else:
+            yield Recording(f"{language}/{prompt}", audio, text, speaker, language)
+        found.add(prompt)
+    for path in sorted(sounds[0].rglob("*.g722")):
+        if os.fspath(path.relative_to(sounds[0]).with_suffix("")) not in found:
+            skip("audio without a transcript")
+
+
+def _transcripts(path: Path, skip: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith(";"):
+            continue
+        found = _TRANSCRIPT_LINE.fullmatch(line.strip())
+        if not found:
+            raise InputError(f"{path}:{number}: expected 'NAME: TEXT', found {line[:60]!r}")
+        if found["text"]:
+            yield found["name"], found["text"]
+        else:
+            skip("empty transcripts")

@@ -1,0 +1,129 @@
+"""The sub-commands of `prepare` that make speech corpora, one per corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2s.errors import InputError
+
+app = typer.Typer()
+
+SampleRate = Annotated[int, typer.Option(help="Of the corpus, in Hz.")]
+TrimDb = Annotated[float, typer.Option(min=0, help="Cut ends this far below the loudest frame; 0: cut nothing.")]
+Loudness = Annotated[float, typer.Option(max=0, help="Bring every recording to this level; 0: as recorded.")]
+MinSeconds = Annotated[float, typer.Option(help="Leave out shorter recordings, after the cut.")]
+MaxSeconds = Annotated[float, typer.Option(help="Leave out longer recordings.")]
+SpellOut = Annotated[bool, typer.Option("--spell-out/--no-spell-out", help="Write numbers and signs as words.")]
+ValidPercent = Annotated[int, typer.Option(min=0, help="Share of texts, where the corpus has no splits.")]
+TestPercent = Annotated[int, typer.Option(min=0, help="Share of texts, where the corpus has no splits.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Threads.")]
+
+
+@app.command("asterisk-prompts")
+def asterisk_prompts(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the corpus.")],
+    language: Annotated[list[str] | None, typer.Option(help="en, es, fr, it or ru; repeat for more.")] = None,
+    packages: Annotated[
+        list[Path] | None,
+        typer.Option(help=".deb files, a folder of them, or one unpacked from them; else apt-get fetches them."),
+    ] = None,
+    sample_rate: SampleRate = 16000,
+    trim_db: TrimDb = 40.0,
+    loudness_dbfs: Loudness = -25.0,
+    min_seconds: MinSeconds = 0.3,
+    max_seconds: MaxSeconds = 30.0,
+    spell_out: SpellOut = True,
+    valid_percent: ValidPercent = 5,
+    test_percent: TestPercent = 5,
+    jobs: Jobs = 2,
+) -> None:
+    """Real studio recordings with transcripts from Debian: 0.4 h of one voice in each of five languages."""
+    import tempfile
+    from collections import Counter
+
+    from data_prep import asterisk_prompts as prompts
+    from data_prep.speech_corpus import SpeechOptions, write_speech_corpus
+
+    options = SpeechOptions(
+        sample_rate=sample_rate,
+        trim_db=trim_db,
+        loudness_dbfs=loudness_dbfs,
+        min_seconds=min_seconds,
+        max_seconds=max_seconds,
+        spell_out=spell_out,
+        valid_percent=valid_percent,
+        test_percent=test_percent,
+        jobs=jobs,
+    )
+    languages = list(dict.fromkeys(language or ["en"]))
+    unknown = [code for code in languages if code not in prompts.LANGUAGES]
+    if unknown:
+        raise InputError(f"--language: must be one of {', '.join(prompts.LANGUAGES)}, found {unknown[0]!r}")
+    with tempfile.TemporaryDirectory() as temporary:
+        fetched = packages or prompts.fetch_packages(languages, Path(temporary) / "packages")
+        roots = prompts.unpack(fetched, Path(temporary) / "unpacked")
+        skipped: Counter[str] = Counter()
+        recordings = [
+            recording
+            for code in languages
+            for recording in prompts.read_prompts(roots, code, lambda reason: skipped.update([reason]))
+        ]
+        title = f"Asterisk prompts, {', '.join(languages)}"
+        about = [prompts.ABOUT, prompts.LICENCE]
+        typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped))
+
+
+def _verb(name: str) -> Callable[..., None]:
+    def prepare(
+        folder: Annotated[Path, typer.Argument(metavar="IN", help="Folder of the corpus as it was unpacked.")],
+        output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new corpus.")],
+        language: Annotated[str, typer.Option(help="Of the texts, two letters.")] = "en",
+        sample_rate: SampleRate = 24000,
+        trim_db: TrimDb = 40.0,
+        loudness_dbfs: Loudness = -25.0,
+        min_seconds: MinSeconds = 0.5,
+        max_seconds: MaxSeconds = 30.0,
+        spell_out: SpellOut = True,
+        valid_percent: ValidPercent = 5,
+        test_percent: TestPercent = 5,
+        jobs: Jobs = 2,
+    ) -> None:
+        from collections import Counter
+
+        from data_prep.speech_corpus import SpeechOptions, write_speech_corpus
+        from data_prep.speech_sources import SOURCES
+
+        options = SpeechOptions(
+            sample_rate=sample_rate,
+            trim_db=trim_db,
+            loudness_dbfs=loudness_dbfs,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            spell_out=spell_out,
+            valid_percent=valid_percent,
+            test_percent=test_percent,
+            jobs=jobs,
+        )
+        source = SOURCES[name]
+        skipped: Counter[str] = Counter()
+        recordings = source.read(folder, language, lambda reason: skipped.update([reason]))
+        typer.echo(write_speech_corpus(recordings, output, options, source.title, [source.about], skipped))
+
+    return prepare
+
+
+_HELP = {
+    "ljspeech": "LJSpeech 1.1: metadata.csv and wavs/.",
+    "libritts": "LibriTTS or LibriTTS-R: SUBSET/SPEAKER/CHAPTER/ID.wav and ID.normalized.txt.",
+    "librispeech": "LibriSpeech: SUBSET/SPEAKER/CHAPTER/ID.flac and .trans.txt.",
+    "vctk": "VCTK, any version: txt/ and wav48/ or wav48_silence_trimmed/.",
+    "common-voice": "One language of Common Voice: train.tsv, dev.tsv, test.tsv (or validated.tsv) and clips/.",
+    "kaldi": "A data folder of Kaldi: wav.scp, text, and utt2spk and segments where there are such.",
+    "transcripts": "A folder of recordings with transcripts.tsv: FILE, TEXT and perhaps SPEAKER, tabs between.",
+}
+for _name, _help in _HELP.items():
+    app.command(_name, help=_help)(_verb(_name))

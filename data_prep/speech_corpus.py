@@ -1,0 +1,308 @@
+"""Recordings to a speech corpus: audio cut, levelled and at one rate; manifests split by text; a data card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.spoken_text import normal_form, plain, spell_out
+from latent.audio.files import Samples, checked, load_audio, write_audio
+from latent.audio.levels import normalise_loudness, trim_silence
+from latent.audio.packages import load
+from latent.audio.resampling import resample
+from s2s.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+_G722_RATE, _G722_BITS = 16000, 64000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording as a corpus has it, and what is said in it.
+
+    Args:
+        id: Unique in the corpus; also the path of its audio, so parts are separated by "/".
+        audio: The file, of any format that soundfile reads, or .g722.
+        text: As transcribed.
+        speaker: Name of the voice.
+        language: Code of two letters.
+        split: The corpus's own split, or None.
+        start: Where in the file it begins, in seconds.
+        stop: Where it ends; None is the end of the file.
+    """
+
+    id: str
+    audio: Path
+    text: str
+    speaker: str
+    language: str
+    split: str | None = None
+    start: float = 0.0
+    stop: float | None = None
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """What is done to recordings, and which are kept.
+
+    Args:
+        sample_rate: Of the corpus, in Hz.
+        trim_db: Ends that are so far below the loudest frame are cut; 0: nothing is.
+        loudness_dbfs: Root-mean-square level that every recording is brought to; 0: as recorded.
+        min_seconds: Shorter ones, after the cut, are left out.
+        max_seconds: Longer ones too.
+        min_characters_per_second: Fewer suggest that the text lacks words.
+        max_characters_per_second: More suggest that the text has words nobody said.
+        spell_out: Whether numbers and signs are written as words.
+        valid_percent: Share of the texts, where the corpus has no splits.
+        test_percent: Likewise.
+        jobs: Threads.
+    """
+
+    sample_rate: int = 24000
+    trim_db: float = 40.0
+    loudness_dbfs: float = -25.0
+    min_seconds: float = 0.3
+    max_seconds: float = 30.0
+    min_characters_per_second: float = 3.0
+    max_characters_per_second: float = 30.0
+    spell_out: bool = True
+    valid_percent: int = 5
+    test_percent: int = 5
+    jobs: int = 2
+
+    def __post_init__(self) -> None:
+        if self.sample_rate < 4000:
+            raise InputError(f"--sample-rate: must be 4000 Hz or more, found {self.sample_rate}")
+        if self.loudness_dbfs > 0:
+            raise InputError(f"--loudness-dbfs: must be 0 (off) or below, found {self.loudness_dbfs:g}")
+        if not 0 < self.min_seconds <= self.max_seconds:
+            bounds = f"{self.min_seconds:g} and {self.max_seconds:g}"
+            raise InputError(f"--min-seconds and --max-seconds: must be above 0 and in this order, found {bounds}")
+        if self.valid_percent < 0 or self.test_percent < 0 or self.valid_percent + self.test_percent >= 100:
+            shares = f"{self.valid_percent} and {self.test_percent}"
+            raise InputError(f"--valid-percent and --test-percent: must leave something to train on, found {shares}")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One line of a manifest: where the audio is, from the manifest's folder, how long, and what is said by whom."""
+
+    id: str
+    audio: str
+    seconds: float
+    text: str
+    speaker: str
+    language: str
+
+
+def write_speech_corpus(
+    recordings: Iterable[Recording],
+    folder: str | Path,
+    options: SpeechOptions,
+    title: str,
+    about: Sequence[str],
+    skipped: Counter[str],
+) -> str:
+    """Write OUT/audio/ID.flac, OUT/{train,valid,test}.jsonl and OUT/DATA_CARD.md; the manifests come last, together.
+
+    Args:
+        recordings: In the order of the manifests.
+        folder: OUT; made if missing. An older corpus there is replaced.
+        options: See `SpeechOptions`.
+        title: First line of the data card.
+        about: Paragraphs of the data card: origin, licence.
+        skipped: Reasons why recordings were left out before; more are added.
+
+    Returns:
+        One line on what was written and what was left out.
+
+    Raises:
+        InputError: the folder cannot be written, two recordings have one id, or none is left.
+    """
+    folder = Path(folder)
+    kept = _split_by_text(_with_plain_texts(recordings, options, skipped), options, skipped)
+    try:
+        (folder / "audio").mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            work = pool.map(partial(_write_clip, folder, options), kept)
+            done = list(tqdm(work, total=len(kept), desc=folder.name, unit=" clips", disable=None))
+        clips: dict[str, list[Clip]] = {name: [] for name in SPLITS}
+        for recording, result in zip(kept, done, strict=True):
+            if isinstance(result, Clip):
+                clips[str(recording.split)].append(result)
+            else:
+                skipped[result] += 1
+        if not any(clips.values()):
+            raise InputError(f"{folder}: no recording to write; skipped {_listed(skipped) or 'none, there was none'}")
+        _publish(folder, clips, _card(title, about, options, clips, skipped))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+    sizes = " / ".join(f"{len(clips[name]):,}" for name in SPLITS)
+    minutes = sum(clip.seconds for part in clips.values() for clip in part) / 60
+    left_out = f"; skipped {_listed(skipped)}" if skipped else ""
+    return f"{folder}: {sizes} clips (train / valid / test), {minutes:.1f} minutes{left_out}"
+
+
+def _with_plain_texts(
+    recordings: Iterable[Recording], options: SpeechOptions, skipped: Counter[str]
+) -> list[Recording]:
+    def skip(reason: str) -> None:
+        skipped[reason] += 1
+
+    kept: dict[str, Recording] = {}
+    for recording in recordings:
+        if not re.fullmatch(r"[^\s/\\]+(/[^\s/\\]+)*", recording.id) or ".." in recording.id.split("/"):
+            raise InputError(f"{recording.audio}: its id must be names without blanks, found {recording.id!r}")
+        if recording.id in kept:
+            raise InputError(f"{recording.audio}: its id {recording.id!r} is also that of {kept[recording.id].audio}")
+        text: str | None = plain(recording.text)
+        if text and options.spell_out:
+            text = spell_out(text, recording.language, skip)
+        elif not text:
+            skip("without a text")
+        if text:
+            kept[recording.id] = replace(recording, text=text)
+    return list(kept.values())
+
+
+def _split_by_text(recordings: list[Recording], options: SpeechOptions, skipped: Counter[str]) -> list[Recording]:
+    """The recordings with a split each; a text that is in two splits of the corpus stays in the smaller one."""
+    owner: dict[str, str] = {}
+    assigned = []
+    for recording in recordings:
+        text = normal_form(recording.text)
+        split = recording.split or split_of_text(text, options.valid_percent, options.test_percent)
+        assigned.append((text, replace(recording, split=split)))
+        owner[text] = max(owner.get(text, "train"), split, key=SPLITS.index)
+    kept = [recording for text, recording in assigned if recording.split == owner[text]]
+    if len(kept) < len(assigned):
+        skipped["texts that are in a smaller split as well"] += len(assigned) - len(kept)
+    return kept
+
+
+def split_of_text(text: str, valid_percent: int, test_percent: int) -> str:
+    """The split of a normal form, the same for ever and wherever the text comes up again."""
+    bucket = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") % 100
+    if bucket < test_percent:
+        return "test"
+    return "valid" if bucket < test_percent + valid_percent else "train"
+
+
+def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> Clip | str:
+    """The manifest line of a recording whose audio was written, or the reason why it was not."""
+    try:
+        samples = load_recording(recording, options.sample_rate)
+    except InputError as error:
+        logger.warning("left out: %s", error)
+        return "whose audio cannot be read"
+    if options.trim_db:
+        samples = trim_silence(samples, options.sample_rate, options.trim_db)
+    seconds = len(samples) / options.sample_rate
+    if seconds < options.min_seconds:
+        return f"shorter than {options.min_seconds:g} s"
+    if seconds > options.max_seconds:
+        return f"longer than {options.max_seconds:g} s"
+    if len(recording.text) < options.min_characters_per_second * (seconds - 0.5):
+        return f"with fewer than {options.min_characters_per_second:g} characters a second"
+    if len(recording.text) > options.max_characters_per_second * (seconds + 0.2):
+        return f"with more than {options.max_characters_per_second:g} characters a second"
+    if options.loudness_dbfs:
+        samples = normalise_loudness(samples, options.loudness_dbfs)
+    audio = f"audio/{recording.id}.flac"
+    write_audio(folder / audio, samples, options.sample_rate)
+    return Clip(recording.id, audio, round(seconds, 4), recording.text, recording.speaker, recording.language)
+
+
+def load_recording(recording: Recording, sample_rate: int) -> Samples:
+    """The samples of a recording, mono, at `sample_rate`.
+
+    Raises:
+        InputError: the audio is missing, unreadable, empty or not finite.
+    """
+    if recording.audio.suffix == ".g722":
+        samples = (np.asarray(_decode_g722(recording.audio)) / 32768).astype(np.float32)
+        return resample(checked(samples, recording.audio), _G722_RATE, sample_rate)
+    return load_audio(recording.audio, sample_rate, recording.start, recording.stop)
+
+
+def _decode_g722(path: Path) -> Sequence[int]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    decoded: Sequence[int] = load("G722").G722(_G722_RATE, _G722_BITS).decode(content)
+    return decoded
+
+
+def _publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> None:
+    documents = {"DATA_CARD.md": card}
+    for name, part in clips.items():
+        documents[f"{name}.jsonl"] = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in part)
+    for name, content in documents.items():
+        (folder / f".{name}.part").write_text(content, encoding="utf-8", newline="\n")
+    for name, content in documents.items():
+        if content:
+            os.replace(folder / f".{name}.part", folder / name)
+        else:
+            (folder / f".{name}.part").unlink()
+            (folder / name).unlink(missing_ok=True)
+
+
+def _card(
+    title: str,
+    about: Sequence[str],
+    options: SpeechOptions,
+    clips: Mapping[str, Sequence[Clip]],
+    skipped: Counter[str],
+) -> str:
+    parts = [f"# {title}", *about, "## Sizes", _table("file", clips)]
+    everything = [clip for part in clips.values() for clip in part]
+    voices: dict[str, list[Clip]] = {}
+    for clip in everything:
+        voices.setdefault(f"{clip.speaker} ({clip.language})", []).append(clip)
+    longest = dict(sorted(voices.items(), key=lambda item: -sum(clip.seconds for clip in item[1]))[:20])
+    parts += [f"## Voices\n\n{len(voices):,}, the longest {len(longest)}:", _table("voice", longest)]
+    alphabet = Counter(letter for clip in everything for letter in clip.text)
+    parts += ["## Characters", "`" + "".join(sorted(alphabet)).replace("`", "") + "`"]
+    parts += ["## How it was made", "\n".join(f"- {name}: {value}" for name, value in asdict(options).items())]
+    parts.append("No text, compared by its letters and digits in lower case, is in two splits.")
+    if skipped:
+        parts += ["## Left out", "\n".join(f"- {count:,} {reason}" for reason, count in skipped.most_common())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(heading: str, groups: Mapping[str, Sequence[Clip]]) -> str:
+    rows = [
+        f"| {heading} | clips | minutes | seconds: median, 95 %, most | texts | characters |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, clips in groups.items():
+        if clips:
+            seconds = np.array([clip.seconds for clip in clips])
+            half, most = np.percentile(seconds, [50, 95])
+            texts = len({normal_form(clip.text) for clip in clips})
+            characters = sum(len(clip.text) for clip in clips)
+            rows.append(
+                f"| {name} | {len(clips):,} | {seconds.sum() / 60:.1f} | {half:.1f}, {most:.1f}, {seconds.max():.1f} "
+                f"| {texts:,} | {characters:,} |"
+            )
+    return "\n".join(rows)
+
+
+def _listed(skipped: Counter[str]) -> str:
+    return "; ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())
