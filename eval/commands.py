@@ -59,6 +59,7 @@ def text(
     scorer: Annotated[
         Scorer, typer.Option(help="py-rouge: the numbers that s2s-ft's scripts print.")
     ] = Scorer.rouge_score,
+    no_stem: Annotated[bool, typer.Option("--no-stem", help="ROUGE on words, not on English stems.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Ordinary text, not Penn Treebank tokens.")] = False,
     trunc_len: Annotated[
         int | None, typer.Option(min=0, help="Words of an output that count; cnndm: 160; 0: all.")
@@ -76,8 +77,8 @@ def text(
     """Score hypotheses against references, with 95 % bootstrap intervals.
 
     Records are matched by id where both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems,
-    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L of coco-caption; generic gives ROUGE on letters of
-    any script, sacreBLEU and chrF. All give novelty, length, repetition, duplicates and empty outputs.
+    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L of coco-caption; generic gives ROUGE with stems
+    and letters of any script, sacreBLEU and chrF. All give novelty, length, repetition, duplicates and empty outputs.
     """
     import logging
     from dataclasses import replace
@@ -88,7 +89,17 @@ def text(
     constants = {"trunc_len": trunc_len, "duplicate_rate": duplicate_rate, "lead_words": lead_words}
     asked: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
     benchmark = replace(BENCHMARKS[task.value], **asked)
-    settings = Settings(task.value, benchmark, raw, scorer.value, with_lead, baseline, resamples, seed)
+    settings = Settings(
+        task=task.value,
+        benchmark=benchmark,
+        raw=raw,
+        scorer=scorer.value,
+        stem=not no_stem,
+        with_lead=with_lead,
+        baseline=baseline,
+        resamples=resamples,
+        seed=seed,
+    )
     _refuse_unused(settings, asked)
     report = evaluate(_named("--hyp", hyp), ref, settings)
     for note in report.notes:
@@ -114,13 +125,12 @@ def curve(
 def _refuse_unused(settings: Any, asked: dict[str, Any]) -> None:
     """An option that would change nothing is a mistake, not a wish."""
     task, raw = settings.task, settings.raw
+    uncut = raw or task in ("qg", "generic")
+    by_py_rouge = settings.scorer == "py-rouge"
     for option, unused, use in (
-        ("--scorer py-rouge", settings.scorer == "py-rouge" and task == "qg", "every task but qg"),
-        (
-            "--trunc-len",
-            "trunc_len" in asked and (raw or task in ("qg", "generic")),
-            "xsum, cnndm, gigaword, not --raw",
-        ),
+        ("--scorer py-rouge", by_py_rouge and task == "qg", "every task but qg"),
+        ("--no-stem", not settings.stem and (by_py_rouge or task == "qg"), "--scorer rouge-score, not --task qg"),
+        ("--trunc-len", "trunc_len" in asked and uncut, "xsum, cnndm and gigaword, not --raw"),
         ("--duplicate-rate", "duplicate_rate" in asked and (raw or task != "cnndm"), "cnndm, not --raw"),
         ("--lead-words", "lead_words" in asked and not settings.with_lead, "--with-lead"),
         ("--raw", raw and task == "generic", "the benchmarks; generic takes ordinary text"),

@@ -60,6 +60,7 @@ class Settings:
         benchmark: Its constants, or others.
         raw: Whether the texts are ordinary text instead of Penn Treebank tokens.
         scorer: "rouge-score" or "py-rouge".
+        stem: Whether rouge-score compares stems of English words.
         with_lead: Whether to score the lead baseline too.
         baseline: The system with which the others are compared, or None.
         resamples: Samples for intervals and tests.
@@ -70,6 +71,7 @@ class Settings:
     benchmark: Benchmark
     raw: bool = False
     scorer: str = "rouge-score"
+    stem: bool = True
     with_lead: bool = False
     baseline: str | None = None
     resamples: int = 1000
@@ -137,9 +139,12 @@ def _score(
     if settings.scorer == "py-rouge":  # its scripts divide the references of CNN/DailyMail only
         quality = py_rouge_metrics(said, meant_lines if settings.task == "cnndm" else meant)
     elif settings.task == "generic":
-        quality = [*rouge(said_lines, meant_lines, english_stems=False), *bleu_and_chrf(said_lines, meant_lines)]
+        quality = [
+            *rouge(said_lines, meant_lines, stem=settings.stem, any_script=True),
+            *bleu_and_chrf(said_lines, meant_lines),
+        ]
     else:
-        quality = rouge(said_lines, meant_lines, english_stems=True)
+        quality = rouge(said_lines, meant_lines, stem=settings.stem)
     return _Scored(quality, surface(said_lines, meant_lines, sources)), []
 
 

@@ -70,6 +70,7 @@ def test_json_has_all_that_is_needed_to_repeat_it(files: dict[str, str], tmp_pat
         "benchmark": {"trunc_len": 0, "duplicate_rate": 1.0, "lead_sentences": 1, "lead_words": 12},
         "raw": False,
         "scorer": "rouge-score",
+        "stem": True,
         "with_lead": False,
         "baseline": None,
         "resamples": 1000,
@@ -152,7 +153,7 @@ def test_failed_lines_are_told_and_count_as_empty(files: dict[str, str], tmp_pat
         (["--hyp", "lead={good}", "--with-lead"], r"^--with-lead: a system is called 'lead' already"),
         (
             ["--hyp", "{good}", "--trunc-len", "9"],
-            r"^--trunc-len changes nothing here; it is for xsum, cnndm, gigaword,",
+            r"^--trunc-len changes nothing here; it is for xsum, cnndm and gigaword,",
         ),
         (["--hyp", "{good}", "--duplicate-rate", "0.5"], r"^--duplicate-rate changes nothing here; it is for cnndm,"),
         (["--hyp", "{good}", "--lead-words", "5"], r"^--lead-words changes nothing here; it is for --with-lead$"),
@@ -171,6 +172,14 @@ def test_wrong_options_are_named(files: dict[str, str], options: list[str], mess
 def test_py_rouge_does_not_know_questions(files: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"^--scorer py-rouge changes nothing here; it is for every task but qg$"):
         run("--task", "qg", "--scorer", "py-rouge", "--hyp", files["good"], "--ref", files["ref"])
+
+
+def test_no_stem_compares_whole_words(tmp_path: Path) -> None:
+    ref = write(tmp_path / "x.jsonl", [{"tgt": "connections"}])
+    hyp = write(tmp_path / "y.jsonl", [{"tgt": "connected"}])
+    for options, expected in ([], 100), (["--no-stem"], 0):
+        report = run_json("--task", "generic", "--hyp", hyp, "--ref", ref, *options)
+        assert report["systems"][0]["quality"]["ROUGE-1"]["value"] == pytest.approx(expected)
 
 
 def test_lead_needs_sources(tmp_path: Path) -> None:
