@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2s.data.batch import Movable
 
@@ -45,3 +47,43 @@ class MixedBatch(MixedSequences):
     labels: Tensor
     predicted: Tensor
     pad_id: int
+
+
+@dataclass(frozen=True)
+class GenerationPrompts(Movable):
+    """What speech is generated from.
+
+    Args:
+        conditional: What the latents are to go on from: text, speaker, voice prompt.
+        unconditional: The same rows without what guidance is to strengthen; not read without guidance.
+        latent_token: Token that stands for "a latent follows".
+        end_token: Token that ends the latents.
+        seeds: One per row; a row depends on its own alone.
+        temperatures: Factor of the noise that a latent is drawn from, `(B,)`; 1 is what training saw.
+        most_frames: Latents after which a row is cut, one per row.
+    """
+
+    conditional: MixedSequences
+    unconditional: MixedSequences
+    latent_token: int
+    end_token: int
+    seeds: list[int]
+    temperatures: Tensor
+    most_frames: list[int]
+
+
+def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
+    """The rows of two batches in one, padded with token 0 to the longer."""
+    width = max(first.tokens.shape[1], second.tokens.shape[1])
+    slots = []
+    for before, part in ((0, first), (len(first.ids), second)):
+        narrow = part.tokens.shape[1]
+        row, column = part.latent_slots // narrow, part.latent_slots % narrow
+        slots.append((before + row) * width + column)
+    return MixedSequences(
+        ids=[*first.ids, *second.ids],
+        tokens=torch.cat([F.pad(part.tokens, (0, width - part.tokens.shape[1])) for part in (first, second)]),
+        lengths=torch.cat([first.lengths, second.lengths]),
+        latents=torch.cat([first.latents, second.latents]),
+        latent_slots=torch.cat(slots),
+    )

@@ -70,7 +70,7 @@ class GuidedSampler:
         Args:
             condition: Hidden states, `(N, condition_size)`.
             unconditional: Those of the unconditional stream, alike; not read without guidance.
-            noise: What to start from, `(N, L)`. Both streams denoise the same latent.
+            noise: What to start from, `(N, L)`. Both streams denoise the same latent, and it keeps this type.
             step_noise: Noise of the steps of a stochastic solver, of N rows.
         """
         if self.guided:
@@ -85,9 +85,11 @@ class GuidedSampler:
             yield x
 
     def _output(self, x: Tensor, modulations: list[Modulation]) -> Tensor:
+        """The guided output, in the type of `x`, which may be wider than that of the weights."""
+        noisy = x.to(self._steps.dtype)
         if not self.guided:
-            return self.head.denoise(x, modulations)
-        conditional, unconditional = self.head.denoise(torch.cat([x, x]), modulations).chunk(2)
+            return self.head.denoise(noisy, modulations).to(x.dtype)
+        conditional, unconditional = self.head.denoise(torch.cat([noisy, noisy]), modulations).to(x.dtype).chunk(2)
         return torch.lerp(unconditional, conditional, self.guidance_scale)
 
 

@@ -18,12 +18,14 @@ class Movable:
     """A frozen dataclass whose tensors move together."""
 
     def to(self: Batch, device: torch.device | str) -> Batch:
-        """The same batch with every tensor on `device`."""
-        moved = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)  # type: ignore[arg-type]
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
+        """The same batch with every tensor on `device`, those of batches inside it too."""
+        moved: dict[str, object] = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                moved[field.name] = value.to(device, non_blocking=True)
+            elif isinstance(value, Movable):
+                moved[field.name] = value.to(device)
         return replace(self, **moved)  # type: ignore[type-var]
 
 

@@ -1,0 +1,82 @@
+"""The loss of LatentLM: cross entropy of tokens, and the diffusion loss of latents, from one pass of the model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor
+from torch.nn import functional as F
+
+from latent.data.batch import MixedBatch
+from latent.diffusion.schedule import NUM_TRAIN_STEPS, add_noise, target
+from s2s.config import Section
+from s2s.criteria.base import Criterion
+from s2s.registry import register_criterion
+
+
+@register_criterion("next_token_diffusion")
+class NextTokenDiffusion(Criterion):
+    """Every latent is denoised from the hidden state before it; every token is predicted, "a latent follows" too.
+
+    Source: LatentLM (arXiv 2412.08635), section 2.1; specification, section 3.3.
+    """
+
+    losses: ClassVar[tuple[str, ...]] = ("token_loss", "latent_loss")
+
+    class Config(Section):
+        """Options of the next-token-diffusion criterion."""
+
+        noise_draws: int = Field(4, ge=1)
+        """Noisy copies of each latent; only the diffusion head reads them, so they cost little."""
+        token_weight: NonNegativeFloat = 1.0
+        """Factor of the cross entropy of tokens."""
+        latent_weight: NonNegativeFloat = 1.0
+        """Factor of the diffusion loss, a mean over latents and their numbers."""
+
+    def __init__(self, config: NextTokenDiffusion.Config) -> None:
+        super().__init__(config)
+        self.config: NextTokenDiffusion.Config = config
+
+    def weights(self, batch: MixedBatch) -> dict[str, float]:
+        """Predicted tokens and latents."""
+        tokens, latents = float(len(batch.labels)), float(len(batch.predicted))
+        return {"token_loss": tokens, "latent_loss": latents, "accuracy": tokens}
+
+    def forward(self, model: Any, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
+        """Summed losses, and the number of tokens that are the most probable one."""
+        hidden = model.hidden(batch).flatten(0, 1)
+        logits = model.logits(hidden.index_select(0, batch.slots)).float()
+        token_loss = F.cross_entropy(logits, batch.labels, reduction="sum")
+        conditions = hidden.index_select(0, batch.latent_slots[batch.predicted] - 1)
+        clean = model.normalise(batch.latents.index_select(0, batch.predicted))
+        latent_loss = diffusion_loss(model, clean, conditions, self.config.noise_draws).sum()
+        return {
+            "token_loss": self.config.token_weight * token_loss,
+            "latent_loss": self.config.latent_weight * latent_loss,
+            "accuracy": (logits.detach().argmax(-1) == batch.labels).sum(),
+        }
+
+
+def diffusion_loss(model: Any, clean: Tensor, conditions: Tensor, noise_draws: int) -> Tensor:
+    """Mean squared error of each latent, over its noisy copies and its numbers.
+
+    Args:
+        model: With the `head`, the noise `schedule` and the `prediction` of its configuration.
+        clean: Normalised latents, `(K, L)`.
+        conditions: Hidden states before them, `(K, hidden_size)`.
+        noise_draws: Noisy copies of each, with steps and noise drawn independently from the global generator.
+
+    Returns:
+        `(K,)`, float32.
+    """
+    copies = clean.repeat_interleave(noise_draws, 0)
+    steps = torch.randint(NUM_TRAIN_STEPS, (len(copies),), device=clean.device)
+    noise = torch.randn_like(copies)
+    alpha, sigma = model.schedule.at(steps)
+    output: Tensor = model.head(
+        add_noise(copies, noise, alpha, sigma), steps, conditions.repeat_interleave(noise_draws, 0)
+    )
+    wanted: Tensor = target(model.config.prediction, copies, noise, alpha, sigma)
+    return (output.float() - wanted.float()).square().mean(-1).view(-1, noise_draws).mean(1)

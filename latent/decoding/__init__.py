@@ -1,0 +1,1 @@
+"""Generation: latents frame by frame, and audio from them as they come."""
