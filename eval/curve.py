@@ -26,8 +26,8 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
         InputError: a run has no log or no losses in it; the picture cannot be written; matplotlib is missing.
     """
     losses = {name: _losses(Path(run)) for name, run in runs.items()}
-    load("matplotlib").use("Agg")
-    pyplot = load("matplotlib.pyplot")
+    load("matplotlib", extra="logging").use("Agg")
+    pyplot = load("matplotlib.pyplot", extra="logging")
     figure, axes = pyplot.subplots(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     for number, (name, (training, validation)) in enumerate(losses.items()):
         colour = f"C{number % 10}"

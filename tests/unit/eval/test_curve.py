@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,10 @@ def test_a_missing_run_and_a_wrong_picture_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", losses(2.0))
     with pytest.raises(InputError, match=r"--output: cannot write the picture x.docx: .*not supported"):
         CliRunner().invoke(app, ["curve", str(run), "--output", "x.docx"], catch_exceptions=False)
+
+
+def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run = make_run(tmp_path / "run", losses(2.0))
+    with pytest.raises(InputError, match=r'^matplotlib is not installed; .* pip install "unilatent\[logging\]"$'):
+        CliRunner().invoke(app, ["curve", str(run)], catch_exceptions=False)

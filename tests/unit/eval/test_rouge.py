@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from eval.py_rouge import py_rouge, py_rouge_of_pair
+from eval.py_rouge import _irregular_words, py_rouge, py_rouge_of_pair
 from eval.rouge import py_rouge_metrics, rouge
 from eval.words import words
+from s2s.errors import InputError
 
 VOCABULARY = ["the", "a", "cat", "cats", "sat", "were", "on", "wanna", "mat", "cannot", ".", ","]
 texts = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=9)
@@ -85,3 +88,13 @@ def test_other_scripts_are_words_too() -> None:
     assert words("Größe: 日本語 x_y") == ["größe", "日", "本", "語", "x", "y"]
     assert rouge(["быстрый редактор"], ["редактор"], any_script=True)[0].value() == pytest.approx(200 / 3)
     assert rouge(["быстрый редактор"], ["редактор"])[0].value() == 0
+
+
+def test_missing_word_tables_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("eval.py_rouge.distribution", absent)
+    _irregular_words.cache_clear()
+    with pytest.raises(InputError, match=r'^py-rouge is not installed; it comes with pip install "unilatent\[eval\]"$'):
+        _irregular_words()
