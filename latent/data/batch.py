@@ -1,4 +1,4 @@
-"""Sequences that mix tokens and latents, for training and as prompts of generation."""
+"""Segments of audio; sequences that mix tokens and latents, for training and as prompts of generation."""
 
 from __future__ import annotations
 
@@ -87,3 +87,18 @@ def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
         latents=torch.cat([first.latents, second.latents]),
         latent_slots=torch.cat(slots),
     )
+
+
+@dataclass(frozen=True)
+class AudioBatch(Movable):
+    """Segments of audio, all of one length.
+
+    Args:
+        ids: Record ids, for messages.
+        audio: Samples from -1 to 1, `(B, 1, S)`; a recording that is shorter is filled with zeros.
+        sample_rate: In Hz.
+    """
+
+    ids: list[str]
+    audio: Tensor
+    sample_rate: int

@@ -1,0 +1,131 @@
+"""The losses of the audio tokenizer: mel spectra at several scales, discriminators, and the size of the means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from latent.audio.features import LogMel
+from latent.data.batch import AudioBatch
+from latent.nn.discriminators import (
+    Features,
+    PeriodDiscriminator,
+    SpectrumDiscriminator,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+)
+from s2s.config import Section
+from s2s.criteria.base import Criterion
+from s2s.registry import register_criterion
+
+
+@register_criterion("sigma_vae")
+class SigmaVAECriterion(Criterion):
+    """Reconstruction from sampled latents; the discriminators are trained in a phase of their own.
+
+    Source: Descript Audio Codec (arXiv 2306.06546), section 3.5, whose weights are the defaults; the KL term is that of
+    a variance that does not depend on the input, so the mean square of the means (specification, section 2.1).
+    """
+
+    losses: ClassVar[tuple[str, ...]] = (
+        "discriminator_loss",
+        "mel_loss",
+        "adversarial_loss",
+        "feature_loss",
+        "kl_loss",
+    )
+    phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+
+    class Config(Section):
+        """Options of the σ-VAE criterion."""
+
+        mel_weight: NonNegativeFloat = 15.0
+        """Factor of the difference of log-mel spectra."""
+        adversarial_weight: NonNegativeFloat = 1.0
+        """Factor of the discriminators' verdict."""
+        feature_weight: NonNegativeFloat = 2.0
+        """Factor of the difference of the discriminators' feature maps."""
+        kl_weight: NonNegativeFloat = 0.01
+        """Factor of the mean square of the means."""
+        mel_windows: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+        """Window lengths of the mel spectra, in samples; hops are a quarter of them."""
+        mel_bins: tuple[PositiveInt, ...] = (5, 10, 20, 40, 80, 160, 320)
+        """Mel filters at each window length."""
+        periods: tuple[PositiveInt, ...] = (2, 3, 5, 7, 11)
+        """Periods of the waveform discriminators, in samples."""
+        period_widths: tuple[PositiveInt, ...] = (32, 128, 512, 1024, 1024)
+        """Channels of their layers."""
+        spectrum_windows: tuple[PositiveInt, ...] = (2048, 1024, 512)
+        """Window lengths of the spectrum discriminators, in samples."""
+        spectrum_width: PositiveInt = 32
+        """Channels of their layers."""
+
+        @model_validator(mode="after")
+        def _fits(self) -> SigmaVAECriterion.Config:
+            if len(self.mel_windows) != len(self.mel_bins):
+                raise ValueError("mel_windows and mel_bins must have as many entries as each other")
+            if len(self.period_widths) < 2:
+                raise ValueError("period_widths must have at least two entries")
+            return self
+
+    def __init__(self, config: SigmaVAECriterion.Config) -> None:
+        super().__init__(config)
+        self.config: SigmaVAECriterion.Config = config
+        self.discriminators = nn.ModuleList(
+            [
+                *(PeriodDiscriminator(period, config.period_widths) for period in config.periods),
+                *(SpectrumDiscriminator(window, config.spectrum_width) for window in config.spectrum_windows),
+            ]
+        )
+
+    def weights(self, batch: AudioBatch) -> dict[str, float]:
+        """Segments of audio."""
+        return dict.fromkeys(self.losses, float(len(batch.audio)))
+
+    def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
+        return self.discriminators.parameters() if phase == "discriminator" else model.parameters()
+
+    def forward(self, model: Any, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
+        """Losses of the mean segment, times the number of segments."""
+        count = len(batch.audio)
+        if phase == "discriminator":
+            with torch.no_grad():
+                audio = self._reconstruct(model, batch.audio)[1]
+            loss = discriminator_loss(self._features(batch.audio), self._features(audio))
+            return {"discriminator_loss": count * loss}
+        mean, audio = self._reconstruct(model, batch.audio)
+        with torch.no_grad():
+            real = self._features(batch.audio)
+        fake, config = self._features(audio), self.config
+        return {
+            "mel_loss": count * config.mel_weight * self.mel_difference(batch.audio, audio, batch.sample_rate),
+            "adversarial_loss": count * config.adversarial_weight * adversarial_loss(fake),
+            "feature_loss": count * config.feature_weight * feature_loss(real, fake),
+            "kl_loss": count * config.kl_weight * mean.square().mean(),
+        }
+
+    def mel_difference(self, real: Tensor, fake: Tensor, sample_rate: int) -> Tensor:
+        """Mean absolute difference of log-mel spectra of audio `(B, 1, S)`, added up over scales."""
+        scales = _mel_scales(sample_rate, self.config.mel_windows, self.config.mel_bins, real.device)
+        real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
+        return torch.stack([(scale(real) - scale(fake)).abs().mean() for scale in scales]).sum()
+
+    def _reconstruct(self, model: Any, audio: Tensor) -> tuple[Tensor, Tensor]:
+        mean = model.encode(audio)
+        return mean, model.decode(model.sample(mean))[..., : audio.shape[-1]]
+
+    def _features(self, audio: Tensor) -> list[Features]:
+        return [discriminator(audio) for discriminator in self.discriminators]
+
+
+@lru_cache
+def _mel_scales(
+    sample_rate: int, windows: tuple[int, ...], bins: tuple[int, ...], device: torch.device
+) -> list[LogMel]:
+    return [LogMel(sample_rate, count, window).to(device) for window, count in zip(windows, bins, strict=True)]
