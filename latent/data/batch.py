@@ -48,6 +48,11 @@ class MixedBatch(MixedSequences):
     predicted: Tensor
     pad_id: int
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens and latents that are not padding."""
+        return int(self.lengths.sum())
+
 
 @dataclass(frozen=True)
 class GenerationPrompts(Movable):
@@ -102,3 +107,8 @@ class AudioBatch(Movable):
     ids: list[str]
     audio: Tensor
     sample_rate: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Samples."""
+        return self.audio.numel()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from latent.nn.codec import AudioDecoder, AudioEncoder, CodecSizes
 from latent.nn.conv import History
 from s2s.config import Section
+from s2s.errors import ConfigError
 from s2s.models.base import Model
 from s2s.registry import register_model
 
@@ -85,6 +86,13 @@ class SigmaVAE(Model):
         self.encoder = AudioEncoder(config.sizes(config.depths))
         self.decoder = AudioDecoder(config.sizes(config.decoder_depths or config.depths[::-1]))
         self.apply(self._initialise_module)
+
+    @classmethod
+    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+        told = defaults.get("sample_rate", config.sample_rate)
+        if "sample_rate" in config.model_fields_set and config.sample_rate != told:
+            raise ConfigError(f"model.sample_rate: must be {told} as in the task's data, found {config.sample_rate}")
+        return config.model_copy(update={"sample_rate": told})
 
     @property
     def hop_length(self) -> int:

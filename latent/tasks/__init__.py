@@ -1,0 +1,1 @@
+"""Problems of speech: recordings in, batches out."""
