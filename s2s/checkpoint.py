@@ -267,6 +267,9 @@ def _write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         save_file(contiguous, path, metadata={"format": "pt"})
     except SafetensorError as error:  # how the library reports a full disk: "...: I/O error: No space left ..."
         raise OSError(None, str(error).rpartition("I/O error: ")[2]) from error
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)  # the library writes files that only their owner can read
     _sync(path)
 
 

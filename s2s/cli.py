@@ -31,7 +31,7 @@ def build_app() -> typer.Typer:
 def _add(app: typer.Typer, entry: EntryPoint) -> None:
     try:
         verb = entry.load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:  # a missing extra; an installation older than the code
         reason = str(error)
 
         def unavailable() -> None:
@@ -54,7 +54,8 @@ def main() -> None:
     try:
         build_app()()
     except InputError as error:
-        sys.exit(f"error: {error}")
+        first = os.environ.get("RANK", "0") == "0"  # under torchrun every rank finds the same mistake
+        sys.exit(f"error: {error}" if first else 1)
     except BrokenPipeError:  # the reader of our standard output, `head` say, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -18,9 +18,7 @@ Overrides = Annotated[
 def train(
     config: Annotated[Path, typer.Argument(help="The configuration, YAML; `unilatent options` explains its keys.")],
     overrides: Overrides = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="The run folder.", show_default="runs/NAME OF CONFIG")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
 ) -> None:
     """Train into a run folder; the same command goes on with a run that was stopped or killed.
 
@@ -29,7 +27,7 @@ def train(
     """
     from s2s.run import load_config, train_run
 
-    result = train_run(load_config(config, overrides or []), run or Path("runs") / config.stem)
+    result = train_run(load_config(config, overrides or []), output or Path("runs") / config.stem)
     if result.signal:
         raise SystemExit(128 + result.signal)
 

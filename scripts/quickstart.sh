@@ -18,10 +18,10 @@ CORES="$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os,
 export OMP_NUM_THREADS=$((CORES > 1 ? CORES / 2 : 1)) OMP_WAIT_POLICY=PASSIVE
 
 say "training from MiniLM's weights; the same from random weights goes on beside it (log: $RUNS/random.log)"
-unilatent train s2s/configs/quickstart.yaml --run "$RUNS/random" "model.like=$MINILM" > "$RUNS/random.log" 2>&1 &
+unilatent train s2s/configs/quickstart.yaml --output "$RUNS/random" "model.like=$MINILM" > "$RUNS/random.log" 2>&1 &
 random=$!
 trap 'kill $random 2> /dev/null || true' EXIT
-unilatent train s2s/configs/quickstart.yaml --run "$RUNS/minilm" "model.init=$MINILM"
+unilatent train s2s/configs/quickstart.yaml --output "$RUNS/minilm" "model.init=$MINILM"
 wait $random || { cat "$RUNS/random.log" >&2; exit 1; }
 trap - EXIT
 export OMP_NUM_THREADS=$CORES
@@ -33,7 +33,7 @@ done
 
 say "scores on $(wc -l < "$DATA/test.jsonl") held-out packages"
 unilatent evaluate --task generic --hyp "minilm=$RUNS/minilm.jsonl" --hyp "random=$RUNS/random.jsonl" \
-    --ref "$DATA/test.jsonl" --with-lead --json "$RUNS/scores.json"
+    --ref "$DATA/test.jsonl" --with-lead --baseline lead --json "$RUNS/scores.json"
 
 say "ten of the outputs"
 python scripts/show_examples.py "$DATA/test.jsonl" minilm="$RUNS/minilm.jsonl" random="$RUNS/random.jsonl"

@@ -106,6 +106,7 @@ class UniLM(Model):
         )
         self.head = Head(config, width)
         self.apply(self._randomise)
+        nn.init.eye_(self.head.dense.weight)  # a fresh head compares what the layers found with the embeddings as it is
         self.embeddings.tokens.weight.requires_grad_(not config.freeze_embeddings)
 
     def _randomise(self, module: nn.Module) -> None:
@@ -274,7 +275,7 @@ class UniLM(Model):
         own = self.state_dict()
         missing = [name for name in own if name not in given]
         if missing and set(missing) == {name for name in own if name.startswith("head.")}:
-            logger.warning("%s has no masked-language-model head: the output head begins with random weights", where)
+            logger.warning("%s has no masked-language-model head: the output head begins untrained", where)
             missing = []
         problems = [
             *(f"{_bert_name(name)} is missing" for name in missing),
