@@ -26,7 +26,8 @@ from s2s.registry import register_decoder
 
 COMPACT_BELOW = 0.75
 """Complete sentences leave the batch when no more than this share is still open: copying the caches of those that stay
-costs more than carrying a few complete ones along."""
+costs more than carrying a few complete ones along. Measured, 32 outputs of 4 to 35 tokens, 6x384: 2.4 s of processor
+time, against 2.6 at 0.5, 3.1 when they leave at once and 3.5 when they never leave."""
 
 
 @dataclass
