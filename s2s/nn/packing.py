@@ -10,7 +10,8 @@ true length (best on a CPU, where a call costs little); `PaddedAttention` pads a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,43 +75,55 @@ class RaggedAttention:
     """
 
     def __init__(self, packing: Packing, relative_bias: RelativeBias | None, reading: Tensor | None) -> None:
-        asking = slice(None) if reading is None else reading
-        steps, positions = packing.steps[asking], packing.positions[asking]
-        self._spans: list[tuple[slice, slice, Tensor | None]] = []
-        for queries, keys, mixed in _spans(packing, reading):
-            if queries.start == queries.stop:
-                continue
+        steps, positions = packing.steps, packing.positions
+        asking_steps, asking_positions = (steps, positions) if reading is None else (steps[reading], positions[reading])
+        self._lengths = packing.lengths
+        self._spans: list[_Span] = []
+        done = 0
+        for sentence, queries, keys in _spans(packing, reading):
+            asking = slice(done, done + queries)
+            answering = slice(packing.starts[sentence], packing.starts[sentence] + keys)
             bias = None
-            if mixed:
-                bias = additive(visible(steps[queries], packing.steps[keys]), torch.float32)[None, None]
+            if keys > packing.context_lengths[sentence]:
+                bias = additive(visible(asking_steps[asking], steps[answering]), torch.float32)[None, None]
             if relative_bias is not None:
-                distances = relative_bias(positions[queries], packing.positions[keys])[None]
+                distances = relative_bias(asking_positions[asking], positions[answering])[None]
                 bias = distances if bias is None else distances + bias
-            self._spans.append((queries, keys, bias))
+            self._spans.append(_Span(sentence, queries, keys, bias))
+            done += queries
 
     def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
         """See `s2s.nn.attention.Attention`; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
-        queries = queries.transpose(0, 1)[None]  # (1, H, M, D)
-        keys, values = keys_values.permute(1, 2, 0, 3)[:, None]  # (1, H, N, D)
-        outputs = [
-            attend(queries[:, :, asked], keys[:, :, answering], values[:, :, answering], bias, dropout)
-            for asked, answering, bias in self._spans
-        ]
-        return torch.cat(outputs or [queries[:, :, :0]], dim=2)[0].transpose(0, 1)
+        if not self._spans:
+            return queries
+        # Splitting, unlike slicing, is undone by one concatenation in the backward pass.
+        answering = torch.split(keys_values, self._lengths)
+        outputs = []
+        for asked, span in zip(torch.split(queries, [span.queries for span in self._spans]), self._spans, strict=True):
+            keys, values = answering[span.sentence][: span.keys].permute(1, 2, 0, 3).unsqueeze(1)  # (1, H, n, D)
+            output = attend(asked.transpose(0, 1)[None], keys, values, span.bias, dropout)
+            outputs.append(output[0].transpose(0, 1))
+        return torch.cat(outputs)
 
 
-def _spans(packing: Packing, reading: Tensor | None) -> Iterator[tuple[slice, slice, bool]]:
-    """Queries that share their keys, the keys, and whether some of these are hidden from some of those."""
+class _Span(NamedTuple):
+    """Consecutive queries of a sentence that ask the sentence's first `keys` rows."""
+
+    sentence: int
+    queries: int
+    keys: int
+    bias: Tensor | None
+
+
+def _spans(packing: Packing, reading: Tensor | None) -> Iterator[tuple[int, int, int]]:
+    """Sentence, number of queries and of keys, in the order of the queries."""
+    lengths = enumerate(zip(packing.context_lengths, packing.lengths, strict=True))
     if reading is None:
-        for start, context, length in zip(packing.starts, packing.context_lengths, packing.lengths, strict=False):
-            middle, stop = start + context, start + length
-            yield slice(start, middle), slice(start, middle), False
-            yield slice(middle, stop), slice(start, stop), True
-        return
+        every = ((sentence, part) for sentence, (own, whole) in lengths for part in ((own, own), (whole - own, whole)))
+        return ((sentence, queries, keys) for sentence, (queries, keys) in every if queries)
     edges = torch.searchsorted(reading, torch.tensor(packing.starts, device=reading.device)).tolist()
-    for index, (context, length) in enumerate(zip(packing.context_lengths, packing.lengths, strict=True)):
-        keys = slice(packing.starts[index], packing.starts[index + 1])
-        yield slice(edges[index], edges[index + 1]), keys, context < length
+    counts = [stop - start for start, stop in pairwise(edges)]
+    return ((sentence, counts[sentence], whole) for sentence, (_, whole) in lengths if counts[sentence])
 
 
 class PaddedAttention:
@@ -118,20 +131,18 @@ class PaddedAttention:
 
     def __init__(self, packing: Packing, relative_bias: RelativeBias | None, reading: Tensor | None) -> None:
         steps, positions = packing.padded_steps, packing.padded_positions
-        asking_slots = packing.slots if reading is None else packing.slots[reading]
+        asking = packing.slots if reading is None else packing.slots[reading]
         empty = steps.numel()  # a slot after all others, where nothing is
+        grids = _column_grids(packing) if reading is None else [(_sentence_grid(asking, steps, empty), steps.shape[1])]
+        rows = _numbered(asking, empty)
         self._keys = _numbered(packing.slots, empty)[:empty].view_as(steps)
-        rows = _numbered(asking_slots, empty)
+        self._order = _numbered(torch.cat([slots.flatten() for slots, _ in grids]), empty)[asking]
         self._groups: list[tuple[Tensor, int, Tensor]] = []
-        groups = _column_groups(packing) if reading is None else [_by_sentence(asking_slots, steps, empty)]
-        for slots in groups:
-            stop = packing.context if reading is None and slots is groups[0] else steps.shape[1]
+        for slots, stop in grids:
             bias = additive(visible(_at(steps, slots), steps[:, :stop]), torch.float32).unsqueeze(1)
             if relative_bias is not None:
                 bias = relative_bias(_at(positions, slots), positions[:, :stop]) + bias
             self._groups.append((rows[slots], stop, bias))
-        asked = torch.cat([slots.flatten() for slots in groups])
-        self._order = _numbered(asked, empty)[asking_slots]
 
     def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
         """See `s2s.nn.attention.Attention`; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
@@ -144,13 +155,14 @@ class PaddedAttention:
         return torch.cat(outputs).index_select(0, self._order)
 
 
-def _column_groups(packing: Packing) -> list[Tensor]:
-    """All slots as two grids: the context's columns and the others."""
+def _column_grids(packing: Packing) -> list[tuple[Tensor, int]]:
+    """All slots as grids `(B, columns)`, the context's columns and the others, each with the columns it may see."""
     slots = torch.arange(packing.padded_steps.numel(), device=packing.slots.device).view_as(packing.padded_steps)
-    return [slots[:, : packing.context], slots[:, packing.context :]]
+    grids = [(slots[:, : packing.context], packing.context), (slots[:, packing.context :], slots.shape[1])]
+    return [(grid, stop) for grid, stop in grids if grid.numel()]
 
 
-def _by_sentence(slots: Tensor, steps: Tensor, empty: int) -> Tensor:
+def _sentence_grid(slots: Tensor, steps: Tensor, empty: int) -> Tensor:
     """Ascending flat slots `(M,)` as a grid `(B, most of a sentence)`, filled up with `empty`."""
     sentence = torch.div(slots, steps.shape[1], rounding_mode="floor")
     counts = torch.bincount(sentence, minlength=steps.shape[0])
