@@ -1,0 +1,168 @@
+"""The latents of a corpus on disk: encoded once, read by the task that learns to generate them.
+
+A store is a folder: `store.json` (facts and statistics), `index.jsonl` (one utterance a line, with the shard that holds
+it), `shard-00000.safetensors` and so on (for each id the means, `(F, L)` float32). Means are stored, not samples: every
+epoch draws its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from latent.data.manifest import Utterance
+from s2s.data.jsonl import read_records
+from s2s.errors import InputError
+
+Latents = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What a store holds.
+
+    Args:
+        tokenizer: Where the tokenizer came from, for people.
+        latent_size: Numbers per frame.
+        sample_rate: Of the recordings, in Hz.
+        hop_length: Samples per frame.
+        sigma_rule: See `SigmaVAE.Config`.
+        std: See `SigmaVAE.Config`.
+        mean: Of all numbers of sampled latents.
+        spread: Their standard deviation.
+        num_frames: Frames in all.
+    """
+
+    tokenizer: str
+    latent_size: int
+    sample_rate: int
+    hop_length: int
+    sigma_rule: str
+    std: float
+    mean: float = 0.0
+    spread: float = 1.0
+    num_frames: int = 0
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of what sampling adds to the means."""
+        return {"gaussian": self.std / 0.8, "fixed": self.std, "none": 0.0}[self.sigma_rule]
+
+    def sample(self, mean: Latents, generator: np.random.Generator) -> Latents:
+        """Latents around the means `(F, L)` of one recording; under "gaussian" its scale is drawn first."""
+        scale = generator.standard_normal() if self.sigma_rule == "gaussian" else 1.0
+        noise = generator.standard_normal(mean.shape, dtype=np.float32)
+        return (mean + np.float32(self.sigma * scale) * noise).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class StoredUtterance:
+    """One line of the index."""
+
+    id: str
+    text: str
+    speaker: str
+    language: str
+    frames: int
+    shard: str
+
+
+def write_store(
+    folder: Path, facts: StoreFacts, entries: Iterable[tuple[Utterance, Latents]], shard_frames: int = 100_000
+) -> StoreFacts:
+    """Write the means of a corpus, one shard in memory at a time.
+
+    Args:
+        folder: Made if it does not exist; the store is valid once `store.json` is there.
+        facts: Statistics in it are not read.
+        entries: Utterances with their means, `(F, L)`.
+        shard_frames: Frames of a shard, about.
+
+    Returns:
+        The facts with their statistics: mean and spread of latents sampled around the means.
+
+    Raises:
+        InputError: there are no entries.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    total, squares, frames, shard = 0.0, 0.0, 0, 0
+    waiting: dict[str, Latents] = {}
+    with (folder / "index.jsonl").open("w", encoding="utf-8") as index:
+
+        def flush() -> None:
+            nonlocal shard
+            save_file(waiting, folder / f"shard-{shard:05}.safetensors")
+            waiting.clear()
+            shard += 1
+
+        for utterance, mean in entries:
+            waiting[utterance.id] = np.ascontiguousarray(mean, dtype=np.float32)
+            line = StoredUtterance(
+                utterance.id,
+                utterance.text,
+                utterance.speaker,
+                utterance.language,
+                len(mean),
+                f"shard-{shard:05}.safetensors",
+            )
+            index.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+            total, squares = (
+                total + float(mean.sum(dtype=np.float64)),
+                squares + float(np.square(mean, dtype=np.float64).sum()),
+            )
+            frames += len(mean)
+            if sum(map(len, waiting.values())) >= shard_frames:
+                flush()
+        if waiting:
+            flush()
+    if not frames:
+        raise InputError(f"{folder}: no recordings to store")
+    count = frames * facts.latent_size
+    mean_of_all = total / count
+    spread = math.sqrt(squares / count - mean_of_all**2 + facts.sigma**2)
+    facts = StoreFacts(**(asdict(facts) | {"mean": mean_of_all, "spread": spread, "num_frames": frames}))
+    (folder / "store.json").write_text(json.dumps(asdict(facts), indent=1) + "\n", encoding="utf-8")
+    return facts
+
+
+class LatentStore:
+    """A store, opened for reading.
+
+    Raises:
+        InputError: the folder is no store, or its index is broken.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            facts: dict[str, Any] = json.loads((self.folder / "store.json").read_text(encoding="utf-8"))
+            self.facts = StoreFacts(**facts)
+        except OSError as error:
+            raise InputError(f"{folder}: is no finished store of latents: store.json: {error.strerror}") from error
+        except (json.JSONDecodeError, TypeError) as error:
+            raise InputError(f"{self.folder / 'store.json'}: broken: {error}") from error
+        self.utterances: list[StoredUtterance] = []
+        for where, record in read_records(self.folder / "index.jsonl"):
+            try:
+                self.utterances.append(StoredUtterance(**record))
+            except TypeError as error:
+                raise InputError(f"{where}: not a line of an index of latents: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def mean(self, index: int) -> Latents:
+        """The means of one utterance, `(F, L)`."""
+        utterance = self.utterances[index]
+        with safe_open(self.folder / utterance.shard, framework="np") as shard:
+            found: Latents = shard.get_tensor(utterance.id)
+        return found

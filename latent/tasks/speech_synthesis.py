@@ -1,0 +1,230 @@
+"""The data of LatentLM: text, speaker and sometimes a voice prompt, then the latents of what is said.
+
+    [voice ⟂ ⟂ ⟂ end] speaker t e x t start ⟂ ⟂ ⟂ ⟂ end
+
+⟂ holds a latent. Every ⟂ and the end after `start` are predicted as tokens, the latents by diffusion; text and voice
+prompt are only read. Now and then all before `start` is replaced by one token that says nothing: this is what guidance
+compares with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from latent.data.batch import GenerationPrompts, MixedBatch, MixedSequences
+from latent.data.latent_store import Latents, LatentStore
+from latent.data.vocabulary import (
+    LATENT,
+    PAD,
+    SPEECH_END,
+    SpeechVocabulary,
+    empty_prompt_tokens,
+    prompt_tokens,
+)
+from s2s.config import Section
+from s2s.errors import ConfigError, InputError
+from s2s.registry import register_task
+from s2s.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class SpeechExample:
+    """A sequence: `tokens` with ⟂ where `latents` `(M, L)` stand; from slot `start` on it is predicted."""
+
+    id: str
+    tokens: list[int]
+    latents: Latents
+    start: int
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """Something to say.
+
+    Args:
+        id: For messages and files.
+        text: What to say.
+        speaker: A name of the vocabulary, or None.
+        voice: Sampled latents of a voice prompt, `(F, L)`, or None.
+        seed: Of all noise of this request.
+        temperature: Factor of the initial noise of each latent.
+        most_frames: Latents after which it is cut.
+    """
+
+    id: str
+    text: str
+    speaker: str | None
+    voice: Latents | None
+    seed: int
+    temperature: float
+    most_frames: int
+
+
+class SpeechDataset:
+    """Utterances of a store. Noise, voice prompt and dropout depend on the seed, the epoch and the index alone."""
+
+    def __init__(self, store: LatentStore, vocabulary: SpeechVocabulary, config: Any, seed: int, fixed: bool) -> None:
+        self._store, self._vocabulary, self._config, self._seed, self._fixed = store, vocabulary, config, seed, fixed
+        self._by_speaker: dict[str, list[int]] = {}
+        for index, utterance in enumerate(store.utterances):
+            self._by_speaker.setdefault(utterance.speaker, []).append(index)
+        voice = config.voice_frames + 2 if config.voice_rate else 0
+        self.lengths: NDArray[np.int64] = np.array(
+            [voice + len(vocabulary.text(spoken.text)) + 3 + spoken.frames for spoken in store.utterances],
+            dtype=np.int64,
+        )
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def example(self, index: int, epoch: int) -> SpeechExample:
+        """See `s2s.tasks.base.Dataset`."""
+        generator = np.random.default_rng([self._seed, 0 if self._fixed else epoch, index])
+        spoken, facts, config = self._store.utterances[index], self._store.facts, self._config
+        sound = facts.sample(self._store.mean(index), generator)
+        dropped = generator.random() < config.condition_dropout and not self._fixed
+        voice = self._voice(index, generator) if generator.random() < config.voice_rate else sound[:0]
+        if dropped:
+            voice, before = voice[:0], list(empty_prompt_tokens())
+        else:
+            before = prompt_tokens(self._vocabulary, spoken.text, spoken.speaker, len(voice))
+        tokens = [*before, *[LATENT] * len(sound), SPEECH_END]
+        return SpeechExample(spoken.id, tokens, np.concatenate([voice, sound]), len(before))
+
+    def _voice(self, index: int, generator: np.random.Generator) -> Latents:
+        """A piece of another utterance of the speaker; nothing if there is no other."""
+        speaker = self._store.utterances[index].speaker
+        others = [other for other in self._by_speaker[speaker] if other != index]
+        mean = self._store.mean(others[generator.integers(len(others))] if others else index)
+        if not others:
+            return mean[:0]
+        frames = self._config.voice_frames
+        start = int(generator.integers(max(1, len(mean) - frames + 1)))
+        return self._store.facts.sample(mean[start : start + frames], generator)
+
+
+@register_task("speech_synthesis")
+class SpeechSynthesis(Task):
+    """Speech from text, on the latents of an audio tokenizer."""
+
+    class Config(Section):
+        """Options of the task of speech synthesis."""
+
+        train: str
+        """Store of latents to learn from."""
+        valid: str
+        """Store of latents to validate with."""
+        condition_dropout: float = Field(0.1, ge=0, lt=1)
+        """Share of examples without text, speaker and voice, for guidance."""
+        voice_rate: float = Field(0.0, ge=0, le=1)
+        """Share of examples with a voice prompt from another utterance of the speaker."""
+        voice_frames: PositiveInt = 24
+        """Longest voice prompt, in latents."""
+
+    def __init__(self, config: SpeechSynthesis.Config) -> None:
+        super().__init__(config)
+        self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
+        facts = self._stores["train"].facts
+        if self._stores["valid"].facts.latent_size != facts.latent_size:
+            raise ConfigError(
+                f"task.valid: latents must have {facts.latent_size} numbers as those of task.train, "
+                f"found {self._stores['valid'].facts.latent_size}"
+            )
+        spoken = self._stores["train"].utterances
+        vocabulary = SpeechVocabulary(sorted({utterance.speaker for utterance in spoken}), 0.0)
+        num_bytes = sum(len(vocabulary.text(utterance.text)) for utterance in spoken)
+        self.vocabulary = SpeechVocabulary(vocabulary.speakers, facts.num_frames / max(1, num_bytes))
+        for utterance in self._stores["valid"].utterances:
+            if utterance.speaker not in self.vocabulary.speakers:
+                raise InputError(
+                    f"{config.valid}: {utterance.id!r}: speaker {utterance.speaker!r} is not in task.train"
+                )
+
+    def dataset(self, split: str, seed: int) -> SpeechDataset:
+        return SpeechDataset(self._stores[split], self.vocabulary, self.config, seed, fixed=split == "valid")
+
+    def collate(self, examples: Sequence[Any]) -> MixedBatch:
+        sequences = mixed_sequences(
+            [example.id for example in examples],
+            [example.tokens for example in examples],
+            [example.latents for example in examples],
+            self._stores["train"].facts.latent_size,
+        )
+        width = sequences.tokens.shape[1]
+        slots: list[int] = []
+        labels: list[int] = []
+        predicted: list[int] = []
+        before = 0
+        for row, example in enumerate(examples):
+            told = example.tokens[example.start :]
+            slots += range(row * width + example.start - 1, row * width + len(example.tokens) - 1)
+            labels += told
+            predicted += range(before + len(example.latents) - len(told) + 1, before + len(example.latents))
+            before += len(example.latents)
+        return MixedBatch(
+            **vars(sequences),
+            slots=torch.tensor(slots),
+            labels=torch.tensor(labels),
+            predicted=torch.tensor(predicted, dtype=torch.int64),
+            pad_id=PAD,
+        )
+
+    def model_defaults(self) -> dict[str, Any]:
+        facts = self._stores["train"].facts
+        longest = max(int(self.dataset(split, 0).lengths.max()) for split in self._stores)
+        return {
+            "vocab_size": len(self.vocabulary),
+            "latent_size": facts.latent_size,
+            "latent_mean": facts.mean,
+            "latent_std": facts.spread,
+            "num_positions": longest,
+        }
+
+    def save(self, folder: Path) -> None:
+        self.vocabulary.save(folder)
+
+
+def mixed_sequences(
+    ids: list[str], tokens: Sequence[Sequence[int]], latents: Sequence[Latents], latent_size: int
+) -> MixedSequences:
+    """Padded sequences in which every ⟂ holds the next latent of its row."""
+    width = max(map(len, tokens))
+    padded = torch.tensor([[*row, *[PAD] * (width - len(row))] for row in tokens])
+    every = np.concatenate([np.empty((0, latent_size), np.float32), *latents])
+    slots = (padded == LATENT).flatten().nonzero().squeeze(1)
+    assert len(slots) == len(every), "as many placeholders as latents"
+    return MixedSequences(ids, padded, torch.tensor([len(row) for row in tokens]), torch.from_numpy(every), slots)
+
+
+def generation_prompts(
+    vocabulary: SpeechVocabulary, requests: Sequence[SpeechRequest], latent_size: int
+) -> GenerationPrompts:
+    """What the decoder needs to say all requests at once.
+
+    Raises:
+        InputError: a request names a speaker that the vocabulary does not have.
+    """
+    nothing = np.empty((0, latent_size), np.float32)
+    voices = [nothing if request.voice is None else request.voice for request in requests]
+    tokens = [
+        prompt_tokens(vocabulary, request.text, request.speaker, len(voice))
+        for request, voice in zip(requests, voices, strict=True)
+    ]
+    ids = [request.id for request in requests]
+    return GenerationPrompts(
+        conditional=mixed_sequences(ids, tokens, voices, latent_size),
+        unconditional=mixed_sequences(ids, [list(empty_prompt_tokens())] * len(ids), [nothing], latent_size),
+        latent_token=LATENT,
+        end_token=SPEECH_END,
+        seeds=[request.seed for request in requests],
+        temperatures=torch.tensor([request.temperature for request in requests]),
+        most_frames=[request.most_frames for request in requests],
+    )

@@ -1,0 +1,39 @@
+"""Recordings to a store of latents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("soundfile")
+
+from latent.audio.files import load_audio, write_audio
+from latent.data.latent_store import LatentStore, StoreFacts, write_store
+from latent.data.manifest import read_manifest
+from latent.encoding import encode_recordings
+from latent.models.sigma_vae import SigmaVAE
+
+
+def test_recordings_encoded_in_chunks_are_the_means_of_the_whole(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {"ratios": (2, 4), "depths": (1, 1, 1), "widths": (4, 6, 8), "latent_size": 3, "layer_scale": 0.3}
+    vae = SigmaVAE(SigmaVAE.Config(**sizes, sample_rate=2000, initializer_range=0.3)).eval()
+    lines = []
+    for index, count in enumerate([1001, 64]):
+        samples = np.random.default_rng(index).standard_normal(count).astype(np.float32) * 0.1
+        write_audio(tmp_path / f"{index}.wav", samples, 2000)
+        lines.append(json.dumps({"id": str(index), "audio": f"{index}.wav", "text": "noise", "speaker": "fan"}))
+    (tmp_path / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    spoken = read_manifest(tmp_path / "manifest.jsonl")
+    facts = StoreFacts("tests", 3, 2000, vae.hop_length, vae.config.sigma_rule, vae.config.std)
+    found = write_store(tmp_path / "store", facts, encode_recordings(vae, spoken, chunk_seconds=0.1))
+    assert found.num_frames == 126 + 8
+    store = LatentStore(tmp_path / "store")
+    for index, utterance in enumerate(spoken):
+        audio = torch.from_numpy(load_audio(utterance.audio, 2000))[None, None]
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(store.mean(index)), vae.encode(audio)[0], rtol=1e-4, atol=1e-5)
