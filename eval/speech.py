@@ -1,0 +1,263 @@
+"""One evaluation of speech: a manifest and folders of audio in, a report out, with the real recordings beside it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from eval import mos, waveform
+from eval.bootstrap import interval
+from eval.extras import load, version_of
+from eval.metric import Metric, mean, ratio
+from eval.recognisers import SAMPLE_RATE, open_recogniser
+from eval.report import Report, System
+from eval.voice import VoiceEncoder, similarities
+from eval.word_errors import word_errors
+from latent.audio.files import audio_info, load_audio
+from latent.data.manifest import Utterance, read_manifest
+from s2s.errors import InputError
+
+RECORDINGS = "recordings"
+METRICS = ("wer", "similarity", "distillmos", "dnsmos", "mel", "pesq", "stoi")
+_NEED_ALIGNMENT = ("pesq", "stoi")
+_NEAR = 0.3
+_SUFFIXES = (".wav", ".flac", ".ogg")
+_PACKAGES = ("unilatent", "numpy", "torch", "soundfile", "soxr", "jiwer", "faster-whisper", "pesq", "pystoi")
+
+Samples = NDArray[np.float32]
+
+Files = Mapping[str, Path]
+"""The audio of one system by id, read when it is asked for; an id without audio is left out."""
+
+Measured = dict[str, list[Metric]]
+"""Metrics by system."""
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """What was asked for; all of it is in the report.
+
+    Args:
+        metrics: Names in METRICS; empty takes all whose packages are here.
+        recogniser: See `eval.recognisers.open_recogniser`.
+        language: Of the texts.
+        aligned: Whether the audio is a round trip of the recordings, sample for sample: PESQ and STOI need that.
+        resamples: Samples for intervals.
+        seed: Of their random numbers.
+    """
+
+    metrics: tuple[str, ...] = ()
+    recogniser: str = "whisper"
+    language: str = "en"
+    aligned: bool = False
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown:
+            raise InputError(f"--metric: must be one of {', '.join(METRICS)}, found {unknown[0]!r}")
+        if not self.aligned and set(self.metrics) & set(_NEED_ALIGNMENT):
+            raise InputError(
+                "--metric pesq, stoi: need audio that is aligned with the recordings; say --aligned if it is"
+            )
+
+
+def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSettings) -> Report:
+    """Score folders of audio against the texts and recordings of a manifest; the recordings are scored beside them.
+
+    An utterance without audio counts as silence for the word error rate, and is left out of the other metrics.
+
+    Args:
+        manifest: JSON lines with id, audio and text.
+        audio: For each system its folder, which holds ID.wav, ID.flac or ID.ogg.
+        settings: See `SpeechSettings`.
+
+    Raises:
+        InputError: a file is broken; a folder holds none of the ids; a package that was asked for is missing.
+    """
+    utterances = read_manifest(manifest)
+    systems = {name: _find_audio(Path(folder), utterances) for name, folder in audio.items()}
+    if RECORDINGS in systems:
+        raise InputError(f"--audio: a system cannot be called {RECORDINGS!r}, which the recordings of the manifest are")
+    systems[RECORDINGS] = {utterance.id: utterance.audio for utterance in utterances}
+    notes = [
+        f"{name}: {len(utterances) - len(files)} of {len(utterances)} have no audio and count as silence"
+        for name, files in systems.items()
+        if len(files) < len(utterances)
+    ]
+    quality: dict[str, list[Metric]] = {name: [] for name in systems}
+    for name in settings.metrics or METRICS:
+        if name in _NEED_ALIGNMENT and not settings.aligned:
+            continue
+        try:
+            for system, metrics in _MEASURES[name](utterances, systems, settings).items():
+                quality[system] += metrics
+        except InputError as error:
+            if settings.metrics:
+                raise
+            notes.append(f"left out: {error}")
+    form = {name: _form(utterances, files) for name, files in systems.items()}
+    samples = settings.resamples, settings.seed
+    versions: dict[str, str | None] = {name: version_of(name) for name in _PACKAGES}
+    return Report(
+        settings={"task": "speech", **asdict(settings)},
+        reference=manifest,
+        examples=len(utterances),
+        versions={"python": platform.python_version(), **versions},
+        signatures={metric.name: metric.signature for metric in [*quality[RECORDINGS], *form[RECORDINGS]]},
+        systems=[
+            System(
+                name,
+                audio.get(name),
+                {metric.name: interval(metric, *samples) for metric in quality[name]},
+                {metric.name: interval(metric, *samples) for metric in form[name]},
+            )
+            for name in systems
+        ],
+        comparisons=[],
+        notes=notes,
+    )
+
+
+def _find_audio(folder: Path, utterances: Sequence[Utterance]) -> Files:
+    if not folder.is_dir():
+        raise InputError(f"--audio: {folder}: no such folder")
+    found = {}
+    for utterance in utterances:
+        candidates = (folder / f"{utterance.id}{suffix}" for suffix in _SUFFIXES)
+        path = next((path for path in candidates if path.is_file()), None)
+        if path:
+            found[utterance.id] = path
+    if not found:
+        example = folder / f"{utterances[0].id}.wav"
+        raise InputError(f"--audio: {folder}: holds no audio of the manifest, such as {example}")
+    return found
+
+
+class _Measure(Protocol):
+    def __call__(
+        self, utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings
+    ) -> Measured: ...
+
+
+_Scorer = Callable[[Samples, Samples], float]  # of audio and its recording, NaN where there is no score
+
+
+def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:
+    recogniser = open_recogniser(settings.recogniser, settings.language)
+    meant = [utterance.text for utterance in utterances]
+    measured = {}
+    for name, files in systems.items():
+        heard = {identity: recogniser(samples) for identity, samples in _read(files, f"{name}: recognising")}
+        said = [heard.get(utterance.id, "") for utterance in utterances]
+        measured[name] = word_errors(said, meant, settings.language, recogniser.signature)
+    return measured
+
+
+def _measure_similarity(
+    utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings
+) -> Measured:
+    encoder = VoiceEncoder()
+    voices = {
+        name: {identity: encoder(samples) for identity, samples in _read(files, f"{name}: voices")}
+        for name, files in systems.items()
+    }
+    speakers = {utterance.id: utterance.speaker for utterance in utterances}
+    return {
+        name: [
+            _mean_of_known("speaker similarity", similarities(vectors, voices[RECORDINGS], speakers), encoder.signature)
+        ]
+        for name, vectors in voices.items()
+    }
+
+
+def _scored(heading: str, open_scorer: Callable[[SpeechSettings], tuple[_Scorer, str]]) -> _Measure:
+    """The measure that is the mean of one score per utterance."""
+
+    def measure(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:
+        score, signature = open_scorer(settings)
+        recordings = systems[RECORDINGS]
+        measured = {}
+        for name, files in systems.items():
+            scores = {
+                identity: score(samples, load_audio(recordings[identity], SAMPLE_RATE))
+                for identity, samples in _read(files, f"{name}: {heading}")
+            }
+            values = [scores.get(utterance.id, np.nan) for utterance in utterances]
+            measured[name] = [_mean_of_known(heading, values, signature)]
+        return measured
+
+    return measure
+
+
+def _distillmos(settings: SpeechSettings) -> tuple[_Scorer, str]:
+    score, signature = mos.open_distillmos()
+    return lambda audio, recording: score(audio), signature
+
+
+def _dnsmos(settings: SpeechSettings) -> tuple[_Scorer, str]:
+    score, signature = mos.open_dnsmos()
+    return lambda audio, recording: score(audio), signature
+
+
+def _mel(settings: SpeechSettings) -> tuple[_Scorer, str]:
+    aligned = settings.aligned
+    way = "frame by frame" if aligned else "along the path of dynamic time warping"
+    signature = f"mean absolute difference of log10 mel, 80 bands, 64 ms, hop 16 ms, 16 kHz, {way}"
+    return lambda audio, recording: waveform.mel_distance(audio, recording, aligned), signature
+
+
+def _pesq(settings: SpeechSettings) -> tuple[_Scorer, str]:
+    load("pesq", "speech-eval")
+    return waveform.pesq, f"wide-band PESQ, pesq {version_of('pesq')}, 16 kHz"
+
+
+def _stoi(settings: SpeechSettings) -> tuple[_Scorer, str]:
+    load("pystoi", "speech-eval")
+    return waveform.stoi, f"STOI, pystoi {version_of('pystoi')}, 16 kHz"
+
+
+_MEASURES: dict[str, _Measure] = {
+    "wer": _measure_words,
+    "similarity": _measure_similarity,
+    "distillmos": _scored("DistillMOS", _distillmos),
+    "dnsmos": _scored("DNSMOS", _dnsmos),
+    "mel": _scored("mel distance", _mel),
+    "pesq": _scored("PESQ", _pesq),
+    "stoi": _scored("STOI", _stoi),
+}
+
+
+def _form(utterances: Sequence[Utterance], files: Files) -> list[Metric]:
+    """Lengths against those of the recordings: speech that ends too early or never shows here first."""
+    lengths = [audio_info(files[one.id]).seconds if one.id in files else 0.0 for one in utterances]
+    meant = [one.seconds for one in utterances]
+    near = [abs(length - wanted) <= _NEAR * wanted for length, wanted in zip(lengths, meant, strict=True)]
+    return [
+        mean("seconds", lengths, "mean length of an utterance", scale=1),
+        ratio("length %", lengths, meant, "seconds of all utterances, % of those of the recordings"),
+        mean(
+            "length near %",
+            [float(one) for one in near],
+            f"% of utterances at most {_NEAR:.0%} longer or shorter than their recording",
+        ),
+    ]
+
+
+def _read(files: Files, task: str) -> Iterator[tuple[str, Samples]]:
+    for identity, path in tqdm(files.items(), desc=task, unit=" clips", leave=False, disable=None):
+        yield identity, load_audio(path, SAMPLE_RATE)
+
+
+def _mean_of_known(name: str, values: Sequence[float], signature: str) -> Metric:
+    """Mean of one value per utterance; NaN does not count."""
+    known = ~np.isnan(values)
+    return ratio(name, np.where(known, values, 0.0).tolist(), known.astype(float).tolist(), signature, scale=1.0)

@@ -1,0 +1,68 @@
+"""The sub-command `evaluate speech`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2s.errors import InputError
+
+
+def speech(
+    manifest: Annotated[str, typer.Option(help="Recordings and texts: JSON lines with id, audio, text.")],
+    audio: Annotated[
+        list[str] | None, typer.Option(help="Folder of ID.wav, .flac or .ogg, or NAME=FOLDER; repeat to compare.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="wer, similarity, distillmos, dnsmos, mel, pesq, stoi; repeat. Else all that are installed."),
+    ] = None,
+    recogniser: Annotated[str, typer.Option(help="whisper, whisper:MODEL or pocketsphinx.")] = "whisper",
+    language: Annotated[str, typer.Option(help="Of the texts.")] = "en",
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="The audio is a round trip of the recordings: adds PESQ and STOI.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=1, help="Samples for intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - instead of the table.")
+    ] = None,
+) -> None:
+    """Score speech against its texts and recordings, with 95 % bootstrap intervals; the recordings are scored too.
+
+    Without --audio only the recordings are scored: what a perfect voice would reach.
+    """
+    import json
+    import logging
+    from dataclasses import asdict
+
+    from eval.report import as_text
+    from eval.speech import SpeechSettings, evaluate_speech
+
+    settings = SpeechSettings(tuple(metric or ()), recogniser, language, aligned, resamples, seed)
+    report = evaluate_speech(manifest, _named_folders(audio or []), settings)
+    for note in report.notes:
+        logging.getLogger(__name__).warning("warning: %s", note)
+    content = json.dumps(asdict(report), indent=2, ensure_ascii=False)
+    if json_file not in (None, "-"):
+        try:
+            Path(str(json_file)).write_text(content + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json: cannot write {json_file}: {error.strerror}") from error
+    typer.echo(content if json_file == "-" else as_text(report))
+
+
+def _named_folders(values: list[str]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for value in values:
+        name, equals, folder = value.partition("=")
+        if not equals or Path(value).exists():
+            name, folder = Path(value).resolve().name, value
+        if not name or not folder:
+            raise InputError(f"--audio: expected FOLDER or NAME=FOLDER, found {value!r}")
+        if name in named:
+            raise InputError(f"--audio: two are called {name!r}; give them names with NAME=FOLDER")
+        named[name] = folder
+    return named

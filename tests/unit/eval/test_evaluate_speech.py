@@ -1,0 +1,180 @@
+"""Metrics of speech: known answers, recordings beside every system, one line for what is missing."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from eval import recognisers, waveform
+from eval.report import as_text
+from eval.speech import RECORDINGS, SpeechSettings, evaluate_speech
+from eval.voice import similarities
+from eval.word_errors import word_errors
+from latent.audio.files import write_audio
+from s2s.errors import InputError
+
+pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
+
+RATE = 16000
+
+
+def vowel(seconds: float, pitch: float = 120.0) -> NDArray[np.float32]:
+    """Harmonics with a syllable's envelope: enough of speech for the signal metrics."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    harmonics = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 20))
+    return (0.1 * harmonics * (0.55 + 0.45 * np.sin(2 * np.pi * 3 * time))).astype(np.float32)
+
+
+def make_manifest(folder: Path, texts: list[str]) -> str:
+    records = []
+    for number, text in enumerate(texts):
+        write_audio(folder / f"real/{number}.flac", vowel(1.0 + 0.2 * number), RATE)
+        records.append({"id": str(number), "audio": f"real/{number}.flac", "text": text, "speaker": "s"})
+    (folder / "m.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(folder / "m.jsonl")
+
+
+class Echo:
+    """A recogniser that hears the words that belong to a length, so that the test knows the answer."""
+
+    signature = "echo"
+
+    def __init__(self, model: str, language: str) -> None:
+        pass
+
+    def __call__(self, samples: NDArray[np.float32]) -> str:
+        return "red blue sky" if len(samples) > 1.1 * RATE else "green tree"
+
+
+def test_word_errors_are_those_of_the_texts() -> None:
+    pytest.importorskip("jiwer")
+    wer, cer = word_errors(["Hello there world", ""], ["hello, world!", "gone"], "en", "r")
+    assert wer.value() == pytest.approx(100 * 2 / 3)
+    assert cer.value() == pytest.approx(100 * (6 + 4) / (11 + 4))
+    assert word_errors(["press 21"], ["Press twenty-one."], "en", "r")[0].value() == 0
+    assert word_errors(["ça va"], ["Ça va ?"], "fr", "r")[0].value() == 0
+
+
+def test_recordings_are_scored_beside_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jiwer")
+    monkeypatch.setitem(recognisers.RECOGNISERS, "echo", Echo)
+    manifest = make_manifest(tmp_path, ["green tree", "red blue sky"])
+    write_audio(tmp_path / "ours/0.ogg", vowel(1.0), RATE)
+    settings_ = SpeechSettings(metrics=("wer", "mel"), recogniser="echo", resamples=20)
+    report = evaluate_speech(manifest, {"ours": str(tmp_path / "ours")}, settings_)
+    ours, recordings = report.systems
+    assert recordings.name == RECORDINGS
+    assert recordings.quality["WER %"].value == 0
+    assert ours.quality["WER %"].value == pytest.approx(60)  # silence for the three words of the second
+    assert recordings.quality["mel distance"].value == 0
+    assert 0 < ours.quality["mel distance"].value < 0.5
+    assert ours.form["length %"].value == pytest.approx(100 * 1.0 / 2.2)
+    assert report.notes == ["ours: 1 of 2 have no audio and count as silence"]
+    assert "WER %" in as_text(report)
+
+
+def test_packages_that_are_missing_are_notes_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make_manifest(tmp_path, ["four five"])
+    monkeypatch.setitem(recognisers.RECOGNISERS, "whisper", _missing)
+    monkeypatch.setattr("eval.speech.METRICS", ("wer", "mel"))
+    report = evaluate_speech(manifest, {}, SpeechSettings(resamples=5))
+    assert report.notes == ["left out: --recogniser whisper: no model"]
+    assert list(report.systems[0].quality) == ["mel distance"]
+    with pytest.raises(InputError, match="no model"):
+        evaluate_speech(manifest, {}, SpeechSettings(metrics=("wer",), resamples=5))
+
+
+def _missing(model: str, language: str) -> recognisers.Recogniser:
+    raise InputError("--recogniser whisper: no model")
+
+
+def test_wrong_folders_and_options_are_refused(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path, ["four five"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"--audio: .*nowhere: no such folder"):
+        evaluate_speech(manifest, {"a": str(tmp_path / "nowhere")}, SpeechSettings())
+    with pytest.raises(InputError, match=r"--audio: .*empty: holds no audio of the manifest, such as .*0\.wav"):
+        evaluate_speech(manifest, {"a": str(tmp_path / "empty")}, SpeechSettings())
+    with pytest.raises(InputError, match=r"--metric: must be one of .* found 'bleu'"):
+        SpeechSettings(metrics=("bleu",))
+    with pytest.raises(InputError, match="say --aligned if it is"):
+        SpeechSettings(metrics=("pesq",))
+    with pytest.raises(InputError, match="--recogniser: must be one of whisper, pocketsphinx, found 'ear'"):
+        recognisers.open_recogniser("ear", "en")
+    with pytest.raises(InputError, match="--recogniser pocketsphinx: has one model, for en; found 'fr'"):
+        recognisers.open_recogniser("pocketsphinx", "fr")
+
+
+def test_similarity_leaves_the_clip_itself_out() -> None:
+    east, north = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    recordings = {"a": east, "b": north, "c": north, "d": east}
+    speakers = {"a": "s", "b": "s", "c": "s", "d": "alone"}
+    found = similarities({"a": east, "b": north}, recordings, speakers)
+    assert found[:2] == pytest.approx([0.0, np.sqrt(0.5)])
+    assert np.isnan(found[2:]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=6), st.integers(0, 99))
+def test_warping_undoes_repeated_frames(repeats: list[int], seed: int) -> None:
+    frames = np.random.default_rng(seed).standard_normal((len(repeats), 5))
+    stretched = np.repeat(frames, repeats, axis=0)
+    costs = np.abs(stretched[:, None] - frames[None]).mean(axis=-1)
+    assert waveform._warped_mean(costs) == 0
+    assert waveform._warped_mean(costs + 0.5) == pytest.approx(0.5)
+
+
+def test_mel_distance_is_the_gain_in_decades() -> None:
+    audio = vowel(0.5)
+    assert waveform.mel_distance(audio, audio, aligned=False) == 0
+    louder = waveform.mel_distance(audio * 2, audio, aligned=True)
+    assert 0.1 < louder <= np.log10(2) + 1e-6  # less where the floor is met
+
+
+def test_noise_lowers_pesq_and_stoi() -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    clean = vowel(2.0)
+    noise = np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
+    assert waveform.pesq(clean, clean) > 4.5 > waveform.pesq(clean + 0.05 * noise, clean)
+    assert waveform.stoi(clean, clean) == pytest.approx(1.0)
+    assert waveform.stoi(clean + 0.3 * noise, clean) < 0.95
+    assert np.isnan(waveform.pesq(clean[:2000], clean[:2000]))
+    assert np.isnan(waveform.stoi(clean[:2000], clean[:2000]))
+
+
+@pytest.mark.skipif(not find_spec("resemblyzer"), reason="needs the weights of Resemblyzer")
+def test_voice_encoder_hears_the_pitch_and_not_the_level() -> None:
+    from eval.voice import VoiceEncoder
+
+    encode = VoiceEncoder()
+    low, high = encode(vowel(2.0, 100)), encode(vowel(2.0, 240))
+    assert np.linalg.norm(low) == pytest.approx(1)
+    assert encode(vowel(2.0, 100) * 0.02) @ low > 0.98
+    assert low @ high < 0.9
+    assert encode(vowel(0.1)).shape == (256,)
+
+
+@pytest.mark.skipif(not find_spec("pocketsphinx"), reason="needs pocketsphinx")
+def test_recogniser_gives_text_for_anything() -> None:
+    recognise = recognisers.open_recogniser("pocketsphinx", "en")
+    assert isinstance(recognise(vowel(0.5)), str)
+    assert isinstance(recognise(np.zeros(100, np.float32)), str)
+
+
+@pytest.mark.skipif(not find_spec("speechmos") or not find_spec("onnxruntime"), reason="needs speechmos, onnxruntime")
+def test_dnsmos_hears_noise() -> None:
+    from eval.mos import open_dnsmos
+
+    score, _ = open_dnsmos()
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    clean = score(vowel(1.0))
+    assert 1 <= score(vowel(1.0) + noise) < clean <= 5
