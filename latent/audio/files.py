@@ -148,7 +148,10 @@ class AudioWriter:
         self._wav.write(checked(samples, self.path))
 
     def __enter__(self) -> AudioWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}: {self.path.parent}") from error
         if self._resume_at:
             self._wav = GrowingWav.resume(self.part, self.sample_rate, self._resume_at)
         else:

@@ -188,6 +188,9 @@ def test_unknown_suffix_empty_audio_and_unknown_tag_are_refused(tmp_path: Path) 
         write_audio(tmp_path / "a.mp4", tone(), RATE)
     with pytest.raises(InputError, match=r"a\.wav: empty audio"), AudioWriter(tmp_path / "a.wav", RATE):
         pass
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"a\.wav: cannot be written: File exists: .*file"):
+        write_audio(tmp_path / "file/a.wav", tone(), RATE)
     with pytest.raises(InputError, match="no tag is called 'mood'"):
         write_audio(tmp_path / "a.wav", tone(), RATE, {"mood": "good"})
 

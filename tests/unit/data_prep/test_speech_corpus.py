@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from data_prep.speech_corpus import Recording, SpeechOptions, split_of_text, write_speech_corpus
 from data_prep.speech_sources import SOURCES
@@ -274,3 +275,22 @@ def test_asterisk_packages_that_are_wrong_are_named(tmp_path: Path) -> None:
         list(read_prompts([root], "en", lambda reason: None))
     with pytest.raises(InputError, match="no audio in 'fr'; add asterisk-core-sounds-fr-g722"):
         list(read_prompts([root], "fr", lambda reason: None))
+
+
+def test_verbs_write_a_corpus_and_name_mistakes(tmp_path: Path) -> None:
+    from data_prep.speech_commands import app
+
+    transcripts(tmp_path / "in")
+    arguments = ["transcripts", str(tmp_path / "in"), str(tmp_path / "out"), "--sample-rate", "8000", "--no-spell-out"]
+    result = CliRunner().invoke(app, arguments)
+    assert "0.0 minutes" in result.output
+    assert sum(map(len, read_splits(tmp_path / "out").values())) == 1
+    result = CliRunner().invoke(app, ["asterisk-prompts", str(tmp_path / "out"), "--language", "xx"])
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception) == "--language: must be one of en, es, fr, it, ru, found 'xx'"
+
+
+def test_verbs_and_sources_agree() -> None:
+    from data_prep.speech_commands import app
+
+    assert {command.name for command in app.registered_commands} == {"asterisk-prompts", *SOURCES}

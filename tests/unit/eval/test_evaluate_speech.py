@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from eval import recognisers, waveform
 from eval.report import as_text
@@ -178,3 +180,19 @@ def test_dnsmos_hears_noise() -> None:
     noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
     clean = score(vowel(1.0))
     assert 1 <= score(vowel(1.0) + noise) < clean <= 5
+
+
+def test_verb_prints_the_table_and_writes_json(tmp_path: Path) -> None:
+    from eval.speech_commands import speech
+
+    app = typer.Typer()
+    app.command()(speech)
+    manifest = make_manifest(tmp_path, ["green tree"])
+    common = ["--manifest", manifest, "--metric", "mel", "--resamples", "5"]
+    folder = str(tmp_path / "real")
+    result = CliRunner().invoke(app, [*common, "--audio", f"ours={folder}", "--json", str(tmp_path / "r.json")])
+    assert result.exit_code == 0, result.exception
+    assert "ours" in result.output
+    assert json.loads((tmp_path / "r.json").read_text())["systems"][1]["name"] == RECORDINGS
+    result = CliRunner().invoke(app, [*common, "--audio", folder, "--audio", folder])
+    assert str(result.exception) == "--audio: two are called 'real'; give them names with NAME=FOLDER"
