@@ -27,7 +27,7 @@ def with_past(x: Tensor, past: Tensor | None, size: int) -> tuple[Tensor, Tensor
         The longer chunk, `(B, C, size + T)`, and its last `size` columns.
     """
     longer = F.pad(x, (size, 0)) if past is None else torch.cat([past, x], dim=-1)
-    return longer, longer[..., longer.shape[-1] - size :]
+    return longer, longer[..., longer.shape[-1] - size :].clone()  # a view would keep the whole chunk in memory
 
 
 class CausalConv(nn.Module):
@@ -55,7 +55,8 @@ class CausalConv(nn.Module):
 class CausalUpsampling(nn.Module):
     """A transposed convolution, with kernel 2 · stride, cut so that no output depends on later inputs.
 
-    An input reaches 2 · stride outputs: its own and those of the next input. So one earlier input is all the past.
+    An input reaches 2 · stride outputs: its own and those of the next input. What it adds to the next one's is all the
+    past there is. So this is one matrix product and one sum, faster than the general kernel where chunks are short.
 
     Args:
         in_channels: Channels read.
@@ -70,8 +71,15 @@ class CausalUpsampling(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """`(B, in_channels, T)` gives `(B, out_channels, T · stride)`."""
-        longer, past = with_past(x, past, 1)
-        return self.conv(longer)[..., self.stride : self.stride * longer.shape[-1]], past
+        weight, bias = self.conv.weight, self.conv.bias
+        reached = (x.transpose(1, 2) @ weight.flatten(1)).view(
+            len(x), x.shape[2], -1, 2 * self.stride
+        )  # (B, T, C, 2 s)
+        own, later = reached.chunk(2, dim=-1)
+        earlier = torch.zeros_like(later[:, :1]) if past is None else past.unsqueeze(1)
+        summed = own + torch.cat([earlier, later[:, :-1]], dim=1)
+        assert bias is not None
+        return summed.transpose(1, 2).flatten(2) + bias.unsqueeze(1), later[:, -1].clone()
 
 
 class ConvBlock(nn.Module):

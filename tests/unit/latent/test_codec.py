@@ -57,6 +57,12 @@ def test_every_convolution_streams(extra: int, stride: int, chunks: list[int], u
     torch.testing.assert_close(torch.cat(parts, 2), whole)
 
 
+def test_upsampling_is_the_transposed_convolution_without_its_end() -> None:
+    layer = CausalUpsampling(3, 2, 4).double()
+    x = torch.randn(2, 3, 5, dtype=torch.float64)
+    torch.testing.assert_close(layer(x, None)[0], layer.conv(x)[..., :20])
+
+
 def test_no_frame_and_no_sample_sees_the_future() -> None:
     audio = torch.randn(1, 1, 30, dtype=torch.float64, requires_grad=True)
     mean = VAE.encode(audio)
@@ -93,6 +99,13 @@ def test_the_callers_history_is_not_changed() -> None:
     before = [past.clone() for past in history]
     run_stack(VAE.encoder.layers, torch.randn(1, 1, 6, dtype=torch.float64), history)
     assert all(torch.equal(past, old) for past, old in zip(history, before, strict=True))
+
+
+def test_the_history_does_not_keep_the_chunk_in_memory() -> None:
+    histories = [VAE.encode_chunk(torch.randn(1, 1, 600, dtype=torch.float64), None)[1]]
+    histories.append(VAE.decode_chunk(torch.randn(1, 100, 6, dtype=torch.float64), None)[1])
+    for past in (past for history in histories for past in history):
+        assert past.untyped_storage().nbytes() == past.numel() * past.element_size()
 
 
 @settings(max_examples=20, deadline=None)
