@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -51,6 +52,7 @@ class SpeechSettings:
         aligned: Whether the audio is a round trip of the recordings, sample for sample: PESQ and STOI need that.
         resamples: Samples for intervals.
         seed: Of their random numbers.
+        transcripts: File to write what was heard to, one JSON line per system and utterance; None: nowhere.
     """
 
     metrics: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class SpeechSettings:
     aligned: bool = False
     resamples: int = 1000
     seed: int = 0
+    transcripts: str | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]
@@ -155,10 +158,19 @@ def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files]
     recogniser = open_recogniser(settings.recogniser, settings.language)
     meant = [utterance.text for utterance in utterances]
     measured = {}
+    lines = []
     for name, files in systems.items():
         heard = {identity: recogniser(samples) for identity, samples in _read(files, f"{name}: recognising")}
         said = [heard.get(utterance.id, "") for utterance in utterances]
         measured[name] = word_errors(said, meant, settings.language, recogniser.signature)
+        for utterance, text in zip(utterances, said, strict=True):
+            lines.append({"system": name, "id": utterance.id, "text": utterance.text, "heard": text})
+    if settings.transcripts is not None:
+        content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        try:
+            Path(settings.transcripts).write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--transcripts: cannot write {settings.transcripts}: {error.strerror}") from error
     return measured
 
 

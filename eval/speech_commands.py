@@ -26,6 +26,9 @@ def speech(
     ] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Samples for intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    transcripts: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what was heard: JSON lines with system, id, text, heard.")
+    ] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - instead of the table.")
     ] = None,
@@ -41,7 +44,7 @@ def speech(
     from eval.report import as_text
     from eval.speech import SpeechSettings, evaluate_speech
 
-    settings = SpeechSettings(tuple(metric or ()), recogniser, language, aligned, resamples, seed)
+    settings = SpeechSettings(tuple(metric or ()), recogniser, language, aligned, resamples, seed, transcripts)
     report = evaluate_speech(manifest, _named_folders(audio or []), settings)
     for note in report.notes:
         logging.getLogger(__name__).warning("warning: %s", note)

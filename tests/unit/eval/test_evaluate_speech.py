@@ -70,7 +70,7 @@ def test_recordings_are_scored_beside_the_system(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(recognisers.RECOGNISERS, "echo", Echo)
     manifest = make_manifest(tmp_path, ["green tree", "red blue sky"])
     write_audio(tmp_path / "ours/0.ogg", vowel(1.0), RATE)
-    settings_ = SpeechSettings(metrics=("wer", "mel"), recogniser="echo", resamples=20)
+    settings_ = SpeechSettings(metrics=("wer", "mel"), recogniser="echo", resamples=20, transcripts=str(tmp_path / "t"))
     report = evaluate_speech(manifest, {"ours": str(tmp_path / "ours")}, settings_)
     ours, recordings = report.systems
     assert recordings.name == RECORDINGS
@@ -81,6 +81,9 @@ def test_recordings_are_scored_beside_the_system(tmp_path: Path, monkeypatch: py
     assert ours.form["length %"].value == pytest.approx(100 * 1.0 / 2.2)
     assert report.notes == ["ours: 1 of 2 have no audio and count as silence"]
     assert "WER %" in as_text(report)
+    heard = [json.loads(line) for line in (tmp_path / "t").read_text().splitlines()]
+    assert [line["heard"] for line in heard] == ["green tree", "", "green tree", "red blue sky"]
+    assert heard[1] == {"system": "ours", "id": "1", "text": "red blue sky", "heard": ""}
 
 
 def test_packages_that_are_missing_are_notes_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
