@@ -1,0 +1,237 @@
+"""The one way a corpus is written: train, valid and test JSON-lines files and a data card, all of them or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from s2s.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+Text = str | list[str]
+"""One side of a pair: a string, or the tokens of one that is tokenised already."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One source and its target.
+
+    Args:
+        id: Name of the pair, unique in its corpus.
+        source: What is read.
+        target: What is to be written.
+        fields: Further fields of the record.
+    """
+
+    id: str
+    source: Text
+    target: Text
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """The record as one line of JSON, in the fields of s2s-ft: id, src, tgt, then the further ones."""
+        record = {"id": self.id, "src": self.source, "tgt": self.target, **self.fields}
+        return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+class CorpusWriter:
+    """Context manager that writes OUT/{train,valid,test}.jsonl and OUT/DATA_CARD.md.
+
+    Pairs go to temporary files, which take their names when the block ends without an error and are removed when it
+    does not; so a corpus is complete or was never there. Memory holds 24 bytes a pair.
+
+    Args:
+        folder: Where to; made if missing. An older corpus there is replaced.
+        title: First line of the data card.
+        about: Paragraphs of the data card: origin, rule, licence.
+        documents: Further text files to write beside the card, by name.
+    """
+
+    def __init__(
+        self, folder: str | Path, title: str, about: Sequence[str], documents: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self._title = title
+        self._about = about
+        self._documents = dict(documents or {})
+        self._splits: dict[str, _Split] = {}
+        self._skipped: Counter[str] = Counter()
+
+    def __enter__(self) -> CorpusWriter:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._splits = {name: _Split(self._temporary(f"{name}.jsonl")) for name in SPLITS}
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        self._progress = tqdm(desc=self.folder.name, unit=" pairs", disable=None)
+        return self
+
+    def add(self, split: str, pair: Pair) -> None:
+        """Write one pair to "train", "valid" or "test"; one with a blank side is skipped and counted."""
+        if not has_text(pair.source) or not has_text(pair.target):
+            self.skip("empty source or target")
+            return
+        try:
+            self._splits[split].add(pair)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        self._progress.update()
+
+    def skip(self, reason: str) -> None:
+        """Count a record that the corpus leaves out."""
+        self._skipped[reason] += 1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pairs of each split."""
+        return {name: len(split) for name, split in self._splits.items()}
+
+    @property
+    def summary(self) -> str:
+        """One line on what was written and what was left out."""
+        counts = " / ".join(f"{count:,}" for count in self.counts.values())
+        skipped = "; ".join(f"{count:,} {reason}" for reason, count in self._skipped.most_common())
+        return f"{self.folder}: {counts} pairs (train / valid / test)" + (f"; skipped {skipped}" if skipped else "")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.close()
+        try:
+            if kind is None:
+                self._finish()
+        except OSError as failure:
+            raise InputError(f"{self.folder}: cannot be written: {failure.strerror}") from failure
+        finally:
+            for split in self._splits.values():
+                split.discard()
+
+    def _finish(self) -> None:
+        if not any(self.counts.values()):
+            skipped = "; ".join(f"{count:,} {reason}" for reason, count in self._skipped.most_common())
+            raise InputError(f"{self.folder}: no pair to write; skipped {skipped or 'nothing, the input is empty'}")
+        self._documents["DATA_CARD.md"] = self._card()
+        for name, text in self._documents.items():
+            self._temporary(name).write_text(text, encoding="utf-8")
+        for name, split in self._splits.items():
+            if len(split):
+                split.publish(self.folder / f"{name}.jsonl")
+            else:
+                (self.folder / f"{name}.jsonl").unlink(missing_ok=True)
+        for name in self._documents:
+            os.replace(self._temporary(name), self.folder / name)
+
+    def _temporary(self, name: str) -> Path:
+        return self.folder / f".{name}.part"
+
+    def _card(self) -> str:
+        used = {name: split for name, split in self._splits.items() if len(split)}
+        rows = [
+            f"| {name} | {len(split):,} | {split.source_words} | {split.target_words} | {split.duplicates():,} |"
+            for name, split in used.items()
+        ]
+        parts = [
+            f"# {self._title}",
+            *self._about,
+            "## Sizes",
+            "Words are runs of non-blank characters, or tokens where a side is tokenised; "
+            "a duplicate is a pair whose source and target occur earlier in the same file.",
+            "\n".join(
+                [
+                    "| file | pairs | source words: mean, median, 95 %, most | target words | duplicates |",
+                    "|---|---|---|---|---|",
+                    *rows,
+                ]
+            ),
+            *_overlaps(used),
+        ]
+        if self._skipped:
+            skipped = [f"- {count:,} {reason}" for reason, count in self._skipped.most_common()]
+            parts += ["## Left out", "\n".join(skipped)]
+        return "\n\n".join(parts) + "\n"
+
+
+def has_text(text: Text) -> bool:
+    """Whether one side of a pair holds anything but blanks."""
+    return bool(text.strip()) if isinstance(text, str) else any(token.strip() for token in text)
+
+
+def _overlaps(splits: Mapping[str, _Split]) -> Iterator[str]:
+    names = list(splits)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            shared = len(np.intersect1d(splits[first].sources(), splits[second].sources()))
+            yield f"Sources that are in both {first} and {second}: {shared:,}."
+
+
+class _Split:
+    """One file while it is written, with the counts for the card."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (open between calls)
+        self._sources = array("Q")
+        self._pairs = array("Q")
+        self.source_words = _Lengths()
+        self.target_words = _Lengths()
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def add(self, pair: Pair) -> None:
+        self._file.write(pair.line())
+        self._sources.append(_digest(pair.source))
+        self._pairs.append(_digest([str(pair.source), str(pair.target)]))
+        self.source_words.add(pair.source)
+        self.target_words.add(pair.target)
+
+    def sources(self) -> NDArray[np.uint64]:
+        return np.frombuffer(self._sources, dtype=np.uint64)
+
+    def duplicates(self) -> int:
+        return len(self) - len(np.unique(np.frombuffer(self._pairs, dtype=np.uint64)))
+
+    def publish(self, path: Path) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._path, path)
+
+    def discard(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class _Lengths:
+    """Word counts as a histogram, so that memory does not grow with the corpus."""
+
+    def __init__(self) -> None:
+        self._histogram: Counter[int] = Counter()
+
+    def add(self, text: Text) -> None:
+        self._histogram[len(text.split() if isinstance(text, str) else text)] += 1
+
+    def __str__(self) -> str:
+        lengths = np.array(sorted(self._histogram))
+        counts = np.array([self._histogram[length] for length in lengths])
+        ends = counts.cumsum()
+        half, most = (int(lengths[np.searchsorted(ends, share * ends[-1])]) for share in (0.5, 0.95))
+        return f"{(lengths * counts).sum() / ends[-1]:.1f}, {half}, {most}, {lengths[-1]}"
+
+
+def _digest(text: Text) -> int:
+    joined = text if isinstance(text, str) else "\0".join(text)
+    return int.from_bytes(hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=8).digest(), "little")
