@@ -10,7 +10,6 @@ from typing import Any, Literal, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from s2s.config import Section
@@ -22,7 +21,7 @@ from s2s.models.pretrained import read_weights, resize_positions, resize_segment
 from s2s.models.sizes import resolve_sizes
 from s2s.nn.attention import Attention, Rows
 from s2s.nn.cache import Pool
-from s2s.nn.inference import PackedLinear, can_pack, pack_linears
+from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
 from s2s.nn.transformer import ACTIVATIONS, Block
@@ -315,7 +314,7 @@ class Embeddings(nn.Module):
         self.positions = nn.Embedding(config.max_positions, width)
         self.segments = nn.Embedding(config.num_segments, width) if config.num_segments else None
         self.norm = nn.LayerNorm(width, config.layer_norm_eps)
-        self.project = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
+        self.project = Linear(width, config.hidden_size) if width != config.hidden_size else None
         self.dropout = nn.Dropout(config.hidden_dropout)
         self._source_segment = config.source_segment
         self._target_offset = config.target_segment - config.source_segment
@@ -334,16 +333,16 @@ class Head(nn.Module):
 
     def __init__(self, config: UniLM.Config, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, width)
+        self.dense = Linear(config.hidden_size, width)
         self.norm = nn.LayerNorm(width, config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.output: PackedLinear | None = None
-        self._activation = ACTIVATIONS["gelu" if width != config.hidden_size else config.activation]
+        self._activation = ACTIVATIONS[config.activation]
 
     def forward(self, features: Tensor, words: Tensor) -> Tensor:
         """Scores `(..., V)` of features `(..., hidden_size)`."""
         transformed = self.norm(self._activation(self.dense(features)))
-        return F.linear(transformed, words, self.bias) if self.output is None else self.output(transformed)
+        return linear(transformed, words, self.bias) if self.output is None else self.output(transformed)
 
 
 @dataclass

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2s.nn.linear import Linear
+
 Rows = Tensor | slice
 """Which rows of a layer's input are read: indices, or a slice, of the last axis but one."""
 
@@ -70,9 +72,9 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key_value = nn.Linear(hidden_size, 2 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
+        self.query = Linear(hidden_size, hidden_size)
+        self.key_value = Linear(hidden_size, 2 * hidden_size)
+        self.out = Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         """

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2s.nn.attention import Attention, Rows, SelfAttention, select_rows
+from s2s.nn.linear import Linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -43,8 +44,8 @@ class Block(nn.Module):
         super().__init__()
         self.attention = SelfAttention(hidden_size, num_heads, attention_dropout)
         self.attention_norm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.up = nn.Linear(hidden_size, intermediate_size)
-        self.down = nn.Linear(intermediate_size, hidden_size)
+        self.up = Linear(hidden_size, intermediate_size)
+        self.down = Linear(intermediate_size, hidden_size)
         self.down_norm = nn.LayerNorm(hidden_size, layer_norm_eps)
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(hidden_dropout)

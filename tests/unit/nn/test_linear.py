@@ -1,4 +1,4 @@
-"""Packed linear layers against plain ones."""
+"""Linear layers by oneDNN against torch's own."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.models.unilm import UniLM
-from s2s.nn.inference import PackedLinear, can_pack, pack_linears
+from s2s.nn.linear import Linear, PackedLinear, can_pack, pack_linears
 
 needs_packing = pytest.mark.skipif(not can_pack(torch.empty(1)), reason="torch was built without oneDNN")
 
@@ -19,6 +19,38 @@ def test_a_packed_layer_equals_the_plain_one(shape: tuple[int, ...], bias: bool)
     linear, x = nn.Linear(24, 56, bias=bias), torch.randn(*shape, 24)
     packed = PackedLinear(linear.weight, linear.bias)(x)
     torch.testing.assert_close(packed, linear(x).detach(), atol=1e-5, rtol=1e-5)
+
+
+@needs_packing
+@pytest.mark.parametrize("shape", [(7,), (1, 1), (3, 5), (2, 40, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_equal_those_of_torch(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    plain, x = nn.Linear(24, 56, bias=bias), torch.randn(*shape, 24)
+    ours = Linear(24, 56, bias=bias)
+    ours.load_state_dict(plain.state_dict())
+    results = []
+    for layer in (plain, ours):
+        copy = x.clone().requires_grad_()
+        output = layer(copy)
+        output.square().sum().backward()
+        results.append([output, copy.grad, *(parameter.grad for parameter in layer.parameters())])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+
+
+def test_frozen_weights_get_no_gradient() -> None:
+    layer = Linear(3, 2)
+    layer.weight.requires_grad_(False)
+    layer(torch.randn(4, 3)).sum().backward()
+    assert layer.weight.grad is None
+    assert layer.bias.grad is not None
+
+
+def test_autocast_keeps_its_own_kernels() -> None:
+    layer = Linear(3, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(torch.randn(4, 3)).dtype == torch.bfloat16
 
 
 @needs_packing

