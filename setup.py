@@ -17,7 +17,12 @@ setup(
     packages=find_packages(
         include=["s2s", "s2s.*", "latent", "latent.*", "data_prep", "data_prep.*", "eval", "eval.*"]
     ),
-    package_data={"s2s": ["configs/*.yaml", "py.typed"], "data_prep": ["py.typed"], "eval": ["py.typed"]},
+    package_data={
+        "s2s": ["configs/*.yaml", "py.typed"],
+        "latent": ["py.typed"],
+        "data_prep": ["py.typed", "sample/*", "sample/*/*"],
+        "eval": ["py.typed"],
+    },
     install_requires=[
         "torch>=2.6",
         "numpy>=1.26",
@@ -31,6 +36,15 @@ setup(
     ],
     extras_require={
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1"],
+        "speech": ["soundfile>=0.12", "soxr>=0.5", "G722>=1.2", "num2words>=0.5.14"],
+        "speech-eval": [
+            "jiwer>=4",
+            "faster-whisper>=1.1",
+            "pocketsphinx>=5",
+            "pesq>=0.0.4",
+            "pystoi>=0.4",
+            "onnxruntime>=1.17",
+        ],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "dev": [
             "pytest>=8",

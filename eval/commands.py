@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from eval.speech_commands import speech
 from s2s.errors import InputError
 
 
@@ -108,6 +109,9 @@ def text(
         _write_json(report, json_file)
     if json_file != "-":
         typer.echo(as_text(report))
+
+
+app.command()(speech)
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training, and packed in advance for decoding.
 
-torch hands float32 products to MKL, which keeps to half of a processor's width where that is not Intel's. oneDNN computes
-the same products in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, forward and backward:
-91 against 178 GFLOP/s). Elsewhere, and in other types than float32, these are torch's own layers.
+torch hands float32 products to MKL, which keeps to half of a processor's width where that is not Intel's. oneDNN does
+the same products in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, both passes: 91
+against 178 GFLOP/s). Elsewhere, and in other types than float32, these are torch's own layers.
 """
 
 from __future__ import annotations
