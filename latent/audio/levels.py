@@ -20,7 +20,7 @@ def normalise_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
     scaled: Samples = (samples * (10 ** (dbfs / 20) / (rms + 1e-6))).astype(np.float32)
     peak = np.abs(scaled).max()
     if peak > 1:
-        return (scaled / np.float32(peak + 1e-6)).astype(np.float32)
+        scaled = (scaled / np.float32(peak + 1e-6)).astype(np.float32)
     return scaled
 
 

@@ -61,7 +61,8 @@ class StoreFacts:
         """Latents around the means `(F, L)` of one recording; under "gaussian" its scale is drawn first."""
         scale = generator.standard_normal() if self.sigma_rule == "gaussian" else 1.0
         noise = generator.standard_normal(mean.shape, dtype=np.float32)
-        return (mean + np.float32(self.sigma * scale) * noise).astype(np.float32)
+        sampled: Latents = (mean + np.float32(self.sigma * scale) * noise).astype(np.float32)
+        return sampled
 
 
 @dataclass(frozen=True)
