@@ -1,7 +1,8 @@
 """Numbers of the reference implementations, reproduced by the product through scripts/check_golden.py.
 
-The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers 0.42.1
-and the LatentLM image repository, all on tiny random models. Newer sets beside the project (../shared/golden) run too.
+The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers
+0.42.1 and the LatentLM image repository, all on tiny random models. Newer sets beside the project (../shared/golden)
+run too.
 """
 
 from __future__ import annotations
