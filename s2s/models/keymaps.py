@@ -7,7 +7,7 @@ checkpoint in them loads into `UniLM`. The maps only rename, cut and join, so th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -75,7 +75,7 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
     """A checkpoint's tensors under BERT's names, in BERT's layout.
 
     Bare models (without the family's prefix) and the older names gamma and beta are understood. RoBERTa's position
-    table loses its first two rows, which are for padding, and its table of one segment is left out: add that row to the
+    table loses its first two rows, which are for padding, and a table of one segment is left out: add that row to the
     positions before (`fold_segment_row`). UniLM v2's joint projection is cut into query, key and value.
 
     Args:
@@ -99,8 +99,9 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
             name = _rename_in_layer(name, "bert.transformer.layer", "bert.encoder.layer", _DISTILBERT)
         named[name] = tensor
     if family == "roberta":
-        named.pop("bert.embeddings.token_type_embeddings.weight", None)
-        positions = "bert.embeddings.position_embeddings.weight"
+        positions, segments = (f"bert.embeddings.{table}_embeddings.weight" for table in ("position", "token_type"))
+        if segments in named and len(named[segments]) == 1:
+            del named[segments]
         if positions in named:
             named[positions] = named[positions][2:]
     return _split_joint_projections(named)
@@ -173,8 +174,3 @@ def _rename(name: str, names: Mapping[str, str]) -> str:
 def _rename_in_layer(name: str, old: str, new: str, names: Mapping[str, str]) -> str:
     match = re.fullmatch(rf"{re.escape(old)}\.(\d+)\.(.+)", name)
     return f"{new}.{match[1]}.{_rename(match[2], names)}" if match else name
-
-
-def layer_count(names: Iterable[str]) -> int:
-    """Number of layers among BERT's names."""
-    return 1 + max((int(m[1]) for name in names if (m := re.match(r"bert\.encoder\.layer\.(\d+)\.", name))), default=-1)

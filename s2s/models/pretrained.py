@@ -10,6 +10,7 @@ import json
 import logging
 import pickle
 import re
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,18 @@ _DISTILBERT_SIZES = {
     "hidden_dropout": "dropout",
     "attention_dropout": "attention_dropout",
 }
+_DAMAGED = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+"""What `torch.load` was seen to raise on damaged files, besides `UnpicklingError`."""
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 
@@ -139,7 +152,7 @@ def _sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
     sizes = {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
     if family in ("roberta", "xlm-roberta"):
         sizes["max_positions"] -= 2
-    if sizes.get("num_segments") == 1 or family in ("roberta", "xlm-roberta", "distilbert"):
+    if sizes.get("num_segments") == 1 or family == "distilbert":
         sizes["num_segments"] = 0
     if family == "distilbert":
         sizes["layer_norm_eps"] = 1e-12
@@ -225,6 +238,6 @@ def _read_pickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
-    except (OSError, EOFError, RuntimeError, ValueError) as error:
+    except _DAMAGED as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: not a complete PyTorch file: {reason}") from error

@@ -121,7 +121,7 @@ def _spans(packing: Packing, reading: Tensor | None) -> Iterator[tuple[int, int,
     if reading is None:
         every = ((sentence, part) for sentence, (own, whole) in lengths for part in ((own, own), (whole - own, whole)))
         return ((sentence, queries, keys) for sentence, (queries, keys) in every if queries)
-    edges = torch.searchsorted(reading, torch.tensor(packing.starts, device=reading.device)).tolist()
+    edges = torch.searchsorted(reading.contiguous(), torch.tensor(packing.starts, device=reading.device)).tolist()
     counts = [stop - start for start, stop in pairwise(edges)]
     return ((sentence, counts[sentence], whole) for sentence, (_, whole) in lengths if counts[sentence])
 
