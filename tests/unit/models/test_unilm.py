@@ -296,3 +296,16 @@ def test_a_sentence_alone_scores_as_in_a_padded_batch(feeding: str) -> None:
 def test_generation_that_cannot_fit_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="need 41 positions, the model has 40; shorten"):
         tiny().start(sources_of([10, 3], FEEDINGS["mask"]), max_steps=31)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("variant", ["plain", "relative"])
+def test_a_gpu_computes_the_same_model(variant: str) -> None:
+    model = tiny(torch.float32, **VARIANTS[variant])
+    batch, sources = pseudo_masked_batch(), sources_of([5, 2], FEEDINGS["mask"])
+    expected = [model(batch), model.step(model.start(sources, 3), None)]
+    model, batch, sources = model.to("cuda"), batch.to("cuda"), sources.to("cuda")
+    found = [model(batch), model.step(model.start(sources, 3), None)]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.cpu(), other, atol=1e-3, rtol=1e-3)
