@@ -41,3 +41,17 @@ def debian_synopsis(
         with tempfile.TemporaryDirectory() as folder:
             summaries = write(out, fetch_lists(Path(folder), language), language)
     typer.echo("\n".join(summaries))
+
+
+@app.command()
+def subset(
+    corpus: Annotated[Path, typer.Argument(help="Folder of a prepared corpus.")],
+    out: Out,
+    train: Annotated[int, typer.Option(min=0, help="Pairs of train.jsonl.")],
+    valid: Annotated[int, typer.Option(min=0, help="Pairs of valid.jsonl.")],
+    test: Annotated[int, typer.Option(min=0, help="Pairs of test.jsonl.")],
+) -> None:
+    """A smaller corpus out of a prepared one: the same pairs on every machine, and none in train that gives test away."""
+    from data_prep.subset import write
+
+    typer.echo(write(out, corpus, {"train": train, "valid": valid, "test": test}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -167,6 +168,11 @@ class CorpusWriter:
 def has_text(text: Text) -> bool:
     """Whether one side of a pair holds anything but blanks."""
     return bool(text.strip()) if isinstance(text, str) else any(token.strip() for token in text)
+
+
+def normal_form(text: str) -> str:
+    """A text for comparison: its letters only, in lower case; where it has none, the text itself."""
+    return " ".join(re.findall(r"[^\W\d_]+", text.casefold())) or text
 
 
 def _overlaps(splits: Mapping[str, _Split]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.corpus_writer import CorpusWriter, Pair
+from data_prep.corpus_writer import CorpusWriter, Pair, normal_form
 from data_prep.package_lists import PackageLists, read_stanzas
 from s2s.errors import InputError
 
@@ -160,11 +160,6 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _UNSPACED_BLANK = re.compile(
     r"(?<=[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff]) (?=[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff])"
 )
-
-
-def normal_form(text: str) -> str:
-    """A text for comparison: its letters only, in lower case; where it has none, the text itself."""
-    return " ".join(re.findall(r"[^\W\d_]+", text.casefold())) or text
 
 
 def split_of(source_package: str) -> str:
