@@ -63,7 +63,8 @@ def test_choosing_parents_moves_no_keys_or_values() -> None:
     feed(state, 1, 2, 2, 4)
     before = state._buffer.clone()
     state.select(None, torch.tensor([[1, 1], [0, 0], [1, 0]]))
-    assert torch.equal(state._buffer.view(torch.int32), before.view(torch.int32))  # free slots may hold anything, NaN too
+    bits = state._buffer.view(torch.int32)  # free slots may hold anything, NaN too, which equals nothing
+    assert torch.equal(bits, before.view(torch.int32))
 
 
 def test_what_is_not_remembered_is_overwritten() -> None:
