@@ -14,6 +14,7 @@ from torch import Tensor
 
 from s2s.models.export import save_bert_folder
 from s2s.models.keymaps import into_bert_names
+from s2s.models.pretrained import read_weights
 from s2s.models.unilm import UniLM
 
 SIZES = {
@@ -95,6 +96,7 @@ def test_segments_are_rows_of_the_table(family: str, tmp_path: Path) -> None:
 def test_half_precision_checkpoints_become_float32(tmp_path: Path) -> None:
     theirs = random_checkpoint("bert", tmp_path)
     theirs.half().save_pretrained(tmp_path)
+    assert {tensor.dtype for tensor in read_weights(str(tmp_path)).values()} == {torch.float32}
     assert {parameter.dtype for parameter in read(tmp_path).parameters()} == {torch.float32}
 
 
