@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -51,7 +51,146 @@ def subset(
     valid: Annotated[int, typer.Option(min=0, help="Pairs of valid.jsonl.")],
     test: Annotated[int, typer.Option(min=0, help="Pairs of test.jsonl.")],
 ) -> None:
-    """A smaller corpus out of a prepared one: the same pairs on every machine, and none in train that gives test away."""
+    """A smaller corpus out of a prepared one: the same pairs on every machine, none in train that gives test away."""
     from data_prep.subset import write
 
     typer.echo(write(out, corpus, {"train": train, "valid": valid, "test": test}))
+
+
+Published = Annotated[
+    str, typer.Argument(help="Folder of the published files; or a `datasets` folder, or a hub id, perhaps NAME@CONFIG.")
+]
+
+
+@app.command()
+def cnndm(
+    corpus: Published,
+    out: Out,
+    separator: Annotated[str, typer.Option(help="Between the sentences of a summary.")] = " [X_SEP] ",
+) -> None:
+    """CNN/DailyMail: .story files and url lists of See et al. below one folder; or abisee/cnn_dailymail@3.0.0.
+
+    A separator that is a token needs task.added_tokens=["[X_SEP]"]; `evaluate --task cnndm` divides summaries at it.
+    """
+    from data_prep.summarization import is_dataset, read_cnndm, read_dataset, write
+
+    about = [f"CNN/DailyMail, not anonymised (See et al. 2017). Sentences of the target are divided by `{separator}`."]
+    if is_dataset(corpus):
+        found = read_dataset(corpus, "article", "highlights", separator)
+    else:
+        found = read_cnndm(Path(corpus), separator)
+    typer.echo(write(out, "CNN/DailyMail", about, found))
+
+
+@app.command()
+def xsum(corpus: Published, out: Out) -> None:
+    """XSum: ID.summary files and the JSON file of ids by split below one folder; or EdinburghNLP/xsum."""
+    from data_prep.summarization import is_dataset, read_dataset, read_xsum, write
+
+    found = read_dataset(corpus, "document", "summary") if is_dataset(corpus) else read_xsum(Path(corpus))
+    typer.echo(write(out, "XSum", ["One-sentence summaries of BBC articles (Narayan et al. 2018)."], found))
+
+
+@app.command()
+def gigaword(corpus: Published, out: Out) -> None:
+    """Gigaword headlines: train.article.txt, train.title.txt and so on below one folder; or Harvard/gigaword."""
+    from data_prep.summarization import is_dataset, read_dataset, read_gigaword, write
+
+    found = read_dataset(corpus, "document", "summary") if is_dataset(corpus) else read_gigaword(Path(corpus))
+    typer.echo(write(out, "Gigaword", ["First sentences and headlines (Rush et al. 2015); digits are #."], found))
+
+
+@app.command()
+def squad_qg(
+    out: Out,
+    train: Annotated[Path, typer.Option(help="SQuAD 1.1 train JSON.")],
+    dev: Annotated[Path, typer.Option(help="SQuAD 1.1 dev JSON.")],
+    split: Annotated[
+        Literal["zhou", "du", "reversed"], typer.Option(help="Which of the three divisions; they do not compare.")
+    ],
+    template: Annotated[
+        Literal["unilm", "glge", "highlight"],
+        typer.Option(help="passage [SEP] answer; answer [SEP] passage; passage with the answer between two <hl>."),
+    ] = "unilm",
+    context: Annotated[
+        Literal["sentence", "paragraph"] | None,
+        typer.Option(help="Passage around the answer; by default sentence for zhou, paragraph for the others."),
+    ] = None,
+    window_words: Annotated[int, typer.Option(min=1, help="Most words of a passage, around the answer.")] = 320,
+    train_articles: Annotated[
+        Path | None, typer.Option(help="du, reversed: titles of train's articles, one a line, that are train.")
+    ] = None,
+    test_articles: Annotated[
+        Path | None, typer.Option(help="du, reversed: titles of train's articles that are test (reversed: valid).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="zhou: draws the halves of dev.")] = 0,
+) -> None:
+    """Question generation from SQuAD 1.1: passage and answer in, question out, in one of three named divisions.
+
+    The lists of articles of Du et al. are not ours to ship; they come with the authors' code (doclist-train.txt,
+    doclist-test.txt). 320 words are about 464 WordPieces.
+    """
+    from functools import partial
+
+    from data_prep import question_generation as qg
+    from s2s.errors import InputError
+
+    if split == "zhou":
+        questions = partial(qg.split_zhou, train, dev, seed)
+    elif train_articles and test_articles:
+        questions = partial(qg.split_du, train, dev, (train_articles, test_articles))
+    else:
+        raise InputError(f"--split {split}: needs --train-articles and --test-articles, which it is defined by")
+    by_sentence = (context or ("sentence" if split == "zhou" else "paragraph")) == "sentence"
+
+    def shape(question: qg.Question) -> qg.Question:
+        return qg.window_of(qg.sentence_of(question) if by_sentence else question, window_words)
+
+    typer.echo(qg.write(out, split, questions, shape, template))
+
+
+@app.command()
+def tsv(
+    out: Out,
+    train: Annotated[Path | None, typer.Option(help="File of columns between tabs, or .gz of it.")] = None,
+    valid: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    source_column: Annotated[str, typer.Option(help="Number from 1; or its name in the first line.")] = "1",
+    target_column: Annotated[str, typer.Option(help="Number from 1; or its name in the first line.")] = "2",
+) -> None:
+    """Tables of tab-separated columns, one pair a line, without quoting."""
+    from data_prep.pair_files import read_table, write
+
+    files = {"train": train, "valid": valid, "test": test}
+    splits = {name: read_table(path, source_column, target_column, name) for name, path in files.items() if path}
+    typer.echo(write(out, "Tables", splits))
+
+
+@app.command()
+def parallel(
+    out: Out,
+    train: Annotated[tuple[Path, Path] | None, typer.Option(help="Source file and target file.")] = None,
+    valid: Annotated[tuple[Path, Path] | None, typer.Option(help="Likewise.")] = None,
+    test: Annotated[tuple[Path, Path] | None, typer.Option(help="Likewise.")] = None,
+) -> None:
+    """Parallel text files: line N of the one belongs to line N of the other. Plain or .gz."""
+    from data_prep.pair_files import read_parallel, write
+
+    files = {"train": train, "valid": valid, "test": test}
+    typer.echo(write(out, "Parallel files", {name: read_parallel(*pair, name) for name, pair in files.items() if pair}))
+
+
+@app.command()
+def s2s_ft(
+    out: Out,
+    train: Annotated[
+        Path | None, typer.Option(help='{"src": ..., "tgt": ...} a line: strings, or lists of tokens.')
+    ] = None,
+    valid: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+) -> None:
+    """JSON lines made for s2s-ft, tokenised or not: checked, given ids, and counted."""
+    from data_prep.pair_files import read_s2s_ft, write
+
+    files = {"train": train, "valid": valid, "test": test}
+    typer.echo(write(out, "Files for s2s-ft", {name: read_s2s_ft(path, name) for name, path in files.items() if path}))

@@ -25,8 +25,8 @@ def write(folder: Path, corpus: Path, sizes: Mapping[str, int]) -> str:
         InputError: a file of the corpus is missing or has a bad record.
     """
     rule = (
-        "A subset of a larger corpus: of each split the pairs whose ids have the smallest md5. Test was taken first, then\n"
-        "valid, then train, without pairs that have the words of their target or the first\n"
+        "A subset of a larger corpus: of each split the pairs whose ids have the smallest md5. Test was taken first,\n"
+        "then valid, then train, without pairs that have the words of their target or the first\n"
         f"{OPENING_WORDS} words of their source in common with a pair of a split that was taken before."
     )
     seen: set[str] = set()

@@ -1,0 +1,247 @@
+"""Question generation from SQuAD 1.1: passage and answer are the source, the question is the target.
+
+Three divisions of the data are in use under the same name, and scores on one say nothing about another:
+
+| name | train / valid / test | what it is |
+|---|---|---|
+| zhou | 86,635 / 8,965 / 8,964 | sentences; SQuAD's train is train, its dev is halved at random |
+| du | 70,484 / 10,570 / 11,877 | articles; SQuAD's dev is valid, its train is divided into train and test |
+| reversed | 70,484 / 11,877 / 10,570 | du with valid and test exchanged (Zhao et al. 2018) |
+
+Source: Zhou et al. 2017 (arXiv 1704.01792), Du et al. 2017 (arXiv 1705.00106).
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.corpus_writer import CorpusWriter, Pair
+from data_prep.text_lines import read_text, read_text_lines
+from s2s.data.jsonl import describe
+from s2s.errors import InputError
+
+PUBLISHED = {"zhou": (86_635, 8_965, 8_964), "du": (70_484, 10_570, 11_877), "reversed": (70_484, 11_877, 10_570)}
+"""Pairs of train, valid and test in the literature."""
+
+TEMPLATES = {
+    "unilm": "{passage} [SEP] {answer}",
+    "glge": "{answer} [SEP] {passage}",
+    "highlight": "{before}<hl> {answer} <hl>{after}",
+}
+"""Sources by name of their format. The fields are passage, answer, and the passage before and after the answer."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with one of its answers.
+
+    Args:
+        id: SQuAD's id; followed by -2, -3 ... for further answers.
+        article: Title of the article.
+        text: The question.
+        passage: The paragraph.
+        start: Where in the passage the answer begins, in characters.
+        answer: The answer, which stands there.
+    """
+
+    id: str
+    article: str
+    text: str
+    passage: str
+    start: int
+    answer: str
+
+    @property
+    def end(self) -> int:
+        """Where in the passage the answer ends."""
+        return self.start + len(self.answer)
+
+    def within(self, start: int, end: int) -> Question:
+        """The same question on a part of the passage, which must hold the answer; blanks around it are dropped."""
+        assert start <= self.start
+        assert self.end <= end
+        part = self.passage[start:end]
+        lead = len(part) - len(part.lstrip())
+        return Question(self.id, self.article, self.text, part.strip(), self.start - start - lead, self.answer)
+
+
+def read_squad(path: Path, skip: Callable[[str], None], all_answers: bool = False) -> Iterator[Question]:
+    """Questions of a SQuAD 1.1 JSON file, which is held in memory.
+
+    Args:
+        skip: Told about answers that do not stand where the file says.
+        all_answers: Every distinct answer of a question (dev has up to six), not the first alone.
+
+    Raises:
+        InputError: the file is not JSON, or a part of it is missing or wrongly typed; the message gives the path to it.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
+    for article, where in _items(content, "data", f"{path}: $"):
+        title = _get(article, "title", str, where)
+        for paragraph, where_paragraph in _items(article, "paragraphs", where):
+            passage = _get(paragraph, "context", str, where_paragraph)
+            for entry, where_entry in _items(paragraph, "qas", where_paragraph):
+                text, id = _get(entry, "question", str, where_entry), _get(entry, "id", str, where_entry)
+                answers = _answers(entry, passage, where_entry, skip)
+                for number, (start, answer) in enumerate(answers if all_answers else answers[:1], start=1):
+                    unique = id if number == 1 else f"{id}-{number}"
+                    yield Question(unique, title, " ".join(text.split()), passage, start, answer)
+
+
+def _answers(entry: Any, passage: str, where: str, skip: Callable[[str], None]) -> list[tuple[int, str]]:
+    """Distinct answers of a question, each with the place where it begins, in the order of the file."""
+    found: dict[tuple[int, str], None] = {}
+    for answer, where_answer in _items(entry, "answers", where):
+        start, text = _get(answer, "answer_start", int, where_answer), _get(answer, "text", str, where_answer)
+        if text.strip() and passage[start : start + len(text)] == text:
+            found[start, text] = None
+        else:
+            skip("answers that do not stand where the file says")
+    return list(found)
+
+
+def _items(parent: Any, field: str, where: str) -> Iterator[tuple[Any, str]]:
+    for place, item in enumerate(_get(parent, field, list, where)):
+        yield item, f"{where}.{field}[{place}]"
+
+
+def _get(parent: Any, field: str, kind: type, where: str) -> Any:
+    if not isinstance(parent, dict):
+        raise InputError(f"{where}: expected an object with {field!r}, found {describe(parent)}")
+    if field not in parent:
+        raise InputError(f"{where}: {field!r} is missing; found {', '.join(map(repr, parent)) or 'no field'}")
+    if not isinstance(parent[field], kind):
+        names = {str: "a string", int: "a number", list: "a list"}
+        raise InputError(f"{where}: {field!r} must be {names[kind]}, found {describe(parent[field])}")
+    return parent[field]
+
+
+def split_zhou(train: Path, dev: Path, seed: int, skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:
+    """The sentence-level division: each distinct answer is a pair; dev's questions are halved at random by `seed`.
+
+    The authors' own halves are not determined by SQuAD, so ours has the same distribution, not the same pairs.
+    """
+    yield from (("train", question) for question in read_squad(train, skip))
+    answers = itertools.groupby(read_squad(dev, skip, all_answers=True), lambda found: (found.passage, found.text))
+    groups = [list(group) for _, group in answers]
+    random.Random(seed).shuffle(groups)
+    half = sum(map(len, groups)) / 2
+    taken = 0
+    for group in groups:
+        split = "valid" if taken < half else "test"
+        taken += len(group)
+        yield from ((split, question) for question in group)
+
+
+def split_du(
+    train: Path, dev: Path, lists: tuple[Path, Path], skip: Callable[[str], None]
+) -> Iterator[tuple[str, Question]]:
+    """The article-level division: `lists` name the articles of SQuAD's train that are train and test; dev is valid.
+
+    Raises:
+        InputError: a list names an article that the file lacks, or one that is in the other list.
+    """
+    splits: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for split, path in zip(("train", "test"), lists, strict=True):
+        for where, line in read_text_lines(path):
+            title = line.strip()
+            if title and splits.setdefault(title, split) != split:
+                raise InputError(f"{where}: article {title!r} is in both lists; expected each in one")
+            places.setdefault(title, where)
+    met = set()
+    for question in read_squad(train, skip):
+        if question.article in splits:
+            met.add(question.article)
+            yield splits[question.article], question
+        else:
+            skip("questions on articles that are in neither list")
+    for title in splits:
+        if title not in met:
+            close = difflib.get_close_matches(title, met, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"{places[title]}: {train} has no article {title!r}{hint}")
+    yield from (("valid", question) for question in read_squad(dev, skip))
+
+
+def sentence_of(question: Question) -> Question:
+    """The question on the sentences that hold its answer, instead of the whole paragraph.
+
+    A sentence ends at . ! or ? (and closing quotes or brackets) before a blank and a capital, digit or opening mark,
+    but not after an initial or a common abbreviation.
+    """
+    ends = [match.end() for match in _END.finditer(question.passage) if not _ABBREVIATION.search(match[1])]
+    start = max((end for end in ends if end <= question.start), default=0)
+    end = min((end for end in ends if end >= question.end), default=len(question.passage))
+    return question.within(start, end)
+
+
+_END = re.compile(r"""((?:^|\S+)[.!?]["'”’)\]]*)\s+(?=["'“‘(\[]*[A-Z0-9])""")
+_ABBREVIATION = re.compile(
+    r"(?:^|[^\w])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|No|Vol|Gen|Col|Lt|Sgt|Rev|Hon|vs|cf|e\.g|i\.e|ca?|al|[A-Z]\.[A-Z])\.$"
+)
+
+
+def window_of(question: Question, most_words: int) -> Question:
+    """The question on at most `most_words` words of its passage, around the answer.
+
+    The answer is kept whole, and with it the words that it stands in, even where they are more.
+    """
+    words = [match.span() for match in re.finditer(r"\S+", question.passage)]
+    if len(words) <= most_words:
+        return question
+    first = next(place for place, (_, end) in enumerate(words) if end > question.start)
+    last = max(place for place, (start, _) in enumerate(words) if start < question.end)
+    room = max(0, most_words - (last - first + 1))
+    left = min(first, max(room // 2, room - (len(words) - 1 - last)))
+    right = min(len(words) - 1 - last, room - left)
+    return question.within(words[first - left][0], words[last + right][1])
+
+
+def write(
+    folder: Path,
+    split: str,
+    questions: Callable[[Callable[[str], None]], Iterator[tuple[str, Question]]],
+    shape: Callable[[Question], Question],
+    template: str,
+) -> str:
+    """Write the pairs of one division; returns the summary, which tells the published sizes too.
+
+    Args:
+        split: A name of `PUBLISHED`; "reversed" exchanges valid and test of the questions.
+        questions: Gives `(split, question)`, told how to count what it skips.
+        shape: Cuts the passage of a question.
+        template: A name of `TEMPLATES`.
+    """
+    published = "published: {:,} / {:,} / {:,}".format(*PUBLISHED[split])
+    about = [
+        f"SQuAD 1.1, division {split!r} ({published}), source format {template!r}: `{TEMPLATES[template]}`. "
+        "SQuAD is under CC BY-SA 4.0. Scores are comparable within one division only."
+    ]
+    exchanged = {"valid": "test", "test": "valid"} if split == "reversed" else {}
+    with CorpusWriter(folder, f"SQuAD question generation, {split}", about) as writer:
+        for part, question in questions(writer.skip):
+            writer.add(exchanged.get(part, part), to_pair(shape(question), template))
+    return f"{writer.summary}; {published}"
+
+
+def to_pair(question: Question, template: str) -> Pair:
+    """The pair of a question, its source by a template of `TEMPLATES`; blanks are collapsed."""
+    source = TEMPLATES[template].format(
+        passage=question.passage,
+        answer=question.answer,
+        before=question.passage[: question.start],
+        after=question.passage[question.end :],
+    )
+    return Pair(question.id, " ".join(source.split()), question.text, {"answer": question.answer})
