@@ -162,8 +162,8 @@ def split_du(
             places.setdefault(title, where)
     met = set()
     for question in read_squad(train, skip):
+        met.add(question.article)
         if question.article in splits:
-            met.add(question.article)
             yield splits[question.article], question
         else:
             skip("questions on articles that are in neither list")

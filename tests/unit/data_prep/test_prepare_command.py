@@ -1,0 +1,58 @@
+"""`unilatent prepare`, verb by verb: options reach the functions, and mistakes are one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from data_prep.commands import app
+from s2s.errors import InputError
+
+
+def prepare(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_importing_the_verb_imports_nothing_heavy() -> None:
+    code = "import data_prep.commands, sys; print(*sorted({'torch', 'numpy', 'tqdm', 'datasets'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_plain_files_become_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("t\ts\nx\ty\n")
+    (tmp_path / "a.src").write_text("y\n")
+    (tmp_path / "a.tgt").write_text("x\n")
+    (tmp_path / "a.json").write_text('{"src": "y", "tgt": "x"}\n')
+    prepare("tsv", tmp_path / "1", "--test", tmp_path / "a.tsv", "--source-column", "s", "--target-column", "t")
+    prepare("parallel", tmp_path / "2", "--test", tmp_path / "a.src", tmp_path / "a.tgt")
+    prepare("s2s-ft", tmp_path / "3", "--test", tmp_path / "a.json")
+    assert len({(tmp_path / name / "test.jsonl").read_bytes() for name in "123"}) == 1
+
+
+def test_given_lists_become_the_debian_corpus(tmp_path: Path) -> None:
+    body = " ".join(f"word{number}" for number in range(30))
+    (tmp_path / "Packages").write_text("Package: abx\nDescription: synopsis\nDescription-md5: 1\n")
+    (tmp_path / "Translation-de").write_text(f"Description-md5: 1\nDescription-de: Zusammenfassung\n {body}\n")
+    lists = ("--packages", tmp_path / "Packages", "--translation", tmp_path / "Translation-de")
+    assert "0 / 0 / 1 pairs" in prepare("debian-synopsis", tmp_path / "out", "--language", "de", *lists)
+    assert (tmp_path / "out/de/test.jsonl").is_file()
+
+
+def test_published_divisions_ask_for_their_article_lists(tmp_path: Path) -> None:
+    files = ("--train", tmp_path / "train.json", "--dev", tmp_path / "dev.json")
+    with pytest.raises(InputError, match="--split du: needs --train-articles and --test-articles"):
+        prepare("squad-qg", tmp_path / "out", *files, "--split", "du")
+    with pytest.raises(InputError, match=r"train\.json: cannot be read: No such file or directory"):
+        prepare("squad-qg", tmp_path / "out", *files, "--split", "zhou")
+
+
+@pytest.mark.parametrize("verb", ["cnndm", "xsum", "gigaword"])
+def test_folder_that_holds_no_such_corpus_is_refused(tmp_path: Path, verb: str) -> None:
+    with pytest.raises(InputError, match=r"below it.*, found none"):
+        prepare(verb, tmp_path, tmp_path / "out")
