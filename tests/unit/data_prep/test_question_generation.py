@@ -129,8 +129,8 @@ def test_du_divides_train_by_article_and_reversed_exchanges(tmp_path: Path) -> N
 
 def test_wrong_article_lists_are_refused(tmp_path: Path) -> None:
     train, dev = squad(tmp_path / "train.json", {"Alpha": 1, "Beta": 1}), squad(tmp_path / "dev.json", {"D": 1})
-    with pytest.raises(InputError, match=r"train\.txt:2: .*train\.json has no article 'Bate'; did you mean 'Beta'\?"):
-        list(split_du(train, dev, lists(tmp_path, "Alpha\nBate\n", "Beta\n"), lambda reason: None))
+    with pytest.raises(InputError, match=r"train\.txt:2: .*train\.json has no article 'Betta'; did you mean 'Beta'\?"):
+        list(split_du(train, dev, lists(tmp_path, "Alpha\nBetta\n", "Beta\n"), lambda reason: None))
     with pytest.raises(InputError, match=r"test\.txt:2: article 'Alpha' is in both lists"):
         list(split_du(train, dev, lists(tmp_path, "Alpha\n", "Beta\nAlpha\n"), nothing))
 
