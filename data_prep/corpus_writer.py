@@ -9,6 +9,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -127,9 +128,11 @@ class CorpusWriter:
         self._documents["DATA_CARD.md"] = self._card()
         for name, text in self._documents.items():
             self._temporary(name).write_text(text, encoding="utf-8")
+        for split in self._splits.values():
+            split.close()  # a full disk shows here, before anything is replaced
         for name, split in self._splits.items():
             if len(split):
-                split.publish(self.folder / f"{name}.jsonl")
+                os.replace(split.path, self.folder / f"{name}.jsonl")
             else:
                 (self.folder / f"{name}.jsonl").unlink(missing_ok=True)
         for name in self._documents:
@@ -187,7 +190,7 @@ class _Split:
     """One file while it is written, with the counts for the card."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: IO[str] = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (open between calls)
         self._sources = array("Q")
         self._pairs = array("Q")
@@ -210,15 +213,15 @@ class _Split:
     def duplicates(self) -> int:
         return len(self) - len(np.unique(np.frombuffer(self._pairs, dtype=np.uint64)))
 
-    def publish(self, path: Path) -> None:
+    def close(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        os.replace(self._path, path)
 
     def discard(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a full disk has been told already
+            self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 class _Lengths:

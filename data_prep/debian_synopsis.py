@@ -74,6 +74,10 @@ class Descriptions:
             for stanza in read_stanzas(path):
                 if "Package" in stanza:
                     packages.setdefault(stanza["Package"], self._package(stanza))
+        if not packages:
+            raise InputError(
+                f"{', '.join(map(str, lists.packages))}: expected stanzas with a field Package, found none"
+            )
         self.packages = sorted(packages.values(), key=lambda package: (package.source, len(package.name), package.name))
 
     def _package(self, stanza: Mapping[str, str]) -> Package:

@@ -58,8 +58,11 @@ def fetch_lists(folder: Path, languages: Sequence[str]) -> PackageLists:
     and security suites.
 
     Raises:
-        InputError: there is no apt here, it cannot fetch, or it knows no Debian source.
+        InputError: a language is malformed; there is no apt here, it cannot fetch, or it knows no Debian source.
     """
+    for language in languages:
+        if not re.fullmatch(r"[A-Za-z_]+", language):
+            raise InputError(f"--language must be a language of Debian's, such as de or pt_BR, got {language!r}")
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # as root, apt downloads as another user, who has to reach the folder

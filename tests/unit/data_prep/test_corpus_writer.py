@@ -53,6 +53,22 @@ def test_failure_leaves_an_older_corpus_as_it_was(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_full_disk_is_told_and_leaves_an_older_corpus(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("old")
+    (tmp_path / ".train.jsonl.part").symlink_to("/dev/full")
+
+    def fill(pairs: int) -> None:
+        with CorpusWriter(tmp_path, "Title", []) as writer:
+            for number in range(pairs):
+                writer.add("train", Pair(str(number), "source " * 100, "target"))
+
+    for pairs in (1, 1000):  # found out when the file is closed, and while it is written
+        with pytest.raises(InputError, match="cannot be written: No space left on device"):
+            fill(pairs)
+        (tmp_path / ".train.jsonl.part").symlink_to("/dev/full")
+    assert (tmp_path / "train.jsonl").read_text() == "old"
+
+
 def test_split_that_is_now_empty_loses_its_old_file(tmp_path: Path) -> None:
     for split in ("test", "train"):
         with CorpusWriter(tmp_path, "Title", []) as writer:

@@ -134,6 +134,12 @@ def test_whole_description_in_the_packages_file_will_do(tmp_path: Path) -> None:
     assert (record["tgt"], record["src"]) == ("synopsis", words("w") + " end")
 
 
+def test_file_that_lists_no_package_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Packages").write_text("root: x\n")
+    with pytest.raises(InputError, match="Packages: expected stanzas with a Package field, found none"):
+        debian_synopsis.write(tmp_path / "out", given_lists([tmp_path / "Packages"], []), ["en"])
+
+
 def test_language_without_descriptions_is_refused(tmp_path: Path) -> None:
     given = lists(tmp_path, [("a", "a", "synopsis", words("w"))], ["en", "de"])
     with pytest.raises(InputError, match="--language fr: the lists hold no description in it; found de, en"):

@@ -125,6 +125,11 @@ def test_fetched_lists_are_those_of_the_release_proper(tmp_path: Path, monkeypat
     assert 'Acquire::Languages { "en"; "de"; };' in (tmp_path / "private/apt.conf").read_text()
 
 
+def test_malformed_language_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--language must be a language of Debian's, .*, got '\.\./x'"):
+        fetch_lists(tmp_path, ["../x"])
+
+
 def test_system_without_lists_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
