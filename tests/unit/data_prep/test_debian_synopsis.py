@@ -136,7 +136,7 @@ def test_whole_description_in_the_packages_file_will_do(tmp_path: Path) -> None:
 
 def test_file_that_lists_no_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Packages").write_text("root: x\n")
-    with pytest.raises(InputError, match="Packages: expected stanzas with a Package field, found none"):
+    with pytest.raises(InputError, match="Packages: expected stanzas with a field Package, found none"):
         debian_synopsis.write(tmp_path / "out", given_lists([tmp_path / "Packages"], []), ["en"])
 
 
