@@ -65,6 +65,7 @@ setup(
             "show = s2s.commands:show",
             "options = s2s.commands:options",
             "average = s2s.commands:average",
+            "convert = s2s.commands:convert",
             "prepare = data_prep.commands:app",
             "evaluate = eval.commands:app",
         ],

@@ -1,8 +1,7 @@
-"""The verbs of s2s: train, decode, rerank, show, options, average. Each parses, calls, and prints."""
+"""The verbs of s2s: train, decode, rerank, show, options, average, convert. Each parses, calls, and prints."""
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -150,4 +149,19 @@ def average(
     from s2s.checkpoint import average_checkpoints
 
     average_checkpoints(checkpoints, output)
-    typer.echo(f"{output}: mean of {len(checkpoints)} checkpoints", file=sys.stderr)
+    typer.echo(f"{output}: mean of {len(checkpoints)} checkpoints", err=True)
+
+
+def convert(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    output: Annotated[Path, typer.Argument(help="The folder to write.")],
+    checkpoint: Annotated[str | None, typer.Option(help="A step, instead of the best weights.")] = None,
+) -> None:
+    """Write a run as a folder that `transformers` and s2s-ft read: BERT's names, config.json and the tokenizer."""
+    from s2s.models.export import save_bert_folder
+    from s2s.run import load_run
+
+    _, task, model, _ = load_run(run, checkpoint_name=checkpoint)
+    save_bert_folder(model, output)  # type: ignore[arg-type]
+    task.save(output)
+    typer.echo(f"{output}: written", err=True)

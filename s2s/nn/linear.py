@@ -7,12 +7,18 @@ against 178 GFLOP/s). Elsewhere, and in other types than float32, these are torc
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+# oneDNN remembers a kernel for each number of rows, with buffers as large as the weights. Packed batches have another
+# number each time: with the usual limit of 1024 kernels a training run grows by gigabytes. Forgetting costs nothing.
+os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
