@@ -39,10 +39,10 @@ install() {
     say "installing torch, then unilatent[$extras] (a few minutes the first time)"
     export PIP_DISABLE_PIP_VERSION_CHECK=1
     # torch first and pinned: a range would let pip take the newest build there is.
-    pip install --quiet "$(grep '^torch==' constraints.txt)"
-    pip install --quiet --constraint constraints.txt --editable ".[$extras]"
+    pip install -qq "$(grep '^torch==' constraints.txt)"
+    pip install -qq --constraint constraints.txt --editable ".[$extras]"
     if [ $# -gt 0 ]; then
-        pip install --quiet --no-deps --constraint constraints.txt "$@"
+        pip install -qq --no-deps --constraint constraints.txt "$@"
     fi
     printf '%s' "$wanted" > "$stamp"
 }
