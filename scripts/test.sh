@@ -10,4 +10,5 @@ ruff check .
 mypy
 
 say "tests"
-exec python -m pytest "$@"
+export OMP_NUM_THREADS=1 # one test a core, and one thread a test
+exec python -m pytest -n auto "$@"
