@@ -56,6 +56,8 @@ def parse_record(line: Line) -> dict[str, Any]:
         raise InputError(f"{line.where}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{line.where}: broken JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
+        raise InputError(f"{line.where}: JSON that cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise InputError(f"{line.where}: expected a JSON object, found {describe(record)}")
     return record
