@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -119,7 +120,7 @@ def decode_file(
     window, target = _open(str(source), str(output), options, ranks, settings, trace)
     total = _count_lines(Path(source)) if Path(source).is_file() else None
     number = -1
-    with Progress(_share(total, window, target, ranks), enabled=ranks.first) as progress:
+    with _telling(ranks), Progress(_share(total, window, target, ranks), enabled=ranks.first) as progress:
         work = _Work(task, model, decoder, ranks.device, options, trace is not None, progress)
         for number, lines in enumerate(_chunks(read_lines(source), window)):
             if number % ranks.size == ranks.rank and not target.is_done(number):
@@ -130,6 +131,17 @@ def decode_file(
         raise InputError(f"{source}: the file is empty; expected one JSON object a line")
     target.close(number + 1)
     return _report(target, str(output))
+
+
+@contextlib.contextmanager
+def _telling(ranks: Ranks) -> Iterator[None]:
+    """Tell what this rank alone finds wrong: the command line leaves speaking to the first rank."""
+    try:
+        yield
+    except InputError as error:
+        if not ranks.first:
+            logger.error("error: %s", error)
+        raise
 
 
 def _report(target: Output, output: str) -> Summary:
@@ -152,11 +164,14 @@ def _open(
     if source != STANDARD and not Path(source).exists():
         raise InputError(f"{source}: there is no such file; expected one JSON object a line")
     from_file, to_file = Path(source).is_file(), output != STANDARD
-    if to_file and Path(output).exists() and from_file and Path(output).samefile(source):
-        raise InputError(f"{output}: is the input itself; name another --output")
     errors = f"{output}.errors.jsonl" if to_file else None
     paths = {"output": output, "errors": errors, "trace": None if trace is None else str(trace)}
     files = {name: Path(path) for name, path in paths.items() if path not in (None, STANDARD)}
+    for path in files.values():  # before --overwrite removes them
+        if from_file and path.exists() and path.samefile(source):
+            raise InputError(f"{path}: is the input itself; name another --output or --trace")
+    if len({path.absolute() for path in files.values()}) < len(files):
+        raise InputError(f"{trace}: outputs and traces cannot share a file; name another --trace")
     if from_file and to_file:
         return _open_files(source, files, options, ranks, settings)
     if ranks.size > 1:

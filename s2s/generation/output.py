@@ -30,12 +30,9 @@ from s2s.errors import InputError
 _SAMPLE = 1 << 20
 _POLL_SECONDS = 0.1
 
-Streams = Mapping[str, list[str]]
-"""Lines by the name of their stream, in the input's order."""
-
 
 class Window(NamedTuple):
-    """What a window of input lines gave: lines for each stream, and counts to add up."""
+    """What a window of input lines gave: lines for each stream, in the input's order, and counts to add up."""
 
     streams: dict[str, list[str]]
     counts: dict[str, int]
@@ -395,5 +392,7 @@ def _add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
 def _writing(path: str | Path) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:  # no mistake: the reader of our standard output has had enough
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error

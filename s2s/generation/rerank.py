@@ -7,6 +7,7 @@ from pathlib import Path
 from s2s.data.jsonl import read_records
 from s2s.decoding.ranking import Ranking
 from s2s.decoding.trace import Trace
+from s2s.errors import InputError
 from s2s.generation.decode import STANDARD, output_line, output_record
 from s2s.generation.output import PipeOutput, Window, refuse_existing
 from s2s.tasks.base import GenerationTask
@@ -33,6 +34,8 @@ def rerank_file(
     """
     if str(output) != STANDARD and not overwrite:
         refuse_existing({"output": Path(output)})
+    if Path(output).exists() and Path(trace).exists() and Path(output).samefile(trace):
+        raise InputError(f"{output}: is the file of traces itself; name another --output")
     target = PipeOutput({"output": str(output)})
     lines = 0
     for where, record in read_records(trace):

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from s2s.decoding.ranking import gnmt
 from s2s.errors import ConfigError, InputError
+from s2s.generation.decode import _telling
 from s2s.generation.output import fingerprint, parts_folder
 from s2s.generation.rerank import rerank_file
+from s2s.training.distributed import Ranks
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -169,6 +171,25 @@ def test_a_file_that_decoding_did_not_write_is_refused(source: Path, tmp_path: P
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("names", [("out.jsonl", "in.jsonl"), ("in", "trace.jsonl"), ("out.jsonl", "out.jsonl")])
+def test_no_file_of_a_job_may_be_its_input_or_another_of_its_files(
+    names: tuple[str, str], source: Path, tmp_path: Path
+) -> None:
+    before = source.read_bytes()
+    errors = tmp_path / "in.errors.jsonl"
+    errors.write_bytes(before)
+    output, trace = (tmp_path / name for name in names)
+    with pytest.raises(InputError, match=r"is the input itself|cannot share a file"):
+        tiny.decode(errors if output.name == "in" else source, output, trace=trace, overwrite=True)
+    assert source.read_bytes() == errors.read_bytes() == before
+
+
+def test_a_mistake_that_another_rank_finds_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InputError, match="line 3"), _telling(Ranks(1, 2, torch.device("cpu"))):
+        raise InputError("line 3")
+    assert "error: line 3" in caplog.text
+
+
 def test_an_output_that_lost_lines_is_refused(source: Path, tmp_path: Path) -> None:
     tiny.decode(source, tmp_path / "out.jsonl")
     (tmp_path / "out.jsonl").write_text("")
@@ -232,6 +253,15 @@ def test_traces_give_the_outputs_of_another_length_penalty(source: Path, tmp_pat
     )
     assert written == 40
     assert records(tmp_path / "again.jsonl") == records(tmp_path / "wanted.jsonl") != records(tmp_path / "plain.jsonl")
+
+
+def test_traces_are_not_overwritten_by_what_is_chosen_from_them(source: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    tiny.decode(source, tmp_path / "plain.jsonl", trace=trace)
+    before = trace.read_bytes()
+    with pytest.raises(InputError, match=r"trace\.jsonl: is the file of traces itself; name another --output"):
+        rerank_file(tiny.WordTask(None), trace, trace, gnmt(2.0), 1, overwrite=True)
+    assert trace.read_bytes() == before
 
 
 def test_traces_are_refused_of_a_decoder_that_leaves_none(source: Path, tmp_path: Path) -> None:
