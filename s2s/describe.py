@@ -15,14 +15,12 @@ from pydantic_core import PydanticUndefined
 
 from s2s import checkpoint
 from s2s.config import Section, read_tree
-from s2s.data.jsonl import parse_record, read_lines
 from s2s.errors import ConfigError, InputError
 from s2s.registry import import_modules
 from s2s.run import REGISTRIES
 from s2s.training.config import TrainConfig
+from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
-
-LOG = "log.jsonl"
 
 
 def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -> str:
@@ -51,7 +49,7 @@ def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -
 
 
 def describe_run(run: Path) -> str:
-    """The configuration of a run, the size of its model, its checkpoints, and its last and best scores.
+    """The configuration of a run, the size of its model, its checkpoints, and the last records of its log.
 
     Raises:
         InputError: the folder is no run folder.
@@ -66,7 +64,7 @@ def describe_run(run: Path) -> str:
     steps = ", ".join(str(checkpoint.step_of(folder)) for folder in checkpoint.checkpoints(run))
     parts.append(f"checkpoints at steps: {steps or 'none'}")
     if (run / LOG).exists():
-        records = [parse_record(line) for line in read_lines(run / LOG)]
+        records = read_log(run / LOG)
         parts += [f"last {kind}: {json.dumps(found[-1])}" for kind, found in _by_split(records).items() if found]
     return "\n".join(parts)
 

@@ -223,8 +223,8 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     overrides = list(overrides)
     tree = read_tree(run / checkpoint.CONFIG)
-    new_decoder = apply_overrides({}, overrides).get("decoder", {}).get("name")
-    if new_decoder is not None and new_decoder != tree["decoder"]["name"]:
+    new = apply_overrides({}, overrides).get("decoder")
+    if isinstance(new, dict) and new.get("name", tree["decoder"]["name"]) != tree["decoder"]["name"]:
         tree["decoder"] = {}
     tree["task"]["tokenizer"] = str(run)
     return parse_config(apply_overrides(tree, overrides))

@@ -14,6 +14,9 @@ from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+LOG = "log.jsonl"
+"""The file in a run folder that holds the records."""
+
 
 class TrainingLog:
     """The log of a run, written by the first rank only; on the others nothing happens.
@@ -33,7 +36,7 @@ class TrainingLog:
         self._board: Any = None
         if not enabled:
             return
-        self._path = run / "log.jsonl"
+        self._path = run / LOG
         self._file = _open_log(self._path, step)
         self._board = _open_board(run / "tensorboard", step)
         if sys.stderr.isatty() if bar is None else bar:
@@ -95,6 +98,12 @@ class TrainingLog:
                     self._board.add_scalar(f"{record['split']}/{name}", value, record["step"])
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a log, without one that was cut off when its process was killed, or is just being written."""
+    records = (_record(line) for line in path.read_bytes().splitlines())
+    return [record for record in records if record is not None]
+
+
 def duration(seconds: float) -> str:
     """Seconds as `3:20` or `1:03:20`."""
     minutes, rest = divmod(round(seconds), 60)
@@ -118,7 +127,8 @@ def _open_log(path: Path, step: int) -> TextIO:
     """The file, with the records up to `step` kept."""
     try:
         if path.exists():
-            kept = [line for line in path.read_bytes().splitlines(keepends=True) if _belongs(line, step)]
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if (record := _record(line)) and record["step"] <= step]
             shorter = path.with_name(f"{path.name}.unfinished")
             shorter.write_bytes(b"".join(kept))
             shorter.replace(path)
@@ -127,11 +137,13 @@ def _open_log(path: Path, step: int) -> TextIO:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _belongs(line: bytes, step: int) -> bool:
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record on a line of the log; None if it was cut off when the process was killed."""
     try:
-        return bool(json.loads(line)["step"] <= step)
-    except (ValueError, KeyError):  # cut off when the process was killed
-        return False
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "step" in record else None
 
 
 def _open_board(folder: Path, step: int) -> Any:

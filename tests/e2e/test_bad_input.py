@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
 import re
 import shutil
@@ -86,6 +88,8 @@ def train_error(home: Path, *overrides: str) -> str:
         (None, r"data.jsonl: cannot be read: No such file"),
         (b"", r"data.jsonl: the file is empty"),
         (b'{"src": "a", "tgt": "b"}\n{"src": "a", \n', r"data.jsonl:2: broken JSON"),
+        (b'{"src": "a", "tgt": "b", "id": ' + b"1" * 5000 + b"}\n", r"data.jsonl:1: JSON that cannot be read"),
+        (b"[" * 100_000 + b"\n", r"data.jsonl:1: JSON that cannot be read"),
         (b"[1, 2]\n", r"data.jsonl:1: expected a JSON object, found a list"),
         (b'{"src": "the tool"}\n', r"data.jsonl:1: 'tgt' is missing; found 'src'"),
         (
@@ -223,6 +227,39 @@ def test_tokenizer_and_model_that_disagree(home: Path, tmp_path: Path) -> None:
 
 def test_decoding_something_that_is_no_run(tmp_path: Path) -> None:
     assert "not a run folder" in error_of("decode", tmp_path, "--input", "x", "--output", "y")
+
+
+def test_a_section_is_not_a_name(home: Path, tmp_path: Path) -> None:
+    message = error_of("decode", home / "run", "decoder=sampling", "--output", tmp_path / "out.jsonl")
+    assert "decoder: must be a mapping of options, found 'sampling'" in message
+
+
+def test_a_reader_that_has_had_enough_is_no_mistake(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_lines(tmp_path / "in.jsonl", PAIRS[:2])
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed, contextlib.suppress(BrokenPipeError):
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(SystemExit) as ending:
+            unilatent("decode", home / "run", "--input", source)
+        closed.close()
+    assert isinstance(ending.value.code, int)
+    assert ending.value.code > 0
+
+
+def test_a_log_that_was_cut_off_is_shown(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(home / "run", tmp_path / "run")
+    with (tmp_path / "run/log.jsonl").open("a") as log:
+        log.write('{"split": "train", "st')
+    unilatent("show", tmp_path / "run")
+    assert 'last training record: {"split": "train", "step": 2' in capsys.readouterr().out
+
+
+def test_converting_into_a_file(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    assert "taken: the model cannot be written" in error_of("convert", home / "run", tmp_path / "taken")
 
 
 def test_output_of_another_input(home: Path, tmp_path: Path) -> None:
