@@ -193,8 +193,11 @@ def _reading(path: str) -> Iterator[None]:
 
 
 def _rows(path: str, table: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
     for number, row in enumerate(table, start=1):
         yield f"{path}: row {number}", row
+    if not number:
+        raise InputError(f"{path}: the data set is empty; expected at least one row")
 
 
 def _checked(

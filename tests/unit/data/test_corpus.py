@@ -186,3 +186,9 @@ def test_broken_tables_and_unknown_splits_are_one_line(tmp_path, monkeypatch):
     empty.to_parquet(tmp_path / "e.parquet")
     with pytest.raises(InputError, match=r"e.parquet: .* corresponds to no data"):
         list(records(str(tmp_path / "e.parquet")))
+
+
+def test_a_data_set_without_rows_is_refused(monkeypatch):
+    monkeypatch.setattr(corpus_module, "_load", lambda path, builder, **options: [])
+    with pytest.raises(InputError, match=r"owner/name: the data set is empty; expected at least one row"):
+        list(records("owner/name"))
