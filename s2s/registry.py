@@ -10,6 +10,7 @@ import difflib
 import importlib
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -99,8 +100,10 @@ def import_modules(names: Iterable[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigError(f"imports: cannot import {name!r}: {error}") from error
+        except Exception as error:  # whatever the code of a plug-in does wrong
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = "" if isinstance(error, ImportError) else f"{last.filename}:{last.lineno}: {type(error).__name__}: "
+            raise ConfigError(f"imports: cannot import {name!r}: {where}{error}") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

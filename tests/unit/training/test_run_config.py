@@ -74,3 +74,12 @@ def test_unknown_section_and_module_are_named() -> None:
 def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not a run folder, it holds no config.yaml"):
         load_run(tmp_path)
+
+
+def test_a_mistake_in_an_imported_module_is_one_line_that_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plug_in_with_a_mistake.py").write_text("\nclass Loss(Criterion): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"plug_in_with_a_mistake\.py:2: NameError: name 'Criterion'"):
+        parse_config({"imports": ["plug_in_with_a_mistake"]})
