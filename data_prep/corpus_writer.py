@@ -125,6 +125,12 @@ class CorpusWriter:
         if not any(self.counts.values()):
             skipped = "; ".join(f"{count:,} {reason}" for reason, count in self._skipped.most_common())
             raise InputError(f"{self.folder}: no pair to write; skipped {skipped or 'nothing, the input is empty'}")
+        for name, split in self._splits.items():
+            if not len(split) and (self.folder / f"{name}.jsonl").exists():
+                raise InputError(
+                    f"{self.folder}: holds {name}.jsonl of another corpus, and this one has no pair for it; "
+                    "delete that file or choose another folder"
+                )
         self._documents["DATA_CARD.md"] = self._card()
         for name, text in self._documents.items():
             self._temporary(name).write_text(text, encoding="utf-8")
@@ -133,8 +139,6 @@ class CorpusWriter:
         for name, split in self._splits.items():
             if len(split):
                 os.replace(split.path, self.folder / f"{name}.jsonl")
-            else:
-                (self.folder / f"{name}.jsonl").unlink(missing_ok=True)
         for name in self._documents:
             os.replace(self._temporary(name), self.folder / name)
 

@@ -10,7 +10,7 @@ import typer
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Options to replace, as `optim.lr=1e-4`.", show_default=False),
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to replace, as `optim.lr=1e-4`.", show_default=False),
 ]
 
 
@@ -45,7 +45,9 @@ def decode(
         str, typer.Option("--input", help="JSON lines with `src`, and `id` if there is one; `-` is stdin.")
     ] = "-",
     output: Annotated[str, typer.Option("--output", help="Where the outputs go, JSON lines; `-` is stdout.")] = "-",
-    checkpoint: Annotated[str | None, typer.Option(help="A step, instead of the best weights.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most source slots of a batch.")] = 4096,
     max_sentences: Annotated[int, typer.Option(min=1, help="Most sentences of a batch.")] = 64,
     window: Annotated[int, typer.Option(min=1, help="Lines read and sorted by length at a time.")] = 4096,
@@ -82,11 +84,21 @@ def decode(
         decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)  # type: ignore[arg-type]
 
 
+class Form(str, Enum):
+    """What a length penalty is the power of; see `s2s.decoding.ranking`."""
+
+    gnmt = "gnmt"
+    power = "power"
+
+
 def rerank(
     run: Annotated[Path, typer.Argument(help="The run folder that decoded.")],
     trace: Annotated[Path, typer.Option(help="The file that `decode --trace` left.")],
     output: Annotated[str, typer.Option(help="Where the outputs go; `-` is stdout.")] = "-",
-    length_penalty: Annotated[float | None, typer.Option(help="Divide by ((5 + length) / 6) to this power.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Divide by the length to this power.")] = None,
+    length_penalty_form: Annotated[
+        Form, typer.Option(help="gnmt: the length is (5 + length) / 6; power: it is the length.")
+    ] = Form.gnmt,
     length_reward: Annotated[float | None, typer.Option(help="Add this for each token.")] = None,
     expected_length: Annotated[
         float | None, typer.Option(help="With --length-reward: subtract it for each token away from this length.")
@@ -104,8 +116,9 @@ def rerank(
         raise InputError("rerank: give either --length-penalty or --length-reward")
     if expected_length is not None and length_reward is None:
         raise InputError("--expected-length: goes with --length-reward")
+    by_length = {Form.gnmt: ranking.gnmt, Form.power: ranking.power}[length_penalty_form]
     rank = (
-        ranking.gnmt(length_penalty)
+        by_length(length_penalty)
         if length_penalty is not None
         else ranking.length_reward(length_reward or 0.0, expected_length)
     )
@@ -155,7 +168,9 @@ def average(
 def convert(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     output: Annotated[Path, typer.Argument(help="The folder to write.")],
-    checkpoint: Annotated[str | None, typer.Option(help="A step, instead of the best weights.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
+    ] = None,
 ) -> None:
     """Write a run as a folder that `transformers` and s2s-ft read: BERT's names, config.json and the tokenizer."""
     from s2s.models.export import save_bert_folder

@@ -69,11 +69,16 @@ def test_full_disk_is_told_and_leaves_an_older_corpus(tmp_path: Path) -> None:
     assert (tmp_path / "train.jsonl").read_text() == "old"
 
 
-def test_split_that_is_now_empty_loses_its_old_file(tmp_path: Path) -> None:
-    for split in ("test", "train"):
-        with CorpusWriter(tmp_path, "Title", []) as writer:
-            writer.add(split, Pair("a", "b", "c"))
-    assert not (tmp_path / "test.jsonl").exists()
+def test_a_split_of_another_corpus_is_neither_kept_nor_lost(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path, "Title", []) as writer:
+        writer.add("test", Pair("a", "b", "c"))
+    before = (tmp_path / "test.jsonl").read_bytes()
+    writer = CorpusWriter(tmp_path, "Title", []).__enter__()
+    writer.add("train", Pair("a", "b", "c"))
+    with pytest.raises(InputError, match="holds test.jsonl of another corpus"):
+        writer.__exit__(None, None, None)
+    assert (tmp_path / "test.jsonl").read_bytes() == before
+    assert not (tmp_path / "train.jsonl").exists()
 
 
 def test_corpus_without_pairs_is_refused(tmp_path: Path) -> None:
