@@ -75,7 +75,7 @@ def test_a_split_of_another_corpus_is_neither_kept_nor_lost(tmp_path: Path) -> N
     before = (tmp_path / "test.jsonl").read_bytes()
     writer = CorpusWriter(tmp_path, "Title", []).__enter__()
     writer.add("train", Pair("a", "b", "c"))
-    with pytest.raises(InputError, match="holds test.jsonl of another corpus"):
+    with pytest.raises(InputError, match=r"holds test\.jsonl of another corpus"):
         writer.__exit__(None, None, None)
     assert (tmp_path / "test.jsonl").read_bytes() == before
     assert not (tmp_path / "train.jsonl").exists()
