@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.extras import load
-from s2s.data.jsonl import describe, read_records
+from s2s.data.jsonl import describe, parse_record, read_lines
 from s2s.errors import InputError
 
 _SIZE_INCHES = (7.0, 4.2)
@@ -49,12 +49,21 @@ def _losses(run: Path) -> tuple[Points, Points]:
     """`(steps, losses)` of training and of validation."""
     path = run if run.suffix == ".jsonl" else run / "log.jsonl"
     found: dict[str, Points] = {"train": ([], []), "valid": ([], [])}
-    for where, record in read_records(path):
+    lines = list(read_lines(path))
+    if not lines:
+        raise InputError(f"{path}: the file is empty; expected the log of a run")
+    for line in lines:
+        try:
+            record = parse_record(line)
+        except InputError:
+            if line is lines[-1]:  # cut off when the run was killed, or just being written
+                break
+            raise
         split = record.get("split")
         if split not in found:
-            raise InputError(f"{where}: 'split' must be 'train' or 'valid', found {describe(split)}")
+            raise InputError(f"{line.where}: 'split' must be 'train' or 'valid', found {describe(split)}")
         for values, field in zip(found[split], ("step", "loss"), strict=True):
-            values.append(_number(record, field, where))
+            values.append(_number(record, field, line.where))
     if not found["train"][0]:
         raise InputError(f"{path}: no training loss in it; expected the log of a run")
     return found["train"], found["valid"]

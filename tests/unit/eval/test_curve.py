@@ -33,6 +33,14 @@ def test_a_picture_of_two_runs_is_drawn(tmp_path: Path) -> None:
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_log_that_was_cut_off_by_a_kill_is_drawn(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", losses(4.0))
+    with (run / "log.jsonl").open("a") as log:
+        log.write('{"split": "train", "st')
+    result = CliRunner().invoke(app, ["curve", str(run), "--output", str(tmp_path / "curve.png")])
+    assert result.exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("records", "message"),
     [
