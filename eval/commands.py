@@ -81,11 +81,10 @@ def text(
     after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L of coco-caption; generic gives ROUGE with stems
     and letters of any script, sacreBLEU and chrF. All give novelty, length, repetition, duplicates and empty outputs.
     """
-    import logging
     from dataclasses import replace
 
     from eval.evaluation import BENCHMARKS, Settings, evaluate
-    from eval.report import as_text
+    from eval.report import present
 
     constants = {"trunc_len": trunc_len, "duplicate_rate": duplicate_rate, "lead_words": lead_words}
     asked: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
@@ -103,12 +102,7 @@ def text(
     )
     _refuse_unused(settings, asked)
     report = evaluate(_named("--hyp", hyp), ref, settings)
-    for note in report.notes:
-        logging.getLogger(__name__).warning("warning: %s", note)
-    if json_file is not None:
-        _write_json(report, json_file)
-    if json_file != "-":
-        typer.echo(as_text(report))
+    present(report, json_file)
 
 
 app.command()(speech)
@@ -156,17 +150,3 @@ def _named(option: str, values: list[str]) -> dict[str, str]:
             raise InputError(f"{option}: two are called {name!r}; give them names with NAME=PATH")
         named[name] = path
     return named
-
-
-def _write_json(report: Any, path: str) -> None:
-    import json
-    from dataclasses import asdict
-
-    content = json.dumps(asdict(report), indent=2, ensure_ascii=False)
-    if path == "-":
-        typer.echo(content)
-        return
-    try:
-        Path(path).write_text(content + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json: cannot write {path}: {error.strerror}") from error

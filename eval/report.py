@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import typer
+
 from eval.bootstrap import Difference, Interval
+from s2s.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,30 @@ class Report:
     systems: list[System]
     comparisons: list[Comparison]
     notes: list[str]
+
+
+def present(report: Report, json_file: str | None) -> None:
+    """Say the notes of a report, write it as JSON if that is wanted, and print its table.
+
+    Args:
+        report: What to show.
+        json_file: Where JSON goes; `-` prints it instead of the table, None writes none.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    for note in report.notes:
+        logging.getLogger(__name__).warning("warning: %s", note)
+    content = json.dumps(asdict(report), indent=2, ensure_ascii=False)
+    if json_file == "-":
+        typer.echo(content)
+        return
+    if json_file is not None:
+        try:
+            Path(json_file).write_text(content + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json: cannot write {json_file}: {error.strerror}") from error
+    typer.echo(as_text(report))
 
 
 def as_text(report: Report) -> str:

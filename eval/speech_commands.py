@@ -37,24 +37,12 @@ def speech(
 
     Without --audio only the recordings are scored: what a perfect voice would reach.
     """
-    import json
-    import logging
-    from dataclasses import asdict
-
-    from eval.report import as_text
+    from eval.report import present
     from eval.speech import SpeechSettings, evaluate_speech
 
     settings = SpeechSettings(tuple(metric or ()), recogniser, language, aligned, resamples, seed, transcripts)
     report = evaluate_speech(manifest, _named_folders(audio or []), settings)
-    for note in report.notes:
-        logging.getLogger(__name__).warning("warning: %s", note)
-    content = json.dumps(asdict(report), indent=2, ensure_ascii=False)
-    if json_file not in (None, "-"):
-        try:
-            Path(str(json_file)).write_text(content + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"--json: cannot write {json_file}: {error.strerror}") from error
-    typer.echo(content if json_file == "-" else as_text(report))
+    present(report, json_file)
 
 
 def _named_folders(values: list[str]) -> dict[str, str]:
