@@ -66,12 +66,13 @@ def load_model(case: Case) -> Any:
 
 def check_train_forward(case: Case) -> Iterator[Comparison]:
     """Visibility, positions, hidden states, logits, losses and gradients of one training batch."""
-    from s2s.criteria.cross_entropy import CrossEntropy, token_loss
+    from s2s.criteria.cross_entropy import CrossEntropy
     from s2s.data.batch import PADDING
     from s2s.data.layout import pack
     from s2s.models.keymaps import into_bert_names
     from s2s.nn.masks import visible
     from s2s.nn.positions import relative_bucket
+    from s2s.nn.token_loss import token_loss
 
     inputs, expected = case.under("in/"), case.under("out/")
     model, batch, columns = load_model(case), pack(golden_layouts(inputs), pad_id=0), real_columns(inputs)

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from s2s.data.batch import PADDING, TokenBatch
+from s2s.data.masking import corrupt
 from s2s.data.tokenizer import SpecialIds
 
 Ids = NDArray[np.int64]
@@ -121,14 +122,12 @@ def layout(
         fed[slots] = corrupted[slots]
         return Layout(whole_source, fed, nothing, slots, truth[slots])
     chosen = generator.random(len(truth)) < noise.target_mask_prob
-    return Layout(whole_source, np.where(chosen, corrupted, truth), corrupted, everywhere, truth)
+    pseudo = np.where(corrupted == special.mask, special.pseudo, corrupted)
+    return Layout(whole_source, np.where(chosen, corrupted, truth), pseudo, everywhere, truth)
 
 
 def _corrupt(ids: Ids, mask: int, noise: Noise, generator: np.random.Generator) -> Ids:
-    draw = generator.random(len(ids))
-    others = noise.replacements[generator.integers(len(noise.replacements), size=len(ids))]
-    changed = np.where(draw < noise.keep_prob + noise.random_prob, others, mask)
-    return np.where(draw < noise.keep_prob, ids, changed)
+    return corrupt(ids, mask, noise.random_prob, noise.keep_prob, noise.replacements, generator)
 
 
 def _masked_slots(length: int, noise: Noise, generator: np.random.Generator) -> Ids:

@@ -1,4 +1,4 @@
-"""Tokenizers: text to ids without special tokens, ids back to text, and the four special ids every model needs."""
+"""Tokenizers: text to ids without special tokens, ids back to text, and the special ids every model needs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,20 @@ _USUAL_NAMES = {
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """The four special tokens of an encoder's vocabulary: BERT's [CLS] [SEP] [MASK] [PAD], RoBERTa's <s> </s> ..."""
+    """The special tokens of an encoder's vocabulary: BERT's [CLS] [SEP] [MASK] [PAD], RoBERTa's <s> </s> ...
+
+    `pseudo` stands where a token will be generated (UniLMv2's [P]); by default it is the mask token.
+    """
 
     cls: int
     sep: int
     mask: int
     pad: int
+    pseudo: int = -1
+
+    def __post_init__(self) -> None:
+        if self.pseudo < 0:
+            object.__setattr__(self, "pseudo", self.mask)
 
 
 class Tokenizer:
@@ -40,7 +48,7 @@ class Tokenizer:
 
     Args:
         backend: The segmentation.
-        special_names: The special tokens by role ("cls", "sep", "mask", "pad").
+        special_names: The special tokens by role ("cls", "sep", "mask", "pad"; "pseudo" if it is not the mask).
         name: What the user calls it, for messages.
     """
 
@@ -62,7 +70,13 @@ class Tokenizer:
         )
 
     @classmethod
-    def load(cls, name: str | Path, lower_case: bool | None = None, added_tokens: Sequence[str] = ()) -> Tokenizer:
+    def load(
+        cls,
+        name: str | Path,
+        lower_case: bool | None = None,
+        added_tokens: Sequence[str] = (),
+        pseudo_token: str | None = None,
+    ) -> Tokenizer:
         """The tokenizer in a folder, or of a hub id.
 
         Args:
@@ -71,9 +85,11 @@ class Tokenizer:
             lower_case: Whether to lower-case text first; None leaves it to the tokenizer.
             added_tokens: Tokens that text may hold and that are never split, "[X_SEP]" say. Those that the vocabulary
                 lacks are appended to it; `num_added` counts them.
+            pseudo_token: The token that stands where another will be generated; None is what the folder says, else the
+                mask token.
 
         Raises:
-            InputError: there is no such tokenizer, it cannot be read, or it lacks one of the four special tokens.
+            InputError: there is no such tokenizer, it cannot be read, or it lacks one of the special tokens.
         """
         folder = _folder_of(str(name))
         settings = _settings(folder)
@@ -82,7 +98,16 @@ class Tokenizer:
             _set_lower_case(backend, lower_case, str(name))
         before = backend.get_vocab_size()
         backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
-        tokenizer = cls(backend, _special_names(backend, settings, folder), str(name))
+        names = _special_names(backend, settings, folder)
+        pseudo_token = pseudo_token or _content(settings.get("pseudo_token"))
+        if pseudo_token is not None:
+            if backend.token_to_id(pseudo_token) is None:
+                raise InputError(
+                    f"tokenizer {name}: its vocabulary has no pseudo token {pseudo_token!r}; "
+                    "name one that it has by task.pseudo_token, or add it by task.added_tokens"
+                )
+            names["pseudo"] = pseudo_token
+        tokenizer = cls(backend, names, str(name))
         tokenizer.num_added = backend.get_vocab_size() - before
         return tokenizer
 
@@ -128,8 +153,8 @@ class Tokenizer:
         return [self._backend.id_to_token(int(id)) or f"<{id}>" for id in ids]
 
     def text(self, ids: Iterable[int]) -> str:
-        """Readable text: pieces joined, punctuation attached; the four special tokens left out."""
-        silent = {self.special.cls, self.special.sep, self.special.mask, self.special.pad}
+        """Readable text: pieces joined, punctuation attached; the special tokens left out."""
+        silent = {*vars(self.special).values()}
         kept = [int(id) for id in ids if int(id) not in silent]
         return str(self._backend.decode(kept, skip_special_tokens=False)).strip()
 
@@ -257,13 +282,17 @@ def _special_names(backend: Backend, settings: dict[str, Any], folder: Path) -> 
     """The special tokens by role: as the folder's settings say, else by their usual names."""
     names = {}
     for role, usual in _USUAL_NAMES.items():
-        said = settings.get(f"{role}_token")
-        said = said.get("content") if isinstance(said, dict) else said
+        said = _content(settings.get(f"{role}_token"))
         token = next((token for token in (said, *usual) if token and backend.token_to_id(token) is not None), None)
         if token is None:
             raise InputError(f"tokenizer {folder}: it has no {role} token ({' or '.join(usual)}), which encoders need")
         names[role] = token
     return names
+
+
+def _content(token: Any) -> str | None:
+    """The text of a token in a tokenizer's settings, where it may be described by a mapping."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _settings(folder: Path) -> dict[str, Any]:

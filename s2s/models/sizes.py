@@ -18,8 +18,8 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
 
     Args:
         config: The section; what it sets explicitly goes before the checkpoint.
-        defaults: `vocab_size`, `num_positions` and `added_tokens` (tokens that the tokenizer has in addition to the
-            checkpoint's), each optional.
+        defaults: `vocab_size`, `num_positions`, `added_tokens` (tokens that the tokenizer has in addition to the
+            checkpoint's) and `num_segments` (rows of the segment table that the task names itself), each optional.
 
     Raises:
         ConfigError: the checkpoint, the task and the user disagree.
@@ -41,7 +41,7 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
             "embedding_size": config.embedding_size or config.hidden_size,
         }
     )
-    _check(config)
+    _check(config, defaults.get("num_segments", 0))
     return config
 
 
@@ -69,7 +69,7 @@ def _positions(config: Any, given: set[str], needed: int) -> int:
     return max(int(config.max_positions), needed)
 
 
-def _check(config: Any) -> None:
+def _check(config: Any, segments: int) -> None:
     if config.hidden_size % config.num_heads:
         raise ConfigError(
             f"model.num_heads: must divide model.hidden_size ({config.hidden_size}), found {config.num_heads}"
@@ -84,4 +84,11 @@ def _check(config: Any) -> None:
             raise ConfigError(
                 f"model.{name}: must be a row of the segment table ({config.num_segments} rows), "
                 f"found {getattr(config, name)}"
+            )
+    if segments and config.num_segments:
+        rows = (config.num_segments, config.source_segment, config.target_segment)
+        if rows[0] < segments or rows[1:] != (0, 1):
+            raise ConfigError(
+                f"model.num_segments: must be at least {segments} (or 0), with source_segment 0 and target_segment 1, "
+                f"as the task names the rows itself; found {rows[0]}, {rows[1]} and {rows[2]}"
             )

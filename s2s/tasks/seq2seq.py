@@ -177,10 +177,11 @@ class Seq2Seq(GenerationTask):
 
     @property
     def feeding(self) -> Feeding:
-        """How the model is fed while it generates: from [SEP] on for causal, else with [MASK] at the open place."""
+        """How the model is fed while it generates: from [SEP] on for causal, else with a mask at the open place."""
         if self.config.method == "causal":
             return Feeding(end=self._special.sep, start=self._special.sep)
-        return Feeding(end=self._special.sep, mask=self._special.mask)
+        pseudo_masked = self.config.method == "pseudo_masked"
+        return Feeding(end=self._special.sep, mask=self._special.pseudo if pseudo_masked else self._special.mask)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens."""

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from s2s.criteria.cross_entropy import CrossEntropy, token_loss
+from s2s.criteria.cross_entropy import CrossEntropy
+from s2s.nn.token_loss import token_loss
 
 V, D, N = 11, 5, 7
 

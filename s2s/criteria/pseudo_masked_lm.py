@@ -1,0 +1,57 @@
+"""The two losses of pseudo-masked pretraining, each with its own mean."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from s2s.config import Section
+from s2s.criteria.base import Criterion
+from s2s.nn.token_loss import score_labels
+from s2s.registry import register_criterion
+
+
+@register_criterion("pseudo_masked_lm")
+class PseudoMaskedLM(Criterion):
+    """Mean loss of the masked tokens given the context, plus that given the earlier steps; each with its accuracy.
+
+    Source: UniLMv2 (arXiv 2002.12804), section 3.3: both losses have weight 1.
+    """
+
+    losses: ClassVar[tuple[str, ...]] = ("autoencoding", "partially_autoregressive")
+
+    class Config(Section):
+        """Options of the pseudo-masked criterion."""
+
+        chunk_rows: int = Field(1024, ge=1)
+        """Labels scored at a time; less memory when smaller, less overhead when larger."""
+
+    def __init__(self, config: PseudoMaskedLM.Config) -> None:
+        super().__init__(config)
+        self.config: PseudoMaskedLM.Config = config
+
+    def weights(self, batch: Any) -> dict[str, float]:
+        """The number of labels of each loss that the task asks for."""
+        weights = {}
+        for name, chosen in _parts(batch).items():
+            weights[name] = weights[f"{name}_accuracy"] = float(chosen.sum())
+        return weights
+
+    def forward(self, model: nn.Module, batch: Any, phase: str = "model") -> dict[str, Tensor]:
+        """For each loss its sum, and the number of labels that are the most probable token."""
+        features: Tensor = model.features(batch)  # type: ignore[operator]
+        logits: Any = model.logits
+        loss, right = score_labels(logits, features, batch.labels, 0.0, batch.pad_id, self.config.chunk_rows)
+        sums = {}
+        for name, chosen in _parts(batch).items():
+            sums[name], sums[f"{name}_accuracy"] = (loss * chosen).sum(), (right & chosen).sum()
+        return sums
+
+
+def _parts(batch: Any) -> dict[str, Tensor]:
+    """Which labels belong to which loss, `(N,)` bool: those at context slots, and those at pseudo slots."""
+    steps = batch.steps.flatten()[batch.slots]
+    parts = {"autoencoding": steps == 0, "partially_autoregressive": steps < 0}
+    return {name: chosen for name, chosen in parts.items() if chosen.any()}

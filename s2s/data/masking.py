@@ -1,0 +1,173 @@
+"""Blockwise masking, and masked text laid out for pseudo-masked pretraining.
+
+One example of six tokens, {4, 5} masked first and then {2} (positions from 1 here), as the model reads it:
+
+    slot       x1 [M] x3 [M] [M] x6 | x4  x5  x2 | [P] [P] [P]
+    position    1  2   3  4   5  6  |  4   5   2 |  4   5   2
+    step code   0  0   0  0   0  0  |  1   1   2 | -1  -1  -2
+    predicts       x2     x4  x5    |            | x4  x5  x2
+                autoencoding                       partially autoregressive
+
+The corrupted text alone is context; true tokens and pseudo tokens follow with the positions and segments of what was
+masked. Source: UniLMv2 (arXiv 2002.12804), Algorithm 1 and section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from s2s.data.batch import PADDING, TokenBatch
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How much is masked, and in pieces of which length.
+
+    Args:
+        ratio: Drawing ends when at least this share of what may be masked is masked.
+        block_prob: Share of the draws that are blocks; the others are single tokens.
+        shortest: Tokens of the shortest block.
+        longest: Tokens of the longest block.
+    """
+
+    ratio: float
+    block_prob: float
+    shortest: int
+    longest: int
+
+    def most(self, free: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Most tokens that are masked where `free` may be, elementwise."""
+        longest = self.longest if self.block_prob else 1
+        drawn = np.ceil(self.ratio * free).astype(np.int64) + longest - 1
+        return np.minimum(free, drawn, dtype=np.int64)
+
+    def draw(self, fixed: NDArray[np.bool_], generator: np.random.Generator) -> tuple[Ids, Ids]:
+        """Masked positions in the order of drawing, and the step of each from 1 on: a block is one step.
+
+        Args:
+            fixed: Positions that are never masked, `(n,)`; a block does not reach over one either.
+
+        Returns:
+            Positions `(m,)` and steps `(m,)`; m is 0 only where nothing may be masked.
+
+        Source: UniLMv2, Algorithm 1. Spans that do not fit, or that meet one drawn before, are drawn again; the share
+            is that of the tokens which may be masked, which the paper does not say.
+        """
+        length = len(fixed)
+        goal = self.ratio * (length - int(fixed.sum()))
+        taken = bytearray(fixed.astype(np.uint8).tobytes())
+        starts: list[int] = []
+        sizes: list[int] = []
+        masked = 0
+        while masked < goal:
+            draws = int(goal) + 16
+            is_block = generator.random(draws) < self.block_prob
+            spans = np.where(is_block, generator.integers(self.shortest, self.longest + 1, draws), 1)
+            for start, size in zip(generator.integers(length, size=draws).tolist(), spans.tolist(), strict=True):
+                end = start + size
+                if end > length or 1 in taken[start:end]:
+                    continue
+                taken[start:end] = b"\1" * size
+                starts.append(start)
+                sizes.append(size)
+                masked += size
+                if masked >= goal:
+                    break
+        return _positions(np.array(starts, np.int64), np.array(sizes, np.int64))
+
+
+def _positions(starts: Ids, sizes: Ids) -> tuple[Ids, Ids]:
+    before = np.cumsum(sizes) - sizes
+    positions = np.repeat(starts - before, sizes) + np.arange(int(sizes.sum()))
+    return positions, np.repeat(np.arange(1, len(sizes) + 1), sizes)
+
+
+def corrupt(
+    ids: Ids, mask: int, random_prob: float, keep_prob: float, replacements: Ids, generator: np.random.Generator
+) -> Ids:
+    """Each id replaced by a random one, kept, or else (as in BERT, 80 %) replaced by the mask token.
+
+    Args:
+        ids: `(n,)`.
+        mask: The mask token.
+        random_prob: Probability of a random token.
+        keep_prob: Probability of the token itself.
+        replacements: Ids to draw random tokens from, `(R,)`.
+    """
+    draw = generator.random(len(ids))
+    others = replacements[generator.integers(len(replacements), size=len(ids))]
+    changed = np.where(draw < keep_prob + random_prob, others, mask)
+    return np.where(draw < keep_prob, ids, changed)
+
+
+@dataclass(frozen=True)
+class MaskedText:
+    """One example; every array is int64.
+
+    Args:
+        tokens: The text as context holds it, corrupted where masked, `(n,)`.
+        segments: 0 for its first segment, 1 for the second, `(n,)`.
+        masked: The masked positions, `(m,)`.
+        steps: The step at which each of them is predicted, from 1 on, `(m,)`.
+        labels: The true tokens there, `(m,)`.
+        id: The example's id.
+    """
+
+    tokens: Ids
+    segments: Ids
+    masked: Ids
+    steps: Ids
+    labels: Ids
+    id: str = ""
+
+
+def pack_masked(
+    examples: Sequence[MaskedText], pseudo: int, pad_id: int, autoencoding: bool = True, autoregressive: bool = True
+) -> TokenBatch:
+    """A batch: corrupted texts padded on the right, then true tokens and then pseudo tokens of what is masked.
+
+    A label at a context slot is autoencoding, one at a pseudo slot is (partially) autoregressive.
+
+    Args:
+        pseudo: The pseudo token.
+        autoencoding: Predict at the corrupted slots.
+        autoregressive: Predict at pseudo slots; without it there are neither these nor the true slots.
+    """
+    context = max(len(example.tokens) for example in examples)
+    width = max(len(example.masked) for example in examples) if autoregressive else 0
+    shape = (len(examples), context + 2 * width)
+    tokens, steps = np.full(shape, pad_id, np.int64), np.full(shape, PADDING, np.int64)
+    positions, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    slots = []
+    for row, example in enumerate(examples):
+        n, m = len(example.tokens), len(example.masked)
+        tokens[row, :n], segments[row, :n], steps[row, :n] = example.tokens, example.segments, 0
+        positions[row, :n] = np.arange(n)
+        if autoencoding:
+            slots.append(row * shape[1] + example.masked)
+        if not autoregressive:
+            continue
+        for first, ids, sign in ((context, example.labels, 1), (context + width, pseudo, -1)):
+            part = slice(first, first + m)
+            tokens[row, part], steps[row, part] = ids, sign * example.steps
+            positions[row, part], segments[row, part] = example.masked, example.segments[example.masked]
+        slots.append(row * shape[1] + context + width + np.arange(m))
+    copies = int(autoencoding) + int(autoregressive)
+    return TokenBatch(
+        ids=[example.id for example in examples],
+        tokens=torch.from_numpy(tokens),
+        positions=torch.from_numpy(positions),
+        segments=torch.from_numpy(segments),
+        steps=torch.from_numpy(steps),
+        context=context,
+        slots=torch.from_numpy(np.concatenate(slots)),
+        labels=torch.from_numpy(np.concatenate([example.labels for example in examples for _ in range(copies)])),
+        pad_id=pad_id,
+    )

@@ -1,0 +1,118 @@
+"""What the tasks of pretraining share: a folder of tokenised text, its tokenizer, and which tokens are masked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from s2s.config import Section
+from s2s.data.masking import Blocks, MaskedText, corrupt
+from s2s.data.shards import Shards
+from s2s.data.tokenizer import Tokenizer
+from s2s.errors import ConfigError
+from s2s.tasks.base import Task
+
+
+class MaskedDataset:
+    """Masked examples of a corpus; what is masked in one, and how, depends on (seed, epoch, index) alone.
+
+    Args:
+        shards: The examples.
+        tokenizer: Theirs.
+        blocks: How much is masked.
+        random_prob: See `corrupt`.
+        keep_prob: See `corrupt`.
+        seed: The run's.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        tokenizer: Tokenizer,
+        blocks: Blocks,
+        random_prob: float,
+        keep_prob: float,
+        seed: int,
+    ) -> None:
+        self._shards = shards
+        self._blocks = blocks
+        self._mask = tokenizer.special.mask
+        self._probabilities = random_prob, keep_prob
+        self._seed = seed
+        self._fixed = np.zeros(tokenizer.vocab_size, bool)
+        self._fixed[tokenizer.special_ids] = True
+        self._replacements = np.flatnonzero(~self._fixed)
+        self.lengths: NDArray[np.int64] = shards.lengths
+        """Slots of the text, `(N,)`; a task that adds slots tells them too, `(N, blocks)`."""
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def generator(self, index: int, epoch: int) -> np.random.Generator:
+        """Where everything random in one example comes from, in the order in which it is asked."""
+        return np.random.default_rng([self._seed, epoch, index])
+
+    def masked(self, index: int, generator: np.random.Generator) -> MaskedText:
+        """One example; special tokens are never masked."""
+        row = self._shards[index]
+        positions, steps = self._blocks.draw(self._fixed[row.ids], generator)
+        labels = row.ids[positions]
+        tokens = row.ids.copy()
+        tokens[positions] = corrupt(labels, self._mask, *self._probabilities, self._replacements, generator)
+        segments = (np.arange(len(tokens)) >= row.split).astype(np.int64)
+        return MaskedText(tokens, segments, positions, steps, labels, self._shards.id(index))
+
+
+class PretrainingTask(Task):
+    """Masked text of a corpus folder that `unilatent prepare pretrain-text` wrote."""
+
+    class Config(Section):
+        """Options that all tasks of pretraining have."""
+
+        data: str
+        """Folder of the corpus, as `unilatent prepare pretrain-text` wrote it."""
+        tokenizer: str | None = None
+        """Folder or hub id of the tokenizer that the corpus was made with. Default: that of the model, else the one in
+        the corpus folder."""
+        valid: bool = True
+        """Validate on the corpus' validation split."""
+        added_tokens: tuple[str, ...] = ()
+        """Tokens that the vocabulary grows by, such as a pseudo token that it lacks."""
+        mask_ratio: float = Field(0.15, gt=0, lt=1)
+        """Share of the tokens that is masked."""
+        random_prob: float = Field(0.1, ge=0, le=1)
+        """A masked token becomes a random one (never a special one) with this probability."""
+        keep_prob: float = Field(0.1, ge=0, le=1)
+        """A masked token stays what it is with this probability."""
+
+    def __init__(self, config: PretrainingTask.Config, pseudo_token: str | None = None) -> None:
+        super().__init__(config)
+        if config.keep_prob + config.random_prob > 1:
+            raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
+        self.config: PretrainingTask.Config = config
+        folder = config.tokenizer or str(Path(config.data) / "tokenizer")
+        self._tokenizer = Tokenizer.load(folder, None, config.added_tokens, pseudo_token)
+        self._special = self._tokenizer.special
+        self._splits: dict[str, Shards] = {}
+
+    def shards(self, split: str) -> Shards:
+        """The examples of `split`, read once.
+
+        Raises:
+            InputError: the corpus lacks it, is damaged, or was made with another tokenizer.
+        """
+        if split not in self._splits:
+            self._splits[split] = Shards.read(self.config.data, split, self._tokenizer)
+        return self._splits[split]
+
+    def model_defaults(self) -> dict[str, int]:
+        """`vocab_size`; `num_positions`; and `added_tokens`, how many of the vocabulary no checkpoint can know."""
+        sizes = {"vocab_size": self._tokenizer.vocab_size, "num_positions": self.shards("train").max_length}
+        return sizes | ({"added_tokens": self._tokenizer.num_added} if self._tokenizer.num_added else {})
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a run folder."""
+        self._tokenizer.save(folder)
