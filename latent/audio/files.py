@@ -66,6 +66,19 @@ def read_audio(path: str | Path, sample_rate: int, start: int = 0, stop: int | N
     return checked(samples, path)
 
 
+def audio_blocks(path: str | Path, size: int) -> Iterator[Samples]:
+    """A mono file from the beginning to the end, `size` samples at a time; the last block may be shorter.
+
+    Raises:
+        InputError: not readable, more channels, or samples that are not finite.
+    """
+    with _opened(path) as file:
+        if file.channels != 1:
+            raise InputError(f"{path}: must be mono, found {file.channels} channels")
+        while len(block := file.read(size, dtype="float32")):
+            yield checked(block, path)
+
+
 def load_audio(path: str | Path, sample_rate: int, start: float = 0.0, stop: float | None = None) -> Samples:
     """A file, or its seconds [start, stop), at `sample_rate`, channels averaged: for recordings from elsewhere.
 
@@ -147,6 +160,10 @@ class AudioWriter:
         """Append samples `(L,)`; they are on disk, behind a valid header, when this returns."""
         self._wav.write(checked(samples, self.path))
 
+    def sync(self) -> None:
+        """Return when all that was written would outlast a loss of power."""
+        self._wav.sync()
+
     def __enter__(self) -> AudioWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,9 +184,11 @@ class AudioWriter:
         if not self._wav.num_samples:
             self.part.unlink()
             raise InputError(f"{self.path}: empty audio, expected at least one sample")
-        if self.path.suffix.lower() != ".wav":
+        if self.path.suffix.lower() == ".wav":
+            os.replace(self.part, self.path)
+        else:
             self._encode()
-        os.replace(self.part, self.path)
+            self.part.unlink()  # not before the file is there: a kill leaves one or the other, or both
 
     def _encode(self) -> None:
         soundfile = load("soundfile")
@@ -186,7 +205,7 @@ class AudioWriter:
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that a write is whole
             encoded.unlink(missing_ok=True)
             raise InputError(f"{self.path}: cannot be written: {error}; the audio is kept in {self.part}") from error
-        os.replace(encoded, self.part)
+        os.replace(encoded, self.path)
 
     def _format(self) -> dict[str, str]:
         kind = FORMATS[self.path.suffix.lower()]

@@ -96,6 +96,17 @@ class GrowingWav:
                 f"{self._path}: cannot be written: {error.strerror}; its first {kept:.1f} s are kept"
             ) from error
 
+    def sync(self) -> None:
+        """Return when all that was written would outlast a loss of power.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
+
     def close(self) -> None:
         """Close the file; once is enough."""
         self._file.close()

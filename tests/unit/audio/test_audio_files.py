@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent.audio.files import AudioWriter, audio_info, load_audio, read_audio, write_audio
+from latent.audio.files import AudioWriter, audio_blocks, audio_info, load_audio, read_audio, write_audio
 from latent.audio.growing_wav import GrowingWav
 from s2s.errors import InputError
 
@@ -39,6 +39,33 @@ def test_lossless_round_trip_is_within_half_a_step_of_16_bits(tmp_path: Path, su
 def test_ogg_keeps_length_and_rate(tmp_path: Path, rate: int) -> None:
     write_audio(tmp_path / "a.ogg", tone(rate=rate), rate)
     assert audio_info(tmp_path / "a.ogg") == (rate, 1, len(tone(rate=rate)))
+
+
+@pytest.mark.parametrize("size", [1000, 1600, 10**6])
+def test_blocks_are_the_file(tmp_path: Path, size: int) -> None:
+    write_audio(tmp_path / "a.wav", tone(), RATE)
+    blocks = list(audio_blocks(tmp_path / "a.wav", size))
+    assert {len(block) for block in blocks[:-1]} <= {size}
+    np.testing.assert_array_equal(np.concatenate(blocks), read_audio(tmp_path / "a.wav", RATE))
+
+
+def test_a_kill_after_encoding_leaves_the_file_and_a_part_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt(path)
+
+    writer = AudioWriter(tmp_path / "a.flac", RATE)
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt), writer:
+        writer.write(tone())
+        writer.sync()
+    assert audio_info(tmp_path / "a.flac").num_samples == len(tone())
+    monkeypatch.undo()
+    with AudioWriter(tmp_path / "a.flac", RATE, resume_at=len(tone())):
+        pass
+    assert audio_info(tmp_path / "a.flac").num_samples == len(tone())
+    assert not writer.part.exists()
 
 
 @settings(max_examples=20, deadline=None)
