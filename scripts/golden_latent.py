@@ -1,14 +1,13 @@
 """Checks of the golden cases of LatentLM and VibeVoice components, one per kind, for check_golden.py.
 
 `KINDS` maps the `kind` of a case to a function of its JSON and its tensors, which yields (name, error, tolerance) for
-each figure, or to a `Skip`. An error is the largest absolute difference beyond the relative tolerance.
+each figure. An error is the largest absolute difference beyond the relative tolerance.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,13 +15,6 @@ from torch import Tensor, nn
 
 Figure = tuple[str, float, float]
 Check = Callable[[dict[str, Any], dict[str, Tensor]], Iterator[Figure]]
-
-
-@dataclass(frozen=True)
-class Skip:
-    """A kind that is not checked, and why."""
-
-    reason: str
 
 
 def excess(ours: Tensor, theirs: Tensor, rtol: float) -> float:
@@ -343,15 +335,10 @@ SMALL_CODEC = {
 }
 """Sizes of a tokenizer of which only the sampling is used."""
 
-VIBEVOICE_LATER = "VibeVoice's prompt and generation are not built yet"
-
-KINDS: dict[str, Check | Skip] = {
+KINDS: dict[str, Check] = {
     "acoustic tokenizer (encode mu, decode, sigma-VAE sampling, streaming)": check_acoustic,
     "semantic tokenizer encoder (deterministic, no sampling)": check_semantic,
     "diffusion head forward + DPM-Solver++(2M) trajectories with CFG + v-prediction loss": check_head,
     "noise schedules + solver single/multi steps": check_schedule,
     "LatentLM (image repository) AR transformer + diffusion head + sigma-VAE sampling": check_latentlm,
-    "prompt assembly + voice-prompt loudness normalisation": Skip(VIBEVOICE_LATER),
-    "end-to-end tiny VibeVoice generation, batch 1": Skip(VIBEVOICE_LATER),
-    "VibeVoice-Realtime (streaming 0.5B architecture) tiny generation from a voice preset": Skip(VIBEVOICE_LATER),
 }

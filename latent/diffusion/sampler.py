@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -32,6 +33,12 @@ class RowNoise:
     def select(self, rows: Sequence[int]) -> None:
         """Keep some rows, in this order."""
         self._generators = [self._generators[row] for row in rows]
+
+    def of(self, rows: Sequence[int]) -> RowNoise:
+        """The source of some rows, in this order; what it draws is drawn for good."""
+        part = copy(self)
+        part.select(rows)
+        return part
 
 
 class GuidedSampler:

@@ -47,12 +47,12 @@ class NoiseSchedule:
         """
         assert name in get_args(ScheduleName), name
         if name == "linear":
-            betas = torch.linspace(1e-4, 0.02, NUM_TRAIN_STEPS)
+            betas = torch.linspace(1e-4, 0.02, NUM_TRAIN_STEPS, device="cpu")
         else:
             remaining = _REMAINING[name]
             edges = [remaining(step / NUM_TRAIN_STEPS) for step in range(NUM_TRAIN_STEPS + 1)]
             ratios = [after / before for before, after in itertools.pairwise(edges)]
-            betas = torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float32)
+            betas = torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float32, device="cpu")
         alphas_cumprod = torch.cumprod(1 - betas, 0)
         return cls(betas, alphas_cumprod, alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt())
 

@@ -133,24 +133,41 @@ def language_model_weights(weights: Mapping[str, Tensor]) -> Weights:
     return renamed
 
 
+def connector_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """Weights of a `Connector`; names as in `transformers`, without "model.multi_modal_projector." and the like."""
+    return {_renamed_start(name, _CONNECTOR): weight for name, weight in weights.items()}
+
+
+def under(weights: Mapping[str, Tensor], prefix: str) -> Weights:
+    """The weights whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
+def speech_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """What a `LatentLM` has besides its language model, from a whole VibeVoice checkpoint.
+
+    Args:
+        weights: Names as in `transformers` (see `transformers_name`).
+    """
+    head = head_weights(under(weights, "model.diffusion_head."))
+    connector = connector_weights(under(weights, "model.multi_modal_projector."))
+    return {
+        **{f"head.{name}": weight for name, weight in head.items()},
+        **{f"connector.{name}": weight for name, weight in connector.items()},
+        "latent_scale": weights["model.latent_scaling_factor"],
+        "latent_bias": weights["model.latent_bias_factor"],
+    }
+
+
 def vibevoice_weights(weights: Mapping[str, Tensor]) -> Weights:
     """Weights of a `LatentLM` from a whole VibeVoice checkpoint; what belongs to its tokenizers is left out.
 
     Args:
         weights: Names as in `transformers` (see `transformers_name`).
     """
-
-    def under(prefix: str) -> Weights:
-        return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-    renamed = language_model_weights(under("model.language_model."))
-    renamed |= {f"head.{name}": weight for name, weight in head_weights(under("model.diffusion_head.")).items()}
-    for name, weight in under("model.multi_modal_projector.").items():
-        renamed[f"connector.{_renamed_start(name, _CONNECTOR)}"] = weight
-    renamed |= {f"scores.{name}": weight for name, weight in under("lm_head.").items()}
-    renamed["latent_scale"] = weights["model.latent_scaling_factor"]
-    renamed["latent_bias"] = weights["model.latent_bias_factor"]
-    return renamed
+    language = language_model_weights(under(weights, "model.language_model."))
+    scores = {f"scores.{name}": weight for name, weight in under(weights, "lm_head.").items()}
+    return language | scores | speech_weights(weights)
 
 
 def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from latent.data.batch import MixedBatch, MixedSequences
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
-from latent.nn.cache import RowCache
+from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
-from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, rotation
+from latent.nn.transformer import CausalBlock, causal_attention, run_blocks
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
@@ -97,7 +97,7 @@ class LatentLM(Model):
         """Score tokens with their embeddings."""
         connector: Literal["linear", "mlp"] = "linear"
         """How latents enter: one matrix, or two with a norm between (VibeVoice)."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Rate on the output of attention and feed-forward networks."""
         head: HeadSection = HeadSection()
         """The diffusion head."""
@@ -114,18 +114,7 @@ class LatentLM(Model):
         self.embeddings = nn.Embedding(config.vocab_size, hidden)
         connect = Connector if config.connector == "mlp" else nn.Linear
         self.connector: nn.Module = connect(config.latent_size, hidden)
-        self.layers = nn.ModuleList(
-            CausalBlock(
-                hidden,
-                config.num_heads,
-                config.num_kv_heads,
-                config.intermediate_size,
-                config.norm_eps,
-                config.qkv_bias,
-                config.dropout,
-            )
-            for _ in range(config.num_layers)
-        )
+        self.layers = nn.ModuleList(make_block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(hidden, config.norm_eps)
         self.scores = None if config.tie_embeddings else nn.Linear(hidden, config.vocab_size, bias=False)
         self.apply(self._randomise)
@@ -178,7 +167,8 @@ class LatentLM(Model):
         """Hidden states, `(B, T, hidden_size)`; padding does not change the others."""
         embedded = self.embed(batch)
         positions = torch.arange(embedded.shape[1], device=embedded.device).unsqueeze(0)
-        return self._run(embedded, positions, [causal_attention] * len(self.layers))
+        theta = self.config.rope_theta
+        return self.norm(run_blocks(self._blocks(), embedded, positions, theta, lambda layer: causal_attention))  # type: ignore[no-any-return]
 
     def features(self, batch: MixedBatch) -> Tensor:
         return self.hidden(batch).flatten(0, 1).index_select(0, batch.slots)
@@ -237,23 +227,23 @@ class LatentLM(Model):
         Returns:
             Hidden states `(B, hidden_size)`, which are `state.hidden` too.
         """
-        hidden = self._extend(state.cache, inputs.unsqueeze(1)).squeeze(1)
+        return self.step_many(state, inputs.unsqueeze(1), active)
+
+    def step_many(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
+        """Append T tokens or latents to each row: `step` with inputs `(B, T, hidden_size)`."""
+        batch, tokens = len(state.hidden), inputs.shape[1]
+        hidden = self._extend(state.cache, inputs.expand(batch, -1, -1))[:, -1]
         if active is None:
-            active = torch.ones(len(inputs), dtype=torch.bool, device=inputs.device)
-        state.cache.grow(active.long(), 1)
+            active = torch.ones(batch, dtype=torch.bool, device=inputs.device)
+        state.cache.grow(tokens * active.long(), tokens)
         state.hidden = torch.where(active.unsqueeze(1), hidden, state.hidden)
         return state.hidden
 
     def _extend(self, cache: RowCache, embedded: Tensor) -> Tensor:
-        slots = cache.open(embedded.shape[1])
-        return self._run(embedded, slots.positions, [slots.attention(layer) for layer in range(len(self.layers))])
+        return self.norm(extend(self._blocks(), cache, embedded, self.config.rope_theta))  # type: ignore[no-any-return]
 
-    def _run(self, x: Tensor, positions: Tensor, attentions: list[LayerAttention]) -> Tensor:
-        blocks = cast(list[CausalBlock], list(self.layers))
-        turn = rotation(positions, blocks[0].head_dim, self.config.rope_theta)
-        for block, attention in zip(blocks, attentions, strict=True):
-            x = block(x, turn, attention)
-        return self.norm(x)  # type: ignore[no-any-return]
+    def _blocks(self) -> list[CausalBlock]:
+        return cast(list[CausalBlock], list(self.layers))
 
     def _randomise(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -281,6 +271,19 @@ class Connector(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """`(..., latent_size)` gives `(..., hidden_size)`."""
         return self.out(self.norm(self.up(latents)))  # type: ignore[no-any-return]
+
+
+def make_block(config: LatentLM.Config) -> CausalBlock:
+    """One layer of a model with that configuration."""
+    return CausalBlock(
+        config.hidden_size,
+        config.num_heads,
+        config.num_kv_heads,
+        config.intermediate_size,
+        config.norm_eps,
+        config.qkv_bias,
+        config.dropout,
+    )
 
 
 def make_head(config: LatentLM.Config) -> DiffusionHead:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -36,9 +36,9 @@ class SigmaVAE(Model):
         """Samples per second of the audio (Hz)."""
         ratios: tuple[PositiveInt, ...] = (2, 2, 4, 5, 5, 8)
         """Down-sampling of each stage after the first, encoder order. Their product is the hop length in samples."""
-        depths: tuple[PositiveInt, ...] = (3, 3, 3, 3, 3, 3, 8)
-        """Blocks of each encoder stage, one more entry than `ratios`."""
-        decoder_depths: tuple[PositiveInt, ...] | None = None
+        depths: tuple[NonNegativeInt, ...] = (3, 3, 3, 3, 3, 3, 8)
+        """Blocks of each encoder stage, one more entry than `ratios`. A first stage without blocks is far faster."""
+        decoder_depths: tuple[NonNegativeInt, ...] | None = None
         """Blocks of each decoder stage, decoder order. Default: `depths` reversed."""
         widths: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
         """Channels of each stage, encoder order, one more entry than `ratios`."""
@@ -52,11 +52,12 @@ class SigmaVAE(Model):
         """Added to the mean square in the norms."""
         layer_scale: float = 1e-6
         """Initial scale of each block's two branches. Small models learn faster from 0.1 or more."""
-        initializer_range: PositiveFloat = 0.01
-        """Standard deviation of initial weights."""
+        initializer_range: PositiveFloat | None = 0.01
+        """Standard deviation of initial weights; none: the inverse root of the inputs of each output, which wide ratios
+        need, since a constant one then silences the signal stage by stage."""
         sigma_rule: SigmaRule = "gaussian"
         """gaussian: one draw of N(0, std / 0.8) per recording; fixed: `std`; none: latents are the means."""
-        std: float = Field(0.5, ge=0)
+        std: float = Field(default=0.5, ge=0)
         """How noisy latents are (see `sigma_rule`)."""
 
         @model_validator(mode="after")
@@ -67,6 +68,11 @@ class SigmaVAE(Model):
                 if entries is not None and len(entries) != stages:
                     raise ValueError(f"{name} must have one more entry than ratios ({stages}), found {len(entries)}")
             return self
+
+        @property
+        def all_decoder_depths(self) -> tuple[int, ...]:
+            """Blocks of each decoder stage, decoder order."""
+            return self.decoder_depths or self.depths[::-1]
 
         def sizes(self, depths: tuple[int, ...]) -> CodecSizes:
             """Sizes of the half that has these depths."""
@@ -84,7 +90,7 @@ class SigmaVAE(Model):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.encoder = AudioEncoder(config.sizes(config.depths))
-        self.decoder = AudioDecoder(config.sizes(config.decoder_depths or config.depths[::-1]))
+        self.decoder = AudioDecoder(config.sizes(config.all_decoder_depths))
         self.apply(self._initialise_module)
 
     @classmethod
@@ -145,6 +151,13 @@ class SigmaVAE(Model):
 
     def _initialise_module(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
-            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.normal_(module.weight, std=self.config.initializer_range or _num_inputs(module) ** -0.5)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
+
+
+def _num_inputs(module: nn.Linear | nn.Conv1d | nn.ConvTranspose1d) -> int:
+    """Numbers that one output of a layer is a sum of."""
+    if isinstance(module, nn.ConvTranspose1d):  # each output sample is reached by kernel / stride inputs
+        return module.in_channels * module.kernel_size[0] // module.stride[0]
+    return module.weight[0].numel()

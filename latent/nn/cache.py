@@ -8,12 +8,13 @@ Axes: B rows, T new tokens, H heads of queries, G heads of keys and values, D wi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from latent.nn.transformer import LayerAttention, causal_attention
+from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, run_blocks
 from s2s.errors import InputError
 from s2s.nn.attention import attend
 from s2s.nn.masks import additive
@@ -48,6 +49,25 @@ class RowCache:
         self.lengths = self.lengths + counts
         self._used += most
 
+    def fill(self, row: int, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Let a row begin with keys and values `(G, T, D)` of each layer that were computed elsewhere.
+
+        Raises:
+            InputError: they are more than the capacity.
+        """
+        length = layers[0][0].shape[1]
+        if length > self.capacity:
+            raise InputError(f"the stored prompt has {length} positions, the capacity is {self.capacity}")
+        for layer, (keys, values) in enumerate(layers):
+            self._buffer[layer, 0, row, :, :length] = keys
+            self._buffer[layer, 1, row, :, :length] = values
+        self.lengths = self.lengths.index_fill(0, torch.tensor([row], device=self.lengths.device), length)
+        self._used = max(self._used, length)
+
+    def forget(self, rows: Tensor) -> None:
+        """Let rows `(B,)` bool take back their last token."""
+        self.lengths = self.lengths - rows.long()
+
     def clear(self, rows: Tensor) -> None:
         """Let rows `(B,)` bool start again."""
         self.lengths = self.lengths.masked_fill(rows, 0)
@@ -69,6 +89,22 @@ class RowCache:
                 "give a larger capacity or a shorter input"
             )
         return CacheSlots(self._buffer, self.lengths, self._used, tokens)
+
+
+def extend(blocks: Iterable[CausalBlock], cache: RowCache, x: Tensor, theta: float) -> Tensor:
+    """Run blocks over the next T tokens of each row, which count only after `RowCache.grow`.
+
+    Args:
+        blocks: All that have a layer in the cache, in order.
+        cache: Their keys and values go there.
+        x: `(B, T, hidden_size)`.
+        theta: Base of the rotary frequencies.
+
+    Returns:
+        `(B, T, hidden_size)`.
+    """
+    slots = cache.open(x.shape[1])
+    return run_blocks(blocks, x, slots.positions, theta, slots.attention)
 
 
 class CacheSlots:

@@ -137,3 +137,19 @@ def run_stack(
 def cleared(history: History, rows: Tensor) -> History:
     """A history in which some rows are back at the start of a signal; `rows` is `(B,)` bool."""
     return [past.masked_fill(rows[:, None, None], 0) for past in history]
+
+
+def take_rows(history: History | None, rows: Tensor | None) -> History | None:
+    """The history of some rows `(R,)` int64, in this order; all of it where `rows` is None."""
+    if history is None or rows is None:
+        return history
+    return [past.index_select(0, rows) for past in history]
+
+
+def put_rows(history: History | None, new: History, rows: Tensor | None, batch: int) -> History:
+    """A history of `batch` rows in which `rows` `(R,)` are `new`; all of them where `rows` is None."""
+    if rows is None:
+        return new
+    if history is None:
+        history = [past.new_zeros(batch, *past.shape[1:]) for past in new]
+    return [past.index_copy(0, rows, part) for past, part in zip(history, new, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -86,6 +86,32 @@ class CausalBlock(nn.Module):
         x = x + self.dropout(self.out(attention(queries, keys, values).transpose(1, 2).flatten(2)))
         gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
         return x + self.dropout(self.down(F.silu(gate) * up))  # type: ignore[no-any-return]
+
+
+def run_blocks(
+    blocks: Iterable[CausalBlock],
+    x: Tensor,
+    positions: Tensor,
+    theta: float,
+    attention: Callable[[int], LayerAttention],
+) -> Tensor:
+    """Run blocks one after the other.
+
+    Args:
+        blocks: In order.
+        x: `(B, T, hidden_size)`.
+        positions: Position ids, broadcastable to `(B, T)`.
+        theta: Base of the rotary frequencies.
+        attention: What the block of an index looks at.
+
+    Returns:
+        `(B, T, hidden_size)`.
+    """
+    turn = None
+    for index, block in enumerate(blocks):
+        turn = turn or rotation(positions, block.head_dim, theta)
+        x = block(x, turn, attention(index))
+    return x
 
 
 def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -1,0 +1,71 @@
+"""Generation with VibeVoice-Realtime: some tokens of the text, some frames of speech, and so on, until it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from latent.decoding.audio import AudioChunk
+from latent.diffusion.sampler import GuidedSampler, RowNoise
+from latent.diffusion.solver import SolverName, make_solver
+from s2s.config import Section
+from s2s.registry import register_decoder
+
+
+@register_decoder("vibevoice_realtime")
+class RealtimeDecoder:
+    """Speaks a text while it is still being written."""
+
+    class Config(Section):
+        """Options of generation with VibeVoice-Realtime."""
+
+        solver: SolverName = "dpm"
+        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ancestral: DDPM."""
+        num_inference_steps: int = Field(5, ge=1, le=1000)
+        """Calls of the diffusion head for each latent."""
+        guidance_scale: NonNegativeFloat = 1.5
+        """How much the difference to the unconditional stream counts; 1 is no guidance."""
+        text_window: PositiveInt = 5
+        """Tokens of the text that are read at a time."""
+        speech_window: PositiveInt = 6
+        """Frames that are spoken after each of these."""
+
+    def __init__(self, config: RealtimeDecoder.Config) -> None:
+        self.config = config
+
+    @torch.inference_mode()
+    def stream(
+        self, model: Any, preset: Any, text: Iterable[int], most_frames: int, seed: int, noise: RowNoise | None = None
+    ) -> Iterator[AudioChunk]:
+        """Audio as it is made, frame by frame.
+
+        Args:
+            model: A VibeVoiceRealtime.
+            preset: The voice, on the device of the model.
+            text: Tokens; an iterator may still be waiting for later ones.
+            most_frames: Frames after which it is cut.
+            seed: Of the noise.
+            noise: Instead of noise from the seed.
+        """
+        config, language = self.config, model.language
+        solver = make_solver(config.solver, language.schedule, config.num_inference_steps, language.config.prediction)
+        sampler = GuidedSampler(language.head, solver, config.guidance_scale)
+        state = model.start(preset, language.config.max_positions)
+        noise = noise or RowNoise([seed], language.config.latent_size, state.speech.hidden.device)
+        left, frame, stopped = iter(text), 0, False
+        while not stopped and frame < most_frames:
+            if window := list(islice(left, config.text_window)):
+                model.read(state, window)
+            for _ in range(min(config.speech_window, most_frames - frame)):
+                hidden, silent = state.speech.hidden.chunk(2)
+                latent = sampler.sample(hidden, silent, noise.draw().to(hidden.dtype), noise)
+                yield AudioChunk([0], model.speak(state, latent), {})
+                frame += 1
+                stopped = bool(model.remember(state, latent) > 0)
+                if stopped:
+                    break
+        yield AudioChunk([], latent.new_empty(0, 0), {0: stopped})

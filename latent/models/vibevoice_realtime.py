@@ -1,0 +1,160 @@
+"""VibeVoice-Realtime: text comes in piece by piece, and speech comes out before it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from latent.models.latent_lm import LatentLM, MixedState, make_block
+from latent.models.sigma_vae import SigmaVAE
+from latent.nn.cache import RowCache, extend
+from latent.nn.codec import AudioDecoder
+from latent.nn.conv import History
+from latent.nn.transformer import CausalBlock
+from s2s.config import Section
+from s2s.errors import InputError
+from s2s.models.base import Model
+from s2s.registry import register_model
+
+_SPEECH, _TEXT = 0, 1
+
+StoredRow = list[tuple[Tensor, Tensor]]
+"""Keys and values `(G, T, D)` of each layer, positions turned in."""
+
+
+@dataclass(frozen=True)
+class VoicePreset:
+    """A voice: what the model remembers after it has read a sample of it.
+
+    Args:
+        text: Of the text layers.
+        speech: Of the speech layers.
+        hidden: The last hidden state of the speech layers, `(H,)`.
+        silent_speech: Of the speech layers in the unconditional stream.
+        silent_hidden: Likewise, `(H,)`.
+    """
+
+    text: StoredRow
+    speech: StoredRow
+    hidden: Tensor
+    silent_speech: StoredRow
+    silent_hidden: Tensor
+
+    @classmethod
+    def named(cls, tensors: dict[str, Tensor]) -> VoicePreset:
+        """From the tensors `PART.k0`, `PART.v0`, … and `PART.last_hidden_state` of lm, tts_lm and neg_tts_lm.
+
+        Raises:
+            InputError: one of them is missing.
+        """
+
+        def stored(part: str) -> StoredRow:
+            layers = sum(name.startswith(f"{part}.k") for name in tensors)
+            return [(tensors[f"{part}.k{layer}"][0], tensors[f"{part}.v{layer}"][0]) for layer in range(layers)]
+
+        try:
+            return cls(
+                text=stored("lm"),
+                speech=stored("tts_lm"),
+                hidden=tensors["tts_lm.last_hidden_state"][0, -1],
+                silent_speech=stored("neg_tts_lm"),
+                silent_hidden=tensors["neg_tts_lm.last_hidden_state"][0, -1],
+            )
+        except KeyError as error:
+            raise InputError(f"a voice preset must hold {error.args[0]!r}, which is missing") from error
+
+
+@dataclass
+class RealtimeState:
+    """What the model remembers of one utterance; the caller holds it.
+
+    Args:
+        text: Keys and values of the text layers.
+        speech: The speech layers, in two rows: with the text, and without it.
+        voice: History of the acoustic decoder; None before the first latent.
+    """
+
+    text: RowCache
+    speech: MixedState
+    voice: History | None = None
+
+
+@register_model("vibevoice_realtime")
+class VibeVoiceRealtime(Model):
+    """The lower layers read text alone, the upper ones what these make of it and the latents of the speech.
+
+    Source: VibeVoice specification, section 6.
+    """
+
+    class Config(Section):
+        """Options of VibeVoice-Realtime."""
+
+        language: LatentLM.Config
+        """The upper layers, with the diffusion head."""
+        text_layers: PositiveInt = 4
+        """Lower layers, of the same sizes."""
+        acoustic: SigmaVAE.Config = SigmaVAE.Config()
+        """The tokenizer that makes the audio; only its decoder is there."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        hidden = config.language.hidden_size
+        self.language = LatentLM(config.language)
+        self.text_layers = nn.ModuleList(make_block(config.language) for _ in range(config.text_layers))
+        self.kinds = nn.Embedding(2, hidden)
+        self.stop = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.decoder = AudioDecoder(config.acoustic.sizes(config.acoustic.all_decoder_depths))
+
+    def start(self, preset: VoicePreset, capacity: int) -> RealtimeState:
+        """Take up a voice.
+
+        Args:
+            preset: The voice.
+            capacity: Tokens and latents that may follow it.
+
+        Raises:
+            InputError: the preset is one of another model.
+        """
+        if len(preset.text) != len(self.text_layers) or len(preset.speech) != len(self.language.layers):
+            raise InputError(
+                f"the voice preset must have {len(self.text_layers)} and {len(self.language.layers)} layers, "
+                f"found {len(preset.text)} and {len(preset.speech)}"
+            )
+        text = self._cache(len(self.text_layers), [preset.text], capacity)
+        speech = self._cache(len(self.language.layers), [preset.speech, preset.silent_speech], capacity)
+        return RealtimeState(text, MixedState(speech, torch.stack([preset.hidden, preset.silent_hidden])))
+
+    def read(self, state: RealtimeState, tokens: Sequence[int]) -> None:
+        """Read the next tokens of the text."""
+        device = state.speech.hidden.device
+        embedded = self.language.embeddings(torch.tensor([tokens], device=device))
+        blocks = cast(list[CausalBlock], list(self.text_layers))
+        rows = extend(blocks, state.text, embedded, self.config.language.rope_theta)
+        state.text.grow(torch.tensor([len(tokens)], device=device), len(tokens))
+        self.language.step_many(state.speech, rows + self.kinds.weight[_TEXT], torch.tensor([True, False]))
+
+    def speak(self, state: RealtimeState, latent: Tensor) -> Tensor:
+        """Make a normalised latent `(1, L)` heard: audio `(1, hop_length)`."""
+        frames = self.language.denormalise(latent).unsqueeze(1)
+        audio, state.voice = self.decoder(frames, state.voice)
+        return audio.squeeze(1)  # type: ignore[no-any-return]
+
+    def remember(self, state: RealtimeState, latent: Tensor) -> Tensor:
+        """Read a normalised latent `(1, L)` again; gives the logit `()` of "this was the last one"."""
+        inputs = self.language.embed_latents(latent) + self.kinds.weight[_SPEECH]
+        hidden = self.language.step(state.speech, inputs.expand(2, -1))
+        return self.stop(hidden[:1]).squeeze()  # type: ignore[no-any-return]
+
+    def _cache(self, layers: int, rows: Sequence[StoredRow], capacity: int) -> RowCache:
+        block = cast(CausalBlock, self.language.layers[0])
+        keys = rows[0][0][0]
+        longest = max(row[0][0].shape[1] for row in rows)
+        cache = RowCache(layers, len(rows), len(keys), longest + capacity, block.head_dim, like=keys)
+        for index, row in enumerate(rows):
+            cache.fill(index, row)
+        return cache
