@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from latent.audio.files import load_audio
-from latent.data.latent_store import Latents, StoreFacts, write_store
+from latent.data.latent_store import Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.conv import History
@@ -37,6 +39,7 @@ def encode_corpus(
     """
     tokenizer = load_tokenizer(tokenizer_run).to(device)
     config = tokenizer.config
+    copy_tokenizer(Path(tokenizer_run), Path(folder))
     facts = StoreFacts(
         str(tokenizer_run), config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
     )
@@ -58,20 +61,23 @@ def load_tokenizer(run: str | Path) -> SigmaVAE:
     return model.eval()
 
 
+def encode_recordings(tokenizer: SigmaVAE, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Latents]]:
+    """The means `(F, L)` of each recording."""
+    for utterance in utterances:
+        samples = load_audio(utterance.audio, tokenizer.config.sample_rate)
+        yield utterance, encode_samples(tokenizer, samples).numpy()
+
+
 @torch.inference_mode()
-def encode_recordings(
-    tokenizer: SigmaVAE, utterances: Iterable[Utterance], chunk_seconds: float = 30.0
-) -> Iterator[tuple[Utterance, Latents]]:
-    """The means `(F, L)` of each recording, encoded in chunks, so that memory does not grow with its length."""
+def encode_samples(tokenizer: SigmaVAE, samples: NDArray[np.float32], chunk_seconds: float = 30.0) -> Tensor:
+    """The means `(F, L)` of a signal `(S,)`, on the CPU; encoded in chunks, so that memory does not grow with it."""
     hop = tokenizer.hop_length
     chunk = hop * max(1, int(chunk_seconds * tokenizer.frame_rate))
     device = next(tokenizer.parameters()).device
-    for utterance in utterances:
-        samples = load_audio(utterance.audio, tokenizer.config.sample_rate)
-        padded = torch.from_numpy(np.pad(samples, (0, -len(samples) % hop)))
-        history: History | None = None
-        parts = []
-        for piece in torch.split(padded, chunk):
-            mean, history = tokenizer.encode_chunk(piece[None, None].to(device), history)
-            parts.append(mean[0].cpu())
-        yield utterance, torch.cat(parts).numpy()
+    padded = torch.from_numpy(np.pad(samples, (0, -len(samples) % hop)))
+    history: History | None = None
+    parts = []
+    for piece in torch.split(padded, chunk):
+        mean, history = tokenizer.encode_chunk(piece[None, None].to(device), history)
+        parts.append(mean[0].cpu())
+    return torch.cat(parts)

@@ -2,13 +2,14 @@
 
 A store is a folder: `store.json` (facts and statistics), `index.jsonl` (one utterance a line, with the shard that holds
 it), `shard-00000.safetensors` and so on (for each id the means, `(F, L)` float32). Means are stored, not samples: every
-epoch draws its own.
+epoch draws its own. `audio_tokenizer/` is a copy of the tokenizer that made them, and goes into runs trained on them.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +21,15 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from latent.data.manifest import Utterance
+from s2s import checkpoint
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
 
 Latents = NDArray[np.float32]
+
+TOKENIZER = "audio_tokenizer"
+"""Folder of the audio tokenizer in a store, and in a run trained on it."""
+_FACTS = "latents.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,32 @@ class StoreFacts:
         noise = generator.standard_normal(mean.shape, dtype=np.float32)
         sampled: Latents = (mean + np.float32(self.sigma * scale) * noise).astype(np.float32)
         return sampled
+
+    def save(self, run: Path) -> None:
+        """Write them into the folder of a run that is trained on the store."""
+        (run / _FACTS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, run: Path) -> StoreFacts:
+        """Read them from the folder of a run.
+
+        Raises:
+            InputError: the file is missing or broken.
+        """
+        try:
+            return cls(**json.loads((run / _FACTS).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"{run}: is no run of speech synthesis: {_FACTS}: {error.strerror}") from error
+        except (json.JSONDecodeError, TypeError) as error:
+            raise InputError(f"{run / _FACTS}: broken: {error}") from error
+
+
+def copy_tokenizer(run: Path, folder: Path) -> None:
+    """Copy what is needed of an audio tokenizer's run (or of such a copy) into a store or a run: `TOKENIZER` in it."""
+    target = folder / TOKENIZER
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (checkpoint.CONFIG, checkpoint.WEIGHTS):
+        shutil.copyfile(run / name, target / name)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from latent.data.batch import GenerationPrompts, MixedBatch, MixedSequences
-from latent.data.latent_store import Latents, LatentStore
+from latent.data.latent_store import TOKENIZER, Latents, LatentStore, copy_tokenizer
 from latent.data.vocabulary import (
     LATENT,
     PAD,
@@ -190,6 +190,10 @@ class SpeechSynthesis(Task):
 
     def save(self, folder: Path) -> None:
         self.vocabulary.save(folder)
+        store = self._stores["train"]
+        store.facts.save(folder)
+        if (store.folder / TOKENIZER).is_dir():
+            copy_tokenizer(store.folder / TOKENIZER, folder)
 
 
 def mixed_sequences(

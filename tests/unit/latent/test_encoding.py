@@ -14,7 +14,7 @@ pytest.importorskip("soundfile")
 from latent.audio.files import load_audio, write_audio
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import read_manifest
-from latent.encoding import encode_recordings
+from latent.encoding import encode_recordings, encode_samples
 from latent.models.sigma_vae import SigmaVAE
 
 
@@ -30,10 +30,13 @@ def test_recordings_encoded_in_chunks_are_the_means_of_the_whole(tmp_path: Path)
     (tmp_path / "manifest.jsonl").write_text("\n".join(lines) + "\n")
     spoken = read_manifest(tmp_path / "manifest.jsonl")
     facts = StoreFacts("tests", 3, 2000, vae.hop_length, vae.config.sigma_rule, vae.config.std)
-    found = write_store(tmp_path / "store", facts, encode_recordings(vae, spoken, chunk_seconds=0.1))
+    found = write_store(tmp_path / "store", facts, encode_recordings(vae, spoken))
     assert found.num_frames == 126 + 8
     store = LatentStore(tmp_path / "store")
     for index, utterance in enumerate(spoken):
         audio = torch.from_numpy(load_audio(utterance.audio, 2000))[None, None]
         with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(store.mean(index)), vae.encode(audio)[0], rtol=1e-4, atol=1e-5)
+            whole = vae.encode(audio)[0]
+            torch.testing.assert_close(torch.from_numpy(store.mean(index)), whole, rtol=1e-4, atol=1e-5)
+            in_chunks = encode_samples(vae, audio[0, 0].numpy(), chunk_seconds=0.1)
+            torch.testing.assert_close(in_chunks, whole, rtol=1e-4, atol=1e-5)

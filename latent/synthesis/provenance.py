@@ -1,0 +1,44 @@
+"""What a synthetic recording says about itself: that it is synthetic, by which model, with which seed, and when."""
+
+from __future__ import annotations
+
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from latent.audio.packages import load
+from s2s.errors import InputError
+
+_FIELDS = ("title", "artist", "comment", "software", "date", "copyright", "license")
+
+
+def synthetic_tags(model: str, weights: str, seed: int, day: date | None = None) -> dict[str, str]:
+    """Tags of a file of synthetic speech, for `write_audio` and `AudioWriter`.
+
+    Args:
+        model: What the model is called: the name of its run folder.
+        weights: The hash of its weights (`Voice.fingerprint`).
+        seed: Of the noise.
+        day: When it was made; today by default.
+    """
+    made, software = (day or date.today()).isoformat(), f"unilatent {version('unilatent')}"
+    return {
+        "comment": f"Synthetic speech, not a recording. Model {model} ({weights}), seed {seed}, {made}, {software}.",
+        "software": software,
+        "date": made,
+    }
+
+
+def read_tags(path: str | Path) -> dict[str, str]:
+    """The tags of an audio file, those that it has.
+
+    Raises:
+        InputError: the file is missing or is no audio.
+    """
+    soundfile = load("soundfile")
+    try:
+        with soundfile.SoundFile(path) as file:
+            found = {name: getattr(file, name) for name in _FIELDS}
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,113 @@
+"""A tiny voice with random weights, as run folders on the disk: what synthesis is tested with. Run it to make one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from latent.audio.files import write_audio
+from latent.encoding import encode_corpus
+from s2s import checkpoint
+from s2s.config import write_tree
+from s2s.models.base import Model
+from s2s.run import RunConfig, build_model, build_task, parse_config, resolve
+
+RATE = 2000
+SPEECH = {"ann": ["Good morning.", "Two, three."], "bob": ["Never mind the weather.", "So."]}
+
+
+def write_recordings(folder: Path, rate: int = RATE) -> Path:
+    """Noise that swells, half a second and more of it, and a manifest of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for speaker, texts in SPEECH.items():
+        for text in texts:
+            name = f"{speaker}{len(lines)}"
+            noise = np.random.default_rng(len(lines)).standard_normal(rate // 2 + 150 * len(text))
+            write_audio(folder / f"{name}.wav", (0.1 * noise).astype(np.float32), rate)
+            lines.append(json.dumps({"id": name, "audio": f"{name}.wav", "text": text, "speaker": speaker}))
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("\n".join(lines) + "\n")
+    return manifest
+
+
+def tokenizer_config(manifest: Path, **model: Any) -> RunConfig:
+    sizes = {"ratios": [4, 5], "depths": [1, 1, 1], "widths": [4, 6, 8], "latent_size": 3, "layer_scale": 0.3}
+    return parse_config(
+        {
+            "imports": ["latent.plugin"],
+            "task": {
+                "name": "speech_autoencoding",
+                "train": str(manifest),
+                "valid": str(manifest),
+                "sample_rate": RATE,
+                "segment_seconds": 0.2,
+            },
+            "model": {"name": "sigma_vae", **sizes, "initializer_range": 0.3, **model},
+            "criterion": {"name": "sigma_vae"},
+            "train": {"max_steps": 1},
+        }
+    )
+
+
+def voice_config(store: Path, **task: Any) -> RunConfig:
+    return parse_config(
+        {
+            "imports": ["latent.plugin"],
+            "task": {
+                "name": "speech_synthesis",
+                "train": str(store),
+                "valid": str(store),
+                "voice_rate": 0.5,
+                "voice_frames": 30,
+                **task,
+            },
+            "model": {
+                "name": "latent_lm",
+                "hidden_size": 16,
+                "num_layers": 1,
+                "num_heads": 2,
+                "num_kv_heads": 1,
+                "intermediate_size": 16,
+                "max_positions": 800,
+                "initializer_range": 0.3,
+                "head": {"num_layers": 1, "wave_size": 8},
+            },
+            "criterion": {"name": "next_token_diffusion"},
+            "train": {"max_steps": 1},
+        }
+    )
+
+
+def write_run(config: RunConfig, run: Path, seed: int = 0) -> Path:
+    """A run folder with random weights, as training would leave it."""
+    task = build_task(config)
+    config = resolve(config, task)
+    run.mkdir(parents=True)
+    write_tree(config.tree(), run / checkpoint.CONFIG)
+    task.save(run)
+    torch.manual_seed(seed)
+    model: Model = build_model(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith("head."):
+                parameter.normal_(std=0.2)  # the diffusion head begins as zeros
+    checkpoint.write_weights(checkpoint.named_tensors(model), run / checkpoint.WEIGHTS)
+    return run
+
+
+def write_voice(folder: Path, **task: Any) -> Path:
+    """Recordings, tokenizer, store and the run of a voice in a folder; returns the last."""
+    manifest = write_recordings(folder / "recordings")
+    write_run(tokenizer_config(manifest), folder / "tokenizer")
+    encode_corpus(manifest, folder / "tokenizer", folder / "store")
+    return write_run(voice_config(folder / "store", **task), folder / "voice", seed=1)
+
+
+if __name__ == "__main__":
+    print(write_voice(Path(sys.argv[1])))

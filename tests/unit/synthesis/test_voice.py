@@ -1,0 +1,198 @@
+"""A voice from its run folder alone: what it says does not depend on company or chunks, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("soundfile")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+import tiny_voice
+
+from latent.audio.files import write_audio
+from latent.synthesis.voice import Voice
+from latent.tasks.speech_synthesis import SpeechRequest
+from s2s.errors import ConfigError, InputError
+
+OPTIONS = ["decoder.num_inference_steps=2", "decoder.stop_threshold=0.93", "decoder.min_frames=6"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which nothing is left of what the voice was trained on."""
+    folder = tmp_path_factory.mktemp("voice")
+    tiny_voice.write_voice(folder / "whole")
+    shutil.move(folder / "whole/voice", folder / "voice")
+    shutil.rmtree(folder / "whole")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voice(home: Path) -> Voice:
+    return Voice.load(home / "voice", overrides=OPTIONS)
+
+
+def requests(voice: Voice, prompt: np.ndarray) -> list[SpeechRequest]:
+    return [
+        voice.request("a", "Good day to you.", "ann", seed=3),
+        voice.request("b", "So", "bob", seed=4, temperature=0.7),
+        voice.request("c", "Hear me", None, prompt, seed=5),
+    ]
+
+
+@pytest.fixture(scope="module")
+def prompt(voice: Voice, home: Path) -> np.ndarray:
+    noise = np.random.default_rng(5).standard_normal(1500).astype(np.float32)
+    write_audio(home / "me.wav", 0.1 * noise, tiny_voice.RATE)
+    return voice.prompt(home / "me.wav")
+
+
+def test_a_voice_needs_nothing_but_its_run_folder(voice: Voice) -> None:
+    assert voice.speakers == ["ann", "bob"]
+    assert (voice.sample_rate, voice.hop_length, voice.frame_rate) == (2000, 20, 100)
+    audio = voice.say(voice.request("a", "Good morning.", "ann"))
+    assert audio.dtype == np.float32
+    assert len(audio) % voice.hop_length == 0
+    assert np.abs(audio).max() > 0
+
+
+def test_requests_together_are_what_they_are_alone(voice: Voice, prompt: np.ndarray) -> None:
+    wanted = requests(voice, prompt)
+    together: dict[int, list[np.ndarray]] = {row: [] for row in range(3)}
+    ended: dict[int, bool] = {}
+    for chunk in voice.stream(wanted, chunk_frames=5):
+        ended |= chunk.ended
+        for row, samples in zip(chunk.rows, chunk.audio, strict=True):
+            together[row].append(samples.numpy())
+    assert set(ended) == {0, 1, 2}
+    assert len({sum(map(len, parts)) for parts in together.values()}) == 3, "of different lengths"
+    assert min(sum(map(len, parts)) for parts in together.values()) > 5 * voice.hop_length
+    for row, request in enumerate(wanted):
+        np.testing.assert_allclose(np.concatenate(together[row]), voice.say(request), atol=2e-3)
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 3, 1000])
+def test_chunks_of_any_size_are_the_whole(voice: Voice, chunk_frames: int) -> None:
+    request = voice.request("a", "Good morning.", "ann", seed=2)
+    parts = list(voice.chunks(request, chunk_frames))
+    assert all(len(part) <= chunk_frames * voice.hop_length for part in parts)
+    np.testing.assert_allclose(np.concatenate(parts), voice.say(request), atol=1e-4)
+
+
+def test_the_seed_alone_decides(voice: Voice) -> None:
+    first, same, other = (
+        voice.say(voice.request(id, "Good.", "ann", seed=seed)) for id, seed in [("a", 1), ("b", 1), ("a", 2)]
+    )
+    np.testing.assert_array_equal(first, same)
+    assert len(first) != len(other) or not np.array_equal(first, other)
+
+
+def test_speech_that_never_ends_is_cut_with_a_warning(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    voice = Voice.load(home / "voice", overrides=[*OPTIONS, "decoder.stop_threshold=1"])
+    request = voice.request("long", "So.", "ann")
+    assert len(voice.say(request)) == request.most_frames * voice.hop_length
+    assert "long: did not end by itself and was cut after " in caplog.text
+    expected = voice.expected_seconds(request)
+    assert request.most_frames / voice.frame_rate == pytest.approx(3 * expected + 2, abs=0.02)
+
+
+def test_batches_hold_every_request_once_and_fit_into_the_model(voice: Voice) -> None:
+    texts = ["So. " * count for count in (1, 9, 3, 2, 8, 8, 1)]
+    wanted = [voice.request(str(index), text, "ann") for index, text in enumerate(texts)]
+    batches = list(voice.batches(wanted, max_rows=3))
+    assert sorted(index for batch in batches for index in batch) == list(range(7))
+    assert all(1 <= len(batch) <= 3 for batch in batches)
+    for batch in batches:
+        longest = max(len(wanted[index].text) for index in batch) + 2
+        assert longest + max(wanted[index].most_frames for index in batch) <= 800
+    lengths = [wanted[index].most_frames for batch in batches for index in batch]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_prompt_is_cut_to_what_training_saw(voice: Voice, prompt: np.ndarray) -> None:
+    assert prompt.shape == (30, 3)
+    assert prompt.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (" \n", {"speaker": "ann"}, "'text' is empty; expected something to say"),
+        ("half \ud83d", {"speaker": "ann"}, "'text' holds half a surrogate pair"),
+        ("hi", {"speaker": "anne"}, r"no speaker is called 'anne'\. Did you mean 'ann'"),
+        ("hi", {}, r"'speaker' must be given, one of ann, bob; or a voice prompt"),
+        ("never " * 100, {"speaker": "ann"}, r"'text' is too long: \d+ positions .* has 800 \(model.max_positions\)"),
+        ("hi", {"speaker": "ann", "seed": -1}, r"'seed' must be from 0 to 2\^63 - 1, found -1"),
+        ("hi", {"speaker": "ann", "temperature": float("nan")}, "'temperature' must be 0 or more, found nan"),
+    ],
+)
+def test_requests_that_cannot_be_said_are_told_in_one_line(
+    voice: Voice, text: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        voice.request("x", text, **options)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level", "message"),
+    [
+        (0.1, 0.1, r"must last 0.5 to 60 seconds, found 0.1"),
+        (600, 0.1, r"must last 0.5 to 60 seconds, found 600.0"),
+        (1, 0.0, "must not be silent"),
+    ],
+)
+def test_prompts_that_are_none_are_told_in_one_line(
+    voice: Voice, tmp_path: Path, seconds: float, level: float, message: str
+) -> None:
+    write_audio(tmp_path / "p.wav", np.full(int(2000 * seconds), level, np.float32), 2000)
+    with pytest.raises(InputError, match=f"p.wav: a voice prompt {message}"):
+        voice.prompt(tmp_path / "p.wav")
+
+
+def test_prompts_that_cannot_be_read_are_told_in_one_line(voice: Voice, tmp_path: Path) -> None:
+    import soundfile
+
+    with pytest.raises(InputError, match=r"gone\.wav: no such audio file"):
+        voice.prompt(tmp_path / "gone.wav")
+    (tmp_path / "text.wav").write_text("no audio")
+    with pytest.raises(InputError, match=r"text\.wav: cannot be read as audio"):
+        voice.prompt(tmp_path / "text.wav")
+    samples = np.full(2000, 0.1, np.float32)
+    samples[7] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 2000, subtype="FLOAT")
+    with pytest.raises(InputError, match=r"nan\.wav: sample 7 is nan, expected finite numbers"):
+        voice.prompt(tmp_path / "nan.wav")
+    soundfile.write(tmp_path / "empty.wav", samples[:0], 2000)
+    with pytest.raises(InputError, match=r"empty.wav: a voice prompt must last 0.5 to 60 seconds, found 0.0"):
+        voice.prompt(tmp_path / "empty.wav")
+
+
+def test_runs_that_are_no_voice_are_told_in_one_line(tmp_path: Path) -> None:
+    run = tiny_voice.write_voice(tmp_path, voice_rate=0)
+    with pytest.raises(InputError, match="not a run folder"):
+        Voice.load(tmp_path)
+    with pytest.raises(InputError, match=r"run of the task 'speech_synthesis' .*, found task 'speech_autoencoding'"):
+        Voice.load(tmp_path / "tokenizer")
+    with pytest.raises(InputError, match="must be a run of the model 'sigma_vae', found 'latent_lm'"):
+        Voice.load(run, run)
+    with pytest.raises(ConfigError, match=r"decoder.guidance: no such option\. Did you mean 'guidance_scale'"):
+        Voice.load(run, overrides=["decoder.guidance=2"])
+    with pytest.raises(InputError, match=r"trained without voice prompts \(task.voice_rate is 0\)"):
+        Voice.load(run).prompt(tmp_path / "recordings/ann0.wav")
+    manifest = tmp_path / "recordings/manifest.jsonl"
+    for name, found in (("latent_size", 4), ("hop_length", 6)):
+        sizes = {"latent_size": 4} if name == "latent_size" else {"ratios": [2, 3]}
+        other = tiny_voice.write_run(tiny_voice.tokenizer_config(manifest, **sizes), tmp_path / name)
+        wanted = {"latent_size": 3, "hop_length": 20}[name]
+        with pytest.raises(
+            InputError, match=f"is not the audio tokenizer of .*: {name} must be {wanted}, found {found}"
+        ):
+            Voice.load(run, other)
+    shutil.rmtree(run / "audio_tokenizer")
+    with pytest.raises(InputError, match=r"holds no audio_tokenizer/; name the run of .* \(.*tokenizer\)"):
+        Voice.load(run)
+    assert Voice.load(run, tmp_path / "tokenizer").speakers == ["ann", "bob"]
