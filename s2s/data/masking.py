@@ -46,7 +46,8 @@ class Blocks:
         """Most tokens that are masked where `free` may be, elementwise."""
         longest = self.longest if self.block_prob else 1
         drawn = np.ceil(self.ratio * free).astype(np.int64) + longest - 1
-        return np.minimum(free, drawn, dtype=np.int64)
+        most: NDArray[np.int64] = np.minimum(free, drawn)
+        return most
 
     def draw(self, fixed: NDArray[np.bool_], generator: np.random.Generator) -> tuple[Ids, Ids]:
         """Masked positions in the order of drawing, and the step of each from 1 on: a block is one step.

@@ -12,7 +12,7 @@ from s2s.config import Section
 from s2s.data.masking import Blocks, MaskedText, corrupt
 from s2s.data.shards import Shards
 from s2s.data.tokenizer import Tokenizer
-from s2s.errors import ConfigError
+from s2s.errors import ConfigError, InputError
 from s2s.tasks.base import Task
 
 
@@ -93,8 +93,10 @@ class PretrainingTask(Task):
         if config.keep_prob + config.random_prob > 1:
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
         self.config: PretrainingTask.Config = config
-        folder = config.tokenizer or str(Path(config.data) / "tokenizer")
-        self._tokenizer = Tokenizer.load(folder, None, config.added_tokens, pseudo_token)
+        own = Path(config.data) / "tokenizer"
+        if config.tokenizer is None and not own.is_dir():
+            raise InputError(f"task.data: must be a folder of `unilatent prepare pretrain-text`, found no folder {own}")
+        self._tokenizer = Tokenizer.load(config.tokenizer or own, None, config.added_tokens, pseudo_token)
         self._special = self._tokenizer.special
         self._splits: dict[str, Shards] = {}
 
