@@ -207,5 +207,5 @@ def test_a_missing_split_is_told(corpus: Path) -> None:
     with pytest.raises(InputError, match=r"found no valid-\*.parquet in it"):
         task(corpus).dataset("valid", 1)
     shutil.rmtree(corpus / "tokenizer")
-    with pytest.raises(InputError, match="found no folder .*corpus/tokenizer"):
+    with pytest.raises(InputError, match=r"found no folder .*corpus/tokenizer"):
         task(corpus)
