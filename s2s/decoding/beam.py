@@ -9,7 +9,7 @@ log-probabilities only fall, so an open hypothesis is worth at most its present 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -73,12 +73,16 @@ class Beam:
             self.finished[rows],
         )
 
+    def first(self, count: int) -> Beam:
+        """The first `count` hypotheses of each sentence."""
+        return replace(self, tokens=self.tokens[:, :count], scores=self.scores[:, :count], ended=self.ended[:, :count])
+
 
 @register_decoder("beam")
 class BeamSearch(Decoder):
     """Beam search by the rule of s2s-ft (K survivors from K * K proposals); `beam_size: 1` is greedy search.
 
-    Source: specification of s2s-ft, section 3.4. The search that fairseq and transformers make is another one.
+    Source: specification of s2s-ft, section 3.4. The search of fairseq and transformers is `wide_beam`.
     """
 
     class Config(ConstraintOptions):
@@ -104,10 +108,12 @@ class BeamSearch(Decoder):
         self._constraints = Constraints(config, token_id)
         form = ranking.gnmt if config.length_penalty_form == "gnmt" else ranking.power
         self._ranking = form(config.length_penalty)
+        self._frame_size = config.beam_size
+        self._wanted = config.num_hypotheses
 
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""
-        return self._search(model, sources, exhaustive=False).best(self._ranking, self.config.num_hypotheses)
+        return self.best(self._search(model, sources, exhaustive=False))
 
     def trace(self, model: Any, sources: SourceBatch) -> Trace:
         """All frames, searched until every survivor has ended, so that any ranking can choose from them."""
@@ -119,11 +125,11 @@ class BeamSearch(Decoder):
 
     @torch.inference_mode()
     def _search(self, model: Any, sources: SourceBatch, exhaustive: bool) -> Trace:
-        end, steps = sources.feeding.end, self.config.max_length
+        end, steps, size_of_beam = sources.feeding.end, self.config.max_length, self.config.beam_size
         size, device = len(sources.ids), sources.tokens.device
-        trace = Trace.empty(size, steps, self.config.beam_size, end, device)
+        trace = Trace.empty(size, steps, self._frame_size, end, device)
         constraints = self._constraints.of(sources)
-        beam = Beam.root(size, self.config.num_hypotheses, device)
+        beam = Beam.root(size, self._wanted, device)
         state = model.start(sources, steps)
         last: Tensor | None = None
         for step in range(steps):
@@ -137,6 +143,7 @@ class BeamSearch(Decoder):
             if not len(keep):
                 break
             rows = keep if worth_leaving(keep, beam.sentences) else None
+            beam, parents, tokens = beam.first(size_of_beam), parents[:, :size_of_beam], tokens[:, :size_of_beam]
             if rows is not None:
                 beam, parents, tokens = beam.select(rows), parents[rows], tokens[rows]
             state.select(rows, parents)
@@ -146,7 +153,7 @@ class BeamSearch(Decoder):
     def survivors(
         self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The next frame: scores, parents and tokens of K survivors a sentence, each `(B', K)`.
+        """The next frame: scores, parents and tokens of a sentence's survivors, each `(B', K)`; the first K go on.
 
         Args:
             beam: The hypotheses that the scores continue.
@@ -167,8 +174,18 @@ class BeamSearch(Decoder):
         length = torch.full_like(scores, step + 1)
         ranks = self._ranking(scores, length).masked_fill(~beam.ended, -torch.inf)
         beam.finished = torch.cat([beam.finished, ranks], 1).topk(beam.finished.shape[1], 1).values
-        reachable = self._ranking(scores, torch.full_like(scores, self.config.max_length)).masked_fill(over, -torch.inf)
-        return complete | (beam.finished[:, -1] >= reachable.amax(1))
+        return complete | self._is_decided(beam.finished, scores.masked_fill(over, -torch.inf), length)
+
+    def _is_decided(self, finished: Tensor, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Whether no open hypothesis can pass those that ended, `(B',)` bool.
+
+        Args:
+            finished: Ranks of the best that ended, best first, `(B', N)`.
+            scores: Of the open hypotheses, `(B', K)`.
+            lengths: Their length, `(B', K)`.
+        """
+        reachable = self._ranking(scores, torch.full_like(lengths, self.config.max_length))
+        return finished[:, -1] >= reachable.amax(1)
 
 
 def worth_leaving(keep: Tensor, sentences: Tensor) -> bool:
