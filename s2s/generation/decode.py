@@ -19,17 +19,18 @@ from s2s.config import Section
 from s2s.data.jsonl import Line, parse_record, read_lines
 from s2s.decoding.base import Decoder, Hypothesis
 from s2s.errors import ConfigError, InputError
+from s2s.generation.meter import Meter
 from s2s.generation.output import (
     Batches,
     Output,
     PipeOutput,
     Window,
+    claimed,
     discard,
     fingerprint,
     open_output,
     refuse_existing,
 )
-from s2s.generation.progress import Progress
 from s2s.models.base import Model
 from s2s.tasks.base import GenerationTask
 from s2s.training.distributed import Ranks
@@ -93,8 +94,9 @@ def decode_file(
     """Decode the records of a file; every line of it gives one line, in the same order.
 
     An output line is `{"id", "tgt", "score"}`, and `"nbest"` if the decoder gives more than one hypothesis. A line
-    that cannot be used gives `{"id", "tgt": null, "error"}`, and is noted in OUTPUT.errors.jsonl. A killed job goes on
-    where it was when the same call is made again, and ends with the same bytes.
+    that cannot be used gives `{"id", "tgt": null, "error"}`, and is noted in OUTPUT.errors.jsonl. The id is that of
+    the record (`task.id_field`), else its line number. A killed job goes on where it was when the same call is made
+    again, and ends with the same bytes.
 
     Args:
         task: Turns records into sources, and tokens into text.
@@ -112,24 +114,29 @@ def decode_file(
         Counts over the whole file, on the first rank; over what the rank has seen, on others.
 
     Raises:
-        InputError: a file cannot be read or written; the output belongs to another job; with `strict`, a bad line.
+        InputError: a file cannot be read or written; the output belongs to another job, or another process is at it;
+            with `strict`, a bad line.
         ConfigError: traces are wanted of a decoder that leaves none.
     """
     if trace is not None and not hasattr(decoder, "trace"):
         raise ConfigError("decoder.name: traces are left by beam searches only; drop --trace or use decoder.name=beam")
-    window, target = _open(str(source), str(output), options, ranks, settings, trace)
-    total = _count_lines(Path(source)) if Path(source).is_file() else None
-    number = -1
-    with _telling(ranks), Progress(_share(total, window, target, ranks), enabled=ranks.first) as progress:
-        work = _Work(task, model, decoder, ranks.device, options, trace is not None, progress)
-        for number, lines in enumerate(_chunks(read_lines(source), window)):
-            if number % ranks.size == ranks.rank and not target.is_done(number):
-                with target.batches(number) as batches:
-                    decoded = work.decode(lines, batches)
-                target.write(number, decoded)
-    if number < 0:
-        raise InputError(f"{source}: the file is empty; expected one JSON object a line")
-    target.close(number + 1)
+    alone = claimed(Path(output)) if ranks.first and str(output) != STANDARD else contextlib.nullcontext()
+    with alone:
+        window, target = _open(str(source), str(output), options, ranks, settings, trace)
+        total = _count_lines(Path(source)) if Path(source).is_file() else None
+        before, number = target.windows, -1
+        with _telling(ranks), Meter(_share(total, window, target, ranks), enabled=ranks.first) as meter:
+            work = _Work(task, model, decoder, ranks.device, options, trace is not None, meter)
+            for number, lines in enumerate(_chunks(read_lines(source), window)):
+                if number % ranks.size == ranks.rank and not target.is_done(number):
+                    with target.batches(number) as batches:
+                        decoded = work.decode(lines, batches)
+                    target.write(number, decoded)
+        if number < 0:
+            raise InputError(f"{source}: the file is empty; expected one JSON object a line")
+        target.close(number + 1)
+    if before > number and ranks.first:
+        logger.info("%s: already finished, %d lines; nothing to do", output, target.counts["lines"])
     return _report(target, str(output))
 
 
@@ -210,7 +217,7 @@ class _Work:
     device: torch.device
     options: DecodeOptions
     traced: bool
-    progress: Progress
+    meter: Meter
 
     def decode(self, lines: Sequence[Line], batches: Batches) -> Window:
         """Decode the lines of a window; `batches` holds what is done already, and gets what is done now."""
@@ -220,14 +227,14 @@ class _Work:
             {"id": item.id, "tgt": None, "error": item.error} if isinstance(item, _Failure) else {} for item in read
         ]
         traces = list(outputs)
-        self.progress.advance(len(lines) - len(sources))
+        self.meter.advance(len(lines) - len(sources))
         lengths = {row: len(item.source.tokens) for row, item in sources.items()}
         for number, rows in enumerate(batch_rows(lengths, self.options.max_tokens, self.options.max_sentences)):
             if number not in batches.done:
                 batches.add(number, self._decode_batch([sources[row] for row in rows]))
             for row, (made, frames) in zip(rows, batches.done[number], strict=True):
                 outputs[row], traces[row] = made, frames
-            self.progress.advance(len(rows))
+            self.meter.advance(len(rows))
         failures = [item for item in read if isinstance(item, _Failure)]
         streams = {
             "output": [output_line(record) for record in outputs],
@@ -238,18 +245,18 @@ class _Work:
         return Window(streams, {"lines": len(lines), "failed": len(failures), "cut": cut})
 
     def _read(self, line: Line) -> _Item | _Failure:
-        record: dict[str, Any] = {}
+        id_field = getattr(self.task.config, "id_field", "id")
+        id: Any = line.number
         try:
             record = parse_record(line)
-            record.setdefault("id", line.number)
-            source = self.task.source(record, line.where)
+            if record.get(id_field) is not None:
+                id = record[id_field]
+            source = self.task.source({**record, id_field: id}, line.where)
         except InputError as error:
             if self.options.strict:
                 raise
-            message = str(error).removeprefix(f"{line.where}: ")
-            return _Failure(line.number, record.get("id", line.number), message)
-        own = record["id"]
-        return _Item(own if str(own) == source.id else source.id, source)
+            return _Failure(line.number, id, str(error).removeprefix(f"{line.where}: "))
+        return _Item(id if str(id) == source.id else source.id, source)
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         sources = self.task.collate_sources([item.source for item in items]).to(self.device)

@@ -5,6 +5,7 @@ Input lines are decoded in windows. What a window gives is one list of lines for
     OUTPUT                     outputs of the windows so far, in the input's order
     OUTPUT.errors.jsonl        the input lines that could not be used, if there are any
     OUTPUT.state.json          which job this is, how many windows are in the files, and how long the files then are
+    OUTPUT.lock                held by the process that writes; there only while one does, or after it was killed
     OUTPUT.parts/000012.batches    batches of window 12 done so far: one JSON line each, a torn last one is dropped
     OUTPUT.parts/000012.window     window 12, complete; the first rank moves it into the files, in order
 
@@ -15,8 +16,10 @@ lengths that the state tells and loses, at most, the batch that was being decode
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -26,6 +29,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from s2s.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _SAMPLE = 1 << 20
 _POLL_SECONDS = 0.1
@@ -49,6 +54,10 @@ class Batches(Protocol):
 
 class Output(Protocol):
     """Where windows go."""
+
+    @property
+    def windows(self) -> int:
+        """How many windows are in the files."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -78,6 +87,10 @@ class PipeOutput:
         self._counts: dict[str, int] = {}
         self._paths = paths
         self._files: dict[str, BinaryIO] = {}
+
+    @property
+    def windows(self) -> int:
+        return 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -136,6 +149,10 @@ class FileOutput:
         self._parts = parts_folder(paths["output"])
         with _writing(self._parts):
             self._parts.mkdir(exist_ok=True)
+
+    @property
+    def windows(self) -> int:
+        return int(self._state["windows"])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -255,6 +272,32 @@ def open_output(
         _check_same_job(output, state["job"], job)
         _cut_back(paths, state["lengths"])
     return state["job"], FileOutput(paths, first, state)
+
+
+@contextlib.contextmanager
+def claimed(output: Path) -> Iterator[None]:
+    """Hold an output against other processes; whatever ends this process, the system ends its claim.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    path = output.with_name(f"{output.name}.lock")
+    with contextlib.ExitStack() as stack:
+        while True:
+            with _writing(path):
+                file = stack.enter_context(open(path, "w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{output}: another process is writing it; wait for it, or name another --output"
+                ) from None
+            except OSError as error:  # a file system that knows no locks
+                logger.warning("%s: cannot be locked (%s); see that no other job writes it", output, error.strerror)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                break  # else its last holder has just removed it
+        stack.callback(path.unlink, missing_ok=True)
+        yield
 
 
 def refuse_existing(paths: Mapping[str, Path]) -> None:

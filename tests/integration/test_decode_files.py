@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from s2s.decoding.ranking import gnmt
 from s2s.errors import ConfigError, InputError
 from s2s.generation.decode import _telling
-from s2s.generation.output import fingerprint, parts_folder
+from s2s.generation.output import claimed, fingerprint, parts_folder
 from s2s.generation.rerank import rerank_file
 from s2s.training.distributed import Ranks
 
@@ -106,6 +107,23 @@ def test_a_bad_line_is_noted_and_the_rest_goes_on(tmp_path: Path, line: bytes, m
     assert records(tmp_path / "out.jsonl.errors.jsonl") == [{"line": 2, "id": id, "error": bad["error"]}]
 
 
+def test_ids_come_from_the_field_that_the_task_names_else_from_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [{"key": 70, "id": "no", "src": "w1"}, {"key": "b", "src": ""}, {"id": "no", "src": "w2"}, {"src": None}]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    class KeyTask(tiny.WordTask):
+        def __init__(self, config: None) -> None:
+            super().__init__(SimpleNamespace(id_field="key"))
+
+    monkeypatch.setattr(tiny, "WordTask", KeyTask)
+    tiny.decode(source, output)
+    assert [item["id"] for item in records(output)] == [70, "b", 3, 4]
+    assert [item["id"] for item in records(tmp_path / "out.jsonl.errors.jsonl")] == ["b", 4]
+
+
 @pytest.mark.parametrize(("line", "message", "id"), BAD_LINES)
 def test_strict_stops_at_a_bad_line_and_says_where(tmp_path: Path, line: bytes, message: str, id: Any) -> None:
     source = tmp_path / "in.jsonl"
@@ -122,6 +140,24 @@ def test_killed_ten_times_at_random_it_ends_with_the_bytes_of_an_uninterrupted_r
     tiny.decode(source, straight)
     for end in ("", ".errors.jsonl", ".state.json"):
         assert (tmp_path / f"killed.jsonl{end}").read_bytes() == (tmp_path / f"straight.jsonl{end}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 7, "nothing else is left behind"
+
+
+def test_two_jobs_cannot_write_one_output(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out.jsonl"
+    refused = pytest.raises(
+        InputError, match=r"out\.jsonl: another process is writing it; wait for it, or name another"
+    )
+    with claimed(output):
+        with refused:
+            tiny.decode(source, output)
+        with refused:
+            tiny.decode(source, output, overwrite=True)
+        monkeypatch.setattr(sys, "stdin", Standard(source.read_bytes()))
+        with refused:
+            tiny.decode("-", output)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    assert tiny.decode(source, output).lines == 40
 
 
 def test_two_ranks_write_what_one_writes(source: Path, tmp_path: Path) -> None:
@@ -137,11 +173,16 @@ def test_two_ranks_write_what_one_writes(source: Path, tmp_path: Path) -> None:
     assert two.with_name("two.jsonl.errors.jsonl").read_bytes() == one.with_name("one.jsonl.errors.jsonl").read_bytes()
 
 
-def test_a_finished_job_is_left_as_it_is(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_job_is_left_as_it_is_and_says_so(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     output = tmp_path / "out.jsonl"
     before = tiny.decode(source, output), output.read_bytes()
+    assert "already finished" not in caplog.text
     monkeypatch.setattr(tiny.BeamSearch, "__call__", None)
     assert (tiny.decode(source, output), output.read_bytes()) == before
+    assert "out.jsonl: already finished, 40 lines; nothing to do" in caplog.text
 
 
 def test_a_moved_input_is_still_the_same_input(source: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How far decoding is: a bar on a terminal, else a line now and then."""
+"""How far decoding is, and how fast: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30
 
 
-class Progress:
+class Meter:
     """Counts sentences; says how many there were in a second, and when the rest will be done.
 
     Args:
@@ -34,7 +34,7 @@ class Progress:
         self._done = 0
         self._begun = self._said = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Meter:
         return self
 
     def __exit__(
