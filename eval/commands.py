@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from eval.named_paths import named_paths
 from eval.speech_commands import speech
 from s2s.errors import InputError
 
@@ -101,7 +101,7 @@ def text(
         seed=seed,
     )
     _refuse_unused(settings, asked)
-    report = evaluate(_named("--hyp", hyp), ref, settings)
+    report = evaluate(named_paths("--hyp", hyp), ref, settings)
     present(report, json_file)
 
 
@@ -116,7 +116,7 @@ def curve(
     """Draw training and validation loss of one or more runs into one picture."""
     from eval.curve import plot_learning_curves
 
-    plot_learning_curves(_named("RUN", runs), output)
+    plot_learning_curves(named_paths("RUN", runs), output)
     typer.echo(output)
 
 
@@ -135,18 +135,3 @@ def _refuse_unused(settings: Any, asked: dict[str, Any]) -> None:
     ):
         if unused:
             raise InputError(f"{option} changes nothing here; it is for {use}")
-
-
-def _named(option: str, values: list[str]) -> dict[str, str]:
-    """Paths by name, from `NAME=PATH` or `PATH`, which is named after its last part."""
-    named: dict[str, str] = {}
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not equals or Path(value).exists():
-            name, path = Path(value).name.removesuffix(".jsonl").removesuffix(".txt") or value, value
-        if not name or not path:
-            raise InputError(f"{option}: expected PATH or NAME=PATH, found {value!r}")
-        if name in named:
-            raise InputError(f"{option}: two are called {name!r}; give them names with NAME=PATH")
-        named[name] = path
-    return named

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from s2s.errors import InputError
+from eval.named_paths import named_paths
 
 
 def speech(
@@ -41,19 +40,5 @@ def speech(
     from eval.speech import SpeechSettings, evaluate_speech
 
     settings = SpeechSettings(tuple(metric or ()), recogniser, language, aligned, resamples, seed, transcripts)
-    report = evaluate_speech(manifest, _named_folders(audio or []), settings)
+    report = evaluate_speech(manifest, named_paths("--audio", audio or []), settings)
     present(report, json_file)
-
-
-def _named_folders(values: list[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for value in values:
-        name, equals, folder = value.partition("=")
-        if not equals or Path(value).exists():
-            name, folder = Path(value).resolve().name, value
-        if not name or not folder:
-            raise InputError(f"--audio: expected FOLDER or NAME=FOLDER, found {value!r}")
-        if name in named:
-            raise InputError(f"--audio: two are called {name!r}; give them names with NAME=FOLDER")
-        named[name] = folder
-    return named

@@ -198,4 +198,4 @@ def test_verb_prints_the_table_and_writes_json(tmp_path: Path) -> None:
     assert "ours" in result.output
     assert json.loads((tmp_path / "r.json").read_text())["systems"][1]["name"] == RECORDINGS
     result = CliRunner().invoke(app, [*common, "--audio", folder, "--audio", folder])
-    assert str(result.exception) == "--audio: two are called 'real'; give them names with NAME=FOLDER"
+    assert str(result.exception) == "--audio: two are called 'real'; give them names with NAME=PATH"
