@@ -25,10 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from s2s.config import parse_section, read_tree
 from s2s.errors import InputError
-from s2s.models.base import Model
-from s2s.registry import MODELS, import_modules
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
@@ -65,7 +62,7 @@ def write_checkpoint(
         _sync(unfinished / PROGRESS)
         _sync(unfinished)
         if final.exists():  # an older process of this run wrote the same
-            shutil.rmtree(final)
+            _remove(final)
         unfinished.rename(final)
         _sync(final.parent)
     except OSError as error:
@@ -102,16 +99,17 @@ def remove_checkpoints(run: Path, keep: Iterable[int]) -> None:
     kept = set(keep)
     for checkpoint in checkpoints(run):
         if step_of(checkpoint) not in kept:
-            shutil.rmtree(checkpoint)
+            _remove(checkpoint)
 
 
-def remove_unfinished(run: Path) -> None:
-    """Delete what a process that was killed while it wrote has left behind."""
-    for unfinished in [*run.glob("*.unfinished"), *(run / "checkpoints").glob("*.unfinished")]:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        else:
-            unfinished.unlink()
+def remove_leftovers(run: Path) -> None:
+    """Delete what a process that was killed while it wrote or deleted has left behind."""
+    for pattern in ("*.unfinished", "checkpoints/*.unfinished", "checkpoints/*.removed"):
+        for leftover in run.glob(pattern):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
 
 
 def read_progress(checkpoint: Path) -> dict[str, Any]:
@@ -210,26 +208,6 @@ def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
     return path
 
 
-def load_model(run: str | Path, checkpoint: str | Path | None = None) -> Model:
-    """The model of a run with its trained weights, in evaluation mode, built from the run folder alone.
-
-    Args:
-        run: A run folder.
-        checkpoint: See `weights_path`; the weights to decode with by default.
-
-    Raises:
-        InputError: the folder is no run folder, or its weights do not fit its configuration.
-    """
-    run = Path(run)
-    tree = read_tree(run / CONFIG)
-    import_modules(tree.get("imports", []))
-    section = dict(tree.get("model", {}))
-    cls = MODELS[section.pop("name", "unilm")]
-    model: Model = cls(parse_section(cls.Config, section, "model"))  # type: ignore[attr-defined]
-    load_weights(model, weights_path(run, checkpoint))
-    return model.eval()
-
-
 def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
     """Write the mean of the weights of several checkpoints, computed in float64.
 
@@ -259,6 +237,14 @@ def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
         for name, sum_ in total.items()
     }
     write_weights(mean, Path(out))
+
+
+def _remove(checkpoint: Path) -> None:
+    """Delete a checkpoint; no half of it is ever one."""
+    removed = checkpoint.with_name(f"{checkpoint.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    checkpoint.rename(removed)
+    shutil.rmtree(removed)
 
 
 def _write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

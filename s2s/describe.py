@@ -19,7 +19,7 @@ from s2s.errors import ConfigError, InputError
 from s2s.registry import import_modules
 from s2s.run import REGISTRIES
 from s2s.training.config import TrainConfig
-from s2s.training.logging import LOG, read_log
+from s2s.training.logging import LOG, magnitude, read_log
 from s2s.training.optim import OptimConfig
 
 
@@ -41,7 +41,8 @@ def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -
         sections: dict[str, type[Section]] = {"optim": OptimConfig, "train": TrainConfig}
         return _table(kind, sections[kind])
     if name is None:
-        lines = [f"{kind}s, for `{kind}.name`:"]
+        plural = "criteria" if kind == "criterion" else f"{kind}s"
+        lines = [f"{plural}, for `{kind}.name`:"]
         lines += [f"  {known:20} {_first_line(REGISTRIES[kind][known].__doc__)}" for known in REGISTRIES[kind].names()]
         return "\n".join(lines)
     cls: Any = REGISTRIES[kind][name]
@@ -60,7 +61,7 @@ def describe_run(run: Path) -> str:
     if (run / checkpoint.WEIGHTS).exists():
         tensors = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
         size = sum(tensor.numel() for tensor in tensors.values())
-        parts.append(f"weights: {size / 1e6:.1f} M numbers in {len(tensors)} tensors")
+        parts.append(f"weights: {magnitude(size)} numbers in {len(tensors)} tensors")
     steps = ", ".join(str(checkpoint.step_of(folder)) for folder in checkpoint.checkpoints(run))
     parts.append(f"checkpoints at steps: {steps or 'none'}")
     if (run / LOG).exists():

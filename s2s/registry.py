@@ -65,10 +65,6 @@ class Registry:
         self._import_built_ins()
         return sorted(self._classes)
 
-    def name_of(self, cls: type) -> str:
-        """The name that `cls` was registered under."""
-        return next(name for name, known in self._classes.items() if known is cls)
-
     def _import_built_ins(self) -> None:
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__):

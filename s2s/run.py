@@ -28,7 +28,7 @@ from s2s.tasks.base import Task
 from s2s.training.config import TrainConfig
 from s2s.training.distributed import Ranks, join_ranks
 from s2s.training.feed import Feed
-from s2s.training.logging import duration
+from s2s.training.logging import duration, magnitude
 from s2s.training.optim import OptimConfig
 from s2s.training.state import Progress
 from s2s.training.trainer import Trainer
@@ -293,7 +293,7 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def _prepare_folder(config: RunConfig, task: Task, run: Path) -> None:
     try:
         run.mkdir(parents=True, exist_ok=True)
-        checkpoint.remove_unfinished(run)
+        checkpoint.remove_leftovers(run)
         unfinished = run / f"{checkpoint.CONFIG}.unfinished"
         write_tree(config.tree(), unfinished)
         unfinished.replace(run / checkpoint.CONFIG)
@@ -311,8 +311,8 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
     else:
         checkpoint.load_weights(model, last / checkpoint.WEIGHTS)
     options = config.train
-    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    logger.info(f"{config.model.name}: {size:.1f} M parameters, {options.precision}, {ranks}; run folder {run}")
+    size = magnitude(sum(parameter.numel() for parameter in model.parameters()))
+    logger.info(f"{config.model.name}: {size} parameters, {options.precision}, {ranks}; run folder {run}")
 
     def feed(split: str) -> Feed:
         dataset = task.dataset(split, config.seed)

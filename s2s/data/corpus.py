@@ -229,7 +229,7 @@ class _Tally:
     def warn(self, path: str, side: Side) -> None:
         if self._cut:
             logger.warning(
-                "%s: %d of %d %ss were cut at %d tokens; task.max_%s sets the limit",
+                "%s: %d of %d %ss were cut at %d tokens, special ones not counted; task.max_%s sets the limit",
                 *(path, self._cut, self._texts, side.name, side.limit, side.name),
             )
         if self._unknown:

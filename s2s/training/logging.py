@@ -111,6 +111,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def magnitude(count: float) -> str:
+    """A large number as `530`, `12.3 k`, `22.7 M` or `1.5 G`."""
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.1f} {prefix}"
+    return f"{count:.0f}"
+
+
 _NOT_MEANS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
 
 

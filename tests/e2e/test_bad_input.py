@@ -111,7 +111,7 @@ def test_training_data(home: Path, tmp_path: Path, content: bytes | None, found:
 def test_long_sources_are_cut_and_counted(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_lines(tmp_path / "long.jsonl", [*PAIRS, {"src": "the tool " * 40, "tgt": "a tool"}])
     unilatent("train", home / "config.yaml", "--output", tmp_path / "run", f"task.train={path}")
-    assert "1 of 19 sources were cut at 14 tokens" in caplog.text
+    assert "1 of 19 sources were cut at 14 tokens, special ones not counted" in caplog.text
 
 
 def test_long_sources_are_refused_when_strict(home: Path, tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_a_converted_run_is_read_by_transformers_and_by_us(home: Path) -> None:
     theirs = transformers.BertForMaskedLM.from_pretrained(home / "bert")
     tokenizer = transformers.AutoTokenizer.from_pretrained(home / "bert")
     inputs = tokenizer("a library that reads files", return_tensors="pt")
-    from s2s.checkpoint import load_model
+    from s2s.run import load_run
 
-    ours = load_model(home / "run")
+    _, _, ours, _ = load_run(home / "run")
     lengths = torch.tensor([inputs["input_ids"].shape[1]])
     with torch.no_grad():
         logits = ours.logits(ours.encode(inputs["input_ids"], lengths))

@@ -72,8 +72,8 @@ def test_long_sides_are_cut_and_counted_once_a_file(tmp_path, tokenizer, caplog)
     assert corpus.sources.lengths.tolist() == [2, 2, 2]
     assert corpus.targets.lengths.tolist() == [1, 2, 1]
     assert caplog.messages == [
-        f"{path}: 2 of 3 sources were cut at 2 tokens; task.max_source sets the limit",
-        f"{path}: 1 of 3 targets were cut at 2 tokens; task.max_target sets the limit",
+        f"{path}: 2 of 3 sources were cut at 2 tokens, special ones not counted; task.max_source sets the limit",
+        f"{path}: 1 of 3 targets were cut at 2 tokens, special ones not counted; task.max_target sets the limit",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -114,12 +115,34 @@ def test_weights_of_a_step_are_found_and_others_named(tmp_path: Path) -> None:
         checkpoint.weights_path(tmp_path)
 
 
+def test_a_checkpoint_whose_removal_is_cut_short_is_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (5, 6):
+        checkpoint.write_checkpoint(tmp_path, step, checkpoint.named_tensors(Tied()), {}, {"step": step})
+    rmtree = shutil.rmtree
+
+    def killed(folder: Path, ignore_errors: bool = False) -> None:
+        if folder.exists():
+            (folder / "training.safetensors").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.remove_checkpoints(tmp_path, keep=[6])
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step-000006"]
+    checkpoint.remove_leftovers(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000006"]
+
+
 def test_what_a_killed_process_left_is_no_checkpoint_and_is_removed(tmp_path: Path) -> None:
     checkpoint.write_checkpoint(tmp_path, 5, checkpoint.named_tensors(Tied()), {}, {"step": 5})
     (tmp_path / "checkpoints" / "step-000009.unfinished").mkdir()
     (tmp_path / "model.safetensors.unfinished").mkdir()
+    (tmp_path / "checkpoints" / "step-000002.removed").mkdir()
     assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step-000005"]
-    checkpoint.remove_unfinished(tmp_path)
+    checkpoint.remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "checkpoints",
         "model.safetensors",
