@@ -1,0 +1,64 @@
+"""Who speaks for the names in a script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from latent.data.latent_store import Latents
+from latent.longform.script import ScriptLine, same_speaker
+from s2s.errors import InputError
+
+_NUMBERED = re.compile(r"(?:speaker )?(\d{1,6})")
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who speaks for a name in a script.
+
+    Args:
+        speaker: One that the model knows, or None.
+        prompt: Latents of a voice prompt `(F, L)`, or None.
+    """
+
+    speaker: str | None = None
+    prompt: Latents | None = None
+
+
+def find_roles(
+    script: str | Path, lines: Sequence[ScriptLine], cast: Mapping[str, Role], speakers: Sequence[str]
+) -> dict[str, Role]:
+    """A role for each name in the script, by its `same_speaker` form.
+
+    What `cast` does not say: a name that the model knows is that speaker, and Speaker N its Nth.
+
+    Args:
+        script: For messages.
+        lines: What the script says.
+        cast: By name.
+        speakers: Those of the model.
+
+    Raises:
+        InputError: nobody speaks for a name, at its first line; or `cast` has a name that the script has not.
+    """
+    given = {same_speaker(name): role for name, role in cast.items()}
+    names = {same_speaker(line.speaker): line for line in reversed(lines)}  # the first line of each
+    for name in cast:
+        if same_speaker(name) not in names:
+            found = ", ".join(dict.fromkeys(line.speaker for line in lines))
+            raise InputError(f"--cast {name}: nobody is called that in {script}; its speakers are {found}")
+    known = {same_speaker(name): Role(name) for name in reversed(speakers)}
+    return {name: given.get(name) or known.get(name) or _numbered(name, line, speakers) for name, line in names.items()}
+
+
+def _numbered(name: str, line: ScriptLine, speakers: Sequence[str]) -> Role:
+    number = _NUMBERED.fullmatch(name)
+    if number and 0 < int(number[1]) <= len(speakers):
+        return Role(speakers[int(number[1]) - 1])
+    shown = ", ".join(speakers[:8]) + (", ..." if len(speakers) > 8 else "") if speakers else "none"
+    raise InputError(
+        f"{line.where}: {line.speaker!r} has no voice; the model's speakers are {shown}; give "
+        f'--cast "{line.speaker}=NAME or recording", or indent the line if that is no name'
+    )

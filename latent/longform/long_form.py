@@ -1,0 +1,194 @@
+"""A script spoken into one file: hours long, in constant memory, and continued where a kill stopped it.
+
+    OUTPUT                    the audio; it appears complete
+    .OUTPUT.part.wav          the audio while it grows, a valid file at any instant
+    OUTPUT.journal.jsonl      lines that are finished, and where they end in it; gone when all is done
+    OUTPUT.report.json        what is said when
+    OUTPUT.png                the same as a picture
+
+Each line is generated for itself, so the memory of the model is bounded by the longest line. What ties the lines of a
+speaker together is the voice: its name, its voice prompt, and the last latents of what it said before, which are a
+voice prompt too. A line depends on these and on its own seed; a job that goes on has them from the journal, and ends
+with the bytes that it would have had anyway (but every .ogg has a serial number of its own).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latent.audio.files import AudioWriter
+from latent.audio.packages import load
+from latent.data.latent_store import Latents
+from latent.longform.cast import Role, find_roles
+from latent.longform.journal import Journal, refuse_other_job
+from latent.longform.narrator import LongFormOptions, Narrator
+from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
+from latent.longform.script import ScriptLine, read_script
+from latent.synthesis.meter import SpeechMeter
+from latent.synthesis.voice import Voice
+from s2s.errors import InputError
+from s2s.generation.output import fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+def synthesize_script(
+    voice: Voice,
+    script: str | Path,
+    output: str | Path,
+    cast: Mapping[str, Role] | None = None,
+    options: LongFormOptions | None = None,
+    *,
+    tags: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    picture: bool = True,
+    show_progress: bool = True,
+) -> Summary:
+    """Speak a script into a file; the same call goes on with a job that was killed.
+
+    Args:
+        voice: Who speaks.
+        script: See `latent.longform.script`.
+        output: A .wav, .flac or .ogg.
+        cast: Who speaks for the names in the script; see `latent.longform.cast`.
+        options: See `LongFormOptions`.
+        tags: Metadata of the audio; a job that goes on keeps those that it began with.
+        overwrite: Begin anew, whatever is there.
+        picture: Whether to draw OUTPUT.png.
+        show_progress: Whether to tell how far it is.
+
+    Returns:
+        What was spoken.
+
+    Raises:
+        InputError: the script or the cast has a mistake (nothing is generated then), the output is another job's, or
+            the disk takes no more (what is written stays, and the same call goes on).
+    """
+    options, output = options or LongFormOptions.model_validate({}), Path(output)
+    if picture:
+        load("matplotlib")  # rather now than in an hour
+    lines = read_script(script, options.max_characters)
+    roles = find_roles(script, lines, cast or {}, voice.speakers)
+    narrator = Narrator(voice, roles, options)
+    narrator.check(lines)
+    job = {
+        "script": fingerprint(script),
+        "cast": {name: [role.speaker, _digest(role.prompt)] for name, role in roles.items()},
+        "options": options.model_dump(mode="json"),
+        "voice": voice.fingerprint(),
+    }
+    files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
+    if overwrite:
+        files.remove()
+    if files.finished(job):
+        logger.info("%s: is finished already", output)
+        return read_report(files.report)[0]
+    journal = files.open_journal({"job": job, "tags": dict(tags or {})})
+    if not output.exists():
+        _speak(narrator, lines, journal, output, show_progress)
+    files.part.unlink(missing_ok=True)
+    spoken = [SpokenLine(**record["line"]) for record in journal.records()]
+    summary = write_report(files.report, output, voice.sample_rate, spoken, job)
+    if picture:
+        draw_report(files.picture, output, voice.sample_rate, spoken)
+    journal.remove()
+    return summary
+
+
+class _Files(NamedTuple):
+    """The files of a job.
+
+    A journal is there from before the first sample until all is done, and a finished audio file makes the rest of the
+    work short. So a kill leaves one of: a journal and a part, a journal and the audio, or a report and the audio.
+    """
+
+    audio: Path
+    part: Path
+    journal: Path
+    report: Path
+    picture: Path
+
+    @classmethod
+    def of(cls, audio: Path, part: Path) -> _Files:
+        others = (audio.with_name(f"{audio.name}.{kind}") for kind in ("journal.jsonl", "report.json", "png"))
+        return cls(audio, part, *others)
+
+    def remove(self) -> None:
+        for path in (self.journal, self.report, self.picture, self.part, self.audio):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be removed: {error.strerror}") from error
+
+    def finished(self, job: Mapping[str, Any]) -> bool:
+        """Whether the audio is there and is this job's; raises InputError if it is not this job's."""
+        if self.journal.exists() or not self.audio.exists():
+            return False
+        if not self.report.exists():
+            raise InputError(f"{self.audio}: exists already; give --overwrite to replace it, or another --output")
+        refuse_other_job(self.audio, read_report(self.report)[1], job)
+        return True
+
+    def open_journal(self, head: Mapping[str, Any]) -> Journal:
+        """The journal of a job to begin or to go on with; raises InputError if it is another job's."""
+        if not self.journal.exists():
+            try:
+                self.journal.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{self.audio}: cannot be written: {error.strerror}") from error
+            return Journal.create(self.journal, head)
+        journal = Journal(self.journal)
+        refuse_other_job(self.audio, journal.head.get("job", {}), head["job"])
+        return journal
+
+
+def _speak(narrator: Narrator, lines: list[ScriptLine], journal: Journal, output: Path, show_progress: bool) -> None:
+    """Generate what the journal does not have yet; at the end the audio takes its name."""
+    rate, end = narrator.voice.sample_rate, 0
+    for record in journal.records():
+        end = record["line"]["end"]
+        narrator.remember(record["line"]["speaker"], _decoded(record["said"]))
+    begun = journal.num_records
+    if begun:
+        logger.info("going on after %d of %d lines, %.1f s", begun, len(lines), end / rate)
+    expected = [narrator.expected_seconds(line) for line in lines]
+    writer = AudioWriter(output, rate, journal.head["tags"], resume_at=end)
+    with writer, SpeechMeter(sum(expected[begun:]), show_progress) as meter:
+        for index, line in enumerate(lines[begun:], start=begun):
+            try:
+                spoken, said = narrator.speak(index, line, writer)
+                writer.sync()
+                journal.add({"line": asdict(spoken), "said": _encoded(said)})
+            except InputError as error:
+                done = f"{index} of {len(lines)} lines are done, and the same command goes on after them"
+                raise InputError(f"{error}; {done}") from error
+            seconds = (spoken.end - spoken.start) / rate
+            meter.correct(seconds - expected[index])
+            meter.advance(seconds)
+
+
+def _digest(latents: Latents | None) -> str | None:
+    return None if latents is None else hashlib.sha256(latents.astype("<f4").tobytes()).hexdigest()[:16]
+
+
+def _encoded(latents: Latents | None) -> list[Any] | None:
+    """Latents as JSON that gives back every bit."""
+    if latents is None:
+        return None
+    return [latents.shape[1], base64.b64encode(latents.astype("<f4").tobytes()).decode()]
+
+
+def _decoded(record: list[Any] | None) -> Latents | None:
+    if record is None:
+        return None
+    width, content = record
+    found: Latents = np.frombuffer(base64.b64decode(content), "<f4").reshape(-1, width).astype(np.float32)
+    return found

@@ -1,0 +1,165 @@
+"""Lines of a script to audio, one after the other; each goes on from how its speaker sounded before."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from latent.audio.files import AudioWriter
+from latent.data.latent_store import Latents
+from latent.decoding.next_token_diffusion import Frames
+from latent.longform.cast import Role
+from latent.longform.report import SpokenLine
+from latent.longform.script import ScriptLine, same_speaker
+from latent.synthesis.voice import Voice, warn_of_cut
+from latent.tasks.speech_synthesis import SpeechRequest
+from s2s.config import Section
+from s2s.errors import InputError
+
+_BLOCK = 1 << 16  # samples of silence that are written at a time
+
+
+class LongFormOptions(Section):
+    """Options of speaking a script, beside those of the decoder."""
+
+    seed: NonNegativeInt = 0
+    """Of the noise; each line has its own, from this and its place, where the script gives none."""
+    temperature: NonNegativeFloat = 1.0
+    """Factor of the noise that latents are drawn from."""
+    pause_seconds: float = Field(0.4, ge=0, le=600)
+    """Silence after a line, where the script does not say how long."""
+    max_characters: PositiveInt = 200
+    """Longer lines are split, at the end of a sentence if there is one. Best not more than texts had in training."""
+    continuity_frames: NonNegativeInt | None = None
+    """Latents of what a speaker said before that are read before his next line. None: as many as voice prompts had in
+    training, half of them beside a voice prompt of his own, none where training had no voice prompts."""
+    chunk_frames: PositiveInt = 8
+    """Latents that are decoded to samples together; more is faster and needs more memory."""
+
+
+class Narrator:
+    """Speaks lines, and remembers how each speaker sounded.
+
+    Args:
+        voice: Who speaks.
+        roles: By `same_speaker` name.
+        options: See `LongFormOptions`.
+    """
+
+    def __init__(self, voice: Voice, roles: Mapping[str, Role], options: LongFormOptions) -> None:
+        self.voice = voice
+        self._roles, self._options = roles, options
+        self._said: dict[str, Latents] = {}
+
+    def check(self, lines: Iterable[ScriptLine]) -> None:
+        """Raise InputError if a line cannot be said, be the voice prompt as long as it may."""
+        window = self.voice.voice_frames
+        longest = np.zeros((window, 1), np.float32) if window else None
+        for index, line in enumerate(lines):
+            try:
+                self._request(index, line, longest)
+            except InputError as error:
+                raise InputError(f"{line.where}: {error}") from error
+
+    def expected_seconds(self, line: ScriptLine) -> float:
+        """About how long a line will be, with its pause."""
+        return self.voice.vocabulary.expected_frames(line.text) / self.voice.frame_rate + self._pause(line)
+
+    def remember(self, speaker: str, said: Latents | None) -> None:
+        """Let a speaker go on from what was said last, `(F, L)`."""
+        if said is not None:
+            self._said[same_speaker(speaker)] = said
+
+    def speak(self, index: int, line: ScriptLine, writer: AudioWriter) -> tuple[SpokenLine, Latents | None]:
+        """Write a line and its pause.
+
+        Returns:
+            What was written, and what the speaker's next line goes on from if that has changed.
+        """
+        name = same_speaker(line.speaker)
+        request = self._request(index, line, self._prompt(name))
+        tail = _Tail(self._said.get(name), self._continuity(name))
+        start = writer.num_samples
+        for chunk in self.voice.audio(tail.watch(self.voice.frames([request])), self._options.chunk_frames):
+            for samples in chunk.audio:
+                writer.write(samples.float().cpu().numpy())
+        stop = writer.num_samples
+        _write_silence(writer, round(self._pause(line) * self.voice.sample_rate))
+        if tail.cut:
+            warn_of_cut(request, self.voice.frame_rate)
+        said = None if tail.cut else tail.latents  # what went wrong is nothing to go on from
+        self.remember(name, said)
+        spoken = SpokenLine(
+            where=line.where,
+            part=line.part,
+            speaker=line.speaker,
+            text=line.text,
+            seed=request.seed,
+            start=start,
+            stop=stop,
+            end=writer.num_samples,
+            cut=tail.cut,
+        )
+        return spoken, said
+
+    def _request(self, index: int, line: ScriptLine, prompt: Latents | None) -> SpeechRequest:
+        if line.seed is None:
+            seed = _derived_seed(self._options.seed, index)
+        else:
+            seed = _derived_seed(line.seed, line.part) if line.part else line.seed
+        speaker = self._roles[same_speaker(line.speaker)].speaker
+        return self.voice.request(line.where, line.text, speaker, prompt, seed, self._options.temperature)
+
+    def _prompt(self, name: str) -> Latents | None:
+        """The beginning of the voice prompt that was given, and the end of what was said; together as in training."""
+        said, given = self._said.get(name), self._roles[name].prompt
+        if said is None or given is None:
+            return given if said is None else said
+        return np.concatenate([given[: max(0, self.voice.voice_frames - len(said))], said])
+
+    def _continuity(self, name: str) -> int:
+        window, wanted = self.voice.voice_frames, self._options.continuity_frames
+        if wanted is None:
+            return window if self._roles[name].prompt is None else window // 2
+        return min(wanted, window)
+
+    def _pause(self, line: ScriptLine) -> float:
+        return self._options.pause_seconds if line.pause is None else line.pause
+
+
+class _Tail:
+    """The last latents of a speaker, and whether the line was cut, from frames that go by.
+
+    Args:
+        before: What the speaker said before, `(F, L)`.
+        size: How many latents to keep.
+    """
+
+    def __init__(self, before: Latents | None, size: int) -> None:
+        self._kept: deque[Latents] = deque([] if before is None else before, maxlen=size)
+        self.cut = False
+
+    def watch(self, frames: Iterable[Frames]) -> Iterator[Frames]:
+        """The frames of one request, unchanged."""
+        for step in frames:
+            self.cut = self.cut or not step.ended.get(0, True)
+            self._kept.extend(step.latents.float().cpu().numpy())
+            yield step
+
+    @property
+    def latents(self) -> Latents | None:
+        """`(F, L)`, or None if none are to be kept."""
+        return np.stack(self._kept) if self._kept else None
+
+
+def _derived_seed(seed: int, index: int) -> int:
+    """One seed for each place, unlike those of other seeds."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _write_silence(writer: AudioWriter, num_samples: int) -> None:
+    for start in range(0, num_samples, _BLOCK):
+        writer.write(np.zeros(min(_BLOCK, num_samples - start), np.float32))

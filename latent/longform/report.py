@@ -1,0 +1,101 @@
+"""What was said when in a file of many lines: as JSON and as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latent.longform.picture import Span, draw_audio
+from s2s.errors import InputError
+from s2s.generation.output import write_whole
+
+
+@dataclass(frozen=True)
+class SpokenLine:
+    """A line that is in the audio: speech from sample `start` to `stop`, silence from there to `end`.
+
+    Args:
+        where: File and line of the script.
+        part: Which piece of that line.
+        speaker: As the script names it.
+        text: What is said.
+        seed: Of its noise.
+        start: Its first sample.
+        stop: One after its last.
+        end: Where the next line begins.
+        cut: Whether it did not end by itself.
+    """
+
+    where: str
+    part: int
+    speaker: str
+    text: str
+    seed: int
+    start: int
+    stop: int
+    end: int
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was spoken: lines, those of them that had to be cut, and seconds of audio."""
+
+    lines: int
+    cut: int
+    seconds: float
+
+
+def write_report(
+    path: Path, audio: Path, sample_rate: int, lines: Sequence[SpokenLine], job: Mapping[str, Any]
+) -> Summary:
+    """Write the report of a finished job, and what the audio depends on; times are seconds of the audio.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    told = [
+        {
+            "where": line.where,
+            "part": line.part,
+            "speaker": line.speaker,
+            "start": round(line.start / sample_rate, 3),
+            "stop": round(line.stop / sample_rate, 3),
+            "seed": line.seed,
+            "cut": line.cut,
+            "text": line.text,
+        }
+        for line in lines
+    ]
+    summary = Summary(len(lines), sum(line.cut for line in lines), round(lines[-1].end / sample_rate, 3))
+    about = {"audio": audio.name, "sample_rate": sample_rate, **vars(summary), "job": job}
+    head = json.dumps(about, ensure_ascii=False)
+    rows = ",\n  ".join(json.dumps(line, ensure_ascii=False) for line in told)
+    write_whole(path, f'{head[:-1]}, "spoken": [\n  {rows}\n]}}\n'.encode())
+    return summary
+
+
+def read_report(path: Path) -> tuple[Summary, dict[str, Any]]:
+    """What was spoken, and the job that it was; of an earlier report.
+
+    Raises:
+        InputError: the file is no report.
+    """
+    try:
+        report = json.loads(path.read_bytes())
+        return Summary(report["lines"], report["cut"], report["seconds"]), dict(report["job"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not the report of a script that was spoken") from error
+
+
+def draw_report(path: Path, audio: Path, sample_rate: int, lines: Sequence[SpokenLine]) -> None:
+    """Draw the audio with who speaks when.
+
+    Raises:
+        InputError: the audio cannot be read, the picture not be written, or matplotlib is not installed.
+    """
+    spans = [Span(line.speaker, line.start / sample_rate, line.stop / sample_rate) for line in lines]
+    draw_audio(audio, path, f"{audio.name}: synthetic speech", spans)
