@@ -19,7 +19,7 @@ setup(
     ),
     package_data={
         "s2s": ["configs/*.yaml", "py.typed"],
-        "latent": ["py.typed"],
+        "latent": ["configs/*.yaml", "py.typed"],
         "data_prep": ["py.typed", "sample/*", "sample/*/*"],
         "eval": ["py.typed"],
     },
@@ -66,6 +66,8 @@ setup(
             "options = s2s.commands:options",
             "average = s2s.commands:average",
             "convert = s2s.commands:convert",
+            "encode = latent.commands:encode",
+            "synthesize = latent.commands:synthesize",
             "prepare = data_prep.commands:app",
             "evaluate = eval.commands:app",
         ],

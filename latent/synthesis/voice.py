@@ -28,6 +28,7 @@ from latent.decoding.next_token_diffusion import Frames, NextTokenDiffusionDecod
 from latent.encoding import encode_samples, load_tokenizer
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
+from latent.synthesis.provenance import synthetic_tags
 from latent.tasks.speech_synthesis import SpeechRequest, generation_prompts
 from s2s import checkpoint
 from s2s.data.jsonl import describe
@@ -50,7 +51,8 @@ class Voice:
     """Turns text into audio; many requests at once, each as it would be alone.
 
     Args:
-        config: Of the LatentLM's run.
+        name: What it is called: the name of the LatentLM's run folder.
+        config: Of that run.
         model: The LatentLM, in evaluation mode.
         tokenizer: The σ-VAE that made the latents which the model was trained on.
         vocabulary: Of the model.
@@ -60,6 +62,7 @@ class Voice:
 
     def __init__(
         self,
+        name: str,
         config: RunConfig,
         model: LatentLM,
         tokenizer: SigmaVAE,
@@ -67,7 +70,7 @@ class Voice:
         decoder: NextTokenDiffusionDecoder,
         weights: Mapping[str, str],
     ) -> None:
-        self.config = config
+        self.name, self.config = name, config
         self.vocabulary = vocabulary
         self.sample_rate: int = tokenizer.config.sample_rate
         self.hop_length: int = tokenizer.hop_length
@@ -114,7 +117,7 @@ class Voice:
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
         hashes = {name: fingerprint(path)["sha256"][:16] for name, path in files.items()}
-        return cls(config, model, codec, SpeechVocabulary.load(run), decoder, hashes)
+        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, hashes)
 
     @property
     def speakers(self) -> list[str]:
@@ -126,6 +129,10 @@ class Voice:
         """Latents of the longest voice prompt in training; 0 if there were none."""
         task: Any = self.config.task.config
         return int(task.voice_frames) if task.voice_rate else 0
+
+    def tags(self, seed: int) -> dict[str, str]:
+        """Metadata of a file of this voice: that it is synthetic, and by whom, with which seed, and when."""
+        return synthetic_tags(self.name, self._weights["model"], seed)
 
     def fingerprint(self) -> dict[str, Any]:
         """What speech depends on besides the request: hashes of all weights, and the decoder's options."""

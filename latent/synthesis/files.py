@@ -1,0 +1,323 @@
+"""Synthesis into files: one text into one file, or a file of records into a folder.
+
+    FOLDER/ID.wav                  one file for each record; it appears complete or not at all
+    FOLDER/manifest.jsonl          when all is done: what was said in which file, a manifest as other verbs read it
+    FOLDER/errors.jsonl            the records that could not be said, if there are any
+    FOLDER/.synthesis/rank-0.jsonl what this process has made, one line each, until the manifest holds it
+
+Records are put into batches without regard to what is done already, and a batch that lacks a file is said again
+as a whole. So a job that is continued, by as many processes as may be, ends with the samples of one that never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latent.audio.files import FORMATS, checked, write_audio
+from latent.synthesis.meter import SpeechMeter
+from latent.synthesis.requests import Unusable, Wanted
+from latent.synthesis.voice import Voice, warn_of_cut
+from latent.tasks.speech_synthesis import SpeechRequest
+from s2s.errors import InputError
+from s2s.generation.output import write_whole
+from s2s.training.distributed import Ranks
+
+Samples = NDArray[np.float32]
+Watermark = Callable[[Samples, int], Samples]
+"""From samples `(S,)` and their rate in Hz to the same with a mark."""
+
+MANIFEST, ERRORS, JOURNAL = "manifest.jsonl", "errors.jsonl", ".synthesis"
+CHUNK_FRAMES = 16
+_WAY_OUT = "give --overwrite to replace it, or another --output"
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What became of a request: its audio `(S,)`, and whether it ended by itself (else it was cut)."""
+
+    request: SpeechRequest
+    samples: Samples
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job made.
+
+    Args:
+        files: Written now.
+        seconds: Of audio in them.
+        real_time_factor: Seconds of work for each.
+        cut: Files that did not end by themselves.
+        kept: Files that were there already.
+        failed: Records that could not be said.
+    """
+
+    files: int
+    seconds: float
+    real_time_factor: float
+    cut: int = 0
+    kept: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.seconds:.1f} s of audio in {self.files} file{'s' * (self.files != 1)}"]
+        parts += [f"real-time factor {self.real_time_factor:.2f}"] if self.files else []
+        parts += [f"{count} {what}" for count, what in self._counts() if count]
+        return ", ".join(parts)
+
+    def _counts(self) -> list[tuple[int, str]]:
+        return [(self.kept, "there already"), (self.cut, "cut"), (self.failed, "not usable")]
+
+
+def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -> Iterator[tuple[int, Spoken]]:
+    """Say requests together; each by its index as soon as it has ended."""
+    parts: list[list[Samples]] = [[] for _ in requests]
+    for chunk in voice.stream(requests, CHUNK_FRAMES):
+        for row, samples in zip(chunk.rows, chunk.audio.cpu().numpy(), strict=True):
+            parts[row].append(samples)
+        meter.advance(chunk.audio.numel() / voice.sample_rate)
+        for row, ended in chunk.ended.items():
+            request, samples = requests[row], np.concatenate([np.empty(0, np.float32), *parts[row]])
+            parts[row].clear()
+            meter.correct(len(samples) / voice.sample_rate - voice.expected_seconds(request))
+            if not ended:
+                warn_of_cut(request, voice.frame_rate)
+            yield row, Spoken(request, samples, ended)
+
+
+def synthesize_text(
+    voice: Voice, request: SpeechRequest, output: Path, overwrite: bool = False, watermark: Watermark | None = None
+) -> Summary:
+    """Say one request into a file, whose suffix is its format.
+
+    Raises:
+        InputError: the file exists and is not to be replaced, its suffix is unknown, or it cannot be written.
+    """
+    if output.suffix.lower() not in FORMATS:
+        raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output}: exists already; {_WAY_OUT}")
+    with SpeechMeter(voice.expected_seconds(request), enabled=True) as meter:
+        ((_, spoken),) = speak(voice, [request], meter)
+    _write(voice, spoken, output, watermark)
+    return Summary(1, meter.seconds, meter.real_time_factor, cut=int(not spoken.ended))
+
+
+def synthesize_records(
+    voice: Voice,
+    records: Sequence[Wanted | Unusable],
+    folder: Path,
+    ranks: Ranks,
+    *,
+    suffix: str = ".wav",
+    max_rows: int = 16,
+    overwrite: bool = False,
+    watermark: Watermark | None = None,
+) -> Summary:
+    """Say records into the files of a folder; those that this job has made before are left as they are.
+
+    Args:
+        voice: Who says it; on the device of the rank.
+        records: See `latent.synthesis.requests.read_requests`; the same on all ranks.
+        folder: Made if it does not exist.
+        ranks: Batches are dealt out to them in turn; they must see the same folder.
+        suffix: Of the files: the format.
+        max_rows: Most records said together.
+        overwrite: Begin anew, whatever is there.
+        watermark: What to do to all samples.
+
+    Returns:
+        Counts over all ranks.
+
+    Raises:
+        InputError: a file in the folder is not of this job, or cannot be written.
+    """
+    wanted = [record for record in records if isinstance(record, Wanted)]
+    job = _Job(voice, wanted, folder, suffix, marked=watermark is not None)
+    if ranks.first:
+        job.prepare(overwrite)
+    ranks.gather([])
+    job.look()
+    batches = list(voice.batches([item.request for item in wanted], max_rows))[ranks.rank :: ranks.size]
+    batches = [batch for batch in batches if not all(map(job.is_done, batch))]
+    made: list[dict[str, Any]] = []
+    failed: list[Unusable] = []
+    begun = time.monotonic()
+    expected = sum(voice.expected_seconds(wanted[index].request) for batch in batches for index in batch)
+    with SpeechMeter(expected, ranks.first) as meter, job.journal(ranks.rank) as note:
+        for batch in batches:
+            for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
+                index = batch[row]
+                if job.is_done(index):
+                    continue
+                try:
+                    checked(spoken.samples, spoken.request.id)
+                except InputError as error:
+                    failed.append(Unusable(wanted[index].line, spoken.request.id, f"diverged: {error}"))
+                    continue
+                made.append(job.entry(index, spoken))
+                note(made[-1])  # first, so that a file which is there is known to be whole
+                _write(voice, spoken, job.paths[index], watermark)
+    kept = job.num_done
+    made, failed = ranks.gather(made), ranks.gather(failed)
+    (said,) = ranks.sum([meter.seconds])
+    unusable = sorted([*failed, *(item for item in records if isinstance(item, Unusable))], key=lambda item: item.line)
+    if ranks.first:
+        job.finish(unusable)
+    seconds = sum(entry["seconds"] for entry in made)
+    factor = (time.monotonic() - begun) / max(said, 1e-9)
+    cut = sum(not entry["ended"] for entry in made)
+    return Summary(len(made), seconds, factor, cut, kept, len(unusable))
+
+
+class _Job:
+    """The files of a job: which there are, and which of them it has made."""
+
+    def __init__(self, voice: Voice, wanted: Sequence[Wanted], folder: Path, suffix: str, marked: bool) -> None:
+        self._voice, self._wanted, self._folder = voice, wanted, folder
+        self.paths = [folder / f"{item.request.id}{suffix}" for item in wanted]
+        settings = {**voice.fingerprint(), "watermark": marked}
+        self._digests = [_digest(item.request, settings) for item in wanted]
+        self._entries: dict[tuple[str, str], dict[str, Any]] = {}
+        self._done: set[int] = set()
+
+    @property
+    def num_done(self) -> int:
+        """Files that were there when `look` was called."""
+        return len(self._done)
+
+    def is_done(self, index: int) -> bool:
+        """Whether a file was there, and of this job, when `look` was called."""
+        return index in self._done
+
+    def look(self) -> None:
+        """Find out what is there."""
+        self._entries = {}
+        for path in [self._folder / MANIFEST, *sorted((self._folder / JOURNAL).glob("rank-*.jsonl"))]:
+            for entry in _read_entries(path):
+                self._entries[entry["id"], entry["digest"]] = entry
+        keys = ((item.request.id, digest) for item, digest in zip(self._wanted, self._digests, strict=True))
+        known = [key in self._entries for key in keys]
+        self._done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
+
+    def prepare(self, overwrite: bool) -> None:
+        """Make the folder; remove what is to be replaced.
+
+        Raises:
+            InputError: a file is there that is not of this job; or the folder cannot be written.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
+                for path in [*self.paths, self._folder / MANIFEST, self._folder / ERRORS]:
+                    path.unlink(missing_ok=True)
+            (self._folder / JOURNAL).mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._folder}: cannot be written: {error.strerror}") from error
+        self.look()
+        for index, path in enumerate(self.paths):
+            if path.exists() and not self.is_done(index):
+                raise InputError(f"{path}: exists already, and is not of this job; {_WAY_OUT}")
+
+    def entry(self, index: int, spoken: Spoken) -> dict[str, Any]:
+        """The line of a file in the manifest."""
+        item = self._wanted[index]
+        request = item.request
+        speaker = {} if request.speaker is None else {"speaker": request.speaker}
+        prompt = {} if item.prompt is None else {"voice": str(item.prompt)}
+        return {
+            "id": request.id,
+            "audio": self.paths[index].name,
+            "seconds": round(len(spoken.samples) / self._voice.sample_rate, 4),
+            "text": request.text,
+            **speaker,
+            **prompt,
+            "seed": request.seed,
+            "temperature": request.temperature,
+            "ended": spoken.ended,
+            "digest": self._digests[index],
+        }
+
+    def journal(self, rank: int) -> _Journal:
+        """Where a rank notes what it is about to write."""
+        return _Journal(self._folder / JOURNAL / f"rank-{rank}.jsonl")
+
+    def finish(self, unusable: Sequence[Unusable]) -> None:
+        """Write the manifest and the errors, and remove the journals."""
+        self.look()
+        entries = [self._entries[self._wanted[index].request.id, self._digests[index]] for index in sorted(self._done)]
+        write_whole(self._folder / MANIFEST, _lines(entries))
+        if unusable:
+            write_whole(self._folder / ERRORS, _lines([asdict(item) for item in unusable]))
+        else:
+            (self._folder / ERRORS).unlink(missing_ok=True)
+        shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
+
+
+class _Journal:
+    """Lines that are on the disk when they are written; called with an entry."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> _Journal:
+        try:
+            self._file = open(self._path, "ab")
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __call__(self, entry: dict[str, Any]) -> None:
+        try:
+            self._file.write(b"\n" + _lines([entry]))  # an empty line first: the one before may be torn
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
+
+
+def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Watermark | None) -> None:
+    samples = spoken.samples if watermark is None else watermark(spoken.samples, voice.sample_rate)
+    write_audio(path, samples, voice.sample_rate, voice.tags(spoken.request.seed))
+
+
+def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
+    """Of all that the samples depend on."""
+    prompt = None if request.voice is None else hashlib.sha256(request.voice.tobytes()).hexdigest()
+    said = [request.text, request.speaker, prompt, request.seed, request.temperature, request.most_frames]
+    return hashlib.sha256(json.dumps([said, settings], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _lines(records: Sequence[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
+
+
+def _read_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Entries of a journal or manifest, without a line that was cut off by a kill."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and {"id", "digest"} <= entry.keys():
+            yield entry

@@ -1,0 +1,169 @@
+"""What is to be said, from JSON lines: `{"text"}`, and if wanted `id`, `speaker`, `voice`, `seed`, `temperature`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latent.data.latent_store import Latents
+from latent.synthesis.consent import require_consent
+from latent.synthesis.voice import Voice
+from latent.tasks.speech_synthesis import SpeechRequest
+from s2s.data.jsonl import describe, parse_record, read_lines
+from s2s.errors import InputError
+
+LONGEST_NAME = 200  # bytes; file systems take 255, and hidden parts of a file have longer names
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What holds for a record that does not say otherwise.
+
+    Args:
+        speaker: A name of the vocabulary, or None.
+        prompt: A recording of the voice to speak in, or None.
+        seed: Of the noise; each record of a file gets one of its own from this one and its id.
+        temperature: Factor of the noise.
+        consent: Whether the user says that the use of voice prompts was agreed to.
+    """
+
+    speaker: str | None = None
+    prompt: Path | None = None
+    seed: int = 0
+    temperature: float = 1.0
+    consent: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One line that can be said, with the voice prompt that it names."""
+
+    line: int
+    request: SpeechRequest
+    prompt: Path | None
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """One line that cannot, and why."""
+
+    line: int
+    id: Any
+    error: str
+
+
+class VoicePrompts:
+    """Voice prompts, each read once, and only with consent."""
+
+    def __init__(self, voice: Voice, consent: bool) -> None:
+        self._voice, self._consent = voice, consent
+        self._known: dict[Path, Latents] = {}
+
+    def __getitem__(self, path: Path) -> Latents:
+        """The latents of a recording.
+
+        Raises:
+            InputError: it cannot be a voice prompt, or there is no consent.
+        """
+        if path not in self._known:
+            require_consent(path, self._consent)
+            self._known[path] = self._voice.prompt(path)
+        return self._known[path]
+
+
+def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool = False) -> list[Wanted | Unusable]:
+    """The lines of a file, in its order.
+
+    Args:
+        voice: Who says it.
+        source: JSON lines; `voice` in them is a path, relative to the file's folder.
+        wishes: For records that do not say otherwise.
+        strict: Raise at the first line that cannot be used.
+
+    Raises:
+        InputError: the file cannot be read or is empty; a wish cannot be met; with `strict`, a line cannot be used.
+    """
+    read: list[Wanted | Unusable] = []
+    prompts, lines = VoicePrompts(voice, wishes.consent), dict[str, int]()
+    if wishes.speaker is not None:
+        voice.vocabulary.speaker(wishes.speaker)
+    if wishes.prompt is not None:
+        prompts[wishes.prompt]
+    for line in read_lines(source):
+        record: dict[str, Any] = {}
+        try:
+            record = parse_record(line)
+            record.setdefault("id", line.number)
+            id = file_name(record["id"])
+            if id in lines:
+                raise InputError(f"'id' {id!r} is that of line {lines[id]}; ids must differ")
+            lines[id] = line.number
+            read.append(Wanted(line.number, *_request(voice, prompts, id, record, wishes, Path(source).parent)))
+        except InputError as error:
+            message = str(error).removeprefix(f"{line.where}: ")
+            if strict:
+                raise InputError(f"{line.where}: {message}") from error
+            read.append(Unusable(line.number, record.get("id", line.number), message))
+    if not read:
+        raise InputError(f"{source}: the file is empty; expected one JSON object a line")
+    return read
+
+
+def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
+    """A text from the command line as a request; the seed is that of the wishes.
+
+    Raises:
+        InputError: it cannot be said.
+    """
+    prompts = VoicePrompts(voice, wishes.consent)
+    prompt = None if wishes.prompt is None else prompts[wishes.prompt]
+    return voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
+
+
+def file_name(id: Any) -> str:
+    """An id as the name of a file, without suffix.
+
+    Raises:
+        InputError: it cannot be one.
+    """
+    if isinstance(id, bool) or not isinstance(id, (str, int)):
+        raise InputError(f"'id' must be a string or a whole number, found {describe(id)}")
+    name = str(id)
+    if not name.strip() or name.startswith(".") or any(ord(sign) < 32 or sign in '/\\:"<>|?*' for sign in name):
+        raise InputError(f"'id' becomes the name of a file and cannot be {describe(id)}")
+    if len(name.encode(errors="replace")) > LONGEST_NAME:
+        raise InputError(f"'id' becomes the name of a file and must not be longer than {LONGEST_NAME} bytes")
+    return name
+
+
+def _request(
+    voice: Voice, prompts: VoicePrompts, id: str, record: dict[str, Any], wishes: Wishes, folder: Path
+) -> tuple[SpeechRequest, Path | None]:
+    text = _value(record, "text", str, "a string")
+    named = _value(record, "voice", str, "a string")
+    # a record that names a voice of its own is not spoken by the speaker of all others
+    speaker = _value(record, "speaker", str, "a string", wishes.speaker if named is None else None)
+    prompt = wishes.prompt if named is None else folder / named
+    seed = _value(record, "seed", int, "a whole number")
+    temperature = _value(record, "temperature", (int, float), "a number", wishes.temperature)
+    if text is None:
+        raise InputError(f"'text' is missing; found {', '.join(map(repr, record))}")
+    latents = None if prompt is None else prompts[prompt]
+    seed = seed_of(wishes.seed, id) if seed is None else seed
+    return voice.request(id, text, speaker, latents, seed, temperature), prompt
+
+
+def seed_of(seed: int, id: str) -> int:
+    """The seed of one record of many: another for each id, whatever its place among the others."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{id}".encode()).digest()[:4], "big")
+
+
+def _value(record: dict[str, Any], field: str, kind: Any, name: str, default: Any = None) -> Any:
+    value = record.get(field)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise InputError(f"{field!r} must be {name}, found {describe(value)}")
+    return value
