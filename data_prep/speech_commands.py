@@ -77,6 +77,56 @@ def asterisk_prompts(
         typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped))
 
 
+@app.command("teacher-speech")
+def teacher_speech(
+    texts: Annotated[list[Path], typer.Argument(metavar="TEXTS... OUT", help="JSON lines; last, the new corpus.")],
+    field: Annotated[str, typer.Option(help="Where the text is in a line.")] = "text",
+    count: Annotated[int, typer.Option(min=1, help="Most utterances.")] = 2000,
+    min_words: Annotated[int, typer.Option(min=1, help="Fewest words of an utterance.")] = 1,
+    max_words: Annotated[int, typer.Option(min=1, help="Most words of an utterance.")] = 10,
+    voice: Annotated[list[str] | None, typer.Option(help="slt, rms, awb or kal16; repeat for more.")] = None,
+    flite: Annotated[str, typer.Option(help="The program that speaks.")] = "flite",
+    seed: Annotated[int, typer.Option(help="Of the choice of utterances.")] = 1,
+    sample_rate: SampleRate = 16000,
+    trim_db: TrimDb = 40.0,
+    loudness_dbfs: Loudness = -25.0,
+    valid_percent: ValidPercent = 2,
+    jobs: Jobs = 2,
+) -> None:
+    """English phrases from texts, read by the synthesiser flite: for training sets, never for test sets."""
+    import itertools
+    import tempfile
+    from collections import Counter
+
+    from data_prep import teacher_speech as teacher
+    from data_prep.speech_corpus import SpeechOptions, write_speech_corpus
+
+    *sources, output = texts
+    if not sources:
+        raise InputError("teacher-speech: give at least one file of texts, then the folder of the corpus")
+    voices = list(dict.fromkeys(voice or ["slt"]))
+    unknown = [name for name in voices if name not in teacher.VOICES]
+    if unknown:
+        raise InputError(f"--voice: must be one of {', '.join(teacher.VOICES)}, found {unknown[0]!r}")
+    if min_words > max_words:
+        raise InputError(f"--min-words: must be at most --max-words ({max_words}), found {min_words}")
+    options = SpeechOptions(
+        sample_rate=sample_rate,
+        trim_db=trim_db,
+        loudness_dbfs=loudness_dbfs,
+        valid_percent=valid_percent,
+        test_percent=0,
+        jobs=jobs,
+    )
+    skipped: Counter[str] = Counter()
+    found = teacher.phrases(sources, field, (min_words, max_words), seed, lambda reason: skipped.update([reason]))
+    chosen = list(itertools.islice(found, count))
+    with tempfile.TemporaryDirectory() as temporary:
+        recordings = teacher.read_aloud(chosen, voices, Path(temporary), flite, jobs)
+        about = [teacher.ABOUT, teacher.LICENCE]
+        typer.echo(write_speech_corpus(recordings, output, options, "Speech of flite", about, skipped))
+
+
 def _verb(name: str) -> Callable[..., None]:
     def prepare(
         folder: Annotated[Path, typer.Argument(metavar="IN", help="Folder of the corpus as it was unpacked.")],

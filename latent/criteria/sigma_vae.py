@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from latent.audio.features import LogMel
@@ -25,12 +25,70 @@ from s2s.criteria.base import Criterion
 from s2s.registry import register_criterion
 
 
-@register_criterion("sigma_vae")
-class SigmaVAECriterion(Criterion):
-    """Reconstruction from sampled latents; the discriminators are trained in a phase of their own.
+@register_criterion("sigma_vae_spectra")
+class SpectraCriterion(Criterion):
+    """Reconstruction from sampled latents, judged by spectra alone: for tokenizers smaller than any discriminator.
 
-    Source: Descript Audio Codec (arXiv 2306.06546), section 3.5, whose weights are the defaults; the KL term is that of
-    a variance that does not depend on the input, so the mean square of the means (specification, section 2.1).
+    The KL term is that of a variance that does not depend on the input, so the mean square of the means
+    (specification, section 2.1).
+    """
+
+    losses: ClassVar[tuple[str, ...]] = ("mel_loss", "kl_loss")
+    phases: ClassVar[tuple[str, ...]] = ("generator",)
+
+    class Config(Section):
+        """Options of the criterion of spectra."""
+
+        mel_weight: NonNegativeFloat = 15.0
+        """Factor of the difference of log-mel spectra."""
+        kl_weight: NonNegativeFloat = 0.01
+        """Factor of the mean square of the means."""
+        mel_windows: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+        """Window lengths of the mel spectra, in samples; hops are a quarter of them."""
+        mel_bins: tuple[PositiveInt, ...] = (5, 10, 20, 40, 80, 160, 320)
+        """Mel filters at each window length."""
+        mel_floor: PositiveFloat = 1e-5
+        """Smallest value under the logarithm: what is softer does not count."""
+
+        @model_validator(mode="after")
+        def _as_many_bins_as_windows(self) -> SpectraCriterion.Config:
+            if len(self.mel_windows) != len(self.mel_bins):
+                raise ValueError("mel_windows and mel_bins must have as many entries as each other")
+            return self
+
+    def weights(self, batch: AudioBatch) -> dict[str, float]:
+        """Segments of audio."""
+        return dict.fromkeys(self.losses, float(len(batch.audio)))
+
+    def forward(self, model: Any, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
+        """Losses of the mean segment, times the number of segments."""
+        mean, audio = self._reconstruct(model, batch.audio)
+        return self._reconstruction_losses(batch, mean, audio)
+
+    def mel_difference(self, real: Tensor, fake: Tensor, sample_rate: int) -> Tensor:
+        """Mean absolute difference of log-mel spectra of audio `(B, 1, S)`, added up over scales."""
+        config = self.config
+        scales = _mel_scales(sample_rate, config.mel_windows, config.mel_bins, config.mel_floor, real.device)
+        real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
+        return torch.stack([(scale(real) - scale(fake)).abs().mean() for scale in scales]).sum()
+
+    def _reconstruct(self, model: Any, audio: Tensor) -> tuple[Tensor, Tensor]:
+        mean = model.encode(audio)
+        return mean, model.decode(model.sample(mean))[..., : audio.shape[-1]]
+
+    def _reconstruction_losses(self, batch: AudioBatch, mean: Tensor, audio: Tensor) -> dict[str, Tensor]:
+        difference = self.mel_difference(batch.audio, audio, batch.sample_rate)
+        return {
+            "mel_loss": len(audio) * self.config.mel_weight * difference,
+            "kl_loss": len(audio) * self.config.kl_weight * mean.square().mean(),
+        }
+
+
+@register_criterion("sigma_vae")
+class SigmaVAECriterion(SpectraCriterion):
+    """Spectra and discriminators, which are trained in a phase of their own.
+
+    Source: Descript Audio Codec (arXiv 2306.06546), section 3.5, whose weights are the defaults.
     """
 
     losses: ClassVar[tuple[str, ...]] = (
@@ -42,21 +100,13 @@ class SigmaVAECriterion(Criterion):
     )
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
 
-    class Config(Section):
+    class Config(SpectraCriterion.Config):
         """Options of the σ-VAE criterion."""
 
-        mel_weight: NonNegativeFloat = 15.0
-        """Factor of the difference of log-mel spectra."""
         adversarial_weight: NonNegativeFloat = 1.0
         """Factor of the discriminators' verdict."""
         feature_weight: NonNegativeFloat = 2.0
         """Factor of the difference of the discriminators' feature maps."""
-        kl_weight: NonNegativeFloat = 0.01
-        """Factor of the mean square of the means."""
-        mel_windows: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
-        """Window lengths of the mel spectra, in samples; hops are a quarter of them."""
-        mel_bins: tuple[PositiveInt, ...] = (5, 10, 20, 40, 80, 160, 320)
-        """Mel filters at each window length."""
         periods: tuple[PositiveInt, ...] = (2, 3, 5, 7, 11)
         """Periods of the waveform discriminators, in samples."""
         period_widths: tuple[PositiveInt, ...] = (32, 128, 512, 1024, 1024)
@@ -67,9 +117,7 @@ class SigmaVAECriterion(Criterion):
         """Channels of their layers."""
 
         @model_validator(mode="after")
-        def _fits(self) -> SigmaVAECriterion.Config:
-            if len(self.mel_windows) != len(self.mel_bins):
-                raise ValueError("mel_windows and mel_bins must have as many entries as each other")
+        def _two_layers_or_more(self) -> SigmaVAECriterion.Config:
             if len(self.period_widths) < 2:
                 raise ValueError("period_widths must have at least two entries")
             return self
@@ -83,10 +131,6 @@ class SigmaVAECriterion(Criterion):
                 *(SpectrumDiscriminator(window, config.spectrum_width) for window in config.spectrum_windows),
             ]
         )
-
-    def weights(self, batch: AudioBatch) -> dict[str, float]:
-        """Segments of audio."""
-        return dict.fromkeys(self.losses, float(len(batch.audio)))
 
     def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
         return self.discriminators.parameters() if phase == "discriminator" else model.parameters()
@@ -104,21 +148,10 @@ class SigmaVAECriterion(Criterion):
             real = self._features(batch.audio)
         fake, config = self._features(audio), self.config
         return {
-            "mel_loss": count * config.mel_weight * self.mel_difference(batch.audio, audio, batch.sample_rate),
+            **self._reconstruction_losses(batch, mean, audio),
             "adversarial_loss": count * config.adversarial_weight * adversarial_loss(fake),
             "feature_loss": count * config.feature_weight * feature_loss(real, fake),
-            "kl_loss": count * config.kl_weight * mean.square().mean(),
         }
-
-    def mel_difference(self, real: Tensor, fake: Tensor, sample_rate: int) -> Tensor:
-        """Mean absolute difference of log-mel spectra of audio `(B, 1, S)`, added up over scales."""
-        scales = _mel_scales(sample_rate, self.config.mel_windows, self.config.mel_bins, real.device)
-        real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
-        return torch.stack([(scale(real) - scale(fake)).abs().mean() for scale in scales]).sum()
-
-    def _reconstruct(self, model: Any, audio: Tensor) -> tuple[Tensor, Tensor]:
-        mean = model.encode(audio)
-        return mean, model.decode(model.sample(mean))[..., : audio.shape[-1]]
 
     def _features(self, audio: Tensor) -> list[Features]:
         return [discriminator(audio) for discriminator in self.discriminators]
@@ -126,6 +159,7 @@ class SigmaVAECriterion(Criterion):
 
 @lru_cache
 def _mel_scales(
-    sample_rate: int, windows: tuple[int, ...], bins: tuple[int, ...], device: torch.device
+    sample_rate: int, windows: tuple[int, ...], bins: tuple[int, ...], floor: float, device: torch.device
 ) -> list[LogMel]:
-    return [LogMel(sample_rate, count, window).to(device) for window, count in zip(windows, bins, strict=True)]
+    sizes = zip(windows, bins, strict=True)
+    return [LogMel(sample_rate, count, window, floor=floor).to(device) for window, count in sizes]

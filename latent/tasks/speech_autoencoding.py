@@ -27,7 +27,7 @@ class Segment(NamedTuple):
 
 
 class SegmentDataset:
-    """One random segment of each recording an epoch; the same one each time in validation.
+    """Random segments of each recording, as many an epoch as it is long; the same ones each time in validation.
 
     Args:
         utterances: The recordings.
@@ -42,14 +42,17 @@ class SegmentDataset:
     ) -> None:
         self._utterances, self._sample_rate, self._num_samples = utterances, sample_rate, num_samples
         self._seed, self._fixed = seed, fixed
-        self.lengths = np.full(len(utterances), num_samples, dtype=np.int64)
+        seconds = num_samples / sample_rate
+        counts = [max(1, round(utterance.seconds / seconds)) for utterance in utterances]
+        self._recordings = np.repeat(np.arange(len(utterances)), counts)
+        self.lengths = np.full(len(self), num_samples, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self._utterances)
+        return len(self._recordings)
 
     def example(self, index: int, epoch: int) -> Segment:
         """See `s2s.tasks.base.Dataset`."""
-        utterance, seconds = self._utterances[index], self._num_samples / self._sample_rate
+        utterance, seconds = self._utterances[self._recordings[index]], self._num_samples / self._sample_rate
         place = np.random.default_rng([self._seed, 0 if self._fixed else epoch, index]).random()
         start = place * max(0.0, utterance.seconds - seconds)
         found = load_audio(utterance.audio, self._sample_rate, start, start + seconds)[: self._num_samples]

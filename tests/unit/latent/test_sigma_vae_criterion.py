@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from latent.criteria.sigma_vae import SigmaVAECriterion
+from latent.criteria.sigma_vae import SigmaVAECriterion, SpectraCriterion
 from latent.data.batch import AudioBatch
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.discriminators import (
@@ -124,3 +124,33 @@ def test_the_tokenizer_learns_to_reconstruct() -> None:
 def test_scales_must_agree() -> None:
     with pytest.raises(ConfigError, match="mel_windows and mel_bins must have as many entries"):
         parse_section(SigmaVAECriterion.Config, {"mel_bins": [5]}, "criterion")
+
+
+def test_spectra_alone_train_the_whole_tokenizer_in_one_phase() -> None:
+    vae, batch = tiny_vae(), tones(2)
+    losses = SpectraCriterion(SpectraCriterion.Config(mel_windows=(32, 64), mel_bins=(5, 10)))
+    assert losses.phases == ("generator",)
+    sums = losses(vae, batch)
+    assert set(sums) == set(losses.losses) == set(losses.weights(batch))
+    torch.stack(list(sums.values())).sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in vae.parameters())
+
+
+def test_what_is_softer_than_the_floor_does_not_count() -> None:
+    loud, soft = tones(1).audio, 1e-4 * tones(1).audio
+    assert criterion(mel_floor=0.1).mel_difference(soft, torch.zeros_like(soft), 2000) == 0
+    assert criterion(mel_floor=0.1).mel_difference(loud, torch.zeros_like(loud), 2000) > 0
+    assert criterion().mel_difference(soft, torch.zeros_like(soft), 2000) > 0
+
+
+def test_wide_ratios_keep_the_size_of_signals_without_an_initializer_range() -> None:
+    audio = torch.randn(2, 1, 4000)
+
+    def size_of_frames(initializer_range: float | None) -> float:
+        torch.manual_seed(3)
+        sizes = {"ratios": (20, 10), "depths": (0, 1, 1), "widths": (8, 32, 32)}
+        vae = SigmaVAE(SigmaVAE.Config(**sizes, latent_size=8, initializer_range=initializer_range))
+        return float(vae.encode(audio).detach().std())
+
+    assert 0.2 < size_of_frames(None) < 5
+    assert size_of_frames(0.01) < 0.01

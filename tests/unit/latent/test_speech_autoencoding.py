@@ -39,11 +39,19 @@ def task(manifest: Path, **options: object) -> SpeechAutoencoding:
 
 def test_segments_are_of_one_length_and_padded_at_the_end(manifest: Path) -> None:
     dataset = task(manifest).dataset("train", seed=1)
-    segments = [dataset.example(index, 0) for index in range(3)]
-    assert [len(segment.samples) for segment in segments] == [200, 200, 200]
-    assert not segments[2].samples[100:].any()
-    assert segments[2].samples[:100].any()
-    assert segments[1].samples.std() > 0.3, "a recording of another rate is resampled"
+    segments = [dataset.example(index, 0) for index in range(len(dataset))]
+    assert {len(segment.samples) for segment in segments} == {200}
+    assert not segments[-1].samples[100:].any()
+    assert segments[-1].samples[:100].any()
+    assert segments[-2].samples.std() > 0.3, "a recording of another rate is resampled"
+
+
+def test_a_long_recording_gives_as_many_segments_as_it_holds(manifest: Path) -> None:
+    dataset = task(manifest).dataset("train", seed=1)
+    segments = [dataset.example(index, 0) for index in range(len(dataset))]
+    assert [segment.id for segment in segments] == ["tone-0.wav"] * 5 + ["tone-1.wav"] * 2 + ["tone-2.wav"]
+    assert not np.array_equal(segments[0].samples, segments[1].samples)
+    assert len(dataset.lengths) == len(dataset)
 
 
 def test_segments_depend_on_seed_epoch_and_index_alone(manifest: Path) -> None:
@@ -57,7 +65,7 @@ def test_segments_depend_on_seed_epoch_and_index_alone(manifest: Path) -> None:
 def test_a_batch_holds_mono_segments(manifest: Path) -> None:
     whole = task(manifest)
     dataset = whole.dataset("train", seed=1)
-    batch = whole.collate([dataset.example(index, 0) for index in (0, 2)])
+    batch = whole.collate([dataset.example(index, 0) for index in (0, len(dataset) - 1)])
     assert batch.audio.shape == (2, 1, 200)
     assert batch.ids == ["tone-0.wav", "tone-2.wav"]
     assert (batch.sample_rate, batch.num_tokens) == (2000, 400)
