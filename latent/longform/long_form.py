@@ -29,7 +29,7 @@ from latent.audio.packages import load
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
 from latent.longform.journal import Journal, refuse_other_job
-from latent.longform.narrator import LongFormOptions, Narrator
+from latent.longform.narrator import LongFormOptions, Mark, Narrator
 from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
 from latent.longform.script import ScriptLine, read_script
 from latent.synthesis.meter import SpeechMeter
@@ -48,6 +48,7 @@ def synthesize_script(
     options: LongFormOptions | None = None,
     *,
     tags: Mapping[str, str] | None = None,
+    mark: Mark | None = None,
     overwrite: bool = False,
     picture: bool = True,
     show_progress: bool = True,
@@ -60,7 +61,8 @@ def synthesize_script(
         output: A .wav, .flac or .ogg.
         cast: Who speaks for the names in the script; see `latent.longform.cast`.
         options: See `LongFormOptions`.
-        tags: Metadata of the audio; a job that goes on keeps those that it began with.
+        tags: Metadata of the audio, the voice's own by default; a job that goes on keeps those that it began with.
+        mark: What the samples of every line go through, a watermark perhaps.
         overwrite: Begin anew, whatever is there.
         picture: Whether to draw OUTPUT.png.
         show_progress: Whether to tell how far it is.
@@ -77,13 +79,14 @@ def synthesize_script(
         load("matplotlib")  # rather now than in an hour
     lines = read_script(script, options.max_characters)
     roles = find_roles(script, lines, cast or {}, voice.speakers)
-    narrator = Narrator(voice, roles, options)
+    narrator = Narrator(voice, roles, options, mark)
     narrator.check(lines)
     job = {
         "script": fingerprint(script),
         "cast": {name: [role.speaker, _digest(role.prompt)] for name, role in roles.items()},
         "options": options.model_dump(mode="json"),
         "voice": voice.fingerprint(),
+        "watermark": mark is not None,
     }
     files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
     if overwrite:
@@ -91,7 +94,7 @@ def synthesize_script(
     if files.finished(job):
         logger.info("%s: is finished already", output)
         return read_report(files.report)[0]
-    journal = files.open_journal({"job": job, "tags": dict(tags or {})})
+    journal = files.open_journal({"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)})
     if not output.exists():
         _speak(narrator, lines, journal, output, show_progress)
     files.part.unlink(missing_ok=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from latent.audio.files import AudioWriter
+from latent.audio.files import AudioWriter, Samples
 from latent.data.latent_store import Latents
 from latent.decoding.next_token_diffusion import Frames
 from latent.longform.cast import Role
@@ -18,6 +18,9 @@ from latent.synthesis.voice import Voice, warn_of_cut
 from latent.tasks.speech_synthesis import SpeechRequest
 from s2s.config import Section
 from s2s.errors import InputError
+
+Mark = Callable[[Samples, int], Samples]
+"""Samples `(S,)` and their rate in Hz to as many samples."""
 
 _BLOCK = 1 << 16  # samples of silence that are written at a time
 
@@ -47,11 +50,14 @@ class Narrator:
         voice: Who speaks.
         roles: By `same_speaker` name.
         options: See `LongFormOptions`.
+        mark: What the samples of every line go through, a watermark perhaps.
     """
 
-    def __init__(self, voice: Voice, roles: Mapping[str, Role], options: LongFormOptions) -> None:
+    def __init__(
+        self, voice: Voice, roles: Mapping[str, Role], options: LongFormOptions, mark: Mark | None = None
+    ) -> None:
         self.voice = voice
-        self._roles, self._options = roles, options
+        self._roles, self._options, self._mark = roles, options, mark
         self._said: dict[str, Latents] = {}
 
     def check(self, lines: Iterable[ScriptLine]) -> None:
@@ -83,9 +89,8 @@ class Narrator:
         request = self._request(index, line, self._prompt(name))
         tail = _Tail(self._said.get(name), self._continuity(name))
         start = writer.num_samples
-        for chunk in self.voice.audio(tail.watch(self.voice.frames([request])), self._options.chunk_frames):
-            for samples in chunk.audio:
-                writer.write(samples.float().cpu().numpy())
+        for samples in self._marked(self._samples(tail.watch(self.voice.frames([request])))):
+            writer.write(samples)
         stop = writer.num_samples
         _write_silence(writer, round(self._pause(line) * self.voice.sample_rate))
         if tail.cut:
@@ -104,6 +109,16 @@ class Narrator:
             cut=tail.cut,
         )
         return spoken, said
+
+    def _samples(self, frames: Iterable[Frames]) -> Iterator[Samples]:
+        for chunk in self.voice.audio(frames, self._options.chunk_frames):
+            yield from (samples.float().cpu().numpy() for samples in chunk.audio)
+
+    def _marked(self, pieces: Iterator[Samples]) -> Iterator[Samples]:
+        """The samples of a line, with the mark if there is one; it wants them together."""
+        if self._mark is None:
+            return pieces
+        return iter([self._mark(np.concatenate(list(pieces)), self.voice.sample_rate)])
 
     def _request(self, index: int, line: ScriptLine, prompt: Latents | None) -> SpeechRequest:
         if line.seed is None:

@@ -17,7 +17,7 @@ from s2s.errors import InputError
 
 _COLUMNS, _MELS = 1200, 80
 _WINDOW_SECONDS = 0.04
-_BLOCK_HOPS = 1 << 12
+_BLOCK_HOPS = 512
 
 
 class Overview(NamedTuple):

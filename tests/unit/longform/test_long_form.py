@@ -49,7 +49,7 @@ def options(**values: Any) -> LongFormOptions:
 
 def speak(voice: Voice, folder: Path, talk: str = TALK, name: str = "talk.wav", **values: Any) -> Path:
     """Speak a text into a file of a folder; `values` are arguments, or else options."""
-    arguments = {key: values.pop(key) for key in ("cast", "tags", "overwrite") if key in values}
+    arguments = {key: values.pop(key) for key in ("cast", "tags", "mark", "overwrite") if key in values}
     (folder / "talk.txt").write_text(talk)
     synthesize_script(
         voice,
@@ -157,6 +157,21 @@ def test_the_report_tells_what_is_where(voice: Voice, tmp_path: Path) -> None:
     assert len({line["seed"] for line in lines}) == len(lines)
 
 
+def test_every_line_goes_through_the_mark_whole(voice: Voice, tmp_path: Path) -> None:
+    marked: list[int] = []
+
+    def negative(samples: np.ndarray[Any, Any], sample_rate: int) -> np.ndarray[Any, Any]:
+        assert sample_rate == RATE
+        marked.append(len(samples))
+        return -np.clip(samples, -0.9, 0.9)
+
+    plain, audio = speak(voice, tmp_path, name="a.wav"), speak(voice, tmp_path, name="b.wav", mark=negative)
+    assert marked == [round((line["stop"] - line["start"]) * RATE) for line in report(audio)]
+    np.testing.assert_allclose(read_audio(audio, RATE), -read_audio(plain, RATE).clip(-0.9, 0.9), atol=1e-4)
+    with pytest.raises(InputError, match=r"another job \(watermark was true, now false\)"):
+        speak(voice, tmp_path, name="b.wav")
+
+
 def second_line(audio: Path) -> np.ndarray[Any, Any]:
     line = report(audio)[1]
     return read_audio(audio, RATE, round(line["start"] * RATE), round(line["stop"] * RATE))
@@ -207,6 +222,7 @@ def test_a_line_that_does_not_end_is_cut_and_told(home: Path, tmp_path: Path, ca
 def test_tags_are_those_of_the_first_start(voice: Voice, uninterrupted: bytes, tmp_path: Path) -> None:
     (tmp_path / "whole.wav").write_bytes(uninterrupted)
     assert read_tags(tmp_path / "whole.wav")["comment"] == "synthetic"
+    assert read_tags(speak(voice, tmp_path, "ann: One."))["comment"].startswith("Synthetic speech, not a recording")
 
 
 @pytest.fixture
