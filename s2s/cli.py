@@ -46,7 +46,10 @@ def _add(app: typer.Typer, entry: EntryPoint) -> None:
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one line on standard error and exit status 1."""
+    """Run the command line. A user's mistake is one line on standard error and exit status 1.
+
+    So is, without a line, a reader of our standard output that has had enough (`head`): typer sees to that.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("httpx", "datasets", "transformers", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -56,9 +59,6 @@ def main() -> None:
     except InputError as error:
         first = os.environ.get("RANK", "0") == "0"  # under torchrun every rank finds the same mistake
         sys.exit(f"error: {error}" if first else 1)
-    except BrokenPipeError:  # the reader of our standard output, `head` say, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
 
 
 if __name__ == "__main__":

@@ -201,15 +201,22 @@ def load_run(
     Raises:
         InputError: the folder is no run folder, or lacks weights, or they do not fit.
     """
-    run = Path(run)
-    config = read_run(run, overrides)
-    task, model = build_task(config), build_model(config)
-    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
+    config, task, model = load_model(run, overrides, checkpoint_name)
     token_id = getattr(task, "token_id", None)
     if token_id is None:
         raise InputError(f"{run}: its task, {config.task.name!r}, generates nothing, so there is nothing to decode")
     decoder: Decoder = DECODERS[config.decoder.name](config.decoder.config, token_id)
-    return config, task, model.eval(), decoder
+    return config, task, model, decoder
+
+
+def load_model(
+    run: str | Path, overrides: Iterable[str] = (), checkpoint_name: str | None = None
+) -> tuple[RunConfig, Task, Model]:
+    """A run without its decoder, whether it generates anything or not; see `load_run`."""
+    config = read_run(run, overrides)
+    task, model = build_task(config), build_model(config)
+    checkpoint.load_weights(model, checkpoint.weights_path(Path(run), checkpoint_name))
+    return config, task, model.eval()
 
 
 def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -247,8 +254,9 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
             if progress.finished:
                 logger.info(f"{run}: already finished, {progress.step} updates; nothing to do")
                 return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, 0)
-        if ranks.first:
-            _prepare_folder(config, task, run)
+        with ranks.together():
+            if ranks.first:
+                _prepare_folder(config, task, run)
         trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
         started = time.perf_counter()
         signal = trainer.fit()

@@ -120,8 +120,10 @@ def decode_file(
     """
     if trace is not None and not hasattr(decoder, "trace"):
         raise ConfigError("decoder.name: traces are left by beam searches only; drop --trace or use decoder.name=beam")
-    alone = claimed(Path(output)) if ranks.first and str(output) != STANDARD else contextlib.nullcontext()
-    with alone:
+    with contextlib.ExitStack() as claim:
+        with ranks.together():
+            if ranks.first and str(output) != STANDARD:
+                claim.enter_context(claimed(Path(output)))
         window, target = _open(str(source), str(output), options, ranks, settings, trace)
         total = _count_lines(Path(source)) if Path(source).is_file() else None
         before, number = target.windows, -1
@@ -201,9 +203,9 @@ def _open_files(
         "window": window,
     }
     for turn in (True, False):  # the first rank makes the state that the others read
-        if ranks.first == turn:
-            known, target = open_output(files, ranks.first, job, options.overwrite)
-        ranks.gather([])
+        with ranks.together():
+            if ranks.first == turn:
+                known, target = open_output(files, ranks.first, job, options.overwrite)
     return int(known["window"]), target
 
 

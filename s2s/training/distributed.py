@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from s2s.errors import ConfigError
+from s2s.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,17 @@ class Ranks:
         gathered: list[list[Any]] = [[] for _ in range(self.size)]
         dist.all_gather_object(gathered, values)
         return [value for part in gathered for value in part]
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """A block in which some ranks may find a user's mistake: then all raise one, and nobody waits for them."""
+        found: list[InputError] = []
+        try:
+            yield
+        except InputError as error:
+            found.append(error)
+        if told := self.gather([str(error) for error in found]):
+            raise found[0] if found else InputError(told[0])
 
 
 @contextlib.contextmanager

@@ -296,11 +296,11 @@ class Trainer:
             state = optimizer_tensors(optimizer, self._names)
             training |= {f"optimizer/{phase}/{name}": tensor for name, tensor in state.items()}
         training = gather_tensors(training, first)
-        if first:
-            if publish:  # first, so that a run that is killed in between is not left behind its own checkpoint
-                checkpoint.write_weights(decode_weights, self._run / checkpoint.WEIGHTS)
-            checkpoint.write_checkpoint(self._run, progress.step, decode_weights, training, progress.as_record())
-            last = [checkpoint.step_of(path) for path in checkpoint.checkpoints(self._run)][-self._config.keep_last :]
-            best = [step for _, step in progress.best[: self._config.keep_best]]
-            checkpoint.remove_checkpoints(self._run, keep=[*last, *best])
-        self._ranks.sum([0.0])  # nobody goes on, or ends, before the files are there
+        with self._ranks.together():  # nobody goes on, or ends, before the files are there
+            if first:
+                if publish:  # first, so that a run that is killed in between is not left behind its own checkpoint
+                    checkpoint.write_weights(decode_weights, self._run / checkpoint.WEIGHTS)
+                checkpoint.write_checkpoint(self._run, progress.step, decode_weights, training, progress.as_record())
+                last = [checkpoint.step_of(path) for path in checkpoint.checkpoints(self._run)]
+                best = [step for _, step in progress.best[: self._config.keep_best]]
+                checkpoint.remove_checkpoints(self._run, keep=[*last[-self._config.keep_last :], *best])

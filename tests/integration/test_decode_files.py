@@ -160,14 +160,33 @@ def test_two_jobs_cannot_write_one_output(source: Path, tmp_path: Path, monkeypa
     assert tiny.decode(source, output).lines == 40
 
 
-def test_two_ranks_write_what_one_writes(source: Path, tmp_path: Path) -> None:
-    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+def on_two_ranks(source: Path, output: Path) -> list[tuple[int, list[str]]]:
+    """Exit status and last line on standard error of each."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [subprocess.Popen([*PROGRAM, source, two, "0", "0"], env=shared | {"RANK": str(rank)}) for rank in (0, 1)]
-    assert [process.wait(timeout=60) for process in started] == [0, 0]
+    command: list[Any] = [*PROGRAM, source, output, "0", "0"]
+    started = [
+        subprocess.Popen(command, env=shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in started]
+    return [(process.returncode, error.splitlines()[-1:]) for process, error in zip(started, errors, strict=True)]
+
+
+def test_what_one_rank_finds_wrong_ends_the_others_too(source: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken.jsonl"
+    taken.write_text("mine")
+    for status, last_line in on_two_ranks(source, taken):
+        assert status == 1
+        assert "InputError" in last_line[0]
+        assert "taken.jsonl: exists already, and is not of this job" in last_line[0]
+
+
+def test_two_ranks_write_what_one_writes(source: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    assert [status for status, _ in on_two_ranks(source, two)] == [0, 0]
     tiny.decode(source, one)
     assert records(two) == records(one)
     assert two.with_name("two.jsonl.errors.jsonl").read_bytes() == one.with_name("one.jsonl.errors.jsonl").read_bytes()
