@@ -174,9 +174,9 @@ def convert(
 ) -> None:
     """Write a run as a folder that `transformers` and s2s-ft read: BERT's names, config.json and the tokenizer."""
     from s2s.models.export import save_bert_folder
-    from s2s.run import load_run
+    from s2s.run import load_model
 
-    _, task, model, _ = load_run(run, checkpoint_name=checkpoint)
+    _, task, model = load_model(run, checkpoint_name=checkpoint)
     save_bert_folder(model, output)  # type: ignore[arg-type]
     task.save(output)
     typer.echo(f"{output}: written", err=True)

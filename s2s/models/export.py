@@ -1,13 +1,18 @@
-"""Writing a model for other software: a folder that `transformers.BertForMaskedLM.from_pretrained` reads."""
+"""Writing a model for other software: a folder that `transformers` (BERT) or s2s-ft (BERT, UniLM v2) reads.
+
+A model with a relative position bias is no BERT: it is written as UniLM v2 has it, which s2s-ft and we read.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from s2s.errors import InputError
 from s2s.models.pretrained import SIZES
@@ -18,26 +23,41 @@ _NOT_BERTS = ("embedding_size", "relative_buckets", "max_relative_distance")
 
 
 def save_bert_folder(model: UniLM, folder: Path) -> None:
-    """Write config.json and model.safetensors with BERT's names; the tokenizer's files are the caller's.
+    """Write config.json and the weights with BERT's names; the tokenizer's files are the caller's.
+
+    The weights come twice, in model.safetensors and in pytorch_model.bin, the one file that s2s-ft reads.
 
     Raises:
-        InputError: BERT has no such part as the model's relative position bias or embedding projection; or the folder
-            cannot be written.
+        InputError: BERT has no such part as the model's embedding projection; or the folder cannot be written.
     """
     config = model.config
-    if model.relative_bias is not None:
-        raise InputError(f"{folder}: a model with model.relative_buckets={config.relative_buckets} is not a BERT")
     if model.embeddings.project is not None:
         raise InputError(f"{folder}: a model with model.embedding_size={config.embedding_size} is not a BERT")
     state = {name: tensor.contiguous() for name, tensor in model.bert_state().items()}
     if model.embeddings.segments is None:
         state["bert.embeddings.token_type_embeddings.weight"] = torch.zeros(1, config.hidden_size)
-    sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items() if ours not in _NOT_BERTS}
-    sizes |= {"type_vocab_size": max(1, config.num_segments), "hidden_act": _ACTIVATIONS[config.activation]}
-    described = {"model_type": "bert", "architectures": ["BertForMaskedLM"], **sizes}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(_describe(model), indent=2) + "\n", encoding="utf-8")
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        _save_pickle(state, folder / "pytorch_model.bin")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder}: the model cannot be written: {error}") from error
+
+
+def _describe(model: UniLM) -> dict[str, Any]:
+    """What config.json says."""
+    config = model.config
+    sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items() if ours not in _NOT_BERTS}
+    sizes |= {"type_vocab_size": max(1, config.num_segments), "hidden_act": _ACTIVATIONS[config.activation]}
+    if model.relative_bias is None:
+        return {"model_type": "bert", "architectures": ["BertForMaskedLM"], **sizes}
+    bias = {SIZES[name]: getattr(config, name) for name in ("relative_buckets", "max_relative_distance")}
+    return {"model_type": "unilm", **sizes, **bias}
+
+
+def _save_pickle(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # what torch.save raises where the disk is full
+        raise OSError(str(error).splitlines()[0]) from error
