@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from latent.synthesis.requests import Wishes
+    from latent.synthesis.voice import Voice
 
 Overrides = Annotated[
     list[str] | None,
@@ -41,7 +45,9 @@ def encode(
     if (output / "store.json").exists() and not overwrite:
         raise InputError(f"{output}: holds latents already; give --overwrite to replace them, or another --output")
     with join_ranks(device) as ranks:
-        facts = encode_corpus(manifest, tokenizer, output, str(ranks.device))
+        if ranks.size > 1:
+            raise InputError("encode: is the work of one process; start it without torchrun")
+        facts = encode_corpus(manifest, tokenizer, output, ranks.device, show_progress=True)
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(
         f"{output}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "
@@ -60,6 +66,9 @@ def synthesize(
             "--input",
             help="Or JSON lines: `text`, and `id`, `speaker`, `voice`, `seed`, `temperature` if wanted; `-` is stdin.",
         ),
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="Or a script of any length, `Speaker 1: ...` or JSON, into one file.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", help="A .wav, .flac or .ogg file; with --input a folder.")] = Path(
         "speech.wav"
@@ -81,39 +90,93 @@ def synthesize(
     checkpoint: Annotated[
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
+    cast: Annotated[
+        list[str] | None, typer.Option(help="Of a script: `Speaker 1=NAME`, a speaker or a recording; repeat for more.")
+    ] = None,
+    pause: Annotated[float, typer.Option(min=0, help="Of a script: seconds of silence after a line.")] = 0.4,
+    max_characters: Annotated[int, typer.Option(min=1, help="Of a script: longer lines are split.")] = 200,
+    continuity: Annotated[
+        int | None, typer.Option(min=0, help="Of a script: latents of a speaker's last line that the next one follows.")
+    ] = None,
+    picture: Annotated[bool, typer.Option(help="Of a script: draw OUTPUT.png.")] = True,
+    watermark: Annotated[bool, typer.Option("--watermark", help="Mark the samples; needs resemble-perth.")] = False,
     max_rows: Annotated[int, typer.Option(min=1, help="Most records said together.")] = 16,
     device: Device = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be said.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
 ) -> None:
-    """Say a text, or each record of a file, in a trained voice.
+    """Say a text, each record of a file, or a script, in a trained voice.
 
     A killed job goes on when the same command is given again. A record that cannot be said is noted in
     OUTPUT/errors.jsonl and does not stop the others. Every file says in its metadata that it is synthetic.
     """
+    from latent.audio.watermark import Watermark
     from latent.synthesis.files import synthesize_records, synthesize_text
     from latent.synthesis.requests import Wishes, one_request, read_requests
     from latent.synthesis.voice import Voice
     from s2s.errors import InputError
     from s2s.training.distributed import join_ranks
 
-    if (text is None) == (input is None):
-        raise InputError("synthesize: give either --text or --input")
+    if sum(given is not None for given in (text, input, script)) != 1:
+        raise InputError("synthesize: give one of --text, --input and --script")
+    if script is not None and watermark:
+        raise InputError("--watermark: not with --script")
     wishes = Wishes(speaker, voice, seed, temperature, consent)
+    mark = Watermark.load() if watermark else None
     with join_ranks(device) as ranks:
         if ranks.size > 1 and input in (None, "-"):
             raise InputError("synthesize: several processes share the records of a file; name one by --input")
         loaded = Voice.load(run, tokenizer, device=ranks.device, overrides=overrides or [], checkpoint_name=checkpoint)
-        if input is None:
-            summary = synthesize_text(loaded, one_request(loaded, text or "", wishes), output, overwrite)
-        else:
+        summary: object
+        if script is not None:
+            options = {"pause_seconds": pause, "max_characters": max_characters, "continuity_frames": continuity}
+            summary = _speak_script(loaded, script, output, wishes, cast or [], options, overwrite, picture)
+        elif input is not None:
             for turn in (True, False):  # the first rank notes consent, the others find it noted
                 if ranks.first == turn:
                     records = read_requests(loaded, input, wishes, strict)
                 ranks.gather([])
+            suffix = f".{format.value}"
             summary = synthesize_records(
-                loaded, records, output, ranks, suffix=f".{format.value}", max_rows=max_rows, overwrite=overwrite
+                loaded, records, output, ranks, suffix=suffix, max_rows=max_rows, overwrite=overwrite, watermark=mark
             )
+        else:
+            summary = synthesize_text(loaded, one_request(loaded, text or "", wishes), output, overwrite, mark)
         if ranks.first:
-            see = f"; see {output / 'errors.jsonl'}" if summary.failed else ""
-            typer.echo(f"{output}: {summary}{see}", err=True)
+            typer.echo(f"{output}: {summary}", err=True)
+
+
+def _speak_script(
+    voice: Voice,
+    script: Path,
+    output: Path,
+    wishes: Wishes,
+    cast: list[str],
+    options: dict[str, Any],
+    overwrite: bool,
+    picture: bool,
+) -> str:
+    from latent.longform.cast import Role
+    from latent.longform.long_form import synthesize_script
+    from latent.longform.narrator import LongFormOptions
+    from latent.synthesis.requests import VoicePrompts
+    from s2s.errors import InputError
+
+    if wishes.speaker is not None or wishes.prompt is not None:
+        raise InputError(
+            '--speaker, --voice: a script has speakers of its own; give --cast "Speaker 1=NAME or recording"'
+        )
+    prompts = VoicePrompts(voice, wishes.consent)
+    roles: dict[str, Role] = {}
+    for given in cast:
+        name, equals, who = (part.strip() for part in given.partition("="))
+        if not (name and equals and who):
+            raise InputError(f'--cast: must read "NAME IN THE SCRIPT=speaker or recording", found {given!r}')
+        if not Path(who).is_file():
+            voice.vocabulary.speaker(who)
+        roles[name] = Role(who) if who in voice.speakers else Role(prompt=prompts[Path(who)])
+    wanted = LongFormOptions(seed=wishes.seed, temperature=wishes.temperature, **options)
+    tags = voice.tags(wishes.seed)
+    summary = synthesize_script(voice, script, output, roles, wanted, tags=tags, overwrite=overwrite, picture=picture)
+    cut = f", {summary.cut} cut" if summary.cut else ""
+    return f"{summary.seconds:.1f} s of audio, {summary.lines} lines{cut}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 
 from latent.audio.files import load_audio
@@ -15,35 +16,57 @@ from latent.data.latent_store import Latents, StoreFacts, copy_tokenizer, write_
 from latent.data.manifest import Utterance, read_manifest
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.conv import History
+from latent.synthesis.meter import SpeechMeter
 from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.run import build_model, read_run
 
 
 def encode_corpus(
-    manifest: str | Path, tokenizer_run: str | Path, folder: str | Path, device: str = "cpu"
+    manifest: str | Path,
+    tokenizer_run: str | Path,
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    show_progress: bool = False,
 ) -> StoreFacts:
-    """Write the latents of all recordings of a manifest.
+    """Write the latents of all recordings of a manifest, and a copy of the tokenizer.
 
     Args:
         manifest: See `latent.data.manifest`.
         tokenizer_run: Run folder of a σ-VAE.
         folder: Where the store goes.
         device: Where to encode.
+        show_progress: Whether to tell how far it is.
 
     Returns:
         What the store holds.
 
     Raises:
-        InputError: the run is not one of a σ-VAE, or a recording cannot be read.
+        InputError: the run is not one of a σ-VAE, a recording cannot be read, or the store cannot be written.
     """
     tokenizer = load_tokenizer(tokenizer_run).to(device)
     config = tokenizer.config
-    copy_tokenizer(Path(tokenizer_run), Path(folder))
     facts = StoreFacts(
         str(tokenizer_run), config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
     )
-    return write_store(Path(folder), facts, encode_recordings(tokenizer, read_manifest(manifest)))
+    utterances = read_manifest(manifest)
+    try:
+        copy_tokenizer(Path(tokenizer_run), Path(folder))
+        with SpeechMeter(sum(spoken.seconds for spoken in utterances), show_progress, "encoded") as meter:
+            entries = encode_recordings(tokenizer, utterances, device)
+            return write_store(Path(folder), facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+    except SafetensorError as error:  # how that library reports a full disk
+        raise InputError(f"{folder}: cannot be written: {error}") from error
+
+
+def _metered(
+    entries: Iterable[tuple[Utterance, Latents]], frame_seconds: float, meter: SpeechMeter
+) -> Iterator[tuple[Utterance, Latents]]:
+    for spoken, mean in entries:
+        meter.advance(len(mean) * frame_seconds)
+        yield spoken, mean
 
 
 def load_tokenizer(run: str | Path) -> SigmaVAE:
@@ -61,19 +84,22 @@ def load_tokenizer(run: str | Path) -> SigmaVAE:
     return model.eval()
 
 
-def encode_recordings(tokenizer: SigmaVAE, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Latents]]:
+def encode_recordings(
+    tokenizer: SigmaVAE, utterances: Iterable[Utterance], device: str | torch.device = "cpu"
+) -> Iterator[tuple[Utterance, Latents]]:
     """The means `(F, L)` of each recording."""
     for utterance in utterances:
         samples = load_audio(utterance.audio, tokenizer.config.sample_rate)
-        yield utterance, encode_samples(tokenizer, samples).numpy()
+        yield utterance, encode_samples(tokenizer, samples, device).numpy()
 
 
 @torch.inference_mode()
-def encode_samples(tokenizer: SigmaVAE, samples: NDArray[np.float32], chunk_seconds: float = 30.0) -> Tensor:
+def encode_samples(
+    tokenizer: SigmaVAE, samples: NDArray[np.float32], device: str | torch.device, chunk_seconds: float = 30.0
+) -> Tensor:
     """The means `(F, L)` of a signal `(S,)`, on the CPU; encoded in chunks, so that memory does not grow with it."""
     hop = tokenizer.hop_length
     chunk = hop * max(1, int(chunk_seconds * tokenizer.frame_rate))
-    device = next(tokenizer.parameters()).device
     padded = torch.from_numpy(np.pad(samples, (0, -len(samples) % hop)))
     history: History | None = None
     parts = []

@@ -78,7 +78,7 @@ class Summary:
         return ", ".join(parts)
 
     def _counts(self) -> list[tuple[int, str]]:
-        return [(self.kept, "there already"), (self.cut, "cut"), (self.failed, "not usable")]
+        return [(self.kept, "there already"), (self.cut, "cut"), (self.failed, f"not usable, see {ERRORS} there")]
 
 
 def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -> Iterator[tuple[int, Spoken]]:

@@ -1,4 +1,4 @@
-"""How far synthesis is: a bar on a terminal, else a line now and then, with the real-time factor and the time left."""
+"""How far work on audio is: a bar on a terminal, else a line now and then, with real-time factor and time left."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class SpeechMeter:
     """Counts seconds of audio; tells how long one takes to make (the real-time factor), and when the rest is done.
 
     Args:
-        expected_seconds: Audio there is to make, about.
+        expected_seconds: Audio there will be, about.
         enabled: Whether to say anything.
+        did: What is done with the audio, for messages.
     """
 
-    def __init__(self, expected_seconds: float, enabled: bool) -> None:
+    def __init__(self, expected_seconds: float, enabled: bool, did: str = "synthesised") -> None:
         self.seconds = 0.0
-        self._expected, self._enabled = expected_seconds, enabled
+        self._expected, self._enabled, self._did = expected_seconds, enabled, did
         self._bar: tqdm[Any] | None = None
         if enabled and sys.stderr.isatty():
             layout = "{percentage:3.0f}%|{bar}| {desc}"
@@ -57,7 +58,7 @@ class SpeechMeter:
             self._bar.update(self.seconds - self._bar.n)
         elif self._enabled and time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
-            logger.info("synthesised %s", self._state())
+            logger.info("%s %s", self._did, self._state())
 
     def correct(self, seconds: float) -> None:
         """Expect so much more audio (or less) than was said, since something came out longer (or shorter)."""

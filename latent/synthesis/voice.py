@@ -58,6 +58,7 @@ class Voice:
         vocabulary: Of the model.
         decoder: How latents are drawn.
         weights: Hashes of the weights of "model" and "tokenizer".
+        device: Where both are.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Voice:
         vocabulary: SpeechVocabulary,
         decoder: NextTokenDiffusionDecoder,
         weights: Mapping[str, str],
+        device: str | torch.device,
     ) -> None:
         self.name, self.config = name, config
         self.vocabulary = vocabulary
@@ -76,7 +78,7 @@ class Voice:
         self.hop_length: int = tokenizer.hop_length
         self.frame_rate: float = tokenizer.frame_rate
         self._model, self._tokenizer, self._decoder, self._weights = model, tokenizer, decoder, dict(weights)
-        self._device = next(model.parameters()).device
+        self._device = device
 
     @classmethod
     def load(
@@ -117,7 +119,7 @@ class Voice:
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
         hashes = {name: fingerprint(path)["sha256"][:16] for name, path in files.items()}
-        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, hashes)
+        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, hashes, device)
 
     @property
     def speakers(self) -> list[str]:
@@ -200,7 +202,7 @@ class Voice:
         samples = load_audio(path, self.sample_rate)
         if not samples.any():
             raise InputError(f"{path}: a voice prompt must not be silent")
-        mean = encode_samples(self._tokenizer, normalise_loudness(samples))
+        mean = encode_samples(self._tokenizer, normalise_loudness(samples), self._device)
         if len(mean) > self.voice_frames:
             logger.info(f"{path}: its first {self.voice_frames / self.frame_rate:.1f} s are used, as in training")
         mean = mean[: self.voice_frames].unsqueeze(0)

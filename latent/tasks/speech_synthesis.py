@@ -29,6 +29,7 @@ from latent.data.vocabulary import (
     empty_prompt_tokens,
     prompt_tokens,
 )
+from latent.model_card import write_model_card
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
@@ -192,6 +193,7 @@ class SpeechSynthesis(Task):
         self.vocabulary.save(folder)
         store = self._stores["train"]
         store.facts.save(folder)
+        write_model_card(folder, store.facts, self.vocabulary.speakers)
         if (store.folder / TOKENIZER).is_dir():
             copy_tokenizer(store.folder / TOKENIZER, folder)
 

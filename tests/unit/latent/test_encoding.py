@@ -38,5 +38,5 @@ def test_recordings_encoded_in_chunks_are_the_means_of_the_whole(tmp_path: Path)
         with torch.no_grad():
             whole = vae.encode(audio)[0]
             torch.testing.assert_close(torch.from_numpy(store.mean(index)), whole, rtol=1e-4, atol=1e-5)
-            in_chunks = encode_samples(vae, audio[0, 0].numpy(), chunk_seconds=0.1)
+            in_chunks = encode_samples(vae, audio[0, 0].numpy(), "cpu", chunk_seconds=0.1)
             torch.testing.assert_close(in_chunks, whole, rtol=1e-4, atol=1e-5)

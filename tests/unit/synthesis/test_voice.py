@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_voice
 
 from latent.audio.files import write_audio
+from latent.data.latent_store import StoreFacts
+from latent.model_card import write_model_card
+from latent.synthesis import meter
 from latent.synthesis.voice import Voice
 from latent.tasks.speech_synthesis import SpeechRequest
 from s2s.errors import ConfigError, InputError
@@ -58,6 +61,16 @@ def test_a_voice_needs_nothing_but_its_run_folder(voice: Voice) -> None:
     assert audio.dtype == np.float32
     assert len(audio) % voice.hop_length == 0
     assert np.abs(audio).max() > 0
+
+
+def test_a_run_holds_a_model_card_that_its_maker_may_complete(home: Path, voice: Voice, tmp_path: Path) -> None:
+    card = (home / "voice/MODEL_CARD.md").read_text()
+    assert card.startswith("# voice\n")
+    assert "| speakers | ann, bob |" in card
+    assert "2000 Hz, 100 latents of 3 numbers a second" in card
+    (tmp_path / "MODEL_CARD.md").write_text("mine")
+    write_model_card(tmp_path, StoreFacts.load(home / "voice"), voice.speakers)
+    assert (tmp_path / "MODEL_CARD.md").read_text() == "mine"
 
 
 def test_requests_together_are_what_they_are_alone(voice: Voice, prompt: np.ndarray) -> None:
@@ -196,3 +209,19 @@ def test_runs_that_are_no_voice_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no audio_tokenizer/; name the run of .* \(.*tokenizer\)"):
         Voice.load(run)
     assert Voice.load(run, tmp_path / "tokenizer").speakers == ["ann", "bob"]
+
+
+def test_the_meter_tells_the_real_time_factor_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(meter.time, "monotonic", lambda: now)
+    with caplog.at_level("INFO"), meter.SpeechMeter(60.0, enabled=True) as measure:
+        now = 115.0
+        measure.advance(20.0)
+        assert caplog.text == "", "not yet time to say something"
+        measure.correct(20.0)
+        now = 131.0
+        measure.advance(20.0)
+    assert measure.real_time_factor == pytest.approx(31 / 40)
+    assert caplog.messages == ["synthesised 0:40/1:20  real-time factor 0.78  ETA 0:31"]
