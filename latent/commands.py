@@ -74,7 +74,7 @@ def synthesize(
         "speech.wav"
     ),
     format: Annotated[Format, typer.Option("--format", help="Of the files of a folder.")] = Format.wav,
-    speaker: Annotated[str | None, typer.Option(help="Who speaks; `unilatent show RUN` lists the speakers.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Who speaks; one of those in RUN/MODEL_CARD.md.")] = None,
     voice: Annotated[Path | None, typer.Option(help="A recording of the voice to speak in.")] = None,
     consent: Annotated[
         bool,
@@ -119,8 +119,6 @@ def synthesize(
 
     if sum(given is not None for given in (text, input, script)) != 1:
         raise InputError("synthesize: give one of --text, --input and --script")
-    if script is not None and watermark:
-        raise InputError("--watermark: not with --script")
     wishes = Wishes(speaker, voice, seed, temperature, consent)
     mark = Watermark.load() if watermark else None
     with join_ranks(device) as ranks:
@@ -130,7 +128,8 @@ def synthesize(
         summary: object
         if script is not None:
             options = {"pause_seconds": pause, "max_characters": max_characters, "continuity_frames": continuity}
-            summary = _speak_script(loaded, script, output, wishes, cast or [], options, overwrite, picture)
+            more = {"overwrite": overwrite, "picture": picture, "mark": mark}
+            summary = _speak_script(loaded, script, output, wishes, cast or [], options, **more)
         elif input is not None:
             for turn in (True, False):  # the first rank notes consent, the others find it noted
                 if ranks.first == turn:
@@ -153,8 +152,7 @@ def _speak_script(
     wishes: Wishes,
     cast: list[str],
     options: dict[str, Any],
-    overwrite: bool,
-    picture: bool,
+    **more: Any,
 ) -> str:
     from latent.longform.cast import Role
     from latent.longform.long_form import synthesize_script
@@ -176,7 +174,6 @@ def _speak_script(
             voice.vocabulary.speaker(who)
         roles[name] = Role(who) if who in voice.speakers else Role(prompt=prompts[Path(who)])
     wanted = LongFormOptions(seed=wishes.seed, temperature=wishes.temperature, **options)
-    tags = voice.tags(wishes.seed)
-    summary = synthesize_script(voice, script, output, roles, wanted, tags=tags, overwrite=overwrite, picture=picture)
+    summary = synthesize_script(voice, script, output, roles, wanted, **more)
     cut = f", {summary.cut} cut" if summary.cut else ""
     return f"{summary.seconds:.1f} s of audio, {summary.lines} lines{cut}"

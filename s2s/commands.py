@@ -177,6 +177,6 @@ def convert(
     from s2s.run import load_model
 
     _, task, model = load_model(run, checkpoint_name=checkpoint)
-    save_bert_folder(model, output)  # type: ignore[arg-type]
+    save_bert_folder(model, output)
     task.save(output)
     typer.echo(f"{output}: written", err=True)

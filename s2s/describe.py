@@ -45,7 +45,11 @@ def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -
         lines = [f"{plural}, for `{kind}.name`:"]
         lines += [f"  {known:20} {_first_line(REGISTRIES[kind][known].__doc__)}" for known in REGISTRIES[kind].names()]
         return "\n".join(lines)
-    cls: Any = REGISTRIES[kind][name]
+    try:
+        cls: Any = REGISTRIES[kind][name]
+    except ConfigError as error:
+        hint = "" if imports else f"; a {kind} of another package needs --import MODULE"
+        raise ConfigError(f"{error}{hint}") from error
     return f"{kind} {name}: {_first_line(cls.__doc__)}\n\n{_table(kind, cls.Config)}"
 
 

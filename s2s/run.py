@@ -201,11 +201,11 @@ def load_run(
     Raises:
         InputError: the folder is no run folder, or lacks weights, or they do not fit.
     """
+    name = read_run(run).task.name
+    if not hasattr(TASKS[name], "token_id"):  # told before its data, which may be gone, is opened
+        raise InputError(f"{run}: its task, {name!r}, generates nothing that is text, so there is nothing to decode")
     config, task, model = load_model(run, overrides, checkpoint_name)
-    token_id = getattr(task, "token_id", None)
-    if token_id is None:
-        raise InputError(f"{run}: its task, {config.task.name!r}, generates nothing, so there is nothing to decode")
-    decoder: Decoder = DECODERS[config.decoder.name](config.decoder.config, token_id)
+    decoder: Decoder = DECODERS[config.decoder.name](config.decoder.config, task.token_id)  # type: ignore[attr-defined]
     return config, task, model, decoder
 
 

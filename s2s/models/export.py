@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from s2s.errors import InputError
+from s2s.models.base import Model
 from s2s.models.pretrained import SIZES
 from s2s.models.unilm import UniLM
 
@@ -22,15 +23,18 @@ _ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"
 _NOT_BERTS = ("embedding_size", "relative_buckets", "max_relative_distance")
 
 
-def save_bert_folder(model: UniLM, folder: Path) -> None:
+def save_bert_folder(model: Model, folder: Path) -> None:
     """Write config.json and the weights with BERT's names; the tokenizer's files are the caller's.
 
     The weights come twice, in model.safetensors and in pytorch_model.bin, the one file that s2s-ft reads.
 
     Raises:
-        InputError: BERT has no such part as the model's embedding projection; or the folder cannot be written.
+        InputError: the model is no UniLM; BERT has no such part as its embedding projection; or the folder cannot be
+            written.
     """
     config = model.config
+    if not isinstance(model, UniLM):
+        raise InputError(f"{folder}: only a UniLM can be written as a BERT, found a {type(model).__name__}")
     if model.embeddings.project is not None:
         raise InputError(f"{folder}: a model with model.embedding_size={config.embedding_size} is not a BERT")
     state = {name: tensor.contiguous() for name, tensor in model.bert_state().items()}

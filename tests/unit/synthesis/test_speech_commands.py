@@ -15,6 +15,7 @@ pytest.importorskip("soundfile")
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_voice
 
+import s2s.commands
 from latent import commands
 from latent.audio.files import audio_info, load_audio
 from s2s.errors import InputError
@@ -148,3 +149,23 @@ def test_what_cannot_be_encoded_is_one_line(home: Path, tmp_path: Path) -> None:
             "--output",
             tmp_path / "taken",
         )
+
+
+def test_verbs_for_text_refuse_a_voice_in_one_line(home: Path, tmp_path: Path) -> None:
+    text_verbs = typer.Typer(pretty_exceptions_enable=False)
+    for verb in (s2s.commands.decode, s2s.commands.convert, s2s.commands.options, s2s.commands.show):
+        text_verbs.command(verb.__name__)(verb)
+
+    def told(*arguments: object) -> str:
+        return CliRunner().invoke(text_verbs, [str(argument) for argument in arguments], catch_exceptions=False).stdout
+
+    with pytest.raises(InputError, match="its task, 'speech_synthesis', generates nothing that is text"):
+        told("decode", home / "voice")
+    with pytest.raises(InputError, match="only a UniLM can be written as a BERT, found a LatentLM"):
+        told("convert", home / "voice", tmp_path / "bert")
+    with pytest.raises(InputError, match="a decoder of another package needs --import MODULE"):
+        told("options", "decoder", "next_token_difusion")
+    assert "decoder.guidance_scale: float = 1.3" in told(
+        "options", "decoder", "next_token_diffusion", "--import", "latent.plugin"
+    )
+    assert "name: latent_lm" in told("show", home / "voice")
