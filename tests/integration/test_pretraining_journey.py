@@ -1,0 +1,158 @@
+"""From shards to a generator: pretraining, going on where it stopped, fine-tuning from the run, export and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, pre_tokenizers
+from typer.testing import CliRunner
+
+from s2s.cli import build_app
+from s2s.data.shards import Header, Rows, fingerprint, shard_name, write_shard
+from s2s.data.tokenizer import Tokenizer
+from s2s.errors import ConfigError, InputError
+from s2s.run import load_run, parse_config, train_run
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]", *"abcdefghijklmnopqrstuvwx"]
+PSEUDO = 5
+MODEL = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64, "max_positions": 24}
+QUIET = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "initializer_range": 0.2}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts of one letter each."""
+    folder: Path = tmp_path_factory.mktemp("corpus")
+    (folder / "tokenizer").mkdir()
+    backend = Backend(models.WordLevel({word: id for id, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.add_special_tokens(WORDS[:6])
+    backend.save(str(folder / "tokenizer" / "tokenizer.json"))
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    header = Header(24, tokenizer.vocab_size, fingerprint(tokenizer), 0)
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 96), ("valid", 8)):
+        rows = []
+        for length in generator.integers(14, 22, count):
+            letters = np.full(length, generator.integers(6, len(WORDS)))
+            rows.append(np.array([2, *letters[:8], 3, *letters[8:], 3]))
+        lengths = np.array([len(row) for row in rows])
+        splits = np.full(count, 10)
+        write_shard(folder / shard_name(split, 0, 1), Rows(np.concatenate(rows), lengths, splits), header)
+    return folder
+
+
+def pretrain(corpus: Path, run: Path, steps: int, **task: Any) -> Path:
+    mixture = task.get("name") == "unilm_v1"
+    criterion = {"name": "cross_entropy", "label_smoothing": 0} if mixture else {"name": "pseudo_masked_lm"}
+    tree = {
+        "task": {"name": "pseudo_masked_lm", "data": str(corpus), **task},
+        "model": {**MODEL, **QUIET, "num_segments": 6 if mixture else 2, "relative_buckets": 0 if mixture else 8},
+        "criterion": criterion,
+        "optim": {"lr": 1e-2, "warmup_steps": 5},
+        "train": {"max_steps": steps, "max_sentences": 12, "validate_every": 6, "keep_last": 2, "log_every": 1},
+    }
+    train_run(parse_config(tree), run)
+    return run
+
+
+def log(run: Path, split: str) -> list[dict[str, float]]:
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [record for record in records if record["split"] == split]
+
+
+@pytest.fixture(scope="module")
+def pretrained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrain(corpus, tmp_path_factory.mktemp("runs") / "pmlm", 48, pseudo_token="[PSEUDO]")
+
+
+def test_both_losses_fall_and_are_logged_with_their_accuracies(pretrained: Path) -> None:
+    valid = log(pretrained, "valid")
+    for name in ("autoencoding", "partially_autoregressive"):
+        assert valid[-1][name] < 0.8 * valid[0][name]
+        assert 0 <= valid[-1][f"{name}_accuracy"] <= 1
+    assert valid[-1]["partially_autoregressive_accuracy"] > 0.3
+
+
+def test_a_run_that_was_interrupted_ends_in_the_same_weights(corpus: Path, tmp_path: Path) -> None:
+    run = pretrain(corpus, tmp_path / "run", 10)
+    whole = (run / "model.safetensors").read_bytes()
+    losses = [record["partially_autoregressive"] for record in log(run, "train")]
+    shutil.rmtree(run / "checkpoints" / "step-000010")
+    pretrain(corpus, run, 10)
+    assert (run / "model.safetensors").read_bytes() == whole
+    assert [record["partially_autoregressive"] for record in log(run, "train")][-1] == losses[-1]
+
+
+def test_the_mixture_of_unilm_v1_trains(corpus: Path, tmp_path: Path) -> None:
+    run = pretrain(corpus, tmp_path / "run", 30, name="unilm_v1")
+    assert log(run, "valid")[-1]["loss"] < 0.9 * log(run, "valid")[0]["loss"]
+
+
+def finetune(pretrained: Path, run: Path, steps: int, **optim: Any) -> Path:
+    pairs = run.parent / "pairs.jsonl"
+    records = [{"src": " ".join(letter * 8), "tgt": " ".join(letter * 2)} for letter in WORDS[6:]]
+    pairs.write_text("".join(json.dumps(record) + "\n" for record in records))
+    tree = {
+        "task": {"train": str(pairs), "max_source": 16, "max_target": 6, "target_mask_prob": 0},
+        "model": {"init": str(pretrained)},
+        "optim": {"lr": 3e-3, **optim},
+        "train": {"max_steps": steps, "max_sentences": 12},
+    }
+    tree["task"]["valid"] = None
+    train_run(parse_config(tree), run)
+    return run
+
+
+def test_finetuning_takes_over_weights_head_tokenizer_and_pseudo_token(pretrained: Path, tmp_path: Path) -> None:
+    run = finetune(pretrained, tmp_path / "run", 1, warmup_steps=1)  # whose first update has rate 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (pretrained, run))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert any(name.startswith("head.") for name in before)
+    assert "relative_bias.weight" in before
+    config, task, model, _ = load_run(run)
+    assert task.feeding.mask == PSEUDO  # type: ignore[attr-defined]
+    assert Tokenizer.load(run).tokens(range(len(WORDS))) == WORDS
+    assert config.model.config.relative_buckets == 8
+    assert model.config.vocab_size == len(WORDS)
+
+
+def test_a_finetuned_run_generates(pretrained: Path, tmp_path: Path) -> None:
+    run = finetune(pretrained, tmp_path / "run", 40)
+    _, task, model, decoder = load_run(run, ["decoder.beam_size=2"])
+    source = task.source({"src": "k k k k k k k k"}, "here")  # type: ignore[attr-defined]
+    best = decoder(model, task.collate_sources([source]))[0][0]  # type: ignore[attr-defined]
+    assert task.text(best.tokens) == "k k"  # type: ignore[attr-defined]
+
+
+def test_a_pretrained_run_is_exported_and_read_back_but_not_decoded(pretrained: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(build_app(), ["convert", str(pretrained), str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    run = finetune(tmp_path / "out", tmp_path / "run", 1, warmup_steps=1)
+    before, after = (load_file(folder / "model.safetensors") for folder in (pretrained, run))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert load_run(run)[1].feeding.mask == PSEUDO  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="its task, 'pseudo_masked_lm', generates nothing"):
+        load_run(pretrained)
+
+
+def test_continuing_with_another_vocabulary_is_refused(corpus: Path, pretrained: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.load(corpus / "tokenizer", added_tokens=["[P]"])
+    tokenizer.save(tmp_path)
+    tree = {
+        "task": {"name": "pseudo_masked_lm", "data": str(corpus), "tokenizer": str(tmp_path)},
+        "model": {"init": str(pretrained)},
+        "criterion": {"name": "pseudo_masked_lm"},
+        "train": {"max_steps": 1},
+    }
+    with pytest.raises(ConfigError, match=r"model.vocab_size: the tokenizer has 31 tokens, .* has 30"):
+        train_run(parse_config(tree), tmp_path / "run")
