@@ -38,6 +38,7 @@ setup(
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1"],
         "speech": ["soundfile>=0.12", "soxr>=0.5", "G722>=1.2", "num2words>=0.5.14"],
         "watermark": ["resemble-perth==1.0.1"],
+        "recognition": ["jiwer>=4", "faster-whisper>=1.1"],
         "speech-eval": [
             "jiwer>=4",
             "faster-whisper>=1.1",
@@ -69,6 +70,7 @@ setup(
             "convert = s2s.commands:convert",
             "encode = latent.commands:encode",
             "synthesize = latent.commands:synthesize",
+            "provenance = latent.commands:provenance",
             "prepare = data_prep.commands:app",
             "evaluate = eval.commands:app",
         ],

@@ -1,4 +1,4 @@
-"""The verbs of latent: encode and synthesize. Each parses, calls, and prints."""
+"""The verbs of latent: encode, synthesize, provenance. Each parses, calls, and prints."""
 
 from __future__ import annotations
 
@@ -143,6 +143,19 @@ def synthesize(
             summary = synthesize_text(loaded, one_request(loaded, text or "", wishes), output, overwrite, mark)
         if ranks.first:
             typer.echo(f"{output}: {summary}", err=True)
+
+
+def provenance(
+    files: Annotated[list[Path], typer.Argument(help="Audio files.")],
+) -> None:
+    """Print what audio files tell of their origin: their metadata, and whether a watermark is heard in them.
+
+    That neither is found does not mean that a person spoke: both can be removed, and other software leaves none.
+    """
+    from latent.synthesis.provenance import describe_origin
+
+    for path in files:
+        typer.echo(f"{path}: {describe_origin(path)}")
 
 
 def _speak_script(

@@ -6,7 +6,9 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from latent.audio.files import audio_info, load_audio
 from latent.audio.packages import load
+from latent.audio.watermark import Watermark
 from s2s.errors import InputError
 
 _FIELDS = ("title", "artist", "comment", "software", "date", "copyright", "license")
@@ -27,6 +29,22 @@ def synthetic_tags(model: str, weights: str, seed: int, day: date | None = None)
         "software": software,
         "date": made,
     }
+
+
+def describe_origin(path: str | Path) -> str:
+    """What an audio file tells of its origin, in words: its tags, and whether it is watermarked, where one can know.
+
+    Raises:
+        InputError: the file is missing or is no audio.
+    """
+    tags = read_tags(path)
+    said = tags.get("comment") or "; ".join(f"{name}: {value}" for name, value in tags.items()) or "no metadata"
+    try:
+        mark = Watermark.load()
+    except InputError:
+        return f"{said} Watermark: not looked for, resemble-perth is not installed."
+    rate = audio_info(path).sample_rate
+    return f"{said} Watermark: {mark.confidence(load_audio(path, rate), rate):.2f} (0 none, 1 certain)."
 
 
 def read_tags(path: str | Path) -> dict[str, str]:

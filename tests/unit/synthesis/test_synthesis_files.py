@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_voice
 
 from latent.audio.files import load_audio, write_audio
-from latent.synthesis import files
+from latent.synthesis import files, provenance
 from latent.synthesis.consent import consent_path, require_consent
 from latent.synthesis.files import Summary, synthesize_records, synthesize_text
-from latent.synthesis.provenance import read_tags, synthetic_tags
+from latent.synthesis.provenance import describe_origin, read_tags, synthetic_tags
 from latent.synthesis.requests import Unusable, Wanted, Wishes, one_request, read_requests, seed_of
 from latent.synthesis.voice import Voice
 from s2s.errors import InputError
@@ -322,6 +322,22 @@ def test_tags_hold_what_they_are_given(tmp_path: Path) -> None:
     assert read_tags(tmp_path / "x.wav") == tags
     with pytest.raises(InputError, match=r"y\.wav: cannot be read as audio"):
         read_tags(tmp_path / "y.wav")
+
+
+def test_origin_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise InputError("not installed")
+
+    write_audio(tmp_path / "x.wav", np.zeros(5, np.float32), 8000, synthetic_tags("voice", "00ff", 7))
+    write_audio(tmp_path / "y.wav", np.zeros(5, np.float32), 8000, {"artist": "me"})
+    monkeypatch.setattr(provenance.Watermark, "load", absent)
+    assert describe_origin(tmp_path / "x.wav").startswith(
+        "Synthetic speech, not a recording. Model voice (00ff), seed 7"
+    )
+    assert describe_origin(tmp_path / "y.wav").startswith("artist: me Watermark: not looked for")
+    always = type("Always", (), {"confidence": lambda self, samples, rate: 0.987})
+    monkeypatch.setattr(provenance.Watermark, "load", always)
+    assert describe_origin(tmp_path / "y.wav").endswith("Watermark: 0.99 (0 none, 1 certain).")
 
 
 def test_consent_is_asked_once_for_each_recording(recording: Path, caplog: pytest.LogCaptureFixture) -> None:
