@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latent.diffusion.solver import Solver
-from latent.nn.diffusion_head import DiffusionHead, Modulation
+from latent.nn.diffusion_head import DiffusionHead
 
 
 class RowNoise:
@@ -83,23 +83,18 @@ class GuidedSampler:
         if self.guided:
             assert unconditional is not None, "guidance needs the unconditional stream"
             condition = torch.cat([condition, unconditional])
-        modulations = self.head.modulations(self._steps, condition)  # (steps, N or 2N, H)
+        modulations = self.head.modulations(self._steps, condition).unbind(0)  # (N or 2N, M · H) of each step
         x, previous = noise, None
-        for index, step in enumerate(self.solver):
-            clean = step.clean(x, self._output(x, [_at(modulation, index) for modulation in modulations]))
+        for step, modulation in zip(self.solver, modulations, strict=True):
+            clean = step.clean(x, self._output(x, modulation))
             drawn = step_noise.draw() if step.d and step_noise is not None else None
             x, previous = step.next(x, clean, previous, drawn), clean
             yield x
 
-    def _output(self, x: Tensor, modulations: list[Modulation]) -> Tensor:
+    def _output(self, x: Tensor, modulation: Tensor) -> Tensor:
         """The guided output, in the type of `x`, which may be wider than that of the weights."""
         noisy = x.to(self._steps.dtype)
         if not self.guided:
-            return self.head.denoise(noisy, modulations).to(x.dtype)
-        conditional, unconditional = self.head.denoise(torch.cat([noisy, noisy]), modulations).to(x.dtype).chunk(2)
+            return self.head.denoise(noisy, modulation).to(x.dtype)
+        conditional, unconditional = self.head.denoise(torch.cat([noisy, noisy]), modulation).to(x.dtype).chunk(2)
         return torch.lerp(unconditional, conditional, self.guidance_scale)
-
-
-def _at(modulation: Modulation, index: int) -> Modulation:
-    shift, scale, gate = modulation
-    return Modulation(shift[index], scale[index], None if gate is None else gate[index])

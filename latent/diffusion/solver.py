@@ -36,7 +36,7 @@ class SolverStep:
 
     def clean(self, x: Tensor, output: Tensor) -> Tensor:
         """The clean latent that the network's output stands for."""
-        return self.p * x + self.q * output
+        return torch.add(self.p * x, output, alpha=self.q)
 
     def next(self, x: Tensor, clean: Tensor, previous: Tensor | None, noise: Tensor | None) -> Tensor:
         """The noisy latent of the next step.
@@ -47,13 +47,13 @@ class SolverStep:
             previous: What `clean` gave at the step before; None at the first step.
             noise: Unit noise; may be None where `d` is 0.
         """
-        result = self.a * x + self.b * clean
+        result = torch.add(self.a * x, clean, alpha=self.b)
         if self.c:
             assert previous is not None, "a step of second order needs the one before"
-            result = result + self.c * previous
+            result = torch.add(result, previous, alpha=self.c)
         if self.d:
             assert noise is not None, "this solver draws noise"
-            result = result + self.d * noise
+            result = torch.add(result, noise, alpha=self.d)
         return result
 
 

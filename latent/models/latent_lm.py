@@ -17,6 +17,7 @@ from latent.nn.transformer import CausalBlock, causal_attention, run_blocks
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
+from s2s.nn.linear import pack_linears
 from s2s.registry import register_model
 
 
@@ -148,6 +149,11 @@ class LatentLM(Model):
                 )
         return config.model_copy(update=filled)
 
+    def prepare(self) -> None:
+        pack_linears(self.layers)
+        pack_linears(self.connector)
+        self.head.prepare()
+
     def blocks(self) -> list[nn.Module]:
         return list(self.layers)
 
@@ -166,8 +172,7 @@ class LatentLM(Model):
     def hidden(self, batch: MixedSequences) -> Tensor:
         """Hidden states, `(B, T, hidden_size)`; padding does not change the others."""
         embedded = self.embed(batch)
-        positions = torch.arange(embedded.shape[1], device=embedded.device).unsqueeze(0)
-        theta = self.config.rope_theta
+        positions, theta = batch.position_ids(), self.config.rope_theta
         return self.norm(run_blocks(self._blocks(), embedded, positions, theta, lambda layer: causal_attention))  # type: ignore[no-any-return]
 
     def features(self, batch: MixedBatch) -> Tensor:
@@ -211,9 +216,11 @@ class LatentLM(Model):
         cache = RowCache(
             len(self.layers), len(embedded), self.config.num_kv_heads, capacity, block.head_dim, like=embedded
         )
-        hidden = self._extend(cache, embedded)
+        positions = prompts.position_ids()
+        hidden = self._extend(cache, embedded, positions)
         cache.grow(prompts.lengths, embedded.shape[1])
         rows = torch.arange(len(embedded), device=embedded.device)
+        cache.shifts = positions.expand(len(embedded), -1)[rows, prompts.lengths - 1] + 1 - prompts.lengths
         return MixedState(cache, hidden[rows, prompts.lengths - 1])
 
     def step(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
@@ -239,8 +246,8 @@ class LatentLM(Model):
         state.hidden = torch.where(active.unsqueeze(1), hidden, state.hidden)
         return state.hidden
 
-    def _extend(self, cache: RowCache, embedded: Tensor) -> Tensor:
-        return self.norm(extend(self._blocks(), cache, embedded, self.config.rope_theta))  # type: ignore[no-any-return]
+    def _extend(self, cache: RowCache, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
+        return self.norm(extend(self._blocks(), cache, embedded, self.config.rope_theta, positions))  # type: ignore[no-any-return]
 
     def _blocks(self) -> list[CausalBlock]:
         return cast(list[CausalBlock], list(self.layers))

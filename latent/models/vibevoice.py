@@ -17,6 +17,7 @@ from latent.nn.conv import History, cleared, put_rows, take_rows
 from s2s.config import Section
 from s2s.errors import InputError
 from s2s.models.base import Model
+from s2s.nn.linear import pack_linears
 from s2s.registry import register_model
 
 
@@ -149,6 +150,11 @@ class VibeVoice(Model):
         state.ear = put_rows(state.ear, ear, rows, state.batch)
         inputs = self.language.embed_latents(latents) + self.semantic_connector(heard.squeeze(1))
         return audio.squeeze(1), inputs
+
+    def prepare(self) -> None:
+        for part in (self.language, self.acoustic, self.semantic):
+            part.prepare()
+        pack_linears(self.semantic_connector)
 
     def blocks(self) -> list[nn.Module]:
         return self.language.blocks()

@@ -19,6 +19,7 @@ from latent.nn.transformer import CausalBlock
 from s2s.config import Section
 from s2s.errors import InputError
 from s2s.models.base import Model
+from s2s.nn.linear import pack_linears
 from s2s.registry import register_model
 
 _SPEECH, _TEXT = 0, 1
@@ -109,6 +110,11 @@ class VibeVoiceRealtime(Model):
         self.kinds = nn.Embedding(2, hidden)
         self.stop = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.decoder = AudioDecoder(config.acoustic.sizes(config.acoustic.all_decoder_depths))
+
+    def prepare(self) -> None:
+        self.language.prepare()
+        self.decoder.prepare()
+        pack_linears(self.text_layers)
 
     def start(self, preset: VoicePreset, capacity: int) -> RealtimeState:
         """Take up a voice.

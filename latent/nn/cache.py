@@ -37,6 +37,8 @@ class RowCache:
     ) -> None:
         self._buffer = like.new_zeros(num_layers, 2, batch, num_kv_heads, capacity, head_dim)
         self.lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
+        self.shifts = torch.zeros_like(self.lengths)
+        """What the position ids of each row's next tokens are ahead of their slots."""
         self._used = 0  # no row is longer; known without asking the device
 
     @property
@@ -71,11 +73,13 @@ class RowCache:
     def clear(self, rows: Tensor) -> None:
         """Let rows `(B,)` bool start again."""
         self.lengths = self.lengths.masked_fill(rows, 0)
+        self.shifts = self.shifts.masked_fill(rows, 0)
 
     def select(self, rows: Tensor) -> None:
         """Keep some rows `(B',)`, in this order."""
         self._buffer = self._buffer.index_select(2, rows)
         self.lengths = self.lengths.index_select(0, rows)
+        self.shifts = self.shifts.index_select(0, rows)
 
     def open(self, tokens: int) -> CacheSlots:
         """Slots for `tokens` more of each row. They count only after `grow`.
@@ -91,7 +95,9 @@ class RowCache:
         return CacheSlots(self._buffer, self.lengths, self._used, tokens)
 
 
-def extend(blocks: Iterable[CausalBlock], cache: RowCache, x: Tensor, theta: float) -> Tensor:
+def extend(
+    blocks: Iterable[CausalBlock], cache: RowCache, x: Tensor, theta: float, positions: Tensor | None = None
+) -> Tensor:
     """Run blocks over the next T tokens of each row, which count only after `RowCache.grow`.
 
     Args:
@@ -99,12 +105,15 @@ def extend(blocks: Iterable[CausalBlock], cache: RowCache, x: Tensor, theta: flo
         cache: Their keys and values go there.
         x: `(B, T, hidden_size)`.
         theta: Base of the rotary frequencies.
+        positions: Position ids, broadcastable to `(B, T)`; those that follow in each row if None.
 
     Returns:
         `(B, T, hidden_size)`.
     """
     slots = cache.open(x.shape[1])
-    return run_blocks(blocks, x, slots.positions, theta, slots.attention)
+    if positions is None:
+        positions = slots.positions + cache.shifts.unsqueeze(1)
+    return run_blocks(blocks, x, positions, theta, slots.attention)
 
 
 class CacheSlots:

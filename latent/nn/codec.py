@@ -8,6 +8,8 @@ from math import prod
 from torch import Tensor, nn
 
 from latent.nn.conv import CausalConv, CausalUpsampling, ConvBlock, History, run_stack
+from latent.nn.fixed import fixed_layers
+from latent.nn.spectrum import SpectrumReader, SpectrumWriter
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class CodecSizes:
         expansion: See `ConvBlock`.
         norm_eps: See `ConvBlock`.
         layer_scale: See `ConvBlock`.
+        window: Samples of the spectra that stand for the first stage; 0: samples are convolved.
     """
 
     ratios: tuple[int, ...]
@@ -33,6 +36,7 @@ class CodecSizes:
     expansion: int = 4
     norm_eps: float = 1e-5
     layer_scale: float = 1e-6
+    window: int = 0
 
     @property
     def hop_length(self) -> int:
@@ -53,10 +57,19 @@ class AudioEncoder(nn.Module):
         super().__init__()
         widths, kernel = sizes.widths, sizes.kernel_size
         layers: list[nn.Module] = [CausalConv(1, widths[0], kernel), *sizes.blocks(widths[0], sizes.depths[0])]
-        for ratio, narrow, wide, depth in zip(sizes.ratios, widths, widths[1:], sizes.depths[1:], strict=False):
+        stages = list(zip(sizes.ratios, widths, widths[1:], sizes.depths[1:], strict=False))
+        if sizes.window:
+            hop, _, wide, depth = stages.pop(0)
+            layers = [SpectrumReader(sizes.window, hop), CausalConv(sizes.window // 2 + 1, wide, 1)]
+            layers += sizes.blocks(wide, depth)
+        for ratio, narrow, wide, depth in stages:
             layers += [CausalConv(narrow, wide, 2 * ratio, ratio), *sizes.blocks(wide, depth)]
         self.layers = nn.ModuleList([*layers, CausalConv(widths[-1], sizes.latent_size, kernel)])
         self.hop_length = sizes.hop_length
+
+    def prepare(self) -> None:
+        """Make it as fast as it gets, for generation alone; see `latent.nn.fixed`."""
+        self.layers = fixed_layers(self.layers)
 
     def forward(self, audio: Tensor, history: History | None = None) -> tuple[Tensor, History]:
         """Encode a signal, or its next chunk.
@@ -81,9 +94,18 @@ class AudioDecoder(nn.Module):
         widths, ratios, kernel = sizes.widths[::-1], sizes.ratios[::-1], sizes.kernel_size
         layers: list[nn.Module] = [CausalConv(sizes.latent_size, widths[0], kernel)]
         layers += sizes.blocks(widths[0], sizes.depths[0])
-        for ratio, wide, narrow, depth in zip(ratios, widths, widths[1:], sizes.depths[1:], strict=False):
+        stages = list(zip(ratios, widths, widths[1:], sizes.depths[1:], strict=False))
+        last: list[nn.Module] = [CausalConv(widths[-1], 1, kernel)]
+        if sizes.window:
+            hop, wide, _, _ = stages.pop()
+            last = [SpectrumWriter(wide, sizes.window, hop)]
+        for ratio, wide, narrow, depth in stages:
             layers += [CausalUpsampling(wide, narrow, ratio), *sizes.blocks(narrow, depth)]
-        self.layers = nn.ModuleList([*layers, CausalConv(widths[-1], 1, kernel)])
+        self.layers = nn.ModuleList([*layers, *last])
+
+    def prepare(self) -> None:
+        """Make it as fast as it gets, for generation alone; see `latent.nn.fixed`."""
+        self.layers = fixed_layers(self.layers)
 
     def forward(self, latents: Tensor, history: History | None = None) -> tuple[Tensor, History]:
         """Decode frames, or the next ones of a stream.

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2s.nn.linear import Linear
+
 History = list[Tensor]
 """The `past` of each layer of a stack, in order, each `(B, C, size)`; rows are independent of each other."""
 
@@ -101,8 +103,8 @@ class ConvBlock(nn.Module):
         self.mixer = CausalConv(channels, channels, kernel_size, groups=channels)
         self.mixer_scale = nn.Parameter(torch.full((channels,), layer_scale))
         self.ffn_norm = nn.RMSNorm(channels, norm_eps)
-        self.up = nn.Linear(channels, expansion * channels)
-        self.down = nn.Linear(expansion * channels, channels)
+        self.up = Linear(channels, expansion * channels)
+        self.down = Linear(expansion * channels, channels)
         self.ffn_scale = nn.Parameter(torch.full((channels,), layer_scale))
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,25 +1,20 @@
 """The diffusion head: a small network that denoises one latent, given the hidden state that stands before it.
 
-Rows do not see each other. Whatever depends on the condition and the diffusion step alone is a `Modulation`; a sampler
-computes those of all its steps at once, before it starts, and then runs only the body (`denoise`) step by step.
+Rows do not see each other. What depends on the condition and the diffusion step alone, shifts, scales and gates of all
+layers, is one product (`modulations`); a sampler computes it for all its steps at once, before it starts, and then
+runs only the body (`denoise`) step by step.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class Modulation(NamedTuple):
-    """What a layer does with the condition; each `(..., H)`. The norm's own weight is part of `scale`."""
-
-    shift: Tensor
-    scale: Tensor
-    gate: Tensor | None
+from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 
 
 class HeadBlock(nn.Module):
@@ -34,21 +29,15 @@ class HeadBlock(nn.Module):
     def __init__(self, hidden_size: int, intermediate_size: int, norm_eps: float) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(hidden_size, norm_eps)
-        self.adaptation = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
-        self.gate_up = nn.Linear(hidden_size, 2 * intermediate_size, bias=False)
-        self.down = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.adaptation = Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.gate_up = Linear(hidden_size, 2 * intermediate_size, bias=False)
+        self.down = Linear(intermediate_size, hidden_size, bias=False)
 
-    def modulation(self, signal: Tensor) -> Modulation:
-        """From the activated condition `(..., H)`."""
-        shift, scale, gate = self.adaptation(signal).chunk(3, dim=-1)
-        return Modulation(shift, self.norm.weight * (1 + scale), gate)
-
-    def forward(self, x: Tensor, modulation: Modulation) -> Tensor:
-        """Rows `(..., H)` give the same shape."""
-        assert modulation.gate is not None
+    def forward(self, x: Tensor, shift: Tensor, scale: Tensor, gate: Tensor) -> Tensor:
+        """Rows `(..., H)` give the same shape; the norm's own weight is part of `scale`."""
         normed = F.rms_norm(x, x.shape[-1:], eps=self.norm.eps)
-        gate, up = self.gate_up(torch.addcmul(modulation.shift, normed, modulation.scale)).chunk(2, dim=-1)
-        return torch.addcmul(x, modulation.gate, self.down(F.silu(gate) * up))
+        opening, up = self.gate_up(torch.addcmul(shift, normed, scale)).chunk(2, dim=-1)
+        return torch.addcmul(x, gate, self.down(F.silu(opening) * up))
 
 
 class DiffusionHead(nn.Module):
@@ -81,15 +70,16 @@ class DiffusionHead(nn.Module):
         input_bias: bool = False,
     ) -> None:
         super().__init__()
-        self.noisy = nn.Linear(latent_size, hidden_size, bias=input_bias)
-        self.condition = nn.Linear(condition_size, hidden_size, bias=False)
-        self.time_in = nn.Linear(wave_size, hidden_size, bias=False)
-        self.time_out = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.noisy = Linear(latent_size, hidden_size, bias=input_bias)
+        self.condition = Linear(condition_size, hidden_size, bias=False)
+        self.time_in = Linear(wave_size, hidden_size, bias=False)
+        self.time_out = Linear(hidden_size, hidden_size, bias=False)
         self.blocks = nn.ModuleList(HeadBlock(hidden_size, intermediate_size, norm_eps) for _ in range(num_layers))
-        self.adaptation = nn.Linear(hidden_size, 2 * hidden_size, bias=False)
-        self.out = nn.Linear(hidden_size, latent_size, bias=False)
+        self.adaptation = Linear(hidden_size, 2 * hidden_size, bias=False)
+        self.out = Linear(hidden_size, latent_size, bias=False)
         self.latent_size, self.norm_eps = latent_size, norm_eps
         self.wave_size, self.wave_period = wave_size, wave_period
+        self._packed: PackedLinear | None = None
         self._reset_parameters()
 
     def forward(self, noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
@@ -109,7 +99,7 @@ class DiffusionHead(nn.Module):
         waves = step_waves(steps, self.wave_size, self.wave_period).to(self.time_in.weight.dtype)
         return self.time_out(F.silu(self.time_in(waves)))  # type: ignore[no-any-return]
 
-    def modulations(self, step_embeddings: Tensor, condition: Tensor) -> list[Modulation]:
+    def modulations(self, step_embeddings: Tensor, condition: Tensor) -> Tensor:
         """What all layers do with the conditions.
 
         Args:
@@ -117,21 +107,39 @@ class DiffusionHead(nn.Module):
             condition: `(..., condition_size)`.
 
         Returns:
-            One modulation per block, then that of the output; tensors `(..., H)`.
+            Shift, scale and gate of each block, then shift and scale of the output, side by side: `(..., M · H)`.
         """
         signal = F.silu(self.condition(condition) + step_embeddings)
-        shift, scale = self.adaptation(signal).chunk(2, dim=-1)
-        modulations = [block.modulation(signal) for block in self._blocks()]
-        return [*modulations, Modulation(shift, 1 + scale, None)]
+        if self._packed is not None:
+            return self._packed(signal)  # type: ignore[no-any-return]
+        return linear(signal, *self._adaptations())
 
-    def denoise(self, noisy: Tensor, modulations: list[Modulation]) -> Tensor:
+    def denoise(self, noisy: Tensor, modulations: Tensor) -> Tensor:
         """The output for noisy latents `(..., L)` whose conditions went into `modulations`."""
         x = self.noisy(noisy)
-        for block, modulation in zip(self._blocks(), modulations, strict=False):
-            x = block(x, modulation)
-        last = modulations[-1]
+        *inner, shift, scale = torch.split(modulations, x.shape[-1], dim=-1)
+        for index, block in enumerate(self.blocks):
+            x = block(x, *inner[3 * index : 3 * index + 3])
         normed = F.rms_norm(x, x.shape[-1:], eps=self.norm_eps)
-        return self.out(torch.addcmul(last.shift, normed, last.scale))  # type: ignore[no-any-return]
+        return self.out(torch.addcmul(shift, normed, scale))  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """Make it as fast as it gets, for generation alone."""
+        weight, bias = self._adaptations()
+        if can_pack(weight):
+            self._packed = PackedLinear(weight, bias)
+            pack_linears(self.blocks)
+
+    def _adaptations(self) -> tuple[Tensor, Tensor]:
+        """The weight and bias that `modulations` are a product with: 1 + scale, times the norm's weight, is one row."""
+        weights, biases = [], []
+        for block in self._blocks():
+            shift, scale, gate = block.adaptation.weight.chunk(3)
+            norm = block.norm.weight
+            weights += [shift, scale * norm.unsqueeze(1), gate]
+            biases += [torch.zeros_like(norm), norm, torch.zeros_like(norm)]
+        ones = self.adaptation.weight.new_ones(len(self.adaptation.weight) // 2)
+        return torch.cat([*weights, self.adaptation.weight]), torch.cat([*biases, torch.zeros_like(ones), ones])
 
     def _blocks(self) -> list[HeadBlock]:
         return cast(list[HeadBlock], list(self.blocks))

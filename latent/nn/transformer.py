@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2s.nn.attention import attend
+from s2s.nn.linear import Linear
 
 LayerAttention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Looks up queries `(B, H, T, D)` in keys and values `(B, G, T, D)`, and in what came before them."""
@@ -69,11 +70,11 @@ class CausalBlock(nn.Module):
         self._heads = [num_heads + num_kv_heads, num_kv_heads]
         self._groups = [num_heads, num_kv_heads]
         self.attention_norm = nn.RMSNorm(hidden_size, norm_eps)
-        self.qkv = nn.Linear(hidden_size, sum(self._heads) * self.head_dim, bias=qkv_bias)
-        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.qkv = Linear(hidden_size, sum(self._heads) * self.head_dim, bias=qkv_bias)
+        self.out = Linear(hidden_size, hidden_size, bias=False)
         self.ffn_norm = nn.RMSNorm(hidden_size, norm_eps)
-        self.gate_up = nn.Linear(hidden_size, 2 * intermediate_size, bias=False)
-        self.down = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.gate_up = Linear(hidden_size, 2 * intermediate_size, bias=False)
+        self.down = Linear(intermediate_size, hidden_size, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, turn: Rotation, attention: LayerAttention) -> Tensor:

@@ -1,0 +1,79 @@
+"""Fixed first and last layers of an audio tokenizer: samples to log spectra, spectra with phases to samples.
+
+Both are causal and called like the layers of `latent.nn.conv`. A frame of a spectrum is made of the last samples that
+are known when it is needed, and sounds from the next sample on, so that nothing waits for what comes later.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latent.nn.conv import with_past
+
+_FLOOR = 1e-3
+_OFFSET = 2.0  # of log magnitudes of speech from 0
+_LOUDEST = 6.0  # e to this power: more than samples of 1 give in any bin
+
+
+class SpectrumReader(nn.Module):
+    """Log magnitudes of the windows that end with each hop.
+
+    Args:
+        window: Samples of a window, a multiple of the hop.
+        hop: Samples from one to the next.
+    """
+
+    shape: Tensor
+
+    def __init__(self, window: int, hop: int) -> None:
+        super().__init__()
+        self.hop, self.past_size = hop, window - hop
+        self.register_buffer("shape", torch.hann_window(window), persistent=False)
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Samples `(B, 1, T · hop)` give `(B, window / 2 + 1, T)`, about 0 in the middle."""
+        longer, past = with_past(x, past, self.past_size)
+        windows = longer.squeeze(1).float().unfold(-1, len(self.shape), self.hop) * self.shape
+        magnitudes = torch.fft.rfft(windows).abs()
+        return (0.5 * ((magnitudes + _FLOOR).log() + _OFFSET)).transpose(1, 2).to(x.dtype), past
+
+
+class SpectrumWriter(nn.Module):
+    """A matrix gives magnitude and phase of each frame; frames are transformed back, windowed and added up.
+
+    Args:
+        channels: Channels read.
+        window: Samples of a frame, a multiple of the hop.
+        hop: Samples from one frame to the next.
+
+    Source: Vocos (arXiv 2306.00814), section 3; here frames reach forward only.
+    """
+
+    shape: Tensor
+
+    def __init__(self, channels: int, window: int, hop: int) -> None:
+        super().__init__()
+        self.hop, self.overlap = hop, window // hop
+        self.project = nn.Linear(channels, 2 * (window // 2 + 1))
+        self.register_buffer("shape", torch.hann_window(window), persistent=False)
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`(B, channels, T)` gives samples `(B, 1, T · hop)`; the past is what earlier frames add to later samples."""
+        magnitude, phase = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
+        spectrum = torch.polar((magnitude - _OFFSET).clamp(max=_LOUDEST).exp(), phase)
+        frames = torch.fft.irfft(spectrum, len(self.shape)) * self.shape  # (B, T, window)
+        later = frames.shape[2] - self.hop
+        pieces = frames.unflatten(2, (self.overlap, self.hop)).unbind(2)
+        added = [
+            F.pad(piece.flatten(1), (place * self.hop, later - place * self.hop)) for place, piece in enumerate(pieces)
+        ]
+        samples = cast(Tensor, sum(added))  # (B, T · hop + later)
+        if past is not None:
+            samples = samples + F.pad(past.squeeze(1), (0, samples.shape[1] - later))
+        samples = samples.unsqueeze(1).to(x.dtype)
+        length = x.shape[2] * self.hop
+        return samples[..., :length], samples[..., length:].clone()
