@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.spoken_text import normal_form, plain, spell_out
+from data_prep.spoken_text import normal_form, spell_out
 from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalise_loudness, trim_silence
 from latent.audio.packages import load
 from latent.audio.resampling import resample
+from latent.text.spoken import plain
 from s2s.errors import InputError
 
 SPLITS = ("train", "valid", "test")

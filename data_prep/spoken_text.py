@@ -1,43 +1,16 @@
-"""Transcripts to what was said: plain characters, numbers and signs as words."""
+"""Transcripts to what was said, for training data: what would be a guess is left out."""
 
 from __future__ import annotations
 
-import importlib
 import re
 import unicodedata
 from collections.abc import Callable
 
+from latent.text.spoken import number_as_words, plain, signs_as_words
 from s2s.errors import InputError
-
-_PLAIN = str.maketrans(
-    {
-        **dict.fromkeys("“”„‟«»″", '"'),
-        **dict.fromkeys("‘’‚‛′`´", "'"),
-        **dict.fromkeys("‐‑‒–—―−", "-"),
-        "…": "...",
-        "\u00ad": None,
-        "\u200b": None,
-        "\ufeff": None,
-    }
-)
-
-SIGNS = {
-    "en": {"#": "pound", "*": "star", "&": "and", "%": "percent", "+": "plus", "=": "equals"},
-    "es": {"#": "numeral", "*": "asterisco", "&": "y", "%": "por ciento", "+": "más", "=": "igual"},
-    "fr": {"#": "dièse", "*": "étoile", "&": "et", "%": "pour cent", "+": "plus", "=": "égal"},
-    "it": {"#": "cancelletto", "*": "asterisco", "&": "e", "%": "per cento", "+": "più", "=": "uguale"},
-    "ru": {"#": "решётка", "*": "звёздочка", "&": "и", "%": "процентов", "+": "плюс", "=": "равно"},
-    "de": {"#": "Raute", "*": "Stern", "&": "und", "%": "Prozent", "+": "plus", "=": "gleich"},
-}
-"""How signs are said, by language."""
 
 _LONGEST_NUMBER = 2
 _PUNCTUATION = frozenset(" .,;:!?'\"-()¿¡")
-
-
-def plain(text: str) -> str:
-    """The text in composed form (NFC), with plain quotes, dashes and dots, and single blanks."""
-    return " ".join(unicodedata.normalize("NFC", text).translate(_PLAIN).split())
 
 
 def spell_out(text: str, language: str, skip: Callable[[str], None]) -> str | None:
@@ -49,8 +22,7 @@ def spell_out(text: str, language: str, skip: Callable[[str], None]) -> str | No
     Raises:
         InputError: num2words, which spells numbers, is not installed or does not know the language.
     """
-    for sign, word in SIGNS.get(language, {}).items():
-        text = text.replace(sign, f" {word} ")
+    text = signs_as_words(text, language)
     if re.search(rf"\d{{{_LONGEST_NUMBER + 1},}}|\d[.,:/]\d", text):
         skip(f"texts with a number of more than {_LONGEST_NUMBER} digits, which has several readings")
         return None
@@ -63,16 +35,12 @@ def spell_out(text: str, language: str, skip: Callable[[str], None]) -> str | No
 
 
 def _number(digits: str, language: str) -> str:
-    try:
-        num2words = importlib.import_module("num2words")
-    except ModuleNotFoundError as error:
-        raise InputError('num2words is not installed; it comes with pip install "unilatent[speech]"') from error
-    try:
-        return str(num2words.num2words(int(digits), lang=language))
-    except NotImplementedError as error:
+    words = number_as_words(digits, language)
+    if words == digits:
         raise InputError(
             f"--language: num2words cannot spell numbers in {language!r}; use --no-spell-out to keep digits"
-        ) from error
+        )
+    return words
 
 
 def normal_form(text: str) -> str:

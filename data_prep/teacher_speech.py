@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from data_prep.speech_corpus import Recording
-from data_prep.spoken_text import normal_form, plain
+from data_prep.spoken_text import normal_form
+from latent.text.spoken import plain
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class MixedSequences(Movable):
         lengths: True lengths, `(B,)` int64.
         latents: As the tokenizer sampled them, not normalised, `(M, L)`.
         latent_slots: Where they stand, as flat indices row · T + column, `(M,)` int64, ascending.
+        positions: Position ids, `(B, T)` int64, ascending in a row; those after a row count on from its last one. None:
+            the columns.
     """
 
     ids: list[str]
@@ -28,6 +30,13 @@ class MixedSequences(Movable):
     lengths: Tensor
     latents: Tensor
     latent_slots: Tensor
+    positions: Tensor | None = field(default=None, kw_only=True)
+
+    def position_ids(self) -> Tensor:
+        """Position ids, `(B, T)` or `(1, T)`."""
+        if self.positions is not None:
+            return self.positions
+        return torch.arange(self.tokens.shape[1], device=self.tokens.device).unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -80,17 +89,19 @@ class GenerationPrompts(Movable):
 def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
     """The rows of two batches in one, padded with token 0 to the longer."""
     width = max(first.tokens.shape[1], second.tokens.shape[1])
-    slots = []
+    slots, positions = [], []
     for before, part in ((0, first), (len(first.ids), second)):
         narrow = part.tokens.shape[1]
         row, column = part.latent_slots // narrow, part.latent_slots % narrow
         slots.append((before + row) * width + column)
+        positions.append(F.pad(part.position_ids().expand(len(part.ids), -1), (0, width - narrow)))
     return MixedSequences(
         ids=[*first.ids, *second.ids],
         tokens=torch.cat([F.pad(part.tokens, (0, width - part.tokens.shape[1])) for part in (first, second)]),
         lengths=torch.cat([first.lengths, second.lengths]),
         latents=torch.cat([first.latents, second.latents]),
         latent_slots=torch.cat(slots),
+        positions=torch.cat(positions) if any(part.positions is not None for part in (first, second)) else None,
     )
 
 

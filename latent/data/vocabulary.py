@@ -1,43 +1,63 @@
-"""The tokens of speech synthesis: bytes of the text, speakers, and what switches between text and latents."""
+"""The tokens of speech synthesis: text as a front end cuts it, speakers, and what switches between text and latents."""
 
 from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from s2s.errors import InputError
+from latent.text.front_end import FRONT_ENDS, FrontEnd
+from latent.text.spoken import spoken
+from s2s.errors import ConfigError, InputError
 from s2s.registry import nearest
 
 PAD, LATENT, SPEECH_START, SPEECH_END, VOICE_START, VOICE_END, NOTHING = range(7)
 """Padding; a latent follows; speech begins, ends; a voice prompt begins, ends; no text and no speaker are given."""
 
-_FIRST_BYTE = NOTHING + 1
-_FIRST_SPEAKER = _FIRST_BYTE + 256
+_FIRST_TEXT = NOTHING + 1
 _FILE = "speech_vocabulary.json"
 
 
 @dataclass(frozen=True)
 class SpeechVocabulary:
-    """Text as UTF-8 bytes, so that no character is unknown, and one token for each speaker.
+    """Tokens of the front end, and one for each speaker.
 
     Args:
         speakers: Names, in the order of their tokens.
-        frames_per_byte: Mean number of latents for a byte of text, to tell how long speech will be.
+        frames_per_token: Mean number of latents for a token of text, to tell how long speech will be.
+        front_end: Cuts text into tokens.
+        language: Of the training texts, for numbers and signs.
+        text_room: Speech begins so many positions after the text's first token, where the text is not longer. Latents
+            are then at the same distance from the tokens they say, whatever the length of the text.
     """
 
     speakers: list[str]
-    frames_per_byte: float
+    frames_per_token: float
+    front_end: FrontEnd
+    language: str = "en"
+    text_room: int = 0
 
     def __len__(self) -> int:
-        return _FIRST_SPEAKER + len(self.speakers)
+        return self._first_speaker + len(self.speakers)
+
+    @property
+    def _first_speaker(self) -> int:
+        return _FIRST_TEXT + len(self.front_end)
 
     def text(self, text: str) -> list[int]:
-        """The tokens of a text; different codings of the same characters (NFC) give the same."""
-        return [_FIRST_BYTE + byte for byte in unicodedata.normalize("NFC", text).encode("utf-8")]
+        """The tokens of a text, as it is said; different codings of the same characters (NFC) give the same.
+
+        Raises:
+            InputError: there is something in it that cannot be read in any way.
+        """
+        return [_FIRST_TEXT + token for token in self.front_end.tokens(spoken(text, self.language))]
+
+    def respelled(self, text: str) -> list[str]:
+        """Parts of a text that training never named, and that are read letter by letter or by name."""
+        return self.front_end.respelled(spoken(text, self.language))
 
     def speaker(self, name: str) -> int:
         """The token of a speaker.
@@ -47,15 +67,32 @@ class SpeechVocabulary:
         """
         if name not in self.speakers:
             raise InputError(f"no speaker is called {name!r}{nearest(name, self.speakers)}")
-        return _FIRST_SPEAKER + self.speakers.index(name)
+        return self._first_speaker + self.speakers.index(name)
 
     def expected_frames(self, text: str) -> int:
         """Latents that a text takes on the average, at least 1."""
-        return max(1, math.ceil(len(self.text(text)) * self.frames_per_byte))
+        return max(1, math.ceil(len(self.text(text)) * self.frames_per_token))
+
+    def positions(self, tokens: Sequence[int]) -> list[int]:
+        """Position ids of a sequence: where it stands, and from the start of speech on as `text_room` wants it."""
+        start = tokens.index(SPEECH_START)
+        first = start
+        while first and _FIRST_TEXT <= tokens[first - 1] < self._first_speaker:
+            first -= 1
+        gap = max(0, self.text_room - (start - first))
+        return [index if index < start else index + gap for index in range(len(tokens))]
 
     def save(self, folder: Path) -> None:
         """Write it into a run folder."""
-        (folder / _FILE).write_text(json.dumps(asdict(self), ensure_ascii=False) + "\n", encoding="utf-8")
+        facts = {
+            "speakers": self.speakers,
+            "frames_per_token": self.frames_per_token,
+            "front_end": self.front_end.name,
+            "language": self.language,
+            "text_room": self.text_room,
+        }
+        (folder / _FILE).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.front_end.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> SpeechVocabulary:
@@ -65,10 +102,12 @@ class SpeechVocabulary:
             InputError: the file is missing or broken.
         """
         try:
-            return cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+            facts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            front_end = cast("type[FrontEnd]", FRONT_ENDS[facts.pop("front_end")]).load(folder)
+            return cls(front_end=front_end, **facts)
         except OSError as error:
             raise InputError(f"{folder}: is no run of speech synthesis: {_FILE}: {error.strerror}") from error
-        except (json.JSONDecodeError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise InputError(f"{folder / _FILE}: broken: {error}") from error
 
 

@@ -9,15 +9,17 @@ compares with.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from latent.data.batch import GenerationPrompts, MixedBatch, MixedSequences
 from latent.data.latent_store import TOKENIZER, Latents, LatentStore, copy_tokenizer
@@ -30,10 +32,14 @@ from latent.data.vocabulary import (
     prompt_tokens,
 )
 from latent.model_card import write_model_card
+from latent.text.front_end import FRONT_ENDS, FrontEnd
+from latent.text.spoken import spoken as spoken_text
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
 from s2s.tasks.base import Task
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,16 @@ class SpeechDataset:
         return self._store.facts.sample(mean[start : start + frames], generator)
 
 
+class FrontEndSection(Section):
+    """Options of the text front end."""
+
+    name: str = "bytes"
+    """bytes: any text; characters: those of the training texts; phonemes: by a dictionary, which helps little data
+    most; sentencepiece: pieces, for large models."""
+    file: str | None = None
+    """Dictionary of phonemes (default: pocketsphinx's for English), or model of sentencepiece."""
+
+
 @register_task("speech_synthesis")
 class SpeechSynthesis(Task):
     """Speech from text, on the latents of an audio tokenizer."""
@@ -129,24 +145,44 @@ class SpeechSynthesis(Task):
         """Share of examples with a voice prompt from another utterance of the speaker."""
         voice_frames: PositiveInt = 24
         """Longest voice prompt, in latents."""
+        front_end: FrontEndSection = FrontEndSection()
+        """How text becomes tokens."""
+        text_room: NonNegativeInt = 0
+        """Positions from a text's first token to the start of speech, the same for all texts that are not longer, so
+        that attention finds its place in the text by distance; 0: as many as the text has tokens."""
 
     def __init__(self, config: SpeechSynthesis.Config) -> None:
         super().__init__(config)
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
-        facts = self._stores["train"].facts
-        if self._stores["valid"].facts.latent_size != facts.latent_size:
-            raise ConfigError(
-                f"task.valid: latents must have {facts.latent_size} numbers as those of task.train, "
-                f"found {self._stores['valid'].facts.latent_size}"
-            )
+        self._check_latents()
         spoken = self._stores["train"].utterances
-        vocabulary = SpeechVocabulary(sorted({utterance.speaker for utterance in spoken}), 0.0)
-        num_bytes = sum(len(vocabulary.text(utterance.text)) for utterance in spoken)
-        self.vocabulary = SpeechVocabulary(vocabulary.speakers, facts.num_frames / max(1, num_bytes))
+        texts = [spoken_text(utterance.text, utterance.language) for utterance in spoken]
+        front_end = cast("type[FrontEnd]", FRONT_ENDS[config.front_end.name]).learn(texts, config.front_end.file)
+        num_tokens = sum(len(front_end.tokens(text)) for text in texts)
+        self.vocabulary = SpeechVocabulary(
+            speakers=sorted({utterance.speaker for utterance in spoken}),
+            frames_per_token=self._stores["train"].facts.num_frames / max(1, num_tokens),
+            front_end=front_end,
+            language=Counter(utterance.language for utterance in spoken).most_common(1)[0][0],
+            text_room=config.text_room,
+        )
+        respelled = Counter(part for text in texts for part in front_end.respelled(text))
+        if respelled:
+            shown = ", ".join(f"{part!r} {count}" for part, count in respelled.most_common(8))
+            logger.info(f"{config.train}: {respelled.total():,} unknown parts of texts are spelled: {shown}")
         for utterance in self._stores["valid"].utterances:
             if utterance.speaker not in self.vocabulary.speakers:
                 raise InputError(
                     f"{config.valid}: {utterance.id!r}: speaker {utterance.speaker!r} is not in task.train"
+                )
+
+    def _check_latents(self) -> None:
+        train, valid = (self._stores[split].facts for split in ("train", "valid"))
+        for name, what in (("latent_size", "numbers per latent"), ("hop_length", "samples per latent")):
+            if getattr(train, name) != getattr(valid, name):
+                raise ConfigError(
+                    f"task.valid: must have {getattr(train, name)} {what} as task.train, found {getattr(valid, name)}; "
+                    "encode both with one tokenizer"
                 )
 
     def dataset(self, split: str, seed: int) -> SpeechDataset:
@@ -158,6 +194,7 @@ class SpeechSynthesis(Task):
             [example.tokens for example in examples],
             [example.latents for example in examples],
             self._stores["train"].facts.latent_size,
+            self.vocabulary,
         )
         width = sequences.tokens.shape[1]
         slots: list[int] = []
@@ -199,7 +236,11 @@ class SpeechSynthesis(Task):
 
 
 def mixed_sequences(
-    ids: list[str], tokens: Sequence[Sequence[int]], latents: Sequence[Latents], latent_size: int
+    ids: list[str],
+    tokens: Sequence[Sequence[int]],
+    latents: Sequence[Latents],
+    latent_size: int,
+    vocabulary: SpeechVocabulary,
 ) -> MixedSequences:
     """Padded sequences in which every ⟂ holds the next latent of its row."""
     width = max(map(len, tokens))
@@ -207,7 +248,12 @@ def mixed_sequences(
     every = np.concatenate([np.empty((0, latent_size), np.float32), *latents])
     slots = (padded == LATENT).flatten().nonzero().squeeze(1)
     assert len(slots) == len(every), "as many placeholders as latents"
-    return MixedSequences(ids, padded, torch.tensor([len(row) for row in tokens]), torch.from_numpy(every), slots)
+    lengths = torch.tensor([len(row) for row in tokens])
+    positions = None
+    if vocabulary.text_room:
+        places = [vocabulary.positions(row) for row in tokens]
+        positions = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in places])
+    return MixedSequences(ids, padded, lengths, torch.from_numpy(every), slots, positions=positions)
 
 
 def generation_prompts(
@@ -226,8 +272,10 @@ def generation_prompts(
     ]
     ids = [request.id for request in requests]
     return GenerationPrompts(
-        conditional=mixed_sequences(ids, tokens, voices, latent_size),
-        unconditional=mixed_sequences(ids, [list(empty_prompt_tokens())] * len(ids), [nothing], latent_size),
+        conditional=mixed_sequences(ids, tokens, voices, latent_size, vocabulary),
+        unconditional=mixed_sequences(
+            ids, [list(empty_prompt_tokens())] * len(ids), [nothing], latent_size, vocabulary
+        ),
         latent_token=LATENT,
         end_token=SPEECH_END,
         seeds=[request.seed for request in requests],

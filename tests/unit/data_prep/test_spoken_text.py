@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.spoken_text import normal_form, plain, spell_out
+from data_prep.spoken_text import normal_form, spell_out
+from latent.text.spoken import plain
 
 
 def spelled(text: str, language: str = "en") -> tuple[str | None, Counter[str]]:

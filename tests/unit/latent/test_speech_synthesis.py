@@ -13,9 +13,10 @@ from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import Utterance
 from latent.data.vocabulary import LATENT, NOTHING, SPEECH_END, SPEECH_START, VOICE_END, VOICE_START, SpeechVocabulary
 from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
+from latent.models.latent_lm import LatentLM
 from latent.tasks.speech_synthesis import SpeechRequest, SpeechSynthesis, generation_prompts
 from s2s import checkpoint
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError
 from s2s.run import build_model, parse_config, read_run, train_run
 
 FACTS = StoreFacts("tests", latent_size=3, sample_rate=2000, hop_length=40, sigma_rule="gaussian", std=0.4)
@@ -116,12 +117,61 @@ def test_the_vocabulary_comes_back_from_the_run_folder(folder: Path, tmp_path: P
     vocabulary.save(tmp_path)
     assert SpeechVocabulary.load(tmp_path) == vocabulary
     assert vocabulary.speakers == ["ann", "bob"]
-    assert vocabulary.frames_per_byte == 18 / (5 + 2 + 6 + 5)
+    assert vocabulary.frames_per_token == 18 / (5 + 2 + 6 + 5)
     assert vocabulary.text("grüß") == vocabulary.text("gru\u0308ß")
     with pytest.raises(InputError, match=r"no speaker is called 'anne'\. Did you mean 'ann'"):
         vocabulary.speaker("anne")
     with pytest.raises(InputError, match="is no run of speech synthesis"):
         SpeechVocabulary.load(folder)
+
+
+@pytest.mark.parametrize("room", [0, 4, 9])
+def test_speech_starts_at_one_distance_from_every_text_that_has_room(folder: Path, room: int) -> None:
+    whole = task(folder, condition_dropout=0, text_room=room, voice_rate=1, voice_frames=2)
+    dataset = whole.dataset("train", 1)
+    batch = whole.collate([dataset.example(index, 0) for index in range(4)])
+    positions = batch.position_ids().expand(4, -1)
+    for row, example in enumerate(dataset.example(index, 0) for index in range(4)):
+        start = example.tokens.index(SPEECH_START)
+        text = len(whole.vocabulary.text(whole.dataset("train", 1)._store.utterances[row].text))
+        ids = positions[row, : len(example.tokens)].tolist()
+        assert ids[:start] == list(range(start))
+        assert ids[start] - ids[start - text] == max(room, text)
+        assert ids[start:] == list(range(ids[start], ids[start] + len(example.tokens) - start))
+
+
+@torch.no_grad()
+def test_generation_goes_on_from_the_positions_of_training(folder: Path) -> None:
+    whole = task(folder, condition_dropout=0, text_room=9)
+    told = {**whole.model_defaults(), "hidden_size": 16, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1}
+    del told["num_positions"]
+    sizes = {"intermediate_size": 16, "max_positions": 80, "head": {"num_layers": 1, "wave_size": 8}}
+    torch.manual_seed(1)
+    model = LatentLM(LatentLM.Config(**told, **sizes)).eval()
+    dataset = whole.dataset("train", 1)
+    batch = whole.collate([dataset.example(index, 0) for index in (1, 3)])
+    hidden = model.hidden(batch)
+    vocabulary = whole.vocabulary
+    requests = [
+        SpeechRequest("1", "so", "bob", None, seed=1, temperature=1.0, most_frames=9),
+        SpeechRequest("2", "never", "ann", None, seed=1, temperature=1.0, most_frames=9),
+    ]
+    prompts = generation_prompts(vocabulary, requests, latent_size=3)
+    state = model.start(prompts.conditional, 40)
+    starts = prompts.conditional.lengths - 1
+    torch.testing.assert_close(state.hidden, hidden[torch.arange(2), starts], rtol=1e-4, atol=1e-5)
+    for frame in range(4):
+        latents = torch.stack([batch.latents[frame], batch.latents[4 + frame]])
+        after = model.step(state, model.embed_latents(model.normalise(latents)))
+        torch.testing.assert_close(after, hidden[torch.arange(2), starts + 1 + frame], rtol=1e-4, atol=1e-5)
+
+
+def test_latents_of_two_tokenizers_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    spoken = [(Utterance("x", Path("none.wav"), 1.0, "hi", "ann"), np.zeros((2, 4), np.float32))]
+    other = StoreFacts("tests", latent_size=4, sample_rate=2000, hop_length=40, sigma_rule="gaussian", std=0.4)
+    write_store(tmp_path / "valid", other, spoken)
+    with pytest.raises(ConfigError, match=r"task\.valid: must have 3 numbers per latent as task\.train, found 4"):
+        SpeechSynthesis(SpeechSynthesis.Config(train=str(folder), valid=str(tmp_path / "valid")))
 
 
 def test_a_speaker_of_validation_must_be_known(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""Text as UTF-8 bytes: no character is unknown, in any language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from latent.text.front_end import FrontEnd, refuse_file, register_front_end
+
+
+@register_front_end("bytes")
+@dataclass(frozen=True)
+class ByteFrontEnd(FrontEnd):
+    """One token for each byte."""
+
+    name: ClassVar[str] = "bytes"
+
+    @classmethod
+    def learn(cls, texts: Sequence[str], file: str | None) -> ByteFrontEnd:
+        refuse_file("bytes", file)
+        return cls()
+
+    def __len__(self) -> int:
+        return 256
+
+    def tokens(self, text: str) -> list[int]:
+        return list(text.encode("utf-8"))
+
+    def save(self, folder: Path) -> None:
+        """Nothing: there is nothing to know."""
+
+    @classmethod
+    def load(cls, folder: Path) -> ByteFrontEnd:
+        return cls()

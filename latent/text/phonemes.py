@@ -1,0 +1,114 @@
+"""Text as phonemes from a dictionary, which the run keeps, so that speaking needs no package."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from latent.text.characters import spellings
+from latent.text.front_end import FrontEnd, register_front_end
+from s2s.errors import ConfigError, InputError
+
+_FILE = "pronunciations.txt.gz"
+_MARKS = " ,.?!;:-\"'()"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
+_VARIANT = re.compile(r"\(\d+\)$")
+_PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"
+
+
+@register_front_end("phonemes")
+@dataclass(frozen=True)
+class PhonemeFrontEnd(FrontEnd):
+    """One token for each phoneme, blank and mark; words that the dictionary lacks are tokens of their letters.
+
+    Args:
+        pronunciations: Words in lower case, with the phonemes of their first pronunciation.
+    """
+
+    name: ClassVar[str] = "phonemes"
+
+    pronunciations: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def learn(cls, texts: Sequence[str], file: str | None) -> PhonemeFrontEnd:
+        """See `FrontEnd`. Lines of the file are a word and its phonemes; none: the CMU dictionary of pocketsphinx."""
+        path = _packaged() if file is None else Path(file)
+        try:
+            return cls(_read(path.read_text(encoding="utf-8"), str(path)))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"task.front_end.file: {path} cannot be read: {error}") from error
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """Tokens of marks, letters and phonemes; a phoneme and a letter of one name are two."""
+        phonemes = sorted({f"/{phoneme}" for sounds in self.pronunciations.values() for phoneme in sounds})
+        return {name: index for index, name in enumerate([*_MARKS, *_LETTERS, *phonemes])}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def tokens(self, text: str) -> list[int]:
+        """See `FrontEnd`.
+
+        Raises:
+            InputError: a character has no name that could be spelled.
+        """
+        return [self._ids[name] for part in _PART.findall(text.casefold()) for name in self._names(part)]
+
+    def respelled(self, text: str) -> list[str]:
+        parts = _PART.findall(text.casefold())
+        return [part for part in parts if part not in _MARKS and part not in self.pronunciations]
+
+    def save(self, folder: Path) -> None:
+        lines = "".join(f"{word} {' '.join(sounds)}\n" for word, sounds in self.pronunciations.items())
+        (folder / _FILE).write_bytes(gzip.compress(lines.encode("utf-8"), mtime=0))
+
+    @classmethod
+    def load(cls, folder: Path) -> PhonemeFrontEnd:
+        return cls(_read(gzip.decompress((folder / _FILE).read_bytes()).decode("utf-8"), _FILE))
+
+    def _names(self, part: str) -> list[str]:
+        if part in _MARKS:
+            return [part]
+        if part in self.pronunciations:
+            return [f"/{phoneme}" for phoneme in self.pronunciations[part]]
+        if part in _LETTERS:
+            return [part]
+        if len(part) > 1:
+            return [name for letter in part for name in ([letter] if letter in _LETTERS else self._names(letter))]
+        for spelling in spellings(part):
+            if all(letter in _LETTERS or letter in _MARKS for letter in spelling):
+                return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
+        raise InputError(f"text: the character {part!r} has neither a pronunciation nor a name that can be read")
+
+
+def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        word, *sounds = line.split()[:64] or [";"]
+        if word.startswith((";", "#")):
+            continue
+        if not sounds:
+            raise InputError(f"{where}:{number}: expected a word and its phonemes, found {line!r}")
+        found.setdefault(_VARIANT.sub("", word).casefold(), tuple(sounds))
+    if not found:
+        raise InputError(f"{where}: expected lines of a word and its phonemes, found none")
+    return found
+
+
+def _packaged() -> Path:
+    try:
+        package = importlib.import_module(_PACKAGE)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"task.front_end.file: give a dictionary (lines of a word and its phonemes), or take the one of "
+            f'{_PACKAGE}: pip install "unilatent[speech-eval]"'
+        ) from error
+    return Path(package.get_model_path(_PACKAGED))

@@ -1,0 +1,81 @@
+"""Text as pieces of a sentencepiece model: for large models, whose text is longer than their speech."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from latent.text.characters import spellings
+from latent.text.front_end import FrontEnd, register_front_end
+from s2s.errors import ConfigError, InputError
+
+_FILE = "pieces.model"
+
+
+@register_front_end("sentencepiece")
+@dataclass(frozen=True)
+class PieceFrontEnd(FrontEnd):
+    """One token for each piece; characters that the model lacks are replaced by their parts or their names.
+
+    Args:
+        model: The model's file.
+    """
+
+    name: ClassVar[str] = "sentencepiece"
+
+    model: bytes
+
+    @classmethod
+    def learn(cls, texts: Sequence[str], file: str | None) -> PieceFrontEnd:
+        if file is None:
+            raise ConfigError("task.front_end.file: the front end 'sentencepiece' needs a model, found none")
+        try:
+            found = cls(Path(file).read_bytes())
+            len(found)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"task.front_end.file: {file} is no sentencepiece model: {error}") from error
+        return found
+
+    @cached_property
+    def _pieces(self) -> Any:
+        try:
+            package = importlib.import_module("sentencepiece")
+        except ModuleNotFoundError as error:
+            raise InputError("sentencepiece is not installed; it comes with pip install sentencepiece") from error
+        return package.SentencePieceProcessor(model_proto=self.model)
+
+    def __len__(self) -> int:
+        return int(self._pieces.get_piece_size())
+
+    def tokens(self, text: str) -> list[int]:
+        """See `FrontEnd`.
+
+        Raises:
+            InputError: a character has no name that could be spelled.
+        """
+        found = list(self._pieces.encode("".join(map(self._known, text))))
+        assert self._pieces.unk_id() not in found, "every character is known now"
+        return found
+
+    def respelled(self, text: str) -> list[str]:
+        return [character for character in text if not self._knows(character)]
+
+    def save(self, folder: Path) -> None:
+        (folder / _FILE).write_bytes(self.model)
+
+    @classmethod
+    def load(cls, folder: Path) -> PieceFrontEnd:
+        return cls((folder / _FILE).read_bytes())
+
+    def _knows(self, text: str) -> bool:
+        return self._pieces.unk_id() not in self._pieces.encode(text)
+
+    def _known(self, character: str) -> str:
+        for spelling in (character, *spellings(character)):
+            if self._knows(spelling):
+                return spelling
+        raise InputError(f"text: the sentencepiece model knows neither the character {character!r} nor its name")

@@ -1,0 +1,77 @@
+"""Text as it is said: plain characters, numbers and signs as words."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import unicodedata
+
+from s2s.errors import InputError
+
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys("“”„‟«»″", '"'),
+        **dict.fromkeys("‘’‚‛′`´", "'"),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        "…": "...",
+        "\u00ad": None,
+        "\u200b": None,
+        "\ufeff": None,
+    }
+)
+
+SIGNS = {
+    "en": {"#": "pound", "*": "star", "&": "and", "%": "percent", "+": "plus", "=": "equals"},
+    "es": {"#": "numeral", "*": "asterisco", "&": "y", "%": "por ciento", "+": "más", "=": "igual"},
+    "fr": {"#": "dièse", "*": "étoile", "&": "et", "%": "pour cent", "+": "plus", "=": "égal"},
+    "it": {"#": "cancelletto", "*": "asterisco", "&": "e", "%": "per cento", "+": "più", "=": "uguale"},
+    "ru": {"#": "решётка", "*": "звёздочка", "&": "и", "%": "процентов", "+": "плюс", "=": "равно"},
+    "de": {"#": "Raute", "*": "Stern", "&": "und", "%": "Prozent", "+": "plus", "=": "gleich"},
+}
+"""How signs are said, by language."""
+
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def plain(text: str) -> str:
+    """The text in composed form (NFC), with plain quotes, dashes and dots, and single blanks."""
+    return " ".join(unicodedata.normalize("NFC", text).translate(_PLAIN).split())
+
+
+def signs_as_words(text: str, language: str) -> str:
+    """The text with the signs of `SIGNS` as words."""
+    for sign, word in SIGNS.get(language, {}).items():
+        text = text.replace(sign, f" {word} ")
+    return text
+
+
+def number_as_words(digits: str, language: str) -> str:
+    """A number, perhaps with a decimal point, as it is counted; in a language that num2words lacks, as it is.
+
+    Raises:
+        InputError: num2words, which spells numbers, is not installed.
+    """
+    try:
+        num2words = importlib.import_module("num2words")
+    except ModuleNotFoundError as error:
+        raise InputError('num2words is not installed; it comes with pip install "unilatent[speech]"') from error
+    try:
+        return str(num2words.num2words(float(digits) if "." in digits else int(digits), lang=language))
+    except (NotImplementedError, OverflowError):
+        return digits
+
+
+def spoken(text: str, language: str) -> str:
+    """What a model is asked to say: plain, with numbers and signs as words; a number of many digits is counted.
+
+    Texts that data preparation wrote are not changed.
+
+    Raises:
+        InputError: as `number_as_words`.
+    """
+    text = signs_as_words(plain(text), language)
+    if language == "en":
+        text = _GROUPED.sub(lambda found: found[0].replace(",", ""), text)
+    text = plain(_NUMBER.sub(lambda found: f" {number_as_words(found[0], language)} ", text))
+    return re.sub(r" (?=[.,;:!?])", "", text)
