@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -105,6 +106,17 @@ def test_a_bad_line_is_noted_and_the_rest_goes_on(tmp_path: Path, line: bytes, m
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(bad["error"])
     assert records(tmp_path / "out.jsonl.errors.jsonl") == [{"line": 2, "id": id, "error": bad["error"]}]
+
+
+def test_a_file_system_without_locks_is_no_obstacle(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(file: Any, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert tiny.decode(source, tmp_path / "out.jsonl").lines == 40
+    assert "out.jsonl: cannot be locked (No locks available); see that no other job writes it" in caplog.text
 
 
 def test_ids_come_from_the_field_that_the_task_names_else_from_the_line(
