@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from s2s.config import Section
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.keymaps import from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights, resize_positions, resize_segments
@@ -82,9 +82,16 @@ class UniLM(Model):
         """Keep the word embeddings, which are the output matrix too, as they are."""
         activation_checkpointing: bool = False
         """Compute the layers again in the backward pass, to save memory."""
+        attention: Literal["auto", "flex"] = "auto"
+        """How training attends: as suits the device, or by FlexAttention, which needs a GPU and has no dropout on
+        attention weights."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        if config.attention == "flex" and config.attention_dropout:
+            raise ConfigError(
+                f"model.attention_dropout: must be 0 with model.attention=flex, found {config.attention_dropout:g}"
+            )
         width = config.embedding_size or config.hidden_size
         self.embeddings = Embeddings(config, width)
         self.relative_bias = None
@@ -159,10 +166,11 @@ class UniLM(Model):
         packing = Packing(steps, positions, steps != PADDING, context)
         reading = packing.rows_at(slots)
         x = self.embeddings(packing.pack(tokens), packing.positions, packing.pack(segments))
-        everything = packing.attention(self.relative_bias)
+        flex = self.config.attention == "flex"
+        everything = packing.attention(self.relative_bias, flex=flex)
         for layer in self.layers[:-1]:
             x = self._run(layer, x, everything)
-        return self._run(self.layers[-1], x, packing.attention(self.relative_bias, reading), reading)
+        return self._run(self.layers[-1], x, packing.attention(self.relative_bias, reading, flex), reading)
 
     def _run(self, layer: nn.Module, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         if self.config.activation_checkpointing and torch.is_grad_enabled():

@@ -33,7 +33,11 @@ def visible(queries: Tensor, keys: Tensor) -> Tensor:
     Returns:
         `(..., Q, K)` bool, True = may attend.
     """
-    query, key = queries.unsqueeze(-1), keys.unsqueeze(-2)
+    return sees(queries.unsqueeze(-1), keys.unsqueeze(-2))
+
+
+def sees(query: Tensor, key: Tensor) -> Tensor:
+    """The rule itself: whether a query's step code may attend to a key's; integers of shapes that broadcast."""
     latest = torch.where(query >= 0, query, -query - 1)
     return ((key >= 0) & (key <= latest)) | (key == query)
 

@@ -3,8 +3,9 @@
 A batch of `(B, L)` slots becomes N rows, sentence after sentence, each in the order of its slots. The first slots of a
 sentence are its context, which reads nothing but itself; so the context attends alone, and only the others ask both.
 
-Two ways to attend over packed rows give the same numbers: `RaggedAttention` calls the kernel once a sentence, at the
-true length (best on a CPU, where a call costs little); `PaddedAttention` pads and calls it once (best on a GPU).
+Three ways to attend over packed rows give the same numbers: `RaggedAttention` calls the kernel once a sentence, at the
+true length (best on a CPU, where a call costs little); `PaddedAttention` pads and calls it once (for a GPU);
+`s2s.nn.flex.FlexAttention` neither pads nor stores a mask (for a GPU, by choice).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s.nn.attention import attend
+from s2s.nn.attention import Attention, attend
+from s2s.nn.flex import FlexAttention, Slots
 from s2s.nn.masks import additive, visible
 from s2s.nn.positions import RelativeBias
 
@@ -58,11 +60,18 @@ class Packing:
         return torch.searchsorted(self.slots, slots)
 
     def attention(
-        self, relative_bias: RelativeBias | None = None, reading: Tensor | None = None
-    ) -> RaggedAttention | PaddedAttention:
-        """What suits the device: queries are the rows `reading`, ascending, or all of them."""
+        self, relative_bias: RelativeBias | None = None, reading: Tensor | None = None, flex: bool = False
+    ) -> Attention:
+        """What suits the device, or FlexAttention: queries are the rows `reading`, ascending, or all of them."""
+        if flex:
+            return FlexAttention(self._described(reading), self._described(None), relative_bias)
         kind = RaggedAttention if self.slots.device.type == "cpu" else PaddedAttention
         return kind(self, relative_bias, reading)
+
+    def _described(self, rows: Tensor | None) -> Slots:
+        sentences = torch.div(self.slots, self.padded_steps.shape[1], rounding_mode="floor")
+        everything = Slots(sentences, self.steps, self.positions)
+        return everything if rows is None else Slots(*(values[rows] for values in everything))
 
 
 class RaggedAttention:

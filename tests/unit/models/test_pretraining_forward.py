@@ -20,6 +20,7 @@ from s2s.data.layout import Noise, layout, pack
 from s2s.data.masking import Blocks, MaskedText, pack_masked
 from s2s.data.mixture import pack_mixture
 from s2s.data.tokenizer import SpecialIds
+from s2s.errors import ConfigError
 from s2s.models.unilm import UniLM
 from s2s.nn import packing
 from s2s.nn.attention import attend
@@ -84,7 +85,7 @@ def losses_and_gradients(model: UniLM, batch: TokenBatch) -> tuple[Tensor, dict[
     sums = criterion(model, batch)
     losses = torch.stack([sums[name] for name in criterion.losses])
     model.zero_grad()
-    (losses * torch.tensor([1.0, 0.7])).sum().backward()
+    (losses[0] + 0.7 * losses[1]).backward()
     return losses.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -101,6 +102,32 @@ def test_factored_losses_and_gradients_equal_those_of_the_dense_mask(
     torch.testing.assert_close(losses, dense_losses, rtol=1e-12, atol=1e-12)
     assert gradients.keys() == dense_gradients.keys() == {name for name, _ in model.named_parameters()}
     torch.testing.assert_close(gradients, dense_gradients, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_flex_attention_computes_the_same_model(variant: dict[str, Any]) -> None:
+    batch = random_batch()
+    plain, flexible = tiny(**variant), tiny(**variant, attention="flex")
+    with torch.no_grad():  # on a CPU it has no backward pass
+        torch.testing.assert_close(flexible.features(batch), plain.features(batch))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_flex_attention_has_the_same_gradients_on_a_gpu(variant: dict[str, Any]) -> None:
+    batch = random_batch()
+    wide = {"hidden_size": 64, **variant}  # heads of 32: the kernel wants at least 16
+    expected = losses_and_gradients(tiny(**wide), batch)
+    model = tiny(**wide, attention="flex").float().to("cuda")
+    losses, gradients = losses_and_gradients(model, batch.to("cuda"))
+    torch.testing.assert_close(losses.cpu().double(), expected[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close({n: g.cpu().double() for n, g in gradients.items()}, expected[1], rtol=1e-2, atol=1e-2)
+
+
+def test_flex_attention_refuses_dropout() -> None:
+    with pytest.raises(ConfigError, match=r"model.attention_dropout: must be 0 with model.attention=flex, found 0.1"):
+        tiny(attention="flex", attention_dropout=0.1)
 
 
 def reached_slots(model: UniLM, batch: TokenBatch, slot: int) -> Tensor:
