@@ -100,7 +100,8 @@ def _scores(systems: Sequence[System]) -> str:
     rows = [["", *(system.name for system in systems)]]
     for part in ("quality", "form"):
         columns: list[dict[str, Interval]] = [getattr(system, part) for system in systems]
-        rows += [[name, *(_score(column[name]) for column in columns)] for name in columns[0]]
+        names = dict.fromkeys(name for column in columns for name in column)
+        rows += [[name, *(_score(column.get(name)) for column in columns)] for name in names]
     return _aligned(rows)
 
 
@@ -111,8 +112,8 @@ def _differences(comparisons: Sequence[Comparison]) -> str:
     return _aligned(rows)
 
 
-def _score(score: Interval) -> str:
-    return f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}"
+def _score(score: Interval | None) -> str:
+    return "-" if score is None else f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}"
 
 
 def _difference(found: Difference) -> str:

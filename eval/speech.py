@@ -19,6 +19,7 @@ from eval.extras import load, version_of
 from eval.metric import Metric, mean, ratio
 from eval.recognisers import SAMPLE_RATE, open_recogniser
 from eval.report import Report, System
+from eval.synthesis_facts import ending_metrics, read_facts
 from eval.voice import VoiceEncoder, similarities
 from eval.word_errors import word_errors
 from latent.audio.files import audio_info, load_audio
@@ -107,7 +108,7 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
             if settings.metrics:
                 raise
             notes.append(f"left out: {error}")
-    form = {name: _form(utterances, files) for name, files in systems.items()}
+    form = {name: _form(utterances, files, audio.get(name)) for name, files in systems.items()}
     samples = settings.resamples, settings.seed
     versions: dict[str, str | None] = {name: version_of(name) for name in _PACKAGES}
     return Report(
@@ -115,7 +116,7 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
         reference=manifest,
         examples=len(utterances),
         versions={"python": platform.python_version(), **versions},
-        signatures={metric.name: metric.signature for metric in [*quality[RECORDINGS], *form[RECORDINGS]]},
+        signatures={metric.name: metric.signature for name in systems for metric in [*quality[name], *form[name]]},
         systems=[
             System(
                 name,
@@ -248,8 +249,9 @@ _MEASURES: dict[str, _Measure] = {
 }
 
 
-def _form(utterances: Sequence[Utterance], files: Files) -> list[Metric]:
+def _form(utterances: Sequence[Utterance], files: Files, folder: str | None) -> list[Metric]:
     """Lengths against those of the recordings: speech that ends too early or never shows here first."""
+    facts = {} if folder is None else read_facts(Path(folder))
     lengths = [audio_info(files[one.id]).seconds if one.id in files else 0.0 for one in utterances]
     meant = [one.seconds for one in utterances]
     near = [abs(length - wanted) <= _NEAR * wanted for length, wanted in zip(lengths, meant, strict=True)]
@@ -261,6 +263,7 @@ def _form(utterances: Sequence[Utterance], files: Files) -> list[Metric]:
             [float(one) for one in near],
             f"% of utterances at most {_NEAR:.0%} longer or shorter than their recording",
         ),
+        *ending_metrics(facts, [one.id for one in utterances], lengths, meant, _NEAR),
     ]
 
 

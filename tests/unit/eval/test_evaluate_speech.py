@@ -86,6 +86,33 @@ def test_recordings_are_scored_beside_the_system(tmp_path: Path, monkeypatch: py
     assert heard[1] == {"system": "ours", "id": "1", "text": "red blue sky", "heard": ""}
 
 
+def test_ends_and_speed_are_those_that_synthesis_noted(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path, ["a", "b", "c", "d"])  # 1.0, 1.2, 1.4 and 1.6 s
+    folder = tmp_path / "ours"
+    noted = [("0", 1.1, True, 0.4), ("1", 1.2, False, 0.5), ("2", 0.5, True, 0.1)]  # nothing of "3"
+    for name, seconds, _, _ in noted:
+        write_audio(folder / f"{name}.wav", vowel(seconds), RATE)
+    lines = [json.dumps({"id": name, "ended": ended, "work_seconds": work}) for name, _, ended, work in noted]
+    (folder / "manifest.jsonl").write_text("\n".join(lines))
+    asked = SpeechSettings(metrics=("mel",), resamples=5)
+    report = evaluate_speech(manifest, {"ours": str(folder)}, asked)
+    ours, recordings = report.systems
+    assert ours.form["ended by itself %"].value == 50
+    assert ours.form["end accuracy %"].value == 25
+    assert ours.form["real-time factor"].value == pytest.approx(1.0 / 2.8)
+    assert "real-time factor" in report.signatures
+    assert "real-time factor" not in recordings.form
+    (row,) = (line for line in as_text(report).splitlines() if line.startswith("end accuracy"))
+    assert row.split()[-1] == "-"
+
+    (folder / "manifest.jsonl").write_text("\n".join([lines[0], '{"id": "1", "ended": true}']))
+    assert "real-time factor" not in evaluate_speech(manifest, {"ours": str(folder)}, asked).systems[0].form
+    for wrong, said in (("ended", "yes"), ("work_seconds", -1)):
+        (folder / "manifest.jsonl").write_text(json.dumps({"id": "0", "ended": True, wrong: said}))
+        with pytest.raises(InputError, match=rf"manifest\.jsonl:1: '{wrong}' must be"):
+            evaluate_speech(manifest, {"ours": str(folder)}, asked)
+
+
 def test_packages_that_are_missing_are_notes_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = make_manifest(tmp_path, ["four five"])
     monkeypatch.setitem(recognisers.RECOGNISERS, "whisper", _missing)

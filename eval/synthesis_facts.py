@@ -1,0 +1,94 @@
+"""What synthesis noted beside its audio: whether each file ended by itself, and how long it took to make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.metric import Metric, mean, ratio
+from s2s.data.jsonl import describe, read_records
+from s2s.errors import InputError
+
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one file.
+
+    Args:
+        ended: Whether the model ended it; False means that it was cut.
+        work_seconds: What it took to make, its share of the batch; None where that was not noted.
+    """
+
+    ended: bool
+    work_seconds: float | None
+
+
+def read_facts(folder: Path) -> dict[str, Facts]:
+    """Facts by id from the manifest in a folder of audio; none where there is no manifest, or it says nothing of this.
+
+    Raises:
+        InputError: the manifest is broken.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    return {
+        str(record.get("id")): Facts(_flag(record, where), _seconds(record, where))
+        for where, record in read_records(path)
+        if "ended" in record
+    }
+
+
+def ending_metrics(
+    facts: Mapping[str, Facts],
+    ids: Sequence[str],
+    lengths: Sequence[float],
+    meant: Sequence[float],
+    tolerance: float,
+) -> list[Metric]:
+    """Whether speech ended where it should, and the real-time factor, as far as they are known.
+
+    Args:
+        facts: From `read_facts`; an id that is not there counts as one that did not end.
+        ids: Of the utterances.
+        lengths: Seconds of their audio, 0 where there is none.
+        meant: Seconds of their recordings.
+        tolerance: How much longer or shorter than its recording an utterance may be, as a share of it.
+    """
+    if not facts:
+        return []
+    ended = [one in facts and facts[one].ended for one in ids]
+    near = [abs(length - wanted) <= tolerance * wanted for length, wanted in zip(lengths, meant, strict=True)]
+    metrics = [
+        mean("ended by itself %", list(map(float, ended)), "% of utterances that the model ended; the others were cut"),
+        mean(
+            "end accuracy %",
+            [float(one and close) for one, close in zip(ended, near, strict=True)],
+            f"% of utterances that the model ended and that are at most {tolerance:.0%} longer or shorter than their "
+            "recording",
+        ),
+    ]
+    work = [facts[one].work_seconds if one in facts else 0.0 for one in ids]
+    known = [seconds for seconds in work if seconds is not None]
+    if len(known) == len(work):
+        metrics.append(ratio("real-time factor", known, lengths, "seconds of work for a second of audio", scale=1.0))
+    return metrics
+
+
+def _flag(record: Mapping[str, Any], where: str) -> bool:
+    if not isinstance(record["ended"], bool):
+        raise InputError(f"{where}: 'ended' must be true or false, found {describe(record['ended'])}")
+    return bool(record["ended"])
+
+
+def _seconds(record: Mapping[str, Any], where: str) -> float | None:
+    value = record.get("work_seconds")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise InputError(f"{where}: 'work_seconds' must be a number from 0, found {describe(value)}")
+    return float(value)
