@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_prep.pretrain_commands import app as pretrain_app
 from data_prep.speech_commands import app as speech_app
 
-app = typer.Typer(no_args_is_help=True, help="Make {train,valid,test}.jsonl and a data card from a corpus or a format.")
+app = typer.Typer(no_args_is_help=True, help="Make training data and a data card from a corpus or a format.")
 app.add_typer(speech_app)  # speech corpora stand beside the text ones
+app.add_typer(pretrain_app)
 
 Out = Annotated[Path, typer.Argument(help="Folder to write {train,valid,test}.jsonl and DATA_CARD.md to.")]
 
@@ -41,6 +43,30 @@ def debian_synopsis(
         with tempfile.TemporaryDirectory() as folder:
             summaries = write(out, fetch_lists(Path(folder), language), language)
     typer.echo("\n".join(summaries))
+
+
+@app.command()
+def debian_descriptions(
+    out: Annotated[Path, typer.Argument(help="JSON-lines file to write: id and text of each description.")],
+    language: Annotated[str, typer.Option(help="Language of the descriptions.")] = "en",
+    packages: Annotated[
+        list[Path] | None, typer.Option(help="A Packages file, instead of this system's lists.")
+    ] = None,
+    translation: Annotated[
+        list[Path] | None, typer.Option(help="A Translation-LANGUAGE file for --packages; may be repeated.")
+    ] = None,
+) -> None:
+    """Raw text for pretraining: descriptions of Debian packages, without those that debian-synopsis tests on."""
+    import tempfile
+
+    from data_prep.debian_descriptions import write
+    from data_prep.package_lists import fetch_lists, given_lists
+
+    if packages or translation:
+        typer.echo(write(out, given_lists(packages or [], translation or []), language))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            typer.echo(write(out, fetch_lists(Path(folder), [language]), language))
 
 
 @app.command()

@@ -1,0 +1,97 @@
+"""The sub-commands of `unilatent prepare` for pretraining: a vocabulary, and raw text to shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer()
+
+Input = Annotated[
+    list[str],
+    typer.Option(
+        help="Text file, JSON lines, table, folder of such files (.gz, .zst, .bz2 as well), or a `datasets` folder or "
+        "hub id, perhaps NAME@CONFIG:SPLIT; may be repeated."
+    ),
+]
+Document = Annotated[
+    Literal["file", "block", "line"],
+    typer.Option(help="What a document is in a text file: all of it, lines between blank ones, or each line."),
+]
+Field = Annotated[str, typer.Option(help="Field of JSON lines, or column of a table or data set, that holds the text.")]
+
+
+@app.command()
+def pretrain_text(
+    out: Annotated[Path, typer.Argument(help="Folder for shards, tokenizer, stats.json and DATA_CARD.md.")],
+    input: Input,
+    tokenizer: Annotated[str, typer.Option(help="Folder or hub id; see `prepare vocabulary`.")],
+    document: Document = "file",
+    field: Field = "text",
+    max_length: Annotated[int, typer.Option(min=8, help="Most slots of an input, special tokens counted.")] = 512,
+    min_tokens: Annotated[int, typer.Option(min=1, help="Documents and ends of them with fewer are left out.")] = 8,
+    valid_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the documents for validation.")] = 0.005,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="Test set, JSON lines or text, to keep out; may be repeated.")
+    ] = None,
+    exclude_words: Annotated[
+        int, typer.Option(min=2, help="A document that shares a run of so many words with a test set is left out.")
+    ] = 13,
+    exclude_shortest: Annotated[
+        int, typer.Option(min=1, help="Texts of a test set with fewer words than this are not looked for.")
+    ] = 5,
+    shard_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a shard, about.")] = 2**24,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes order, validation documents and segments.")] = 0,
+    processes: Annotated[int, typer.Option(min=0, help="How many work at a time; 0 means one for each core.")] = 0,
+) -> None:
+    """Raw text to tokenised shards for pretraining: whole sentences of one document packed into two segments.
+
+    Duplicate documents are dropped, broken UTF-8 and empty documents left out and counted. Memory does not grow with
+    the text; a preparation that was killed is continued by the same command and ends in the same shards.
+    """
+    import os
+
+    from data_prep.pretrain_text.preparation import Settings, prepare
+
+    settings = Settings(
+        inputs=tuple(input),
+        tokenizer=tokenizer,
+        document=document,
+        field=field,
+        exclude=tuple(map(str, exclude or [])),
+        exclude_words=exclude_words,
+        exclude_shortest=exclude_shortest,
+        max_length=max_length,
+        min_tokens=min_tokens,
+        valid_share=valid_share,
+        shard_tokens=shard_tokens,
+        seed=seed,
+    )
+    typer.echo(prepare(out, settings, processes or len(os.sched_getaffinity(0))))
+
+
+@app.command()
+def vocabulary(
+    out: Annotated[Path, typer.Argument(help="Folder for the tokenizer's files.")],
+    input: Input,
+    size: Annotated[int, typer.Option(min=64, help="Items, special tokens counted.")],
+    kind: Annotated[
+        Literal["wordpiece", "unigram", "bpe"], typer.Option(help="WordPiece, or one of sentencepiece's two models.")
+    ] = "wordpiece",
+    lower_case: Annotated[bool, typer.Option(help="Lower-case text; WordPiece strips accents, too.")] = True,
+    document: Document = "file",
+    field: Field = "text",
+    max_sentences: Annotated[
+        int, typer.Option(min=1, help="Sentences to learn from: of more, so many are drawn.")
+    ] = 5_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the sentences.")] = 0,
+) -> None:
+    """A new vocabulary from raw text, as a folder that this package and transformers' AutoTokenizer read.
+
+    Items 0 to 5 are [PAD] [UNK] [CLS] [SEP] [MASK] [PSEUDO].
+    """
+    from data_prep.vocabulary import train
+
+    typer.echo(train(out, list(input), kind, size, lower_case, document, field, max_sentences, seed))

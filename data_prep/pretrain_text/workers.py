@@ -1,0 +1,78 @@
+"""Processes that share work: few tasks under way at a time, and none left behind when the parent is killed."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from s2s.errors import InputError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_WAITING = 2
+"""Tasks for each process, the one it works on among them."""
+
+
+def share(function: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Iterator[Result]:
+    """Results of a function for each task, as they come; with one process, this one does the work.
+
+    Args:
+        function: Picklable, hence a function of a module or an instance of a class of one.
+        tasks: Taken one by one as processes become free, so that few are in memory.
+        processes: How many.
+
+    Raises:
+        InputError: what the function raises; or a process died.
+    """
+    if processes == 1:
+        yield from map(function, tasks)
+        return
+    remaining = iter(tasks)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(function,))
+    waiting: set[Future[Result]] = set()
+    try:
+        while True:
+            waiting |= {
+                pool.submit(_call, task) for task in itertools.islice(remaining, processes * _WAITING - len(waiting))
+            }
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, perhaps for lack of memory; start again to continue, with fewer --processes"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_function: Callable[..., Any] | None = None
+
+
+def _begin(function: Callable[..., Any]) -> None:
+    global _function
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _function = function
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _call(task: object) -> Any:
+    assert _function is not None
+    return _function(task)

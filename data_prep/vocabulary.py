@@ -1,0 +1,233 @@
+"""Training a vocabulary: WordPiece, or sentencepiece's unigram and BPE models, as a folder that every tool reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tqdm import tqdm
+
+from data_prep.pretrain_text.raw_text import Unit, files_of, read_raw, text_of
+from data_prep.pretrain_text.sentences import sentences
+from s2s.errors import InputError
+
+Kind = Literal["wordpiece", "unigram", "bpe"]
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]")
+"""The first items of every vocabulary. [PSEUDO] is what pseudo-masked pretraining may predict from, beside [MASK]."""
+
+_PAD, _UNKNOWN, _CLS, _SEP, _MASK, _PSEUDO = range(len(SPECIAL))
+_LONGEST_SENTENCE = 4096
+
+
+def train(
+    folder: Path,
+    inputs: Sequence[str],
+    kind: Kind,
+    size: int,
+    lower_case: bool,
+    document: Unit,
+    field: str,
+    max_sentences: int,
+    seed: int,
+) -> str:
+    """Train a vocabulary of `size` items on the text of some inputs and write it to `folder`; returns a summary.
+
+    Args:
+        folder: Gets tokenizer.json and tokenizer_config.json; vocab.txt for WordPiece, spiece.model else.
+        inputs: As `data_prep.pretrain_text.raw_text.files_of` takes them.
+        kind: The model.
+        size: Items, the special ones counted.
+        lower_case: Whether text is lower-cased; WordPiece strips accents as well, as BERT's uncased models do.
+        document, field: As in `read_raw`.
+        max_sentences: Of more sentences than this, so many are drawn, which bounds memory.
+        seed: Draws them.
+
+    Raises:
+        InputError: an input is missing or bad, holds no text, or too little for so many items.
+    """
+    drawn = _draw(_sentences(inputs, document, field), max_sentences, seed)
+    if not drawn:
+        raise InputError(f"--input {', '.join(inputs)}: no text to learn a vocabulary from")
+    files: dict[str, bytes]
+    if kind == "wordpiece":
+        backend = _wordpiece(drawn, size, lower_case)
+        items = sorted(backend.get_vocab().items(), key=lambda item: item[1])
+        files = {"vocab.txt": "".join(f"{token}\n" for token, _ in items).encode("utf-8")}
+    else:
+        model = _sentencepiece(drawn, size, lower_case, kind)
+        backend = _from_sentencepiece(model, kind)
+        files = {"spiece.model": model}
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", _CLS), ("[SEP]", _SEP)]
+    )
+    _write(folder, backend, files, lower_case)
+    return f"{folder}: {backend.get_vocab_size():,} items ({kind}) from {len(drawn):,} sentences"
+
+
+def _sentences(inputs: Sequence[str], document: Unit, field: str) -> Iterator[str]:
+    """The sentences of all inputs; documents with broken UTF-8 are left out, overlong sentences cut."""
+    for name in (name for source in inputs for name in files_of(source)):
+        for raw in read_raw(name, document, field):
+            try:
+                text = text_of(raw, field)
+            except UnicodeError:
+                continue
+            for sentence in sentences(text):
+                for start in range(0, len(sentence), _LONGEST_SENTENCE):
+                    yield sentence[start : start + _LONGEST_SENTENCE]
+
+
+def _draw(found: Iterator[str], most: int, seed: int) -> list[str]:
+    """At most `most` of the sentences, each with equal chance (reservoir sampling), in an order without meaning."""
+    generator = random.Random(seed)
+    drawn: list[str] = []
+    for number, sentence in enumerate(tqdm(found, desc="reading", unit=" sentences", unit_scale=True, disable=None)):
+        if len(drawn) < most:
+            drawn.append(sentence)
+        elif (place := generator.randrange(number + 1)) < most:
+            drawn[place] = sentence
+    return drawn
+
+
+def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
+    """The trainer numbers the characters in an order of chance, which decides ties; so it is told their numbers first."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    alphabet, inner = _characters(drawn, backend, most=max(64, size // 16))
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        special_tokens=[*SPECIAL, *alphabet, *(f"##{character}" for character in inner)],
+        limit_alphabet=0,
+        show_progress=False,
+    )
+    backend.train_from_iterator(drawn, trainer, length=len(drawn))
+    if backend.get_vocab_size() > size:
+        raise InputError(f"--size {size}: must be more than {backend.get_vocab_size()}, the characters of this text")
+    vocabulary = dict(sorted(backend.get_vocab().items(), key=lambda item: item[1]))
+    trained = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    trained.normalizer, trained.pre_tokenizer, trained.decoder = (
+        backend.normalizer,
+        backend.pre_tokenizer,
+        backend.decoder,
+    )
+    trained.add_special_tokens([*map(_special, SPECIAL)])
+    return trained
+
+
+def _characters(drawn: list[str], backend: Tokenizer, most: int) -> tuple[list[str], list[str]]:
+    """The `most` commonest characters, and those of them that occur inside words; in the order of their codes."""
+    words: Counter[str] = Counter()
+    for sentence in drawn:
+        normal = backend.normalizer.normalize_str(sentence)
+        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+    counts: Counter[str] = Counter()
+    inner: set[str] = set()
+    for word, count in words.items():
+        inner.update(word[1:])
+        for character in word:
+            counts[character] += count
+    alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:most])
+    return alphabet, [character for character in alphabet if character in inner]
+
+
+def _sentencepiece(drawn: list[str], size: int, lower_case: bool, kind: Kind) -> bytes:
+    """A model of the library sentencepiece, serialised."""
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise InputError(
+            f"--kind {kind}: needs the package sentencepiece: pip install 'unilatent[pretrain]'"
+        ) from error
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(drawn),
+            model_writer=model,
+            model_type=kind,
+            vocab_size=size,
+            normalization_rule_name="nmt_nfkc_cf" if lower_case else "nmt_nfkc",
+            hard_vocab_limit=False,
+            max_sentence_length=4 * _LONGEST_SENTENCE,
+            pad_id=_PAD,
+            unk_id=_UNKNOWN,
+            bos_id=_CLS,
+            eos_id=_SEP,
+            pad_piece=SPECIAL[_PAD],
+            unk_piece=SPECIAL[_UNKNOWN],
+            bos_piece=SPECIAL[_CLS],
+            eos_piece=SPECIAL[_SEP],
+            control_symbols=[SPECIAL[_MASK], SPECIAL[_PSEUDO]],
+            num_threads=1,  # the order of sums, hence the scores, depends on it
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1].rpartition("] ")[2]
+        raise InputError(f"--size {size}: sentencepiece cannot learn so many items here: {reason}") from error
+    return model.getvalue()
+
+
+def _from_sentencepiece(model: bytes, kind: Kind) -> Tokenizer:
+    """The same model for the library tokenizers."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=_UNKNOWN) if kind == "unigram" else _bpe(pieces))
+    charsmap = proto.normalizer_spec.precompiled_charsmap
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Precompiled(charsmap), normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    backend.add_special_tokens([*map(_special, SPECIAL)])
+    return backend
+
+
+def _bpe(pieces: Sequence[tuple[str, float]]) -> models.BPE:
+    """sentencepiece merges what gives the best piece, whichever its parts; so every division of a piece is a merge."""
+    ids = {piece: id for id, (piece, _) in enumerate(pieces)}
+    merges = [
+        (pieces[id][1], piece[:cut], piece[cut:])
+        for piece, id in ids.items()
+        if piece not in SPECIAL
+        for cut in range(1, len(piece))
+        if piece[:cut] in ids and piece[cut:] in ids
+    ]
+    merges.sort(key=lambda merge: (-merge[0], ids[merge[1]], ids[merge[2]]))
+    return models.BPE(ids, [(left, right) for _, left, right in merges], unk_token=SPECIAL[_UNKNOWN], fuse_unk=True)
+
+
+def _special(token: str) -> AddedToken:
+    return AddedToken(token, special=True, normalized=False)
+
+
+def _write(folder: Path, backend: Tokenizer, files: dict[str, bytes], lower_case: bool) -> None:
+    """The folder: tokenizer.json, which every reader takes, its settings, and the model in its own format."""
+    settings: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "do_lower_case": lower_case,
+        "pad_token": SPECIAL[_PAD],
+        "unk_token": SPECIAL[_UNKNOWN],
+        "cls_token": SPECIAL[_CLS],
+        "sep_token": SPECIAL[_SEP],
+        "mask_token": SPECIAL[_MASK],
+        "additional_special_tokens": [SPECIAL[_PSEUDO]],
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        backend.save(str(folder / "tokenizer.json"))
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
