@@ -34,10 +34,11 @@ def tiny_voice() -> Any:
     from latent.models.latent_lm import HeadSection, LatentLM
     from latent.models.sigma_vae import SigmaVAE
     from latent.synthesis.voice import Voice
+    from latent.text.byte_text import ByteFrontEnd
     from s2s.run import parse_config
 
     torch.manual_seed(0)
-    vocabulary = SpeechVocabulary(["ann", "bob"], frames_per_byte=LINE_FRAMES / 40)
+    vocabulary = SpeechVocabulary(["ann", "bob"], LINE_FRAMES / 40, ByteFrontEnd())
     codec = SigmaVAE(SigmaVAE.Config(widths=(4, 8, 16, 32, 64, 64, 64), depths=(1,) * 7, layer_scale=0.3))
     sizes = {"vocab_size": len(vocabulary), "latent_size": 64, "latent_mean": 0.0, "latent_std": 1.0}
     head = HeadSection(num_layers=2)
@@ -59,8 +60,9 @@ def tiny_voice() -> Any:
         }
     )
     for part in (model, codec):
-        part.eval().requires_grad_(False)
-    return Voice("tiny", config, model, codec, vocabulary, decoder, {"model": "random", "tokenizer": "random"})
+        part.eval().requires_grad_(False).prepare()
+    weights = {"model": "random", "tokenizer": "random"}
+    return Voice("tiny", config, model, codec, vocabulary, decoder, weights, "cpu")
 
 
 def speak(minutes: float, folder: Path, name: str) -> dict[str, float]:
