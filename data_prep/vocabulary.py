@@ -97,7 +97,7 @@ def _draw(found: Iterator[str], most: int, seed: int) -> list[str]:
 
 
 def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
-    """The trainer numbers the characters in an order of chance, which decides ties; so it is told their numbers first."""
+    """The trainer would number characters in an order of chance, and numbers decide ties; so it is told them."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -114,11 +114,8 @@ def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
         raise InputError(f"--size {size}: must be more than {backend.get_vocab_size()}, the characters of this text")
     vocabulary = dict(sorted(backend.get_vocab().items(), key=lambda item: item[1]))
     trained = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    trained.normalizer, trained.pre_tokenizer, trained.decoder = (
-        backend.normalizer,
-        backend.pre_tokenizer,
-        backend.decoder,
-    )
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        setattr(trained, part, getattr(backend, part))
     trained.add_special_tokens([*map(_special, SPECIAL)])
     return trained
 

@@ -1,8 +1,9 @@
 #!/bin/sh
 # About 36 MB of English text for pretraining, all from Debian packages, none of it of a test set: descriptions of
-# packages, dictionaries of computing, manuals, RFCs. On a Debian system, without root; RFCs need the component non-free.
-#   scripts/pretraining_corpus.sh data/pretrain data/debian/en     (the second: `unilatent prepare debian-synopsis data/debian`)
-# Then DATA/vocabulary is a WordPiece vocabulary of 8,000 items, DATA/shards are inputs of 128 slots.
+# packages, dictionaries of computing, manuals, RFCs. On a Debian system, without root; doc-rfc-std is in non-free.
+#   unilatent prepare debian-synopsis data/debian
+#   scripts/pretraining_corpus.sh data/pretrain data/debian/en
+# gives data/pretrain/vocabulary, WordPiece of 8,000 items, and data/pretrain/shards, inputs of 128 slots.
 set -eu
 data=$1
 synopses=$2
