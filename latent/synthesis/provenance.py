@@ -38,7 +38,7 @@ def describe_origin(path: str | Path) -> str:
         InputError: the file is missing or is no audio.
     """
     tags = read_tags(path)
-    said = tags.get("comment") or "; ".join(f"{name}: {value}" for name, value in tags.items()) or "no metadata"
+    said = tags.get("comment") or "; ".join(f"{name}: {value}" for name, value in tags.items()) or "No metadata."
     try:
         mark = Watermark.load()
     except InputError:
@@ -53,10 +53,7 @@ def read_tags(path: str | Path) -> dict[str, str]:
     Raises:
         InputError: the file is missing or is no audio.
     """
-    soundfile = load("soundfile")
-    try:
-        with soundfile.SoundFile(path) as file:
-            found = {name: getattr(file, name) for name in _FIELDS}
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error
+    audio_info(path)
+    with load("soundfile").SoundFile(path) as file:
+        found = {name: getattr(file, name) for name in _FIELDS}
     return {name: value for name, value in found.items() if value}
