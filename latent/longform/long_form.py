@@ -29,7 +29,7 @@ from latent.audio.packages import load
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
 from latent.longform.journal import Journal, refuse_other_job
-from latent.longform.narrator import LongFormOptions, Mark, Narrator
+from latent.longform.narrator import LongFormOptions, Mark, Narrator, short_enough
 from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
 from latent.longform.script import ScriptLine, read_script
 from latent.synthesis.meter import SpeechMeter
@@ -77,7 +77,7 @@ def synthesize_script(
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
         load("matplotlib")  # rather now than in an hour
-    lines = read_script(script, options.max_characters)
+    lines = read_script(script, short_enough(voice, options))
     roles = find_roles(script, lines, cast or {}, voice.speakers)
     narrator = Narrator(voice, roles, options, mark)
     narrator.check(lines)

@@ -13,7 +13,7 @@ from latent.data.latent_store import Latents
 from latent.decoding.next_token_diffusion import Frames
 from latent.longform.cast import Role
 from latent.longform.report import SpokenLine
-from latent.longform.script import ScriptLine, same_speaker
+from latent.longform.script import Fits, ScriptLine, same_speaker
 from latent.synthesis.voice import Voice, warn_of_cut
 from latent.tasks.speech_synthesis import SpeechRequest
 from s2s.config import Section
@@ -35,12 +35,23 @@ class LongFormOptions(Section):
     pause_seconds: float = Field(0.4, ge=0, le=600)
     """Silence after a line, where the script does not say how long."""
     max_characters: PositiveInt = 200
-    """Longer lines are split, at the end of a sentence if there is one. Best not more than texts had in training."""
+    """Longer lines are split, at the end of a sentence if there is one; so are those with more tokens than the model
+    has `text_room` for."""
     continuity_frames: NonNegativeInt | None = None
     """Latents of what a speaker said before that are read before his next line. None: as many as voice prompts had in
     training, half of them beside a voice prompt of his own, none where training had no voice prompts."""
     chunk_frames: PositiveInt = 8
     """Latents that are decoded to samples together; more is faster and needs more memory."""
+
+
+def short_enough(voice: Voice, options: LongFormOptions) -> Fits:
+    """Which texts the voice can say at once; see `LongFormOptions.max_characters`."""
+    room = voice.vocabulary.text_room
+
+    def fits(text: str) -> bool:
+        return len(text) <= options.max_characters and (not room or len(voice.vocabulary.text(text)) <= room)
+
+    return fits
 
 
 class Narrator:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from s2s.errors import InputError
 FIRST_SPEAKER = "Speaker 1"
 MAX_PAUSE = 600.0
 """Seconds; a longer pause is taken for a mistake."""
+
+Fits = Callable[[str], bool]
+"""Whether a text is short enough to be said at once."""
 
 _NAMED = re.compile(r"(?P<name>[^\s:\[][^:,;!?\"“”]{0,39}):(?:\s+(?P<text>.*))?")
 _PAUSE = re.compile(r"\[\s*pause\b\s*:?\s*(?P<seconds>[^\]]*?)\s*\]", re.IGNORECASE)
@@ -61,15 +64,15 @@ class ScriptLine:
     seed: int | None = None
 
 
-def read_script(path: str | Path, max_characters: int) -> list[ScriptLine]:
-    """What a script says, in order, in pieces of at most so many characters.
+def read_script(path: str | Path, fits: Fits) -> list[ScriptLine]:
+    """What a script says, in order, in pieces that can be said at once.
 
     Args:
         path: `.json`, `.jsonl`, or anything else for plain text.
-        max_characters: Longer lines are split: at the end of sentences, else of clauses, else of words.
+        fits: Which texts can; others are split: at the end of sentences, else of clauses, else of words.
 
     Raises:
-        InputError: the file cannot be read or says nothing; a line is not as described above.
+        InputError: the file cannot be read or says nothing; a line is not as described above, or `fits` raises it.
     """
     suffix = Path(path).suffix.lower()
     readers = {".json": _read_json, ".jsonl": _read_jsonl}
@@ -77,7 +80,7 @@ def read_script(path: str | Path, max_characters: int) -> list[ScriptLine]:
     for turn in readers.get(suffix, _read_text)(path):
         if not turn.text:
             raise InputError(f"{turn.where}: {turn.speaker!r} says nothing; expected text after the colon")
-        for part in _parts(turn, max_characters):
+        for part in _parts(turn, fits):
             if part.text:
                 lines.append(part)
             elif part.pause is not None:
@@ -94,37 +97,41 @@ def same_speaker(name: str) -> str:
     return _SPACE.sub(" ", name.strip()).casefold()
 
 
-def split_text(text: str, max_characters: int) -> list[str]:
-    """A text in pieces of at most so many characters, cut where it hurts least; joined they are the text.
+def split_text(text: str, fits: Fits) -> list[str]:
+    """A text in pieces that fit, cut where it hurts least; joined they are the text.
 
-    "One. Two, three." is in pieces of 11 "One.", "Two, three.", in pieces of 9 "One.", "Two,", "three.".
+    "One. Two, three." is "One.", "Two, three." where 11 characters fit, and "One.", "Two,", "three." where 9 do.
     """
-    return _split(_SPACE.sub(" ", text.strip()), max_characters, [_SENTENCE_END, _CLAUSE_END, _SPACE])
+    return _split(_SPACE.sub(" ", text.strip()), fits, [_SENTENCE_END, _CLAUSE_END, _SPACE])
 
 
-def _split(text: str, most: int, boundaries: list[re.Pattern[str]]) -> list[str]:
-    if len(text) <= most:
+def _split(text: str, fits: Fits, boundaries: list[re.Pattern[str]]) -> list[str]:
+    if len(text) <= 1 or fits(text):
         return [text]
     if not boundaries:
-        return [text[start : start + most] for start in range(0, len(text), most)]
+        half = len(text) // 2
+        return [*_split(text[:half], fits, []), *_split(text[half:], fits, [])]
     pieces: list[str] = []
     start = end = 0  # text[start:end] is the piece that is being filled
     for stop in [*(match.end() for match in boundaries[0].finditer(text)), len(text)]:
-        if end > start and len(text[start:stop].rstrip()) > most:
+        if end > start and not fits(text[start:stop].strip()):
             pieces.append(text[start:end].strip())
             start = end
         end = stop
     pieces.append(text[start:end].strip())
-    return [short for piece in pieces if piece for short in _split(piece, most, boundaries[1:])]
+    return [short for piece in pieces if piece for short in _split(piece, fits, boundaries[1:])]
 
 
-def _parts(turn: ScriptLine, most: int) -> Iterator[ScriptLine]:
+def _parts(turn: ScriptLine, fits: Fits) -> Iterator[ScriptLine]:
     """The pieces of a line of the script; one without text is only a pause, or nothing."""
     first, *rest = _PAUSE.split(turn.text)  # text, seconds, text, seconds, ..., text
     pauses = [*(_pause_seconds(given, turn.where) for given in rest[::2]), turn.pause]
     part = 0
     for text, pause in zip([first, *rest[1::2]], pauses, strict=True):
-        pieces = split_text(text, most)
+        try:
+            pieces = split_text(text, fits)
+        except InputError as error:
+            raise InputError(f"{turn.where}: {error}") from error
         for number, piece in enumerate(pieces, start=1):
             yield replace(turn, text=piece, part=part, pause=pause if number == len(pieces) else None)
             part += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import logging
 import resource
@@ -272,6 +274,13 @@ def test_a_line_too_long_for_the_model_is_told_before_anything_is_written(voice:
     with pytest.raises(InputError, match=r"talk.txt:2: 'text' is too long: .*; split it"):
         speak(voice, tmp_path, "ann: a\nbob: " + "word " * 200, max_characters=2000)
     assert not files(tmp_path)
+
+
+def test_a_line_with_more_tokens_than_the_model_has_room_for_is_split(voice: Voice, tmp_path: Path) -> None:
+    tight = copy.copy(voice)
+    tight.vocabulary = dataclasses.replace(voice.vocabulary, text_room=9)
+    audio = speak(tight, tmp_path, "ann: One two. Three four five. Six.")
+    assert [line["text"] for line in report(audio)] == ["One two.", "Three", "four", "five.", "Six."]
 
 
 def test_another_job_is_refused(voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent.longform.script import ScriptLine, read_script, same_speaker, split_text
+from latent.longform.script import Fits, ScriptLine, read_script, same_speaker, split_text
 from s2s.errors import InputError
 
 
 def script(folder: Path, content: str, name: str = "talk.txt", most: int = 200) -> list[ScriptLine]:
     (folder / name).write_text(content, encoding="utf-8")
-    return read_script(folder / name, most)
+    return read_script(folder / name, at_most(most))
+
+
+def at_most(characters: int) -> Fits:
+    return lambda text: len(text) <= characters
 
 
 def said(lines: list[ScriptLine]) -> list[tuple[str, str]]:
@@ -74,18 +78,27 @@ def test_a_long_line_is_split_at_the_end_of_a_sentence(tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from('ab .,!é。\n"'), max_size=60), st.integers(1, 20))
 def test_split_text_loses_nothing_and_keeps_the_limit(text: str, most: int) -> None:
-    pieces = split_text(text, most)
+    pieces = split_text(text, at_most(most))
     assert "".join(pieces).replace(" ", "") == "".join(text.split())
     assert all(0 < len(piece) <= most or text.isspace() or not text for piece in pieces)
 
 
 def test_text_that_fits_is_not_split() -> None:
-    assert split_text("One. Two. Three.", 16) == ["One. Two. Three."]
-    assert split_text("一。二。三。", 4) == ["一。二。", "三。"]
+    assert split_text("One. Two. Three.", at_most(16)) == ["One. Two. Three."]
+    assert split_text("一。二。三。", at_most(4)) == ["一。二。", "三。"]
 
 
 def test_names_compare_without_case_and_spaces() -> None:
     assert same_speaker(" Speaker  1 ") == same_speaker("speaker 1")
+
+
+def test_a_text_that_cannot_be_said_is_told_with_its_place(tmp_path: Path) -> None:
+    def refusing(text: str) -> bool:
+        raise InputError(f"{text} cannot be said")
+
+    (tmp_path / "a.txt").write_text("A: bb\n\nA: cc")
+    with pytest.raises(InputError, match=r"a.txt:1: bb cannot be said"):
+        read_script(tmp_path / "a.txt", refusing)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +130,6 @@ def test_mistakes_are_told_with_file_and_line(tmp_path: Path, name: str, content
 def test_unreadable_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"A: b\nA: \xff\n")
     with pytest.raises(InputError, match=r"a.txt:2: invalid UTF-8 at byte 4"):
-        read_script(tmp_path / "a.txt", 100)
+        read_script(tmp_path / "a.txt", at_most(100))
     with pytest.raises(InputError, match=r"none.txt: cannot be read"):
-        read_script(tmp_path / "none.txt", 100)
+        read_script(tmp_path / "none.txt", at_most(100))
