@@ -95,7 +95,11 @@ def encode_recordings(
 
 @torch.inference_mode()
 def encode_samples(
-    tokenizer: SigmaVAE, samples: NDArray[np.float32], device: str | torch.device, chunk_seconds: float = 30.0
+    tokenizer: SigmaVAE,
+    samples: NDArray[np.float32],
+    device: str | torch.device,
+    chunk_seconds: float = 30.0,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """The means `(F, L)` of a signal `(S,)`, on the CPU; encoded in chunks, so that memory does not grow with it."""
     hop = tokenizer.hop_length
@@ -104,6 +108,6 @@ def encode_samples(
     history: History | None = None
     parts = []
     for piece in torch.split(padded, chunk):
-        mean, history = tokenizer.encode_chunk(piece[None, None].to(device), history)
+        mean, history = tokenizer.encode_chunk(piece[None, None].to(device, dtype), history)
         parts.append(mean[0].cpu())
     return torch.cat(parts)

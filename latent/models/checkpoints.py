@@ -53,7 +53,8 @@ def load_vibevoice(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeV
     config = vibevoice_config(read_json(where), str(where))
     with torch.device("meta"):  # neither memory nor time for random weights
         model = VibeVoice(config)  # type: ignore[abstract]  # it cannot be trained
-    weights = {name: tensor.to(dtype) for name, tensor in vibevoice_state(read_shards(folder), config).items()}
+    stored = {name: tensor for file in weight_files(folder) for name, tensor in read_tensors(file).items()}
+    weights = {name: tensor.to(dtype) for name, tensor in vibevoice_state(stored, config).items()}
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
@@ -147,17 +148,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_shards(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint: model.safetensors, or the shards that model.safetensors.index.json names.
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a checkpoint: model.safetensors, or the shards that model.safetensors.index.json names.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: the index is broken, or names none.
     """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
-        return read_tensors(folder / "model.safetensors")
-    files = sorted(set(read_json(index).get("weight_map", {}).values()))
-    return {name: tensor for file in files for name, tensor in read_tensors(folder / file).items()}
+        return [folder / "model.safetensors"]
+    shards = read_json(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise InputError(f"{index}: expected a 'weight_map' from weights to files, found {shards!r}")
+    return [folder / name for name in sorted(set(shards.values()))]
 
 
 def _of_transformers(said: Mapping[str, Any]) -> VibeVoice.Config:

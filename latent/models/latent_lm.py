@@ -188,7 +188,7 @@ class LatentLM(Model):
         embedded = self.embeddings(batch.tokens)
         if not len(batch.latents):
             return embedded  # type: ignore[no-any-return]
-        latents = self.embed_latents(self.normalise(batch.latents)).to(embedded.dtype)
+        latents = self.embed_latents(self.normalise(batch.latents).to(embedded.dtype)).to(embedded.dtype)
         return embedded.flatten(0, 1).index_copy(0, batch.latent_slots, latents).view_as(embedded)  # type: ignore[no-any-return]
 
     def embed_latents(self, latents: Tensor) -> Tensor:
