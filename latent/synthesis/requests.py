@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from latent.synthesis.voice import Voice
 from latent.tasks.speech_synthesis import SpeechRequest
 from s2s.data.jsonl import describe, parse_record, read_lines
 from s2s.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 LONGEST_NAME = 200  # bytes; file systems take 255, and hidden parts of a file have longer names
 
@@ -106,6 +111,7 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
             if strict:
                 raise InputError(f"{line.where}: {message}") from error
             read.append(Unusable(line.number, record.get("id", line.number), message))
+    tell_respelled(voice, [item.request.text for item in read if isinstance(item, Wanted)])
     if not read:
         raise InputError(f"{source}: the file is empty; expected one JSON object a line")
     return read
@@ -119,7 +125,18 @@ def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
     """
     prompts = VoicePrompts(voice, wishes.consent)
     prompt = None if wishes.prompt is None else prompts[wishes.prompt]
-    return voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
+    request = voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
+    tell_respelled(voice, [request.text])
+    return request
+
+
+def tell_respelled(voice: Voice, texts: Iterable[str]) -> None:
+    """Warn of what training never named in texts, and how often it stands there: it is read letter by letter."""
+    counts = Counter(part for text in texts for part in voice.vocabulary.respelled(text))
+    if counts:
+        shown = ", ".join(f"{part!r} {count}" for part, count in counts.most_common(8))
+        rest = f" and {len(counts) - 8} others" if len(counts) > 8 else ""
+        logger.warning(f"not known from training, and spelled by letters or names, with counts: {shown}{rest}")
 
 
 def file_name(id: Any) -> str:

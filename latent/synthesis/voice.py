@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.synthesis.provenance import synthetic_tags
 from latent.tasks.speech_synthesis import SpeechRequest, generation_prompts
+from latent.text.spoken import spoken
 from s2s import checkpoint
 from s2s.data.jsonl import describe
 from s2s.errors import InputError
@@ -164,9 +166,11 @@ class Voice:
             temperature: Factor of the noise; less than 1 is tamer.
 
         Raises:
-            InputError: the text is empty, not Unicode or too long for the model; or there is no such speaker.
+            InputError: the text holds nothing to say, is not Unicode or too long for the model; or there is no such
+                speaker.
         """
-        text = _spoken(text)
+        text = text.strip()
+        self._check_text(text)
         if not 0 <= seed < 2**63:
             raise InputError(f"'seed' must be from 0 to 2^63 - 1, found {seed}")
         if not (0 <= temperature < math.inf):
@@ -262,6 +266,17 @@ class Voice:
         if batch:
             yield batch
 
+    def _check_text(self, text: str) -> None:
+        if not text:
+            raise InputError("'text' is empty; expected something to say")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"'text' holds half a surrogate pair at character {error.start + 1}") from error
+        said = spoken(text, self.vocabulary.language)
+        if all(unicodedata.category(character)[0] in "PZC" for character in said):
+            raise InputError(f"'text' must hold more than punctuation, found {describe(text)}")
+
     def _prompt_length(self, request: SpeechRequest) -> int:
         voice_frames = 0 if request.voice is None else len(request.voice)
         return len(prompt_tokens(self.vocabulary, request.text, request.speaker, voice_frames))
@@ -283,17 +298,6 @@ def warn_of_cut(request: SpeechRequest, frame_rate: float) -> None:
     seconds = request.most_frames / frame_rate
     text = describe(request.text)
     logger.warning(f"{request.id}: did not end by itself and was cut after {seconds:.1f} s: {text}")
-
-
-def _spoken(text: str) -> str:
-    text = text.strip()
-    if not text:
-        raise InputError("'text' is empty; expected something to say")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"'text' holds half a surrogate pair at character {error.start + 1}") from error
-    return text
 
 
 def _read(run: Path, overrides: list[str]) -> RunConfig:

@@ -254,6 +254,16 @@ def test_a_record_has_its_own_voice_speaker_seed_and_temperature(voice: Voice, t
     assert all_.request.voice is None
 
 
+def test_what_training_never_named_is_counted(
+    voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(type(voice.vocabulary), "respelled", lambda self, text: [sign for sign in text if sign in "€ß"])
+    one_request(voice, "Straße", Wishes(speaker="ann"))
+    lines = write_lines(tmp_path / "in.jsonl", {"text": "3 € or 4 €"}, {"text": "Fuß"})
+    read_requests(voice, lines, Wishes(speaker="ann"))
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["'ß' 1", "'€' 2, 'ß' 1"]
+
+
 def test_speech_that_diverged_is_an_error_of_its_record_alone(
     voice: Voice, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_prompt_is_cut_to_what_training_saw(voice: Voice, prompt: np.ndarray) 
     ("text", "options", "message"),
     [
         (" \n", {"speaker": "ann"}, "'text' is empty; expected something to say"),
+        ("?! ...", {"speaker": "ann"}, r"'text' must hold more than punctuation, found a string \(\"\?! ...\"\)"),
         ("half \ud83d", {"speaker": "ann"}, "'text' holds half a surrogate pair"),
         ("hi", {"speaker": "anne"}, r"no speaker is called 'anne'\. Did you mean 'ann'"),
         ("hi", {}, r"'speaker' must be given, one of ann, bob; or a voice prompt"),
