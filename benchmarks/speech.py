@@ -7,7 +7,8 @@ Three contenders alternate in one process after a warm-up: unilatent; transforme
 the third pass of its language model, which guides the choice of tokens by the text (the released code does not do that,
 and nor does unilatent). Weights are random, but made so that every step chooses a latent, so that each run is as long
 as the other; all get the same noise, and their audio is compared. What counts is the ratio. transformers needs the
-package `diffusers` for its noise schedule. Set OMP_WAIT_POLICY=PASSIVE on a machine that is not idle.
+package `diffusers` for its noise schedule. Set OMP_WAIT_POLICY=PASSIVE on a machine that is not idle, and look at the
+processor time there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -157,7 +158,7 @@ def ours(model: VibeVoice, args: argparse.Namespace, tokens: Tensor) -> Run:
 
 
 class Stopwatch:
-    """Seconds spent in functions by part; what a function spends in another timed one is the other's alone."""
+    """Processor seconds in functions by part; what one spends in another timed one is the other's alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -181,11 +182,11 @@ class Stopwatch:
     def _timed(self, function: Callable[..., Any], part: str) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
             self._inner.append(0.0)
-            begun = time.perf_counter()
+            begun = time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                spent = time.perf_counter() - begun
+                spent = time.process_time() - begun
                 self.seconds[part] += spent - self._inner.pop()
                 if self._inner:
                     self._inner[-1] += spent
@@ -215,10 +216,17 @@ def places_of_ours(model: VibeVoice) -> list[tuple[Any, str, str]]:
     ]
 
 
-def seconds(run: Run) -> float:
-    begun = time.perf_counter()
+class Seconds(NamedTuple):
+    """What a run took: on the clock, and of the processor, which says more on a machine that others use too."""
+
+    clock: float
+    processor: float
+
+
+def seconds(run: Run) -> Seconds:
+    clock, processor = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - begun
+    return Seconds(time.perf_counter() - clock, time.process_time() - processor)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -241,7 +249,7 @@ def compare(args: argparse.Namespace) -> None:
     }
     check(runs, args)
 
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[str, list[Seconds]] = {name: [] for name in runs}
     for _ in range(args.rounds):
         for name, run in runs.items():
             times[name].append(seconds(run))
@@ -263,28 +271,36 @@ def check(runs: dict[str, Run], args: argparse.Namespace) -> None:
 
 
 def by_part(run: Run, places: list[tuple[Any, str, str]], frames: int) -> list[float]:
-    """Milliseconds per frame in each part, and in all the rest; the median of three runs."""
+    """Processor milliseconds per frame in each part, and in all the rest; the median of three runs."""
     found = []
     for _ in range(3):
         with Stopwatch().on(*places) as watch:
-            whole = seconds(run)
+            whole = seconds(run).processor
         spent = [watch.seconds[part] for part in PARTS]
         found.append([1000 * value / frames for value in (*spent, whole - sum(spent))])
     return [statistics.median(column) for column in zip(*found, strict=True)]
 
 
-def show(times: dict[str, list[float]], parts: list[list[float]], args: argparse.Namespace) -> None:
+def show(times: dict[str, list[Seconds]], parts: list[list[float]], args: argparse.Namespace) -> None:
     frame = 3200 / SAMPLE_RATE
-    print(f"\n{'':34}{'frames/s':>9} {'ms a frame':>11} {'min':>6} {'max':>6}  {'real-time factor':>16}")
+    print(f"\n{'':34}{'frames/s':>9} {'ms a frame':>11} {'min':>6} {'max':>6}  {'real-time factor':>16}  processor ms")
     for name, found in times.items():
-        middle, low, high = (1000 * value / args.frames for value in (statistics.median(found), min(found), max(found)))
-        print(f"{name:34}{1000 / middle:9.2f} {middle:11.1f} {low:6.1f} {high:6.1f}  {middle / 1000 / frame:16.2f}")
-    own = times["unilatent"]
+        clock = [1000 * one.clock / args.frames for one in found]
+        middle, processor = statistics.median(clock), statistics.median(one.processor for one in found)
+        print(
+            f"{name:34}{1000 / middle:9.2f} {middle:11.1f} {min(clock):6.1f} {max(clock):6.1f}"
+            f"  {middle / 1000 / frame:16.2f}  {1000 * processor / args.frames:12.1f}"
+        )
     for name, found in list(times.items())[1:]:
-        ratios = [theirs / mine for mine, theirs in zip(own, found, strict=True)]
-        print(f"ratio to {name}: {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})")
+        pairs = list(zip(times["unilatent"], found, strict=True))
+        clock = [theirs.clock / mine.clock for mine, theirs in pairs]
+        processor = [theirs.processor / mine.processor for mine, theirs in pairs]
+        print(
+            f"ratio to {name}: {statistics.median(clock):.2f} (min {min(clock):.2f}, max {max(clock):.2f}); "
+            f"of processor time {statistics.median(processor):.2f} ({min(processor):.2f} to {max(processor):.2f})"
+        )
     names = "".join(f"{name:>20}" for name in ("unilatent", "released", "as it is"))
-    print(f"\nms a frame (real-time factor)     {names}")
+    print(f"\nprocessor ms a frame (share of real time) {names.strip():>56}")
     for index, part in enumerate((*PARTS, "rest")):
         cells = (f"{column[index]:12.2f} ({column[index] / 1000 / frame:.3f})" for column in parts)
         print(f"{part:34}{''.join(f'{cell:>20}' for cell in cells)}")
