@@ -33,6 +33,7 @@ from latent.longform.narrator import LongFormOptions, Mark, Narrator, short_enou
 from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
 from latent.longform.script import ScriptLine, read_script
 from latent.synthesis.meter import SpeechMeter
+from latent.synthesis.requests import tell_respelled
 from latent.synthesis.voice import Voice
 from s2s.errors import InputError
 from s2s.generation.output import fingerprint
@@ -91,6 +92,7 @@ def synthesize_script(
     files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
     if overwrite:
         files.remove()
+    tell_respelled(voice, (line.text for line in lines))
     if files.finished(job):
         logger.info("%s: is finished already", output)
         return read_report(files.report)[0]
