@@ -240,7 +240,7 @@ class _Job:
         prompt = {} if item.prompt is None else {"voice": str(item.prompt)}
         return {
             "id": request.id,
-            "audio": self.paths[index].name,
+            "audio": self.paths[index].relative_to(self._folder).as_posix(),
             "seconds": round(len(spoken.samples) / self._voice.sample_rate, 4),
             "text": request.text,
             **speaker,

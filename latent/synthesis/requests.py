@@ -19,6 +19,7 @@ from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+_NO_NAMES = {*map(chr, range(32)), *'\\:"<>|?*'}
 LONGEST_NAME = 200  # bytes; file systems take 255, and hidden parts of a file have longer names
 
 
@@ -140,7 +141,7 @@ def tell_respelled(voice: Voice, texts: Iterable[str]) -> None:
 
 
 def file_name(id: Any) -> str:
-    """An id as the name of a file, without suffix.
+    """An id as the name of a file, without suffix; one with slashes lies in a folder.
 
     Raises:
         InputError: it cannot be one.
@@ -148,7 +149,8 @@ def file_name(id: Any) -> str:
     if isinstance(id, bool) or not isinstance(id, (str, int)):
         raise InputError(f"'id' must be a string or a whole number, found {describe(id)}")
     name = str(id)
-    if not name.strip() or name.startswith(".") or any(ord(sign) < 32 or sign in '/\\:"<>|?*' for sign in name):
+    parts = name.split("/")
+    if any(not part.strip() or part.startswith(".") for part in parts) or any(sign in _NO_NAMES for sign in name):
         raise InputError(f"'id' becomes the name of a file and cannot be {describe(id)}")
     if len(name.encode(errors="replace")) > LONGEST_NAME:
         raise InputError(f"'id' becomes the name of a file and must not be longer than {LONGEST_NAME} bytes")

@@ -295,9 +295,9 @@ class Voice:
 
 def warn_of_cut(request: SpeechRequest, frame_rate: float) -> None:
     """Tell that speech did not end by itself."""
-    seconds = request.most_frames / frame_rate
-    text = describe(request.text)
-    logger.warning(f"{request.id}: did not end by itself and was cut after {seconds:.1f} s: {text}")
+    seconds, text = request.most_frames / frame_rate, request.text
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    logger.warning(f"{request.id}: did not end by itself and was cut after {seconds:.1f} s: {shown!r}")
 
 
 def _read(run: Path, overrides: list[str]) -> RunConfig:

@@ -22,7 +22,7 @@ from latent.synthesis import files, provenance
 from latent.synthesis.consent import consent_path, require_consent
 from latent.synthesis.files import Summary, synthesize_records, synthesize_text
 from latent.synthesis.provenance import describe_origin, read_tags, synthetic_tags
-from latent.synthesis.requests import Unusable, Wanted, Wishes, one_request, read_requests, seed_of
+from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, one_request, read_requests, seed_of
 from latent.synthesis.voice import Voice
 from s2s.errors import InputError
 from s2s.training.distributed import Ranks
@@ -252,6 +252,19 @@ def test_a_record_has_its_own_voice_speaker_seed_and_temperature(voice: Voice, t
     assert own.prompt == recording
     assert (all_.request.speaker, all_.request.seed, all_.request.temperature) == ("bob", seed_of(3, "all"), 0.8)
     assert all_.request.voice is None
+
+
+def test_an_id_with_slashes_is_a_file_in_a_folder(voice: Voice, tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "in.jsonl", {"id": "en/a", "text": "One.", "speaker": "ann"})
+    assert run(voice, lines, tmp_path / "out").files == 1
+    assert manifest(tmp_path / "out")[0]["audio"] == "en/a.wav"
+    assert load_audio(tmp_path / "out/en/a.wav", tiny_voice.RATE).any()
+    assert run(voice, lines, tmp_path / "out").kept == 1
+    for bad in ("/a", "a/", "a//b", "a/../b", ".a", "a\\b", "a\n", " "):
+        with pytest.raises(InputError, match="'id' becomes the name of a file and cannot be a string"):
+            file_name(bad)
+    with pytest.raises(InputError, match="must not be longer than 200 bytes"):
+        file_name("ä" * 101)
 
 
 def test_what_training_never_named_is_counted(
