@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_voice
 
 from latent.audio.files import AudioWriter, audio_info, read_audio
+from latent.longform import long_form
 from latent.longform.cast import Role
 from latent.longform.journal import Journal
 from latent.longform.long_form import synthesize_script
@@ -119,6 +120,21 @@ def test_a_job_that_was_killed_ends_with_the_same_bytes(
     audio = speak(voice, folder, tags={"comment": "synthetic"})
     assert audio.read_bytes() == uninterrupted
     assert files(folder) == {"talk.wav", "talk.wav.report.json"}
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_kill_before_the_report_leaves_only_the_report_to_do(voice: Voice, tmp_path: Path, suffix: str) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(long_form, "write_report", killed)
+        speak(voice, tmp_path, name=f"talk{suffix}")
+    before = (tmp_path / f"talk{suffix}").stat().st_mtime_ns
+    (tmp_path / f".talk{suffix}.part.wav").write_bytes(b"left by a kill between encoding and removing")
+    audio = speak(voice, tmp_path, name=f"talk{suffix}")
+    assert audio.stat().st_mtime_ns == before
+    assert files(tmp_path) == {audio.name, f"{audio.name}.report.json"}
 
 
 def test_a_part_is_a_valid_file_at_any_instant(voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
