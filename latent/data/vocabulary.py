@@ -32,6 +32,7 @@ class SpeechVocabulary:
         language: Of the training texts, for numbers and signs.
         text_room: Speech begins so many positions after the text's first token, where the text is not longer. Latents
             are then at the same distance from the tokens they say, whatever the length of the text.
+        longest_text: Characters of the longest training text; 0 if unknown. Longer ones are better split.
     """
 
     speakers: list[str]
@@ -39,6 +40,7 @@ class SpeechVocabulary:
     front_end: FrontEnd
     language: str = "en"
     text_room: int = 0
+    longest_text: int = 0
 
     def __len__(self) -> int:
         return self._first_speaker + len(self.speakers)
@@ -90,6 +92,7 @@ class SpeechVocabulary:
             "front_end": self.front_end.name,
             "language": self.language,
             "text_room": self.text_room,
+            "longest_text": self.longest_text,
         }
         (folder / _FILE).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
         self.front_end.save(folder)

@@ -165,6 +165,7 @@ class SpeechSynthesis(Task):
             front_end=front_end,
             language=Counter(utterance.language for utterance in spoken).most_common(1)[0][0],
             text_room=config.text_room,
+            longest_text=max(map(len, texts)),
         )
         respelled = Counter(part for text in texts for part in front_end.respelled(text))
         if respelled:

@@ -117,6 +117,7 @@ def test_the_vocabulary_comes_back_from_the_run_folder(folder: Path, tmp_path: P
     vocabulary.save(tmp_path)
     assert SpeechVocabulary.load(tmp_path) == vocabulary
     assert vocabulary.speakers == ["ann", "bob"]
+    assert vocabulary.longest_text == 5
     assert vocabulary.frames_per_token == 18 / (5 + 2 + 6 + 5)
     assert vocabulary.text("grüß") == vocabulary.text("gru\u0308ß")
     with pytest.raises(InputError, match=r"no speaker is called 'anne'\. Did you mean 'ann'"):
