@@ -127,9 +127,10 @@ def test_a_kill_before_the_report_leaves_only_the_report_to_do(voice: Voice, tmp
     def killed(*_: object) -> None:
         raise Killed
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_form, "write_report", killed)
-        speak(voice, tmp_path, name=f"talk{suffix}")
+        with pytest.raises(Killed):
+            speak(voice, tmp_path, name=f"talk{suffix}")
     before = (tmp_path / f"talk{suffix}").stat().st_mtime_ns
     (tmp_path / f".talk{suffix}.part.wav").write_bytes(b"left by a kill between encoding and removing")
     audio = speak(voice, tmp_path, name=f"talk{suffix}")
