@@ -22,6 +22,7 @@ from s2s.errors import InputError
 Mark = Callable[[Samples, int], Samples]
 """Samples `(S,)` and their rate in Hz to as many samples."""
 
+_UNKNOWN_LONGEST = 200  # characters; about 15 s
 _BLOCK = 1 << 16  # samples of silence that are written at a time
 
 
@@ -34,9 +35,9 @@ class LongFormOptions(Section):
     """Factor of the noise that latents are drawn from."""
     pause_seconds: float = Field(0.4, ge=0, le=600)
     """Silence after a line, where the script does not say how long."""
-    max_characters: PositiveInt = 200
+    max_characters: PositiveInt | None = None
     """Longer lines are split, at the end of a sentence if there is one; so are those with more tokens than the model
-    has `text_room` for."""
+    has `text_room` for. None: as many as the longest text had in training."""
     continuity_frames: NonNegativeInt | None = None
     """Latents of what a speaker said before that are read before his next line. None: as many as voice prompts had in
     training, half of them beside a voice prompt of his own, none where training had no voice prompts."""
@@ -46,10 +47,11 @@ class LongFormOptions(Section):
 
 def short_enough(voice: Voice, options: LongFormOptions) -> Fits:
     """Which texts the voice can say at once; see `LongFormOptions.max_characters`."""
-    room = voice.vocabulary.text_room
+    vocabulary = voice.vocabulary
+    most = options.max_characters or vocabulary.longest_text or _UNKNOWN_LONGEST
 
     def fits(text: str) -> bool:
-        return len(text) <= options.max_characters and (not room or len(voice.vocabulary.text(text)) <= room)
+        return len(text) <= most and not 0 < vocabulary.text_room < len(vocabulary.text(text))
 
     return fits
 

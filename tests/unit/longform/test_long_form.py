@@ -293,10 +293,13 @@ def test_a_line_too_long_for_the_model_is_told_before_anything_is_written(voice:
     assert not files(tmp_path)
 
 
-def test_a_line_with_more_tokens_than_the_model_has_room_for_is_split(voice: Voice, tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [{"text_room": 9}, {"longest_text": 9}])
+def test_a_line_longer_than_what_the_model_has_seen_is_split(
+    voice: Voice, tmp_path: Path, limit: dict[str, int]
+) -> None:
     tight = copy.copy(voice)
-    tight.vocabulary = dataclasses.replace(voice.vocabulary, text_room=9)
-    audio = speak(tight, tmp_path, "ann: One two. Three four five. Six.")
+    tight.vocabulary = dataclasses.replace(voice.vocabulary, **limit)
+    audio = speak(tight, tmp_path, "ann: One two. Three four five. Six.", max_characters=None)
     assert [line["text"] for line in report(audio)] == ["One two.", "Three", "four", "five.", "Six."]
 
 
