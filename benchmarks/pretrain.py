@@ -10,7 +10,8 @@ product: no padding; the corrupted text attends to itself alone, true and pseudo
 where a loss is read. On a GPU "flex" is the product with FlexAttention. All are checked to give the same loss. A step
 is forward, backward, clipping and AdamW; steps of the contenders alternate in one process. Memory is that of tensors,
 at its peak in a step, beyond what lies there between steps. Tokens are those of the text. The probe is a float32
-matrix product timed between the rounds. On a CPU time is processor time, which other programs hardly disturb: with one
+matrix product timed between the rounds; the last column is how long the tokens of the paper's run would take at this
+rate. On a CPU time is processor time, which other programs hardly disturb: with one
 thread it is that of an idle machine.
 """
 
@@ -38,6 +39,8 @@ from s2s.training.optim import OptimConfig, make_optimizer
 PAD, MASK, FIRST_WORD = 0, 3, 4
 PAPER = Blocks(ratio=0.15, block_prob=0.4, shortest=2, longest=6)
 HEAD = 64
+PAPER_TOKENS = 500_000 * 7680 * 512
+"""Tokens of text that the paper's base model has read."""
 
 Step = Callable[[TokenBatch], float]
 
@@ -179,13 +182,17 @@ def compare(size: tuple[int, int], length: int, args: argparse.Namespace) -> Non
         f"{batch.num_tokens} slots of {batch.tokens.numel()} padded; {flops / 1e6:.0f} MFLOP a token; "
         f"probe {statistics.median(probes):.0f} ({min(probes):.0f} to {max(probes):.0f}) GFLOP/s"
     )
-    print(f"{'':10}{'tokens/s':>10} {'min':>8} {'max':>8} {'memory':>10}   dense to it: time (min to max), memory")
+    print(
+        f"{'':10}{'tokens/s':>10} {'min':>8} {'max':>8} {'memory':>10}   dense to it: time (min to max), memory"
+        f"   {PAPER_TOKENS:.2g} tokens"
+    )
     for name, found in times.items():
         ratios = [dense / own for own, dense in zip(found, times["dense"], strict=True)]
+        rate = tokens / statistics.median(found)
         print(
-            f"{name:10}{tokens / statistics.median(found):10.0f} {tokens / max(found):8.0f} {tokens / min(found):8.0f} "
+            f"{name:10}{rate:10.0f} {tokens / max(found):8.0f} {tokens / min(found):8.0f} "
             f"{memory[name]:7.0f} MB   {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
-            f"{memory['dense'] / memory[name]:.2f}",
+            f"{memory['dense'] / memory[name]:.2f}   {PAPER_TOKENS / rate / 86400:.0f} days",
             flush=True,
         )
 

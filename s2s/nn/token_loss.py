@@ -31,7 +31,9 @@ def score_labels(
 
     def score(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         scores = logits(features)
-        return token_loss(scores, labels, smoothing, pad_id), scores.detach().argmax(-1) == labels
+        wide = torch.promote_types(scores.dtype, torch.float32)  # in bfloat16 a CPU takes five times as long
+        best = scores.detach().to(wide).argmax(-1)
+        return token_loss(scores, labels, smoothing, pad_id), best == labels
 
     recompute = torch.is_grad_enabled() and len(features) > rows
     losses, rights = [], []
