@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from latent.audio.files import audio_info, load_audio
-from latent.audio.levels import normalise_loudness
+from latent.audio.levels import normalise_loudness, trim_silence
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
 from latent.data.vocabulary import SpeechVocabulary, prompt_tokens
 from latent.decoding.audio import AudioChunk, audio_chunks
@@ -194,6 +194,9 @@ class Voice:
     def prompt(self, path: str | Path) -> Latents:
         """A recording as a voice prompt: its latents `(F, L)`, no more of them than training prompts had.
 
+        Recordings of any rate and number of channels are taken, and brought to the loudness of corpora; silence before
+        and after is left out.
+
         Raises:
             InputError: the file cannot be read, is too short, too long or silent, has samples that are not finite, or
                 the model was trained without voice prompts.
@@ -203,9 +206,9 @@ class Voice:
         seconds, (least, most) = audio_info(path).seconds, PROMPT_SECONDS
         if not least <= seconds <= most:
             raise InputError(f"{path}: a voice prompt must last {least:g} to {most:g} seconds, found {seconds:.1f}")
-        samples = load_audio(path, self.sample_rate)
-        if not samples.any():
-            raise InputError(f"{path}: a voice prompt must not be silent")
+        samples = trim_silence(load_audio(path, self.sample_rate), self.sample_rate)
+        if (sound := len(samples) / self.sample_rate) < least:
+            raise InputError(f"{path}: a voice prompt must not be silent, found {sound:.1f} seconds of sound")
         mean = encode_samples(self._tokenizer, normalise_loudness(samples), self._device)
         if len(mean) > self.voice_frames:
             logger.info(f"{path}: its first {self.voice_frames / self.frame_rate:.1f} s are used, as in training")

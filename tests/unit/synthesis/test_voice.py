@@ -131,6 +131,24 @@ def test_a_prompt_is_cut_to_what_training_saw(voice: Voice, prompt: np.ndarray) 
     assert prompt.dtype == np.float32
 
 
+def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voice, tmp_path: Path) -> None:
+    import soundfile
+
+    noise = 0.2 * np.random.default_rng(5).standard_normal(1500)
+    soundfile.write(tmp_path / "plain.wav", noise, 2000)
+    wanted = voice.prompt(tmp_path / "plain.wav")
+    silence = np.zeros(4000)
+    quiet = 0.3 * np.concatenate([silence, noise, silence])
+    soundfile.write(tmp_path / "other.wav", np.stack([quiet, quiet], axis=1), 2000, subtype="FLOAT")
+    other = voice.prompt(tmp_path / "other.wav")
+    assert other.shape == wanted.shape
+    soundfile.write(tmp_path / "fast.flac", np.repeat(noise, 4), 8000)
+    assert voice.prompt(tmp_path / "fast.flac").shape == wanted.shape
+    soundfile.write(tmp_path / "click.wav", np.concatenate([silence, noise[:400], silence]), 2000)
+    with pytest.raises(InputError, match=r"click\.wav: a voice prompt must not be silent, found 0\.4 seconds of sound"):
+        voice.prompt(tmp_path / "click.wav")
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -156,7 +174,7 @@ def test_requests_that_cannot_be_said_are_told_in_one_line(
     [
         (0.1, 0.1, r"must last 0.5 to 60 seconds, found 0.1"),
         (600, 0.1, r"must last 0.5 to 60 seconds, found 600.0"),
-        (1, 0.0, "must not be silent"),
+        (1, 0.0, r"must not be silent, found 0.0 seconds of sound"),
     ],
 )
 def test_prompts_that_are_none_are_told_in_one_line(
