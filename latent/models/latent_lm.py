@@ -100,6 +100,9 @@ class LatentLM(Model):
         """How latents enter: one matrix, or two with a norm between (VibeVoice)."""
         dropout: float = Field(default=0.0, ge=0, lt=1)
         """Rate on the output of attention and feed-forward networks."""
+        latent_dropout: float = Field(0.0, ge=0, lt=1)
+        """Share of the latents read in training that are replaced by their mean, so that the next one is not guessed
+        from the last ones alone, and the text is listened to. Small data needs it."""
         head: HeadSection = HeadSection()
         """The diffusion head."""
         schedule: ScheduleName = "cosine"
@@ -188,7 +191,10 @@ class LatentLM(Model):
         embedded = self.embeddings(batch.tokens)
         if not len(batch.latents):
             return embedded  # type: ignore[no-any-return]
-        latents = self.embed_latents(self.normalise(batch.latents).to(embedded.dtype)).to(embedded.dtype)
+        normalised = self.normalise(batch.latents)
+        if self.training and self.config.latent_dropout:
+            normalised = normalised * (torch.rand_like(normalised[:, :1]) >= self.config.latent_dropout)
+        latents = self.embed_latents(normalised.to(embedded.dtype)).to(embedded.dtype)
         return embedded.flatten(0, 1).index_copy(0, batch.latent_slots, latents).view_as(embedded)  # type: ignore[no-any-return]
 
     def embed_latents(self, latents: Tensor) -> Tensor:

@@ -148,6 +148,18 @@ def test_features_are_the_rows_that_predict_and_logits_may_be_of_few_tokens() ->
         torch.testing.assert_close(model.logits(features, legal), model.logits(features)[:, legal])
 
 
+def test_forgotten_latents_are_the_mean_in_training_and_none_else() -> None:
+    sequences = mixed([9, 8])
+    model, listening = tiny_model(), tiny_model(latent_dropout=0.6)
+    torch.testing.assert_close(listening.embed(sequences), model.embed(sequences))
+    torch.manual_seed(0)
+    found = listening.train().embed(sequences).flatten(0, 1)[sequences.latent_slots]
+    forgotten = torch.isclose(found, listening.embed_latents(torch.zeros(1, 3, dtype=torch.float64))).all(-1)
+    assert 0 < forgotten.sum() < len(found)
+    expected = model.embed(sequences).flatten(0, 1)[sequences.latent_slots]
+    torch.testing.assert_close(found[~forgotten], expected[~forgotten])
+
+
 def test_normalisation_is_of_the_given_statistics_and_comes_back() -> None:
     latents = torch.randn(5, 3, dtype=torch.float64)
     torch.testing.assert_close(MODEL.normalise(latents), (latents - 0.5) / 2)
