@@ -216,7 +216,7 @@ class Voice:
         return self._tokenizer.sample(mean, torch.Generator().manual_seed(0))[0].numpy()
 
     def frames(self, requests: Sequence[SpeechRequest]) -> Iterator[Frames]:
-        """Say all requests at once: latents as they are drawn, which `audio` turns into samples."""
+        """Say one of the `batches`: latents as they are drawn, which `audio` turns into samples."""
         prompts = generation_prompts(self.vocabulary, requests, self._model.config.latent_size).to(self._device)
         return self._decoder.stream(self._model, prompts)
 
@@ -228,13 +228,16 @@ class Voice:
         """Say all requests at once, and give what is there of each as it comes.
 
         Args:
-            requests: They start together, and leave one by one; see `batches`.
+            requests: They start together, if the model has room for them, and leave one by one; see `batches`.
             chunk_frames: Latents that are decoded together: 1 is heard soonest, more is faster.
 
         Yields:
             Samples of some requests, by their index; and which have ended, True unless one was cut at `most_frames`.
         """
-        return self.audio(self.frames(requests), chunk_frames)
+        for batch in self.batches(requests, len(requests)):
+            for chunk in self.audio(self.frames([requests[index] for index in batch]), chunk_frames):
+                ended = {batch[row]: by_model for row, by_model in chunk.ended.items()}
+                yield AudioChunk([batch[row] for row in chunk.rows], chunk.audio, ended)
 
     def chunks(self, request: SpeechRequest, chunk_frames: int = 4) -> Iterator[Samples]:
         """The audio of one request, `(S,)` each, while it is made; a warning if it had to be cut."""

@@ -88,6 +88,18 @@ def test_requests_together_are_what_they_are_alone(voice: Voice, prompt: np.ndar
         np.testing.assert_allclose(np.concatenate(together[row]), voice.say(request), atol=2e-3)
 
 
+def test_requests_that_do_not_fit_together_are_said_all_the_same(voice: Voice, prompt: np.ndarray) -> None:
+    long = "So. " * 9
+    wanted = [voice.request("a", long, "ann"), voice.request("b", long, None, np.repeat(prompt, 6, 0), seed=1)]
+    assert len(list(voice.batches(wanted, 2))) == 2
+    said: dict[int, list[np.ndarray]] = {0: [], 1: []}
+    for chunk in voice.stream(wanted):
+        for row, samples in zip(chunk.rows, chunk.audio, strict=True):
+            said[row].append(samples.numpy())
+    for row, request in enumerate(wanted):
+        np.testing.assert_allclose(np.concatenate(said[row]), voice.say(request), atol=1e-4)
+
+
 @pytest.mark.parametrize("chunk_frames", [1, 3, 1000])
 def test_chunks_of_any_size_are_the_whole(voice: Voice, chunk_frames: int) -> None:
     request = voice.request("a", "Good morning.", "ann", seed=2)
