@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,10 @@ _SCHEMA = pa.schema(
         pa.field("split", pa.int32(), nullable=False),
     ]
 )
-_ROW_GROUP = 8192
+_ROW_GROUP = 1024
+_MOST_IN_MEMORY = 2**31
+"""Tokens of a split that are kept in memory, by default; of more, the row groups that were read last are kept."""
+_GROUPS_KEPT = 512
 
 
 class Example(NamedTuple):
@@ -98,28 +102,38 @@ def write_shard(path: Path, rows: Rows, header: Header) -> None:
 
 
 class Shards:
-    """All examples of a split, by index, in flat arrays in memory: two bytes a token where the vocabulary allows it.
+    """All examples of a split, by index, for any number of threads.
+
+    Small corpora lie in memory, two bytes a token where the vocabulary allows it. Of large ones only lengths do (12
+    bytes an example); ids are read when they are asked for, a row group at a time.
 
     Args:
-        rows: The examples.
+        lengths: Slots of each example, `(N,)`.
+        splits: Slots of each example's first segment, `(N,)`.
+        ids: The ids of an example by its index.
         max_length: Most slots of an example.
         names: `(shard, examples before it)` in their order, for messages.
     """
 
-    def __init__(self, rows: Rows, max_length: int, names: list[tuple[str, int]]) -> None:
-        self.lengths: NDArray[np.int64] = rows.lengths.astype(np.int64)
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        splits: NDArray[np.int32],
+        ids: Callable[[int], NDArray[np.integer]],
+        max_length: int,
+        names: list[tuple[str, int]],
+    ) -> None:
+        self.lengths = lengths
         self.max_length = max_length
-        self._values = rows.values
-        self._splits = rows.splits
-        self._starts = np.concatenate([[0], self.lengths.cumsum()])
+        self._splits = splits
+        self._ids = ids
         self._names = names
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> Example:
-        ids = self._values[self._starts[index] : self._starts[index + 1]]
-        return Example(ids.astype(np.int64), int(self._splits[index]))
+        return Example(self._ids(index).astype(np.int64), int(self._splits[index]))
 
     def id(self, index: int) -> str:
         """Shard and row of an example."""
@@ -127,35 +141,79 @@ class Shards:
         return f"{name}:{index - before}"
 
     @classmethod
-    def read(cls, folder: str | Path, split: str, tokenizer: Tokenizer) -> Shards:
-        """Read the shards of `split` ("train" or "valid") in a folder.
+    def read(
+        cls, folder: str | Path, split: str, tokenizer: Tokenizer, most_in_memory: int = _MOST_IN_MEMORY
+    ) -> Shards:
+        """Read, and check, the shards of `split` ("train" or "valid") in a folder.
+
+        Args:
+            most_in_memory: Most tokens that are kept in memory.
 
         Raises:
             InputError: a shard is missing, cut off or of another format, or was made with another vocabulary.
         """
         paths = shard_paths(Path(folder), split)
         headers = [_header(path) for path in paths]
-        _check_vocabulary(paths[0], headers[0][0], tokenizer)
-        for path, (header, _, _) in zip(paths, headers, strict=True):
-            if header != headers[0][0]:
+        header = headers[0][0]
+        _check_vocabulary(paths[0], header, tokenizer)
+        for path, (other, _, _) in zip(paths, headers, strict=True):
+            if other != header:
                 raise InputError(f"{path}: made in another run than {paths[0].name}; prepare the folder again")
-        counts = [rows for _, rows, _ in headers]
-        merged = Rows(
-            values=np.empty(
-                sum(tokens for *_, tokens in headers), np.uint16 if tokenizer.vocab_size <= 2**16 else np.int32
-            ),
-            lengths=np.empty(sum(counts), np.int64),
-            splits=np.empty(sum(counts), np.int32),
-        )
-        token = row = 0
-        for path in paths:
-            for rows in read_rows(path, headers[0][0]):
-                merged.values[token : token + len(rows.values)] = rows.values
-                merged.lengths[row : row + len(rows.lengths)] = rows.lengths
-                merged.splits[row : row + len(rows.lengths)] = rows.splits
-                token, row = token + len(rows.values), row + len(rows.lengths)
-        before = np.concatenate([[0], np.cumsum(counts)])[:-1].tolist()
-        return cls(merged, headers[0][0].max_length, list(zip((path.name for path in paths), before, strict=True)))
+        num_tokens = sum(tokens for *_, tokens in headers)
+        keeps = num_tokens <= most_in_memory
+        dtype = np.uint16 if header.vocabulary <= 2**16 else np.int32
+        values = np.empty(num_tokens if keeps else 0, dtype)
+        lengths, splits = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        token = 0
+        for rows in (rows for path in paths for rows in read_rows(path, header)):
+            lengths.append(rows.lengths.astype(np.int64))
+            splits.append(rows.splits.astype(np.int32))
+            if keeps:
+                values[token : token + len(rows.values)] = rows.values
+                token += len(rows.values)
+        all_lengths = np.concatenate(lengths)
+        ids = _InMemory(values, all_lengths) if keeps else _OnDisk(paths)
+        before = np.cumsum([0, *(rows for _, rows, _ in headers)])[:-1].tolist()
+        names = list(zip((path.name for path in paths), before, strict=True))
+        return cls(all_lengths, np.concatenate(splits), ids, header.max_length, names)
+
+
+class _InMemory:
+    """Ids of an example out of one flat array."""
+
+    def __init__(self, values: NDArray[np.integer], lengths: NDArray[np.int64]) -> None:
+        self._values = values
+        self._starts = np.concatenate([[0], lengths.cumsum()])
+
+    def __call__(self, index: int) -> NDArray[np.integer]:
+        return self._values[self._starts[index] : self._starts[index + 1]]
+
+
+class _OnDisk:
+    """Ids of an example out of its row group, which is read and kept for a while."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+        self._metadata = [pq.read_metadata(path) for path in paths]
+        self._groups = [(shard, i) for shard, found in enumerate(self._metadata) for i in range(found.num_row_groups)]
+        sizes = [self._metadata[shard].row_group(i).num_rows for shard, i in self._groups]
+        self._starts = np.cumsum([0, *sizes])
+        self._group = lru_cache(_GROUPS_KEPT)(self._read)
+
+    def __call__(self, index: int) -> NDArray[np.integer]:
+        group = int(np.searchsorted(self._starts, index, side="right")) - 1
+        values, offsets = self._group(group)
+        row = index - int(self._starts[group])
+        return values[offsets[row] : offsets[row + 1]]
+
+    def _read(self, group: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        shard, number = self._groups[group]
+        try:
+            with pq.ParquetFile(self._paths[shard], metadata=self._metadata[shard]) as file:
+                column = file.read_row_group(number, columns=["ids"]).column(0).combine_chunks()
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{self._paths[shard]}: not a whole Parquet file: {_first_line(error)}") from error
+        return np.asarray(column.values), np.asarray(column.offsets)
 
 
 def shard_paths(folder: Path, split: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,22 @@ def test_examples_come_back_in_the_order_of_the_shards(folder: Path) -> None:
     assert [(shards[i].ids.tolist(), shards[i].split) for i in range(len(shards))] == FIRST + SECOND
     assert shards.lengths.tolist() == [6, 3, 9]
     assert shards.max_length == 9
+
+
+def test_examples_read_when_asked_for_are_those_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2s.data.shards._ROW_GROUP", 3)
+    monkeypatch.setattr("s2s.data.shards._GROUPS_KEPT", 2)
+    generator = np.random.default_rng(0)
+    for index, count in enumerate([7, 0, 5]):
+        made = [(generator.integers(0, 12, n).tolist(), 1) for n in generator.integers(1, 10, count)]
+        write_shard(tmp_path / shard_name("train", index, 3), rows_of(*made), HEADER)
+    kept, stored = (Shards.read(tmp_path, "train", TOKENIZER, most) for most in (999, 0))
+    order = generator.permutation(np.repeat(np.arange(12), 4))
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda i: stored[i].ids.tolist(), order))
+    assert found == [kept[i].ids.tolist() for i in order]
+    assert stored.lengths.tolist() == kept.lengths.tolist()
+    assert [stored.id(i) for i in (6, 7)] == ["train-00000-of-00003.parquet:6", "train-00002-of-00003.parquet:0"]
 
 
 def test_an_example_is_named_by_shard_and_row(folder: Path) -> None:
