@@ -44,6 +44,7 @@ class MaskedDataset:
         self._seed = seed
         self._fixed = np.zeros(tokenizer.vocab_size, bool)
         self._fixed[tokenizer.special_ids] = True
+        self._structure = np.array([*vars(tokenizer.special).values()])
         self._replacements = np.flatnonzero(~self._fixed)
         self.lengths: NDArray[np.int64] = shards.lengths
         """Slots of the text, `(N,)`; a task that adds slots tells them too, `(N, blocks)`."""
@@ -56,9 +57,12 @@ class MaskedDataset:
         return np.random.default_rng([self._seed, epoch, index])
 
     def masked(self, index: int, generator: np.random.Generator) -> MaskedText:
-        """One example; special tokens are never masked."""
+        """One example; special tokens are never masked, but the unknown token where there is nothing else."""
         row = self._shards[index]
-        positions, steps = self._blocks.draw(self._fixed[row.ids], generator)
+        fixed = self._fixed[row.ids]
+        if fixed.all():
+            fixed = np.isin(row.ids, self._structure)
+        positions, steps = self._blocks.draw(fixed, generator)
         labels = row.ids[positions]
         tokens = row.ids.copy()
         tokens[positions] = corrupt(labels, self._mask, *self._probabilities, self._replacements, generator)

@@ -41,8 +41,8 @@ class PseudoMaskedLM(PretrainingTask):
         longest_block: int = Field(6, ge=1)
         """Tokens of the longest block."""
         pseudo_token: str | None = None
-        """Token that stands where a step predicts. Default: as the tokenizer's folder says, else the mask token. What
-        is fine-tuned from this run generates with it."""
+        """Token that stands where a step predicts, in quotes: "[PSEUDO]". Default: as the tokenizer's folder says, else
+        the mask token. What is fine-tuned from this run generates with it."""
 
     def __init__(self, config: PseudoMaskedLM.Config) -> None:
         super().__init__(config, config.pseudo_token)

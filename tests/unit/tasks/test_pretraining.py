@@ -124,6 +124,19 @@ def test_tokens_as_factorisation_mask_the_same_but_make_each_its_own_step(corpus
     assert several
 
 
+def test_the_unknown_token_is_masked_only_where_there_is_nothing_else(corpus: Path) -> None:
+    tokenizer = Tokenizer.load(corpus / "tokenizer")
+    rows = [np.array([CLS, 1, 1, 1, SEP]), np.array([CLS, 1, 9, 1, SEP])]
+    written = Rows(np.concatenate(rows), np.array([5, 5]), np.array([5, 5]))
+    write_shard(corpus / shard_name("valid", 0, 1), written, Header(MAX_LENGTH, len(WORDS), fingerprint(tokenizer), 0))
+    dataset = task(corpus).dataset("valid", 1)
+    for epoch in range(20):
+        unknown, word = dataset.example(0, epoch), dataset.example(1, epoch)
+        assert set(unknown.labels) == {1}
+        assert {0, 4}.isdisjoint(unknown.masked)
+        assert word.labels.tolist() == [9]
+
+
 def test_the_pseudo_token_is_the_mask_unless_told_and_goes_with_the_run(corpus: Path, tmp_path: Path) -> None:
     for option, expected in ((None, MASK), ("[PSEUDO]", PSEUDO)):
         made = task(corpus, pseudo_token=option)
