@@ -70,12 +70,19 @@ def synthesize(
     script: Annotated[
         Path | None, typer.Option(help="Or a script of any length, `Speaker 1: ...` or JSON, into one file.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", help="A .wav, .flac or .ogg file; with --input a folder.")] = Path(
-        "speech.wav"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help="A .wav, .flac or .ogg file; with --input a folder.",
+            show_default="speech.wav; with --input speech",
+        ),
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="Of the files of a folder.")] = Format.wav,
-    speaker: Annotated[str | None, typer.Option(help="Who speaks; one of those in RUN/MODEL_CARD.md.")] = None,
-    voice: Annotated[Path | None, typer.Option(help="A recording of the voice to speak in.")] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="Who speaks, of those in RUN/MODEL_CARD.md, where a record does not say.")
+    ] = None,
+    voice: Annotated[Path | None, typer.Option(help="A recording of the voice to speak in, likewise.")] = None,
     consent: Annotated[
         bool,
         typer.Option(
@@ -119,6 +126,7 @@ def synthesize(
 
     if sum(given is not None for given in (text, input, script)) != 1:
         raise InputError("synthesize: give one of --text, --input and --script")
+    output = output or Path("speech.wav" if input is None else "speech")
     wishes = Wishes(speaker, voice, seed, temperature, consent)
     mark = Watermark.load() if watermark else None
     with join_ranks(device) as ranks:

@@ -51,6 +51,15 @@ def test_a_text_becomes_a_file_and_the_last_line_tells_its_length(home: Path, tm
     assert f"x.flac: {seconds:.1f} s of audio in 1 file, real-time factor" in told
 
 
+def test_the_output_has_a_name_if_none_is_given(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    speak(home, "--text", "Good.", "--speaker", "ann")
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "One.", "speaker": "ann"}\n')
+    speak(home, "--input", "in.jsonl")
+    assert (tmp_path / "speech.wav").is_file()
+    assert (tmp_path / "speech/a.wav").is_file()
+
+
 def test_seed_temperature_and_decoder_options_are_used(home: Path, tmp_path: Path) -> None:
     options = {
         "a": [],
