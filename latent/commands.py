@@ -101,7 +101,10 @@ def synthesize(
         list[str] | None, typer.Option(help="Of a script: `Speaker 1=NAME`, a speaker or a recording; repeat for more.")
     ] = None,
     pause: Annotated[float, typer.Option(min=0, help="Of a script: seconds of silence after a line.")] = 0.4,
-    max_characters: Annotated[int, typer.Option(min=1, help="Of a script: longer lines are split.")] = 200,
+    max_characters: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a script: longer lines are split.", show_default="of the longest training text"),
+    ] = None,
     continuity: Annotated[
         int | None, typer.Option(min=0, help="Of a script: latents of a speaker's last line that the next one follows.")
     ] = None,
