@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from latent.audio.files import load_audio
-from latent.data.latent_store import Latents, StoreFacts, copy_tokenizer, write_store
+from latent.data.latent_store import TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.conv import History
@@ -44,17 +45,24 @@ def encode_corpus(
     Raises:
         InputError: the run is not one of a σ-VAE, a recording cannot be read, or the store cannot be written.
     """
-    tokenizer = load_tokenizer(tokenizer_run).to(device)
+    load_tokenizer(tokenizer_run)  # raises before anything is written
+    utterances = read_manifest(manifest)
+    with _writing(folder):
+        copy_tokenizer(Path(tokenizer_run), Path(folder))
+    tokenizer = load_tokenizer(Path(folder) / TOKENIZER).to(device)  # the run may be going on, the copy is not
     config = tokenizer.config
     facts = StoreFacts(
         str(tokenizer_run), config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
     )
-    utterances = read_manifest(manifest)
+    with SpeechMeter(sum(spoken.seconds for spoken in utterances), show_progress, "encoded") as meter, _writing(folder):
+        entries = encode_recordings(tokenizer, utterances, device)
+        return write_store(Path(folder), facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+
+
+@contextlib.contextmanager
+def _writing(folder: str | Path) -> Iterator[None]:
     try:
-        copy_tokenizer(Path(tokenizer_run), Path(folder))
-        with SpeechMeter(sum(spoken.seconds for spoken in utterances), show_progress, "encoded") as meter:
-            entries = encode_recordings(tokenizer, utterances, device)
-            return write_store(Path(folder), facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+        yield
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     except SafetensorError as error:  # how that library reports a full disk
