@@ -69,6 +69,15 @@ def test_json_lines_and_tables_give_their_field(tmp_path: Path) -> None:
     assert found[1].where.endswith("a.jsonl.gz:3")
 
 
+def test_data_set_folders_give_a_split(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = {split: datasets.Dataset.from_dict({"body": [f"{split} text"]}) for split in ("train", "test")}
+    datasets.DatasetDict(rows).save_to_disk(tmp_path / "set")
+    for name, expected in ((str(tmp_path / "set"), b"train text"), (f"{tmp_path / 'set'}:test", b"test text")):
+        assert files_of(name) == [name]
+        assert [raw.content for raw in read_raw(name, "file", "body")] == [expected]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
