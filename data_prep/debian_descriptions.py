@@ -42,7 +42,7 @@ def write(path: Path, lists: PackageLists, language: str) -> str:
                 record = {"id": f"{language}/{package.name}", "text": body, "source_package": package.source}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
         if not counts["written"]:
-            raise InputError(f"--language {language}: the lists hold no description in it")
+            raise InputError(f"--language {language}: the lists hold no description in it to train on")
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error

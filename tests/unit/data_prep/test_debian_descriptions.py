@@ -44,6 +44,6 @@ def test_only_training_packages_are_written_each_text_once_and_without_synopsis(
 
 
 def test_a_language_without_descriptions_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--language de: the lists hold no description in it"):
+    with pytest.raises(InputError, match="--language de: the lists hold no description in it to train on"):
         write(tmp_path / "out/a.jsonl", lists_of(tmp_path, 9), "de")
     assert list((tmp_path / "out").iterdir()) == []

@@ -56,3 +56,28 @@ def test_published_divisions_ask_for_their_article_lists(tmp_path: Path) -> None
 def test_folder_that_holds_no_such_corpus_is_refused(tmp_path: Path, verb: str) -> None:
     with pytest.raises(InputError, match=r"below it.*, found none"):
         prepare(verb, tmp_path, tmp_path / "out")
+
+
+def test_a_new_vocabulary_tokenises_text_for_pretraining(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(
+        "Some words and some more words. " * 20 + "\n\n" + "Other words, of other documents. " * 20
+    )
+    prepare("vocabulary", tmp_path / "v", "--input", tmp_path / "a.txt", "--size", 64, "--document", "block")
+    options = ["--tokenizer", tmp_path / "v", "--document", "block", "--max-length", 32, "--processes", 1]
+    output = prepare("pretrain-text", tmp_path / "out", "--input", tmp_path / "a.txt", *options, "--valid-share", 0)
+    assert "train" in output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "DATA_CARD.md",
+        "stats.json",
+        "tokenizer",
+        "train-00000-of-00001.parquet",
+    ]
+    with pytest.raises(InputError, match=r"tokenizer .*none: expected a folder"):
+        prepare("pretrain-text", tmp_path / "o", "--input", tmp_path / "a.txt", "--tokenizer", tmp_path / "none")
+
+
+def test_descriptions_of_given_lists_become_raw_text(tmp_path: Path) -> None:
+    (tmp_path / "Packages").write_text("Package: hello\nDescription: synopsis\nDescription-md5: 1\n")
+    (tmp_path / "Translation-en").write_text("Package: hello\nDescription-md5: 1\nDescription-en: synopsis\n a body\n")
+    lists = ["--packages", tmp_path / "Packages", "--translation", tmp_path / "Translation-en"]
+    assert "1 descriptions" in prepare("debian-descriptions", tmp_path / "a.jsonl", *lists)
