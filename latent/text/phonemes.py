@@ -16,8 +16,8 @@ from latent.text.front_end import FrontEnd, register_front_end
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pronunciations.txt.gz"
-_MARKS = " ,.?!;:-\"'()"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_MARKS = tuple(" ,.?!;:-\"'()")
+_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
 _VARIANT = re.compile(r"\(\d+\)$")
 _PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"

@@ -106,6 +106,7 @@ def test_words_the_dictionary_lacks_are_spelled_and_told(dictionary: str) -> Non
         " ",
     ]
     assert front_end.respelled("press so €") == ["so", "€"]
+    assert [names[token] for token in front_end.tokens("rst, ,.")] == [*"rst, ,."], "in the order of the alphabet too"
 
 
 def test_a_broken_dictionary_is_one_line(tmp_path: Path) -> None:
