@@ -29,6 +29,7 @@ setup(
         "safetensors>=0.4",
         "transformers>=4.48",
         "datasets>=3.0",
+        "pyarrow>=15",
         "pydantic>=2.7",
         "PyYAML>=6.0",
         "typer>=0.12",
@@ -37,7 +38,7 @@ setup(
     extras_require={
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1"],
         "speech": ["soundfile>=0.12", "soxr>=0.5", "G722>=1.2", "num2words>=0.5.14", "matplotlib>=3.8"],
-        "pretrain": ["sentencepiece>=0.2"],
+        "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1"],
         "speech-eval": [
