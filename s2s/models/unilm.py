@@ -68,6 +68,9 @@ class UniLM(Model):
         """Buckets of the relative position bias (UniLM v2: 32); 0 for none."""
         max_relative_distance: int = Field(128, ge=0)
         """Distance from which on all share the last bucket."""
+        neighbour_bias: float = Field(0, ge=0)
+        """Relative bias with which each head of a fresh model looks at one of its neighbours (4, say); 0 as published.
+        A short pretraining saves the updates in which heads would find them."""
         activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
         """Activation of the feed-forward networks."""
         layer_norm_eps: float = Field(1e-12, gt=0)
@@ -92,12 +95,15 @@ class UniLM(Model):
             raise ConfigError(
                 f"model.attention_dropout: must be 0 with model.attention=flex, found {config.attention_dropout:g}"
             )
+        if config.neighbour_bias and not config.relative_buckets:
+            raise ConfigError("model.neighbour_bias: needs model.relative_buckets (32, say), found 0")
         width = config.embedding_size or config.hidden_size
         self.embeddings = Embeddings(config, width)
         self.relative_bias = None
         if config.relative_buckets:
             buckets, distance = config.relative_buckets, config.max_relative_distance
             self.relative_bias = RelativeBias(config.num_heads, buckets, distance)
+            self.relative_bias.prefer_neighbours_(config.neighbour_bias)
         self.layers = nn.ModuleList(
             Block(
                 config.hidden_size,

@@ -50,6 +50,14 @@ class RelativeBias(nn.Module):
         self.register_buffer("buckets", buckets, persistent=False)
         self.buckets: Tensor
 
+    def prefer_neighbours_(self, strength: float) -> None:
+        """Let each head begin with a bias for one neighbour: those before and after in turns, the nearest first."""
+        heads, buckets = self.weight.shape
+        head = torch.arange(heads)
+        offsets = (head // 2 + 1) * (head % 2 * 2 - 1)  # -1, 1, -2, 2, ...
+        with torch.no_grad():
+            self.weight[head, relative_bucket(offsets, buckets, self.max_distance)] = strength
+
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         """The biases of position ids `(..., Q)` and `(..., K)`, as `(..., H, Q, K)`."""
         relative = keys.unsqueeze(-2) - queries.unsqueeze(-1)

@@ -43,3 +43,13 @@ def test_bias_is_read_from_its_bucket() -> None:
     for sentence, head, query, key in [(0, 0, 0, 0), (0, 2, 1, 2), (1, 1, 0, 1), (1, 2, 1, 2)]:
         relative = keys[sentence, key] - queries[sentence, query]
         assert values[sentence, head, query, key] == bias.weight[head, relative_bucket(relative, 8, 10)]
+
+
+def test_heads_can_begin_at_their_neighbours() -> None:
+    bias = RelativeBias(num_heads=5, num_buckets=32, max_distance=128)
+    bias.prefer_neighbours_(4.0)
+    positions = torch.arange(20)
+    preferred = bias(positions[10:11], positions)[:, 0]  # (H, 20)
+    assert preferred.argmax(-1).tolist() == [9, 11, 8, 12, 7]
+    assert (preferred.amax(-1) == 4).all()
+    assert (preferred.sum(-1) == 4).all()
