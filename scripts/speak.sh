@@ -54,6 +54,9 @@ python scripts/draw_speech.py "$RUNS/spectrograms.png" \
     "recording=$DATA/en-vm-delete.ogg" "round trip=$RUNS/round_trip/en/vm-delete.flac" \
     "synthesis=$RUNS/synthesis/en/vm-delete.flac"
 
+if [ "$VOICE" = "$RUNS/voice" ]; then
+    say "this voice has learned from eight minutes of speech: enough to sound like its speaker, not to be understood"
+fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
 listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
 $RUNS/spectrograms.png: a recording, its round trip, and the same text synthesised"
