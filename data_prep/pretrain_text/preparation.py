@@ -312,13 +312,20 @@ def _digest(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+_CHANGED = {
+    "files": "its input files have changed",
+    "vocabulary": "its tokenizer has changed",
+    "excluded": "a test set has changed",
+}
+"""What to say of a fact whose values tell a user nothing."""
+
+
 def _check_same(folder: Path, found: dict[str, Any], plan: dict[str, Any], state: str) -> None:
     for name, value in plan.items():
         if found.get(name) != value:
-            raise InputError(
-                f"{folder}: {state} a corpus with another {name.replace('_', '-')} "
-                f"({_short(found.get(name))}, now {_short(value)}); choose another folder, or delete it"
-            )
+            option = name.replace("_", "-")
+            change = _CHANGED.get(name, f"{option} was {_short(found.get(name))}, is now {_short(value)}")
+            raise InputError(f"{folder}: {state} another corpus: {change}; choose another folder, or delete it")
 
 
 def _short(value: Any) -> str:

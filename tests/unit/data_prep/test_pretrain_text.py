@@ -189,10 +189,10 @@ def test_a_finished_folder_is_left_as_it_is_and_another_preparation_refused(tmp_
     prepare(tmp_path / "out", settings, 1)
     before = files_in(tmp_path / "out")
     assert "nothing was left to do" in prepare(tmp_path / "out", settings, 1)
-    with pytest.raises(InputError, match=r"out: holds a corpus with another max-length \(24, now 30\)"):
+    with pytest.raises(InputError, match="out: holds another corpus: max-length was 24, is now 30; choose"):
         prepare(tmp_path / "out", replace(settings, max_length=30), 1)
     (Path(settings.inputs[0]) / "b1.txt").write_text("W1.")
-    with pytest.raises(InputError, match="holds a corpus with another files"):
+    with pytest.raises(InputError, match="holds another corpus: its input files have changed"):
         prepare(tmp_path / "out", settings, 1)
     assert files_in(tmp_path / "out") == before
 
