@@ -17,7 +17,7 @@ from latent.nn.transformer import CausalBlock, causal_attention, run_blocks
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
-from s2s.nn.linear import pack_linears
+from s2s.nn.linear import pack_linears, remember_kernels
 from s2s.registry import register_model
 
 
@@ -100,7 +100,7 @@ class LatentLM(Model):
         """How latents enter: one matrix, or two with a norm between (VibeVoice)."""
         dropout: float = Field(default=0.0, ge=0, lt=1)
         """Rate on the output of attention and feed-forward networks."""
-        latent_dropout: float = Field(0.0, ge=0, lt=1)
+        latent_dropout: float = Field(default=0.0, ge=0, lt=1)
         """Share of the latents read in training that are replaced by their mean, so that the next one is not guessed
         from the last ones alone, and the text is listened to. Small data needs it."""
         head: HeadSection = HeadSection()
@@ -153,6 +153,7 @@ class LatentLM(Model):
         return config.model_copy(update=filled)
 
     def prepare(self) -> None:
+        remember_kernels()
         pack_linears(self.layers)
         pack_linears(self.connector)
         self.head.prepare()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latent.nn.conv import CausalConv, CausalUpsampling, ConvBlock
-from s2s.nn.linear import PackedLinear, can_pack
+from s2s.nn.linear import PackedLinear, can_pack, remember_kernels
 
 _SHORT = 40
 """Rows up to which a depthwise convolution is faster as a product and a sum."""
@@ -26,6 +26,7 @@ def fixed_layers(layers: nn.ModuleList) -> nn.ModuleList:
     kinds: dict[type, type] = {CausalConv: FixedConv, CausalUpsampling: FixedUpsampling, ConvBlock: FixedBlock}
     if not all(can_pack(weight) for weight in layers.parameters()):
         return layers
+    remember_kernels()
     return nn.ModuleList(kinds[type(layer)](layer) if type(layer) in kinds else layer for layer in layers)
 
 

@@ -17,8 +17,16 @@ from torch.nn import functional as F
 
 # oneDNN remembers a kernel for each number of rows, with buffers as large as the weights. Packed batches have another
 # number each time: with the usual limit of 1024 kernels a training run grows by gigabytes. Forgetting costs nothing.
-os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+_LIMITS = [name for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY") if name not in os.environ]
+os.environ.update(dict.fromkeys(_LIMITS, "64"))
+
+
+def remember_kernels() -> None:
+    """Let oneDNN remember more kernels: where the same hundred shapes come again for every frame, as in speech.
+
+    It looks at this once, so call it before the first product of the process; later it does nothing.
+    """
+    os.environ.update(dict.fromkeys(_LIMITS, "1024"))
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
