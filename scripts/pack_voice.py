@@ -38,6 +38,7 @@ def pack(run: Path, out: Path) -> None:
             shutil.copyfile(path, out / path.name)
     config = read_tree(run / checkpoint.CONFIG)
     config["task"] |= {split: f"{split}: not part of this folder" for split in ("train", "valid")}
+    config["model"] |= {"init": None} if "init" in config["model"] else {}
     write_tree(config, out / checkpoint.CONFIG)
     weights = load_file(run / checkpoint.WEIGHTS)
     half = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in weights.items()}

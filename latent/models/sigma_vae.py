@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from latent.nn.codec import AudioDecoder, AudioEncoder, CodecSizes
 from latent.nn.conv import History
+from s2s import checkpoint
 from s2s.config import Section
 from s2s.errors import ConfigError
 from s2s.models.base import Model
@@ -32,6 +34,10 @@ class SigmaVAE(Model):
     class Config(Section):
         """Options of the σ-VAE. The defaults are VibeVoice's acoustic tokenizer."""
 
+        init: str | None = None
+        """Run folder of a σ-VAE of the same sizes, whose weights training starts from."""
+        freeze_encoder: bool = False
+        """Train the decoder alone, so that latents made before, and models trained on them, stay valid."""
         sample_rate: PositiveInt = 24_000
         """Samples per second of the audio (Hz)."""
         ratios: tuple[PositiveInt, ...] = (2, 2, 4, 5, 5, 8)
@@ -101,6 +107,8 @@ class SigmaVAE(Model):
         self.encoder = AudioEncoder(config.sizes(config.depths))
         self.decoder = AudioDecoder(config.sizes(config.all_decoder_depths))
         self.apply(self._initialise_module)
+        if config.freeze_encoder:
+            self.encoder.requires_grad_(False)
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
@@ -112,6 +120,10 @@ class SigmaVAE(Model):
     def prepare(self) -> None:
         self.encoder.prepare()
         self.decoder.prepare()
+
+    def initialise(self) -> None:
+        if self.config.init is not None:
+            checkpoint.load_weights(self, checkpoint.weights_path(Path(self.config.init)))
 
     @property
     def hop_length(self) -> int:

@@ -12,10 +12,11 @@ import torch
 pytest.importorskip("soundfile")
 
 from latent.audio.files import write_audio
+from latent.encoding import load_tokenizer
 from latent.models.sigma_vae import SigmaVAE
 from latent.tasks.speech_autoencoding import SpeechAutoencoding
 from s2s.errors import ConfigError
-from s2s.run import build_model, parse_config, read_run, train_run
+from s2s.run import RunConfig, build_model, parse_config, read_run, train_run
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def test_the_sample_rate_of_model_and_task_must_agree(manifest: Path) -> None:
         SigmaVAE.resolve(SigmaVAE.Config(sample_rate=8000), told)
 
 
-def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path) -> None:
-    config = parse_config(
+def tiny_run(manifest: Path, **model: object) -> RunConfig:
+    return parse_config(
         {
             "imports": ["latent.plugin"],
             "task": {
@@ -96,6 +97,7 @@ def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path
                 "widths": [4, 6, 8],
                 "latent_size": 4,
                 "layer_scale": 0.3,
+                **model,
             },
             "criterion": {
                 "name": "sigma_vae",
@@ -110,6 +112,10 @@ def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path
             "train": {"max_steps": 3, "max_tokens": 600, "workers": 0, "device": "cpu", "ema_decay": 0.9},
         }
     )
+
+
+def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path) -> None:
+    config = tiny_run(manifest)
     result = train_run(config, tmp_path / "run")
     assert result.step == 3
     assert result.best_loss is not None
@@ -117,3 +123,13 @@ def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path
     assert saved.model.config.sample_rate == 2000
     model = build_model(saved)
     assert torch.isfinite(model.decode(model.encode(torch.zeros(1, 1, 16)))).all()
+
+
+def test_a_decoder_goes_on_learning_for_latents_that_stay_as_they_are(manifest: Path, tmp_path: Path) -> None:
+    train_run(tiny_run(manifest), tmp_path / "first")
+    train_run(tiny_run(manifest, init=str(tmp_path / "first"), freeze_encoder=True), tmp_path / "second")
+    first, second = (load_tokenizer(tmp_path / run) for run in ("first", "second"))
+    audio = torch.randn(1, 1, 40)
+    mean = first.encode(audio)
+    assert torch.equal(second.encode(audio), mean)
+    assert not torch.equal(second.decode(mean), first.decode(mean))
