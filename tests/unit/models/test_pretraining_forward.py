@@ -130,6 +130,14 @@ def test_flex_attention_refuses_dropout() -> None:
         tiny(attention="flex", attention_dropout=0.1)
 
 
+def test_heads_begin_at_neighbours_only_with_a_relative_bias() -> None:
+    with pytest.raises(ConfigError, match=r"model.neighbour_bias: needs model.relative_buckets \(32, say\), found 0"):
+        tiny(neighbour_bias=4)
+    model = UniLM(UniLM.Config(vocab_size=9, hidden_size=8, num_heads=2, relative_buckets=8, neighbour_bias=3))
+    assert model.relative_bias is not None
+    assert model.relative_bias.weight.amax(1).tolist() == [3, 3]
+
+
 def reached_slots(model: UniLM, batch: TokenBatch, slot: int) -> Tensor:
     """Slots of a batch of one whose embeddings have an effect on the hidden state at `slot`, `(L,)` bool."""
     leaves: list[Tensor] = []
