@@ -49,6 +49,7 @@ setup(
             "pystoi>=0.4",
             "onnxruntime>=1.17",
         ],
+        "benchmarks": ["diffusers>=0.30"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "dev": [
             "pytest>=8",
@@ -73,6 +74,7 @@ setup(
             "encode = latent.commands:encode",
             "synthesize = latent.commands:synthesize",
             "provenance = latent.commands:provenance",
+            "vibevoice = latent.vibevoice_commands:vibevoice",
             "prepare = data_prep.commands:app",
             "evaluate = eval.commands:app",
         ],
