@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +53,7 @@ class Whisper:
                 f"--recogniser whisper: the packaged model knows en, found {language!r}; give whisper:MODEL"
             )
         package = load("faster_whisper", _EXTRA)
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it tells the length of every recording
         try:
             self._model: Any = package.WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1)
         except (RuntimeError, ValueError, OSError) as error:
