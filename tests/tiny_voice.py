@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,12 @@ def write_voice(folder: Path, **task: Any) -> Path:
     write_run(tokenizer_config(manifest), folder / "tokenizer")
     encode_corpus(manifest, folder / "tokenizer", folder / "store")
     return write_run(voice_config(folder / "store", **task), folder / "voice", seed=1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a synthesis, without the times that they took."""
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    return {name: re.sub(rb'"work_seconds": [0-9.e-]+', b"", found) for name, found in files.items()}
 
 
 if __name__ == "__main__":

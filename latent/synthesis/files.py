@@ -44,11 +44,19 @@ _WAY_OUT = "give --overwrite to replace it, or another --output"
 
 @dataclass(frozen=True)
 class Spoken:
-    """What became of a request: its audio `(S,)`, and whether it ended by itself (else it was cut)."""
+    """What became of a request.
+
+    Args:
+        request: What was to be said.
+        samples: Its audio, `(S,)`.
+        ended: Whether it ended by itself; else it was cut.
+        work_seconds: What it took to make: its share of the time of its batch.
+    """
 
     request: SpeechRequest
     samples: Samples
     ended: bool
+    work_seconds: float
 
 
 @dataclass(frozen=True)
@@ -84,9 +92,12 @@ class Summary:
 def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -> Iterator[tuple[int, Spoken]]:
     """Say requests together; each by its index as soon as it has ended."""
     parts: list[list[Samples]] = [[] for _ in requests]
+    work = [0.0] * len(requests)
+    begun = time.monotonic()
     for chunk in voice.stream(requests, CHUNK_FRAMES):
         for row, samples in zip(chunk.rows, chunk.audio.cpu().numpy(), strict=True):
             parts[row].append(samples)
+            work[row] += (time.monotonic() - begun) / len(chunk.rows)
         meter.advance(chunk.audio.numel() / voice.sample_rate)
         for row, ended in chunk.ended.items():
             request, samples = requests[row], np.concatenate([np.empty(0, np.float32), *parts[row]])
@@ -94,7 +105,8 @@ def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -
             meter.correct(len(samples) / voice.sample_rate - voice.expected_seconds(request))
             if not ended:
                 warn_of_cut(request, voice.frame_rate)
-            yield row, Spoken(request, samples, ended)
+            yield row, Spoken(request, samples, ended, work[row])
+        begun = time.monotonic()  # what the caller does with the samples is not counted
 
 
 def synthesize_text(
@@ -248,6 +260,7 @@ class _Job:
             "seed": request.seed,
             "temperature": request.temperature,
             "ended": spoken.ended,
+            "work_seconds": round(spoken.work_seconds, 4),
             "digest": self._digests[index],
         }
 

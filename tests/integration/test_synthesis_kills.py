@@ -25,10 +25,6 @@ def command(folder: Path, output: str) -> list[str]:
     return ["-m", "s2s.cli", "synthesize", str(folder / "voice"), *options, *files]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 def test_a_killed_job_that_two_ranks_continue_ends_as_one_that_was_not(tmp_path: Path) -> None:
     tiny_voice.write_voice(tmp_path)
     lines = [{"id": f"r{index}", "text": "So" * (1 + index % 2), "speaker": "ann"} for index in range(8)]
@@ -53,4 +49,4 @@ def test_a_killed_job_that_two_ranks_continue_ends_as_one_that_was_not(tmp_path:
     assert result.returncode == 0, result.stderr
     assert "there already, " in result.stderr
     subprocess.run([sys.executable, *command(tmp_path, "whole")], env=ENVIRONMENT, check=True, capture_output=True)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert tiny_voice.contents(tmp_path / "out") == tiny_voice.contents(tmp_path / "whole")

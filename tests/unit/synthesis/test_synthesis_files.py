@@ -71,16 +71,13 @@ def manifest(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
 def test_every_record_becomes_a_file_and_a_line_of_the_manifest(voice: Voice, lines: Path, tmp_path: Path) -> None:
     summary = run(voice, lines, tmp_path / "out")
     entries = manifest(tmp_path / "out")
     assert [entry["id"] for entry in entries] == [f"r{row}" for row in range(6)]
     assert [entry["text"] for entry in entries] == TEXTS
     assert len({entry["seed"] for entry in entries}) == 6
+    assert 0 < sum(entry["work_seconds"] for entry in entries) <= summary.seconds * summary.real_time_factor + 0.01
     for entry in entries:
         samples = load_audio(tmp_path / "out" / entry["audio"], tiny_voice.RATE)
         assert len(samples) / tiny_voice.RATE == pytest.approx(entry["seconds"])
@@ -88,7 +85,7 @@ def test_every_record_becomes_a_file_and_a_line_of_the_manifest(voice: Voice, li
         np.testing.assert_allclose(samples, np.clip(voice.say(request), -1, 1), atol=2e-3)
     assert summary.files == 6
     assert summary.seconds == pytest.approx(sum(entry["seconds"] for entry in entries))
-    assert sorted(contents(tmp_path / "out")) == ["manifest.jsonl", *(f"r{row}.wav" for row in range(6))]
+    assert sorted(tiny_voice.contents(tmp_path / "out")) == ["manifest.jsonl", *(f"r{row}.wav" for row in range(6))]
     assert not (tmp_path / "out/.synthesis").exists()
 
 
@@ -114,18 +111,18 @@ def test_a_stopped_job_ends_with_the_bytes_of_one_that_was_not(
     monkeypatch.undo()
     summary = run(voice, lines, tmp_path / "stopped")
     assert (summary.files, summary.kept) == (6 - stop_after, stop_after)
-    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+    assert tiny_voice.contents(tmp_path / "stopped") == tiny_voice.contents(tmp_path / "whole")
     assert run(voice, lines, tmp_path / "stopped").kept == 6
 
 
 def test_lines_that_are_added_are_all_that_is_said_again(voice: Voice, lines: Path, tmp_path: Path) -> None:
     run(voice, lines, tmp_path / "out")
-    before = {name: found for name, found in contents(tmp_path / "out").items() if name.endswith(".wav")}
+    before = {name: found for name, found in tiny_voice.contents(tmp_path / "out").items() if name.endswith(".wav")}
     with lines.open("a") as file:
         file.write(json.dumps({"id": "new", "text": "And this", "speaker": "bob"}) + "\n")
     summary = run(voice, lines, tmp_path / "out")
     assert (summary.files, summary.kept) == (1, 6)
-    after = contents(tmp_path / "out")
+    after = tiny_voice.contents(tmp_path / "out")
     assert before == {name: after[name] for name in before}
     assert manifest(tmp_path / "out")[-1]["id"] == "new"
 
@@ -145,7 +142,7 @@ def test_ranks_share_the_work_and_leave_what_one_process_leaves(voice: Voice, li
     (tmp_path / "two/.synthesis").mkdir(parents=True)
     assert run(voice, lines, tmp_path / "two", second).files == 2
     assert run(voice, lines, tmp_path / "two", first).files == 4
-    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert tiny_voice.contents(tmp_path / "two") == tiny_voice.contents(tmp_path / "one")
 
 
 def test_files_of_another_job_are_not_replaced_unless_asked(voice: Voice, lines: Path, tmp_path: Path) -> None:
@@ -153,9 +150,9 @@ def test_files_of_another_job_are_not_replaced_unless_asked(voice: Voice, lines:
     run(voice, lines, out)
     with pytest.raises(InputError, match=r"r0\.wav: exists already, and is not of this job; give --overwrite"):
         run(voice, lines, out, seed=1)
-    before = contents(out)
+    before = tiny_voice.contents(out)
     assert run(voice, lines, out, seed=1, overwrite=True).files == 6
-    assert all(contents(out)[name] != before[name] for name in before)
+    assert all(tiny_voice.contents(out)[name] != before[name] for name in before)
 
 
 def test_a_full_disk_stops_the_job_and_nothing_half_has_a_final_name(
