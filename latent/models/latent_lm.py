@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -14,6 +15,7 @@ from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
 from latent.nn.transformer import CausalBlock, causal_attention, run_blocks
+from s2s import checkpoint
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
@@ -68,6 +70,9 @@ class LatentLM(Model):
     class Config(Section):
         """Options of LatentLM."""
 
+        init: str | None = None
+        """Run folder of a LatentLM of the same sizes, front end and speakers, whose weights training starts from. The
+        statistics of its latents stay."""
         vocab_size: NonNegativeInt = 0
         """Tokens, those that switch between text and latents included; 0 takes the task's."""
         latent_size: NonNegativeInt = 0
@@ -151,6 +156,10 @@ class LatentLM(Model):
                     f"found {getattr(config, divisor)}"
                 )
         return config.model_copy(update=filled)
+
+    def initialise(self) -> None:
+        if self.config.init is not None:
+            checkpoint.load_weights(self, checkpoint.weights_path(Path(self.config.init)))
 
     def prepare(self) -> None:
         remember_kernels()

@@ -17,7 +17,7 @@ from latent.models.latent_lm import LatentLM
 from latent.tasks.speech_synthesis import SpeechRequest, SpeechSynthesis, generation_prompts
 from s2s import checkpoint
 from s2s.errors import ConfigError, InputError
-from s2s.run import build_model, parse_config, read_run, train_run
+from s2s.run import RunConfig, build_model, parse_config, read_run, train_run
 
 FACTS = StoreFacts("tests", latent_size=3, sample_rate=2000, hop_length=40, sigma_rule="gaussian", std=0.4)
 
@@ -182,8 +182,8 @@ def test_a_speaker_of_validation_must_be_known(folder: Path, tmp_path: Path) -> 
         SpeechSynthesis(SpeechSynthesis.Config(train=str(folder), valid=str(tmp_path / "valid")))
 
 
-def test_a_model_is_trained_into_a_run_folder_and_speaks(folder: Path, tmp_path: Path) -> None:
-    config = parse_config(
+def tiny_run(folder: Path, **model: object) -> RunConfig:
+    return parse_config(
         {
             "imports": ["latent.plugin"],
             "task": {"name": "speech_synthesis", "train": str(folder), "valid": str(folder), "voice_rate": 0.5},
@@ -196,12 +196,17 @@ def test_a_model_is_trained_into_a_run_folder_and_speaks(folder: Path, tmp_path:
                 "intermediate_size": 16,
                 "max_positions": 80,
                 "head": {"num_layers": 1, "wave_size": 8},
+                **model,
             },
             "criterion": {"name": "next_token_diffusion"},
             "optim": {"lr": 1e-3},
             "train": {"max_steps": 3, "max_tokens": 100, "workers": 0, "device": "cpu", "ema_decay": 0.9},
         }
     )
+
+
+def test_a_model_is_trained_into_a_run_folder_and_speaks(folder: Path, tmp_path: Path) -> None:
+    config = tiny_run(folder)
     run = tmp_path / "run"
     assert train_run(config, run).step == 3
     saved = read_run(run)
@@ -220,3 +225,16 @@ def test_a_model_is_trained_into_a_run_folder_and_speaks(folder: Path, tmp_path:
     steps = list(decoder.stream(model.eval(), prompts))
     assert set().union(*(step.ended for step in steps)) == {0, 1}
     assert all(torch.isfinite(step.latents).all() for step in steps)
+
+
+def test_a_voice_goes_on_learning_from_another(folder: Path, tmp_path: Path) -> None:
+    train_run(tiny_run(folder), tmp_path / "first")
+    more = tmp_path / "more"
+    write_store(more, FACTS, [(said, 2 * mean) for said, mean in utterances()])
+    train_run(tiny_run(more, init=str(tmp_path / "first")), tmp_path / "second")
+    first, second = (checkpoint.read_tensors(tmp_path / run / "model.safetensors") for run in ("first", "second"))
+    fresh = build_model(read_run(tmp_path / "first")).state_dict()
+    assert torch.equal(second["latent_scale"], first["latent_scale"]), "latents mean the same as before"
+    assert not torch.equal(second["layers.0.qkv.weight"], first["layers.0.qkv.weight"])
+    moved = (second["layers.0.qkv.weight"] - first["layers.0.qkv.weight"]).norm()
+    assert moved < (fresh["layers.0.qkv.weight"] - first["layers.0.qkv.weight"]).norm() / 2
