@@ -40,10 +40,10 @@ Allison: There are seven new messages in your folder.
 
 Allison: To listen to a message, press one. To call back later, hang up now.
 EOF
-unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --output "$RUNS/dialogue.wav" --overwrite
+unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --output "$RUNS/dialogue.wav" --temperature 0 --overwrite
 
 say "speaking the held-out texts, and what the tokenizer alone makes of their recordings"
-unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
+unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --temperature 0 --overwrite
 python scripts/round_trip.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/round_trip"
 
 say "scores: word errors of a recogniser, and the distance of mel spectra to the recordings"
