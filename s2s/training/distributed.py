@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,11 @@ def join_ranks(device: str) -> Iterator[Ranks]:
         logging.getLogger("s2s").setLevel(logging.ERROR)
     try:
         yield Ranks(rank, size, chosen)
+        if size > 1:
+            # gloo's thread needs Python's lock to let go of the last operation's tensors; what ends the group (here, or
+            # DDP after us) joins that thread while it holds the lock. So all wait until the thread had its turn.
+            dist.barrier()
+            time.sleep(0.02)
     finally:
         if size > 1:
             dist.destroy_process_group()
