@@ -37,7 +37,14 @@ setup(
     ],
     extras_require={
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1"],
-        "speech": ["soundfile>=0.12", "soxr>=0.5", "G722>=1.2", "num2words>=0.5.14", "matplotlib>=3.8", "pocketsphinx>=5"],
+        "speech": [
+            "soundfile>=0.12",
+            "soxr>=0.5",
+            "G722>=1.2",
+            "num2words>=0.5.14",
+            "matplotlib>=3.8",
+            "pocketsphinx>=5",
+        ],
         "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1"],
