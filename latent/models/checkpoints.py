@@ -6,7 +6,6 @@ layouts are read: that of VibeVoice's own repository, and that of the `transform
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from latent.models.vibevoice_realtime import VibeVoiceRealtime
 from s2s.checkpoint import read_tensors
 from s2s.config import parse_section
 from s2s.errors import InputError
-from s2s.models.pretrained import locate
+from s2s.models.pretrained import locate, read_json
 
 _PREDICTIONS: dict[str, Prediction] = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
 _SCHEDULES: dict[str, ScheduleName] = {"cosine": "cosine", "squaredcos_cap_v2": "cosine", "linear": "linear"}
@@ -131,21 +130,6 @@ def realtime_state(weights: Mapping[str, Tensor], config: VibeVoiceRealtime.Conf
         "decoder": codec_weights(under(named, "model.audio_tower.decoder."), config.acoustic.all_decoder_depths),
     }
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        InputError: the file is missing or broken, or holds something else.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON object: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
 
 
 def weight_files(folder: Path) -> list[Path]:
