@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from latent.data.manifest import Utterance
+from latent.data.manifest import Alignment, Utterance, read_alignment, write_alignment
 from s2s import checkpoint
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
@@ -99,7 +99,7 @@ def copy_tokenizer(run: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class StoredUtterance:
-    """One line of the index."""
+    """One line of the index; stores of recordings that are not aligned have no `alignment`."""
 
     id: str
     text: str
@@ -107,6 +107,14 @@ class StoredUtterance:
     language: str
     frames: int
     shard: str
+    alignment: Alignment | None = None
+
+    def line(self) -> str:
+        """As it is in the index."""
+        record = {name: value for name, value in asdict(self).items() if name != "alignment"}
+        if self.alignment is not None:
+            record["alignment"] = write_alignment(self.alignment)
+        return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def write_store(
@@ -146,8 +154,9 @@ def write_store(
                 utterance.language,
                 len(mean),
                 f"shard-{shard:05}.safetensors",
+                utterance.alignment,
             )
-            index.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+            index.write(line.line())
             total, squares = (
                 total + float(mean.sum(dtype=np.float64)),
                 squares + float(np.square(mean, dtype=np.float64).sum()),
@@ -186,9 +195,13 @@ class LatentStore:
         self.utterances: list[StoredUtterance] = []
         for where, record in read_records(self.folder / "index.jsonl"):
             try:
-                self.utterances.append(StoredUtterance(**record))
+                stored = StoredUtterance(**record)
             except TypeError as error:
                 raise InputError(f"{where}: not a line of an index of latents: {error}") from error
+            if stored.alignment is not None:
+                seconds = stored.frames * self.facts.hop_length / self.facts.sample_rate
+                stored = replace(stored, alignment=read_alignment(record["alignment"], seconds, where))
+            self.utterances.append(stored)
 
     def __len__(self) -> int:
         return len(self.utterances)

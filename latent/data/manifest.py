@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,28 @@ from typing import Any
 from latent.audio.files import audio_info
 from s2s.data.jsonl import describe, read_records
 from s2s.errors import InputError
+
+_BEYOND_END = 0.1
+"""Seconds by which an alignment may go beyond its recording: aligners count frames, which overlap the end."""
+
+
+@dataclass(frozen=True)
+class Sounding:
+    """Where one unit of a text sounds in its recording.
+
+    Args:
+        unit: Name of a token of a front end, "/AH" or "q".
+        start: In seconds from the beginning of the recording.
+        end: Likewise, not before `start`.
+    """
+
+    unit: str
+    start: float
+    end: float
+
+
+Alignment = tuple[Sounding, ...]
+"""Units in the order of the text, one after another; where none sounds there is silence."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +45,7 @@ class Utterance:
         text: What is said.
         speaker: Who says it.
         language: Code of two letters.
+        alignment: When each unit of the text sounds; None where that is not known.
     """
 
     id: str
@@ -30,13 +54,15 @@ class Utterance:
     text: str
     speaker: str = "unknown"
     language: str = "en"
+    alignment: Alignment | None = None
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
     """All utterances of a manifest; `seconds` is read from the audio where the line has none.
 
     Raises:
-        InputError: a line lacks id, audio or text; a value is of another type; two lines have one id; no line at all.
+        InputError: a line lacks id, audio or text; a value is of another type; two lines have one id; an alignment is
+            not one; no line at all.
     """
     utterances: dict[str, Utterance] = {}
     for where, record in read_records(path):
@@ -47,12 +73,50 @@ def read_manifest(path: str | Path) -> list[Utterance]:
         utterances[identity] = Utterance(
             identity,
             audio,
-            _seconds(record, audio, where),
+            seconds := _seconds(record, audio, where),
             _string(record, "text", where),
             _string(record, "speaker", where) if "speaker" in record else "unknown",
             _string(record, "language", where) if "language" in record else "en",
+            read_alignment(record["alignment"], seconds, where) if "alignment" in record else None,
         )
     return list(utterances.values())
+
+
+def read_alignment(value: object, seconds: float, where: str) -> Alignment:
+    """An alignment as it is in JSON, `[[unit, start, end], ...]`; what goes beyond `seconds` is cut.
+
+    Raises:
+        InputError: it has another form, or its units overlap or lie beyond the end.
+    """
+    if not isinstance(value, list):
+        raise InputError(f"{where}: 'alignment' must be a list of [unit, start, end], found {describe(value)}")
+    found: list[Sounding] = []
+    for index, item in enumerate(value):
+        field = f"{where}: 'alignment'[{index}]"
+        if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str) and item[0]):
+            raise InputError(f"{field} must be [unit, start, end], found {describe(item)}")
+        unit, start, end = item
+        if not (_is_number(start) and _is_number(end)):
+            raise InputError(f"{field} must have two numbers of seconds after {unit!r}, found {start!r} and {end!r}")
+        earliest = found[-1].end if found else 0.0
+        if not earliest <= min(start, seconds) <= min(end, seconds) or start > end:
+            raise InputError(
+                f"{field} ({unit!r}) must start at {earliest:g} s or later and end no earlier than it starts, "
+                f"found {start:g} to {end:g} s"
+            )
+        if end > seconds + _BEYOND_END:
+            raise InputError(f"{field} ({unit!r}) must end within the recording of {seconds:g} s, found {end:g} s")
+        found.append(Sounding(unit, min(float(start), seconds), min(float(end), seconds)))
+    return tuple(found)
+
+
+def write_alignment(alignment: Alignment) -> list[tuple[str, float, float]]:
+    """An alignment as `read_alignment` reads it, to a tenth of a millisecond."""
+    return [(sounding.unit, round(sounding.start, 4), round(sounding.end, 4)) for sounding in alignment]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _string(record: dict[str, Any], field: str, where: str) -> str:

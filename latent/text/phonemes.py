@@ -16,8 +16,9 @@ from latent.text.front_end import FrontEnd, register_front_end
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pronunciations.txt.gz"
-_MARKS = tuple(" ,.?!;:-\"'()")
-_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+MARKS = tuple(" ,.?!;:-\"'()")
+"""Tokens that are not sounds."""
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
 _VARIANT = re.compile(r"\(\d+\)$")
 _PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"
@@ -49,7 +50,7 @@ class PhonemeFrontEnd(FrontEnd):
     def _ids(self) -> dict[str, int]:
         """Tokens of marks, letters and phonemes; a phoneme and a letter of one name are two."""
         phonemes = sorted({f"/{phoneme}" for sounds in self.pronunciations.values() for phoneme in sounds})
-        return {name: index for index, name in enumerate([*_MARKS, *_LETTERS, *phonemes])}
+        return {name: index for index, name in enumerate([*MARKS, *LETTERS, *phonemes])}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -60,11 +61,30 @@ class PhonemeFrontEnd(FrontEnd):
         Raises:
             InputError: a character has no name that could be spelled.
         """
-        return [self._ids[name] for part in _PART.findall(text.casefold()) for name in self._names(part)]
+        return [self._ids[name] for name in self.names(text)]
+
+    def names(self, text: str) -> list[str]:
+        """Names of the tokens: "/AH" of a phoneme, "q" of a letter that is spelled, and marks as they are.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        return [name for names in self.names_by_part(text) for name in names]
+
+    def names_by_part(self, text: str) -> list[list[str]]:
+        """`names` of each word and each mark.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        return [self._names(part) for part in _PART.findall(text.casefold())]
+
+    def sounds(self, text: str) -> list[str | None]:
+        return [None if name in MARKS else name for name in self.names(text)]
 
     def respelled(self, text: str) -> list[str]:
         parts = _PART.findall(text.casefold())
-        return [part for part in parts if part not in _MARKS and part not in self.pronunciations]
+        return [part for part in parts if part not in MARKS and part not in self.pronunciations]
 
     def save(self, folder: Path) -> None:
         lines = "".join(f"{word} {' '.join(sounds)}\n" for word, sounds in self.pronunciations.items())
@@ -75,16 +95,16 @@ class PhonemeFrontEnd(FrontEnd):
         return cls(_read(gzip.decompress((folder / _FILE).read_bytes()).decode("utf-8"), _FILE))
 
     def _names(self, part: str) -> list[str]:
-        if part in _MARKS:
+        if part in MARKS:
             return [part]
         if part in self.pronunciations:
             return [f"/{phoneme}" for phoneme in self.pronunciations[part]]
-        if part in _LETTERS:
+        if part in LETTERS:
             return [part]
         if len(part) > 1:
-            return [name for letter in part for name in ([letter] if letter in _LETTERS else self._names(letter))]
+            return [name for letter in part for name in ([letter] if letter in LETTERS else self._names(letter))]
         for spelling in spellings(part):
-            if all(letter in _LETTERS or letter in _MARKS for letter in spelling):
+            if all(letter in LETTERS or letter in MARKS for letter in spelling):
                 return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
         raise InputError(f"text: the character {part!r} has neither a pronunciation nor a name that can be read")
 

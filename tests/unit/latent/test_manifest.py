@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from latent.audio.files import write_audio
-from latent.data.manifest import Utterance, read_manifest
+from latent.data.latent_store import LatentStore, StoreFacts, write_store
+from latent.data.manifest import Sounding, Utterance, read_manifest
 from s2s.errors import InputError
 
 GOOD = {"id": "a", "audio": "audio/a.wav", "seconds": 1.5, "text": "Hello.", "speaker": "s", "language": "fr"}
@@ -57,3 +58,57 @@ def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
     record = {name: value for name, value in GOOD.items() if name != field}
     with pytest.raises(InputError, match=rf"m\.jsonl:1: '{field}' is missing; found "):
         read_manifest(write(tmp_path, record))
+
+
+def test_alignment_is_cut_at_the_end_of_the_recording(tmp_path: Path) -> None:
+    alignment = [["/HH", 0.25, 0.5], ["/AH", 0.5, 0.5], ["q", 1, 1.49], ["/OW", 1.51, 1.55]]
+    [found] = read_manifest(write(tmp_path, {**GOOD, "alignment": alignment}))
+    assert found.alignment == (
+        Sounding("/HH", 0.25, 0.5),
+        Sounding("/AH", 0.5, 0.5),
+        Sounding("q", 1.0, 1.49),
+        Sounding("/OW", 1.5, 1.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("alignment", "message"),
+    [
+        ({}, r"m\.jsonl:1: 'alignment' must be a list of \[unit, start, end\], found an object"),
+        (None, r"m\.jsonl:1: 'alignment' must be a list of \[unit, start, end\], found null"),
+        ([["a", 0, 1], ["b", 1]], r"m\.jsonl:1: 'alignment'\[1\] must be \[unit, start, end\], found"),
+        ([["", 0, 1]], r"m\.jsonl:1: 'alignment'\[0\] must be \[unit, start, end\], found"),
+        ([["a", "0", 1]], r"'alignment'\[0\] must have two numbers of seconds after 'a', found '0' and 1"),
+        ([["a", 0, float("nan")]], r"'alignment'\[0\] must have two numbers of seconds after 'a', found 0 and nan"),
+        ([["a", -1, 0]], r"'alignment'\[0\] \('a'\) must start at 0 s or later .*, found -1 to 0 s"),
+        ([["a", 1, 0.5]], r"'alignment'\[0\] \('a'\) must start at 0 s or later .*, found 1 to 0.5 s"),
+        ([["a", 0, 1], ["b", 0.9, 1.2]], r"'alignment'\[1\] \('b'\) must start at 1 s or later .*, found 0.9 to 1.2 s"),
+        ([["a", 0, 2]], r"'alignment'\[0\] \('a'\) must end within the recording of 1.5 s, found 2 s"),
+    ],
+)
+def test_broken_alignment_is_named(tmp_path: Path, alignment: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_manifest(write(tmp_path, {**GOOD, "alignment": alignment}))
+
+
+def test_alignments_pass_through_a_store(tmp_path: Path) -> None:
+    aligned = {**GOOD, "id": "b", "alignment": [["/HH", 0.25, 0.5], ["q", 0.5, 1.4375]]}
+    silent = {**GOOD, "id": "c", "alignment": []}
+    spoken = read_manifest(write(tmp_path, GOOD, aligned, silent))
+    means = [np.ones((1 + index, 2), np.float32) for index in range(3)]
+    facts = StoreFacts("tests", 2, 8000, 8000, "fixed", 0.5)
+    write_store(tmp_path / "store", facts, zip(spoken, means, strict=True))
+    stored = LatentStore(tmp_path / "store").utterances
+    assert [line.alignment for line in stored] == [line.alignment for line in spoken]
+    first, *_ = (tmp_path / "store/index.jsonl").read_text().splitlines()
+    assert "alignment" not in json.loads(first), "stores without alignments are what they were"
+
+
+def test_broken_alignment_of_a_store_is_named(tmp_path: Path) -> None:
+    [spoken] = read_manifest(write(tmp_path, GOOD))
+    facts = StoreFacts("tests", 2, 8000, 800, "fixed", 0.5)
+    write_store(tmp_path, facts, [(spoken, np.ones((10, 2), np.float32))])
+    index = tmp_path / "index.jsonl"
+    index.write_text(index.read_text().replace("}", ', "alignment": [["a", 0, 3]]}'))
+    with pytest.raises(InputError, match=r"index\.jsonl:1: 'alignment'\[0\] \('a'\) must end within .* 1 s, found 3 s"):
+        LatentStore(tmp_path)
