@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from latent.data.cues import NO_CUE, TimedText
 from s2s.data.batch import Movable
 
 
@@ -23,6 +24,8 @@ class MixedSequences(Movable):
         latent_slots: Where they stand, as flat indices row · T + column, `(M,)` int64, ascending.
         positions: Position ids, `(B, T)` int64, ascending in a row; those after a row count on from its last one. None:
             the columns.
+        cues: Tokens that sound around the latent that follows a slot, `(B, T, C)` int64; `NO_CUE` where none follows.
+            None: no cues at all.
     """
 
     ids: list[str]
@@ -31,6 +34,7 @@ class MixedSequences(Movable):
     latents: Tensor
     latent_slots: Tensor
     positions: Tensor | None = field(default=None, kw_only=True)
+    cues: Tensor | None = field(default=None, kw_only=True)
 
     def position_ids(self) -> Tensor:
         """Position ids, `(B, T)` or `(1, T)`."""
@@ -50,12 +54,14 @@ class MixedBatch(MixedSequences):
         predicted: Which latents are predicted, each from the slot before it: indices into `latents`, `(K,)` int64.
             Those of a voice prompt are only read.
         pad_id: The pad token.
+        timed: Texts to learn durations from, in batches with cues.
     """
 
     slots: Tensor
     labels: Tensor
     predicted: Tensor
     pad_id: int
+    timed: TimedText | None = field(default=None, kw_only=True)
 
     @property
     def num_tokens(self) -> int:
@@ -75,6 +81,8 @@ class GenerationPrompts(Movable):
         seeds: One per row; a row depends on its own alone.
         temperatures: Factor of the noise that a latent is drawn from, `(B,)`; 1 is what training saw.
         most_frames: Latents after which a row is cut, one per row.
+        cues: Of the first latents of each row, `(B, F, C)` int64; from the last one on they stay as they are. None: the
+            model has none.
     """
 
     conditional: MixedSequences
@@ -84,6 +92,7 @@ class GenerationPrompts(Movable):
     seeds: list[int]
     temperatures: Tensor
     most_frames: list[int]
+    cues: Tensor | None = None
 
 
 def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
@@ -102,7 +111,19 @@ def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
         latents=torch.cat([first.latents, second.latents]),
         latent_slots=torch.cat(slots),
         positions=torch.cat(positions) if any(part.positions is not None for part in (first, second)) else None,
+        cues=_stacked_cues(first, second, width),
     )
+
+
+def _stacked_cues(first: MixedSequences, second: MixedSequences, width: int) -> Tensor | None:
+    given = next((part.cues for part in (first, second) if part.cues is not None), None)
+    if given is None:
+        return None
+    stacked = given.new_full((len(first.ids) + len(second.ids), width, given.shape[2]), NO_CUE)
+    for before, part in ((0, first), (len(first.ids), second)):
+        if part.cues is not None:
+            stacked[before : before + len(part.ids), : part.cues.shape[1]] = part.cues
+    return stacked
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
+from latent.data.cues import CueWindow
 from latent.text.front_end import FRONT_ENDS, FrontEnd
 from latent.text.spoken import spoken
 from s2s.errors import ConfigError, InputError
@@ -33,6 +34,7 @@ class SpeechVocabulary:
         text_room: Speech begins so many positions after the text's first token, where the text is not longer. Latents
             are then at the same distance from the tokens they say, whatever the length of the text.
         longest_text: Characters of the longest training text; 0 if unknown. Longer ones are better split.
+        cues: What a model with cues is told; None: nothing.
     """
 
     speakers: list[str]
@@ -41,6 +43,7 @@ class SpeechVocabulary:
     language: str = "en"
     text_room: int = 0
     longest_text: int = 0
+    cues: CueWindow | None = None
 
     def __len__(self) -> int:
         return self._first_speaker + len(self.speakers)
@@ -56,6 +59,18 @@ class SpeechVocabulary:
             InputError: there is something in it that cannot be read in any way.
         """
         return [_FIRST_TEXT + token for token in self.front_end.tokens(spoken(text, self.language))]
+
+    def timed(self, text: str) -> list[int]:
+        """The tokens whose durations make the time of speech: silence, the text, silence."""
+        return [SPEECH_START, *self.text(text), SPEECH_END]
+
+    def sounds(self, text: str) -> list[str | None]:
+        """What alignments call each token of a text; None for silent ones.
+
+        Raises:
+            ConfigError: recordings are not aligned with tokens of this front end.
+        """
+        return self.front_end.sounds(spoken(text, self.language))
 
     def respelled(self, text: str) -> list[str]:
         """Parts of a text that training never named, and that are read letter by letter or by name."""
@@ -93,6 +108,7 @@ class SpeechVocabulary:
             "language": self.language,
             "text_room": self.text_room,
             "longest_text": self.longest_text,
+            "cues": None if self.cues is None else asdict(self.cues),
         }
         (folder / _FILE).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
         self.front_end.save(folder)
@@ -107,7 +123,8 @@ class SpeechVocabulary:
         try:
             facts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
             front_end = cast("type[FrontEnd]", FRONT_ENDS[facts.pop("front_end")]).load(folder)
-            return cls(front_end=front_end, **facts)
+            window = facts.pop("cues", None)
+            return cls(front_end=front_end, cues=None if window is None else CueWindow(**window), **facts)
         except OSError as error:
             raise InputError(f"{folder}: is no run of speech synthesis: {_FILE}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, ConfigError) as error:

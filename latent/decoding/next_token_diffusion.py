@@ -92,8 +92,11 @@ class NextTokenDiffusionDecoder:
             drawn = noise.draw().to(precision) * temperatures
             latents = sampler.sample(conditional, unconditional[0] if unconditional else None, drawn, noise)
             yield Frames(rows, model.denormalise(latents), finished)
-            model.step(state, model.embed_latents(latents.to(state.hidden.dtype).repeat(streams, 1)))
             frame += 1
+            inputs = model.embed_latents(latents.to(state.hidden.dtype).repeat(streams, 1))
+            if prompts.cues is not None:  # the unconditional stream, the second half, has none
+                inputs[: len(rows)] += model.embed_cues(prompts.cues[rows, min(frame, prompts.cues.shape[1] - 1)])
+            model.step(state, inputs)
 
     def _sampler(self, model: Any) -> GuidedSampler:
         config = self.config

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from latent.audio.files import audio_info, load_audio
 from latent.audio.levels import normalise_loudness, trim_silence
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
-from latent.data.vocabulary import SpeechVocabulary, prompt_tokens
+from latent.data.vocabulary import NOTHING, SpeechVocabulary, prompt_tokens
 from latent.decoding.audio import AudioChunk, audio_chunks
 from latent.decoding.next_token_diffusion import Frames, NextTokenDiffusionDecoder
 from latent.encoding import encode_samples, load_tokenizer
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
+from latent.models.timed_latent_lm import TimedLatentLM
 from latent.synthesis.provenance import synthetic_tags
 from latent.tasks.speech_synthesis import SpeechRequest, generation_prompts
 from latent.text.spoken import spoken
@@ -177,7 +178,8 @@ class Voice:
             raise InputError(f"'temperature' must be 0 or more, found {temperature}")
         speaker = self._speaker(speaker, prompt)
         length = len(prompt_tokens(self.vocabulary, text, speaker, 0 if prompt is None else len(prompt)))
-        expected = self.vocabulary.expected_frames(text)
+        durations = self._foretell(text, speaker)
+        expected = self._expected_frames(text, durations)
         room = self._model.config.max_positions - length
         if room < expected:
             raise InputError(
@@ -185,11 +187,11 @@ class Voice:
                 f"{self._model.config.max_positions} (model.max_positions); split it"
             )
         most = math.ceil(LENGTH_FACTOR * expected + LENGTH_SECONDS * self.frame_rate)
-        return SpeechRequest(id, text, speaker, prompt, seed, temperature, min(most, room))
+        return SpeechRequest(id, text, speaker, prompt, seed, temperature, min(most, room), durations)
 
     def expected_seconds(self, request: SpeechRequest) -> float:
         """About how long it will be."""
-        return self.vocabulary.expected_frames(request.text) / self.frame_rate
+        return self._expected_frames(request.text, request.durations) / self.frame_rate
 
     def prompt(self, path: str | Path) -> Latents:
         """A recording as a voice prompt: its latents `(F, L)`, no more of them than training prompts had.
@@ -283,6 +285,18 @@ class Voice:
         if all(unicodedata.category(character)[0] in "PZC" for character in said):
             raise InputError(f"'text' must hold more than punctuation, found {describe(text)}")
 
+    def _foretell(self, text: str, speaker: str | None) -> NDArray[np.float64] | None:
+        if not isinstance(self._model, TimedLatentLM):
+            return None
+        tokens = torch.tensor([self.vocabulary.timed(text)], device=self._device)
+        who = torch.tensor([NOTHING if speaker is None else self.vocabulary.speaker(speaker)], device=self._device)
+        return self._model.foretell(tokens, who)[0].double().cpu().numpy()
+
+    def _expected_frames(self, text: str, durations: NDArray[np.float64] | None) -> int:
+        if durations is None:
+            return self.vocabulary.expected_frames(text)
+        return max(1, math.ceil(float(durations.sum())))
+
     def _prompt_length(self, request: SpeechRequest) -> int:
         voice_frames = 0 if request.voice is None else len(request.voice)
         return len(prompt_tokens(self.vocabulary, request.text, request.speaker, voice_frames))
@@ -308,11 +322,9 @@ def warn_of_cut(request: SpeechRequest, frame_rate: float) -> None:
 
 def _read(run: Path, overrides: list[str]) -> RunConfig:
     config = read_run(run)
-    if config.model.name != "latent_lm" or config.task.name != "speech_synthesis":
+    if config.model.name not in ("latent_lm", "timed_latent_lm") or config.task.name != "speech_synthesis":
         found = f"task {config.task.name!r} and model {config.model.name!r}"
-        raise InputError(
-            f"{run}: must be a run of the task 'speech_synthesis' and the model 'latent_lm', found {found}"
-        )
+        raise InputError(f"{run}: must be a run of the task 'speech_synthesis' and a LatentLM, found {found}")
     if config.decoder.name != "next_token_diffusion":  # the configuration named none
         overrides = ["decoder.name=next_token_diffusion", *overrides]
     return read_run(run, overrides)

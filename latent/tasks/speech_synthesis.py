@@ -4,15 +4,16 @@
 
 ⟂ holds a latent. Every ⟂ and the end after `start` are predicted as tokens, the latents by diffusion; text and voice
 prompt are only read. Now and then all before `start` is replaced by one token that says nothing: this is what guidance
-compares with.
+compares with. With `task.cues` each slot before a ⟂ is told which tokens sound then (`latent.data.cues`).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +21,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, MixedBatch, MixedSequences
-from latent.data.latent_store import TOKENIZER, Latents, LatentStore, copy_tokenizer
+from latent.data.cues import NO_CUE, CueWindow, timed_text, token_durations
+from latent.data.latent_store import (
+    TOKENIZER,
+    Latents,
+    LatentStore,
+    StoredUtterance,
+    StoreFacts,
+    copy_tokenizer,
+)
 from latent.data.vocabulary import (
     LATENT,
+    NOTHING,
     PAD,
     SPEECH_END,
     SpeechVocabulary,
@@ -44,12 +55,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SpeechExample:
-    """A sequence: `tokens` with ⟂ where `latents` `(M, L)` stand; from slot `start` on it is predicted."""
+    """A sequence: `tokens` with ⟂ where `latents` `(M, L)` stand; from slot `start` on it is predicted.
+
+    With cues: `cues` of the slots from `start - 1` on, `(N, C)`; and `timed`, the tokens of the text, the speaker, and
+    how long the tokens last.
+    """
 
     id: str
     tokens: list[int]
     latents: Latents
     start: int
+    cues: NDArray[np.int64] | None = None
+    timed: tuple[list[int], int, NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,7 @@ class SpeechRequest:
         seed: Of all noise of this request.
         temperature: Factor of the initial noise of each latent.
         most_frames: Latents after which it is cut.
+        durations: Of the timed tokens of the text, in latents, `(N,)`; None if the model has no cues.
     """
 
     id: str
@@ -73,6 +91,7 @@ class SpeechRequest:
     seed: int
     temperature: float
     most_frames: int
+    durations: NDArray[np.float64] | None = None
 
 
 class SpeechDataset:
@@ -104,7 +123,19 @@ class SpeechDataset:
         else:
             before = prompt_tokens(self._vocabulary, spoken.text, spoken.speaker, len(voice))
         tokens = [*before, *[LATENT] * len(sound), SPEECH_END]
-        return SpeechExample(spoken.id, tokens, np.concatenate([voice, sound]), len(before))
+        example = SpeechExample(spoken.id, tokens, np.concatenate([voice, sound]), len(before))
+        return example if self._vocabulary.cues is None else self._with_cues(example, spoken, dropped)
+
+    def _with_cues(self, example: SpeechExample, spoken: StoredUtterance, dropped: bool) -> SpeechExample:
+        vocabulary, window = self._vocabulary, self._vocabulary.cues
+        assert window is not None, "the task has cues"
+        tokens, durations = vocabulary.timed(spoken.text), durations_of(spoken, vocabulary, self._store.facts)
+        cues = window.cues(tokens, durations, spoken.frames + 1)
+        return replace(
+            example,
+            cues=np.full_like(cues, NO_CUE) if dropped else cues,
+            timed=(tokens, NOTHING if dropped else vocabulary.speaker(spoken.speaker), durations),
+        )
 
     def _voice(self, index: int, generator: np.random.Generator) -> Latents:
         """A piece of another utterance of the speaker; nothing if there is no other."""
@@ -128,6 +159,17 @@ class FrontEndSection(Section):
     """Dictionary of phonemes (default: pocketsphinx's for English), or model of sentencepiece."""
 
 
+class CueSection(Section):
+    """What is told of the tokens that sound around the next latent."""
+
+    per_latent: PositiveInt = 2
+    """Instants in the time of a latent."""
+    before: NonNegativeInt = 2
+    """Latents before the next one."""
+    after: NonNegativeInt = 4
+    """Latents after it."""
+
+
 @register_task("speech_synthesis")
 class SpeechSynthesis(Task):
     """Speech from text, on the latents of an audio tokenizer."""
@@ -147,6 +189,9 @@ class SpeechSynthesis(Task):
         """Longest voice prompt, in latents."""
         front_end: FrontEndSection = FrontEndSection()
         """How text becomes tokens."""
+        cues: CueSection | None = None
+        """Tell the model which tokens sound around the next latent. For models with cues (timed_latent_lm), and for
+        recordings that `unilatent prepare align-speech` has aligned; others are left out."""
         text_room: NonNegativeInt = 0
         """Positions from a text's first token to the start of speech, the same for all texts that are not longer, so
         that attention finds its place in the text by distance; 0: as many as the text has tokens."""
@@ -155,6 +200,8 @@ class SpeechSynthesis(Task):
         super().__init__(config)
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
         self._check_latents()
+        if config.cues is not None:
+            self._leave_unaligned_out()
         spoken = self._stores["train"].utterances
         texts = [spoken_text(utterance.text, utterance.language) for utterance in spoken]
         front_end = cast("type[FrontEnd]", FRONT_ENDS[config.front_end.name]).learn(texts, config.front_end.file)
@@ -166,6 +213,7 @@ class SpeechSynthesis(Task):
             language=Counter(utterance.language for utterance in spoken).most_common(1)[0][0],
             text_room=config.text_room,
             longest_text=max(map(len, texts)),
+            cues=None if config.cues is None else CueWindow(**dict(config.cues)),
         )
         respelled = Counter(part for text in texts for part in front_end.respelled(text))
         if respelled:
@@ -176,6 +224,24 @@ class SpeechSynthesis(Task):
                 raise InputError(
                     f"{config.valid}: {utterance.id!r}: speaker {utterance.speaker!r} is not in task.train"
                 )
+        if config.cues is not None:
+            for store in self._stores.values():
+                for utterance in store.utterances:
+                    durations_of(utterance, self.vocabulary, store.facts)  # raises before training, not in it
+
+    def _leave_unaligned_out(self) -> None:
+        for split, store in self._stores.items():
+            aligned = [spoken for spoken in store.utterances if spoken.alignment is not None]
+            where = f"{getattr(self.config, split)}"
+            if not aligned:
+                raise InputError(
+                    f"{where}: task.cues needs 'alignment', which no utterance has; see unilatent prepare align-speech"
+                )
+            if left_out := len(store.utterances) - len(aligned):
+                logger.info(
+                    f"{where}: {left_out:,} of {len(store.utterances):,} utterances are not aligned and left out"
+                )
+            store.utterances = aligned
 
     def _check_latents(self) -> None:
         train, valid = (self._stores[split].facts for split in ("train", "valid"))
@@ -208,12 +274,18 @@ class SpeechSynthesis(Task):
             labels += told
             predicted += range(before + len(example.latents) - len(told) + 1, before + len(example.latents))
             before += len(example.latents)
+        if self.vocabulary.cues is not None:
+            cues = torch.full((len(examples), width, self.vocabulary.cues.size), NO_CUE)
+            for row, example in enumerate(examples):
+                cues[row, example.start - 1 : len(example.tokens) - 1] = torch.from_numpy(example.cues)
+            sequences = replace(sequences, cues=cues)
         return MixedBatch(
             **vars(sequences),
             slots=torch.tensor(slots),
             labels=torch.tensor(labels),
             predicted=torch.tensor(predicted, dtype=torch.int64),
             pad_id=PAD,
+            timed=None if self.vocabulary.cues is None else timed_text([example.timed for example in examples]),
         )
 
     def model_defaults(self) -> dict[str, Any]:
@@ -225,6 +297,7 @@ class SpeechSynthesis(Task):
             "latent_mean": facts.mean,
             "latent_std": facts.spread,
             "num_positions": longest,
+            **({} if self.vocabulary.cues is None else {"cue_tokens": self.vocabulary.cues.size}),
         }
 
     def save(self, folder: Path) -> None:
@@ -257,6 +330,19 @@ def mixed_sequences(
     return MixedSequences(ids, padded, lengths, torch.from_numpy(every), slots, positions=positions)
 
 
+def durations_of(spoken: StoredUtterance, vocabulary: SpeechVocabulary, facts: StoreFacts) -> NDArray[np.float64]:
+    """How long the timed tokens of an aligned utterance last, in latents.
+
+    Raises:
+        InputError: its alignment is of another text.
+    """
+    sounds, frame_rate = vocabulary.sounds(spoken.text), facts.sample_rate / facts.hop_length
+    try:
+        return token_durations(sounds, spoken.alignment or (), spoken.frames, frame_rate)
+    except InputError as error:
+        raise InputError(f"{spoken.id!r}: {error}") from error
+
+
 def generation_prompts(
     vocabulary: SpeechVocabulary, requests: Sequence[SpeechRequest], latent_size: int
 ) -> GenerationPrompts:
@@ -272,8 +358,15 @@ def generation_prompts(
         for request, voice in zip(requests, voices, strict=True)
     ]
     ids = [request.id for request in requests]
+    conditional = mixed_sequences(ids, tokens, voices, latent_size, vocabulary)
+    cues = None
+    if vocabulary.cues is not None:
+        cues = _planned_cues(vocabulary, vocabulary.cues, requests)
+        told = torch.full((*conditional.tokens.shape, cues.shape[2]), NO_CUE)
+        told[torch.arange(len(ids)), conditional.lengths - 1] = cues[:, 0]
+        conditional = replace(conditional, cues=told)
     return GenerationPrompts(
-        conditional=mixed_sequences(ids, tokens, voices, latent_size, vocabulary),
+        conditional=conditional,
         unconditional=mixed_sequences(
             ids, [list(empty_prompt_tokens())] * len(ids), [nothing], latent_size, vocabulary
         ),
@@ -282,4 +375,16 @@ def generation_prompts(
         seeds=[request.seed for request in requests],
         temperatures=torch.tensor([request.temperature for request in requests]),
         most_frames=[request.most_frames for request in requests],
+        cues=cues,
     )
+
+
+def _planned_cues(vocabulary: SpeechVocabulary, window: CueWindow, requests: Sequence[SpeechRequest]) -> Tensor:
+    """Cues `(B, F, C)`; the last one of each row is of a time when all has been said."""
+    plans = []
+    for request in requests:
+        assert request.durations is not None, "made by a voice with cues"
+        count = math.ceil(request.durations[:-1].sum()) + window.before + 1
+        plans.append(window.cues(vocabulary.timed(request.text), request.durations, count))
+    longest = max(map(len, plans))
+    return torch.from_numpy(np.stack([np.pad(plan, ((0, longest - len(plan)), (0, 0)), "edge") for plan in plans]))

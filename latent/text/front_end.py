@@ -43,6 +43,14 @@ class FrontEnd(ABC):
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text that is plain (see `latent.text.spoken`)."""
 
+    def sounds(self, text: str) -> list[str | None]:
+        """What alignments call each token of a plain text; None for tokens that are silent.
+
+        Raises:
+            ConfigError: recordings are not aligned with tokens of this front end.
+        """
+        raise ConfigError(f"task.cues: recordings are aligned with phonemes, not with the tokens of {self.name!r}")
+
     def respelled(self, text: str) -> list[str]:
         """Parts of the text that it does not know, and reads letter by letter or by name: likely to sound wrong."""
         return []

@@ -1,0 +1,45 @@
+"""The loss of a LatentLM with cues: that of next-token diffusion, and the error of foretold durations."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from latent.criteria.next_token_diffusion import NextTokenDiffusion
+from latent.data.batch import MixedBatch
+from s2s.registry import register_criterion
+
+
+@register_criterion("timed_next_token_diffusion")
+class TimedNextTokenDiffusion(NextTokenDiffusion):
+    """Next-token diffusion, and squared errors of the logarithms of durations.
+
+    Source: FastSpeech 2 (arXiv 2006.04558), section 2.3.
+    """
+
+    losses: ClassVar[tuple[str, ...]] = (*NextTokenDiffusion.losses, "duration_loss")
+
+    class Config(NextTokenDiffusion.Config):
+        """Options of the criterion of a LatentLM with cues."""
+
+        duration_weight: NonNegativeFloat = 0.1
+        """Factor of the mean squared error of log(1 + latents) over the tokens of texts."""
+
+    def __init__(self, config: TimedNextTokenDiffusion.Config) -> None:
+        super().__init__(config)
+        self.config: TimedNextTokenDiffusion.Config = config
+
+    def weights(self, batch: MixedBatch) -> dict[str, float]:
+        """As next-token diffusion; and tokens of texts."""
+        assert batch.timed is not None, "made by a task with cues"
+        return {**super().weights(batch), "duration_loss": float(batch.timed.num_tokens)}
+
+    def forward(self, model: Any, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
+        assert batch.timed is not None, "made by a task with cues"
+        timed = batch.timed
+        errors = model.durations(timed.tokens, timed.speakers).float() - torch.log1p(timed.durations)
+        squares = errors.square()[timed.tokens != 0].sum()
+        return {**super().forward(model, batch, phase), "duration_loss": self.config.duration_weight * squares}

@@ -1,0 +1,127 @@
+"""Cues: which tokens of the text sound around the next latent, from times that an alignment or a model gives.
+
+A small model with little data hardly learns by attention where in the text it is; told so, it learns how tokens sound.
+The same idea spreads hidden states of text over frames in FastSpeech (arXiv 1905.09263); here tokens themselves are
+spread, several to a latent, because a latent lasts about as long as a phoneme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latent.data.manifest import Sounding
+from s2s.data.batch import Movable
+from s2s.errors import InputError
+
+NO_CUE = 0
+"""Stands where a slot has no cue; it changes nothing."""
+
+
+@dataclass(frozen=True)
+class CueWindow:
+    """The instants around a latent at which one looks what sounds.
+
+    Args:
+        per_latent: Instants in the time of a latent, evenly spaced.
+        before: Latents before the one that comes.
+        after: Latents after it.
+    """
+
+    per_latent: int
+    before: int
+    after: int
+
+    @property
+    def size(self) -> int:
+        """Tokens in a cue."""
+        return (self.before + 1 + self.after) * self.per_latent
+
+    def cues(self, tokens: Sequence[int], durations: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+        """The cues of the first latents.
+
+        Args:
+            tokens: One after the other from time 0 on, N; before that is the first, afterwards the last.
+            durations: Of the tokens, in latents, `(N,)`, not negative.
+            count: How many cues.
+
+        Returns:
+            `(count, size)`, in the order of time.
+        """
+        instants = (np.arange(self.size) + 0.5) / self.per_latent - self.before
+        times = np.arange(count)[:, None] + instants
+        sounding = np.searchsorted(np.cumsum(durations), times, side="right")
+        return np.asarray(tokens, np.int64)[np.minimum(sounding, len(tokens) - 1)]
+
+
+@dataclass(frozen=True)
+class TimedText(Movable):
+    """Texts to learn durations from.
+
+    Args:
+        tokens: The start of speech, the text, the end of speech, `(B, N)` int64; padding holds 0.
+        speakers: Their tokens, `(B,)` int64.
+        durations: In latents, `(B, N)` float32; 0 for padding.
+    """
+
+    tokens: Tensor
+    speakers: Tensor
+    durations: Tensor
+    num_tokens: int = field(kw_only=True)
+    """Tokens without padding."""
+
+
+def timed_text(rows: Sequence[tuple[Sequence[int], int, NDArray[np.float64]]]) -> TimedText:
+    """Rows of tokens, speaker and durations as one padded batch."""
+    width = max(len(tokens) for tokens, _, _ in rows)
+    return TimedText(
+        torch.tensor([[*tokens, *[0] * (width - len(tokens))] for tokens, _, _ in rows]),
+        torch.tensor([speaker for _, speaker, _ in rows]),
+        torch.from_numpy(np.stack([np.pad(times, (0, width - len(times))) for _, _, times in rows])).float(),
+        num_tokens=sum(len(tokens) for tokens, _, _ in rows),
+    )
+
+
+def token_durations(
+    sounds: Sequence[str | None], alignment: Sequence[Sounding], latents: int, frame_rate: float
+) -> NDArray[np.float64]:
+    """How long each token of a text lasts, and the silences around it.
+
+    Args:
+        sounds: What each token is called in alignments; None for marks and blanks, which are silent. A silence belongs
+            to the first mark that stands there.
+        alignment: What was said when.
+        latents: Of the whole recording.
+        frame_rate: Latents a second.
+
+    Returns:
+        In latents: the silence before the text, all tokens, the silence after it, `(len(sounds) + 2,)`; their sum is
+        `latents`.
+
+    Raises:
+        InputError: the alignment is of another text.
+    """
+    expected = [sound for sound in sounds if sound is not None]
+    found = [sound.unit for sound in alignment]
+    if expected != found:
+        place = next((i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), None)
+        where = min(len(expected), len(found)) if place is None else place
+        shown = [f"{where_of[where]!r}" if where < len(where_of) else "the end" for where_of in (expected, found)]
+        raise InputError(f"'alignment' does not fit 'text': sound {where + 1} must be {shown[0]}, found {shown[1]}")
+    durations = np.zeros(len(sounds) + 2)
+    silence, now, index = 0, 0.0, 0  # `silence`: the token that takes the next silence
+    for token, sound in enumerate(sounds, start=1):
+        if sound is None:
+            silence = token if silence < 0 else silence
+            continue
+        start, end = (min(time * frame_rate, latents) for time in (alignment[index].start, alignment[index].end))
+        durations[silence if silence >= 0 else token] += start - now
+        durations[token] += end - start
+        silence, now, index = -1, end, index + 1
+    durations[-1] = latents - now
+    return durations

@@ -1,0 +1,115 @@
+"""A LatentLM that is told which tokens sound around the next latent, and foretells how long each token lasts."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latent.data.batch import MixedSequences
+from latent.data.cues import NO_CUE
+from latent.models.latent_lm import LatentLM
+from s2s.config import Section
+from s2s.errors import ConfigError
+from s2s.registry import register_model
+
+
+class DurationSection(Section):
+    """Options of the network that foretells durations."""
+
+    hidden_size: PositiveInt = 128
+    """Width."""
+    num_layers: PositiveInt = 3
+    """Convolutions."""
+    kernel_size: int = Field(default=5, ge=1)
+    """Tokens that each looks at; odd."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Rate after each."""
+
+
+@register_model("timed_latent_lm")
+class TimedLatentLM(LatentLM):
+    """A LatentLM whose every latent is drawn with a cue: the tokens that sound around it (`latent.data.cues`).
+
+    Cues are added to the inputs of the slots that latents are predicted from; text, speaker and voice prompt stand
+    before the speech as ever. At synthesis durations come from a small network of its own.
+    """
+
+    class Config(LatentLM.Config):
+        """Options of a LatentLM with cues."""
+
+        cue_tokens: NonNegativeInt = 0
+        """Tokens in a cue; 0 takes the task's."""
+        cue_size: PositiveInt = 64
+        """Width of the embeddings of tokens in cues."""
+        durations: DurationSection = DurationSection()
+        """The network that foretells durations."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.cue_embeddings = nn.Embedding(config.vocab_size, config.cue_size, padding_idx=NO_CUE)
+        self.cue_projection = nn.Linear(config.cue_tokens * config.cue_size, config.hidden_size, bias=False)
+        self.durations = DurationPredictor(config.vocab_size, config.durations)
+        for module in (self.cue_embeddings, self.cue_projection):
+            self._randomise(module)
+        nn.init.normal_(self.cue_embeddings.weight)
+        nn.init.zeros_(self.cue_embeddings.weight[NO_CUE].detach())
+
+    @classmethod
+    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+        told = defaults.get("cue_tokens", 0)
+        if config.cue_tokens == 0:
+            config = config.model_copy(update={"cue_tokens": told})
+        if config.cue_tokens == 0 or told not in (0, config.cue_tokens):
+            wanted = f"{told}, as task.cues makes them" if told else "above 0; the task has no task.cues"
+            raise ConfigError(f"model.cue_tokens: must be {wanted}, found {config.cue_tokens}")
+        if config.durations.kernel_size % 2 == 0:
+            raise ConfigError(f"model.durations.kernel_size: must be odd, found {config.durations.kernel_size}")
+        return super().resolve(config, defaults)
+
+    def embed(self, batch: MixedSequences) -> Tensor:
+        embedded = super().embed(batch)
+        return embedded if batch.cues is None else embedded + self.embed_cues(batch.cues).to(embedded.dtype)
+
+    def embed_cues(self, cues: Tensor) -> Tensor:
+        """What cues `(..., C)` add to the inputs `(..., hidden_size)` of the first layer; nothing where none is."""
+        return cast(Tensor, self.cue_projection(self.cue_embeddings(cues).flatten(-2)))
+
+    @torch.inference_mode()
+    def foretell(self, tokens: Tensor, speakers: Tensor) -> Tensor:
+        """How long tokens `(B, N)` of speakers `(B,)` will last, in latents, `(B, N)` float32."""
+        return self.durations(tokens, speakers).float().expm1().clamp(min=0)  # type: ignore[no-any-return]
+
+
+class DurationPredictor(nn.Module):
+    """Durations of tokens from the tokens around them and the speaker.
+
+    Args:
+        vocab_size: Tokens, speakers among them.
+        config: Sizes.
+
+    Source: FastSpeech 2 (arXiv 2006.04558), section 2.3: convolutions with normalisation, on the logarithm.
+    """
+
+    def __init__(self, vocab_size: int, config: DurationSection) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.embeddings = nn.Embedding(vocab_size, size, padding_idx=NO_CUE)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(size, size, config.kernel_size, padding=config.kernel_size // 2) for _ in range(config.num_layers)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(config.num_layers))
+        self.dropout = nn.Dropout(config.dropout)
+        self.out = nn.Linear(size, 1)
+
+    def forward(self, tokens: Tensor, speakers: Tensor) -> Tensor:
+        """log(1 + latents) of the tokens `(B, N)` of speakers `(B,)`; padding (0) does not change the others."""
+        real = (tokens != NO_CUE).unsqueeze(-1)
+        hidden = self.embeddings(tokens) + self.embeddings(speakers).unsqueeze(1)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            mixed = convolution((hidden * real).transpose(1, 2)).transpose(1, 2)
+            hidden = hidden + self.dropout(F.relu(norm(mixed)))
+        return self.out(hidden).squeeze(-1)  # type: ignore[no-any-return]
