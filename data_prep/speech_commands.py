@@ -127,6 +127,18 @@ def teacher_speech(
         typer.echo(write_speech_corpus(recordings, output, options, "Speech of flite", about, skipped))
 
 
+@app.command("align-speech")
+def align_speech(
+    manifest: Annotated[Path, typer.Argument(help="Of any speech corpus, JSON lines.")],
+    output: Annotated[Path, typer.Option(help="The manifest with alignments; may be the same file.")],
+    processes: Annotated[int, typer.Option(min=1, help="How many work at a time.")] = 1,
+) -> None:
+    """When each phoneme of a text sounds in its English recording: what a model with cues is trained on."""
+    from data_prep.speech_alignment import align_manifest
+
+    typer.echo(align_manifest(manifest, output, processes))
+
+
 def _verb(name: str) -> Callable[..., None]:
     def prepare(
         folder: Annotated[Path, typer.Argument(metavar="IN", help="Folder of the corpus as it was unpacked.")],

@@ -36,15 +36,21 @@ def trim_silence(samples: Samples, sample_rate: int, threshold_db: float = 40.0,
     Returns:
         A part of `samples`; empty where all of them are 0.
     """
+    span = loud_span(samples, sample_rate, threshold_db)
+    if span is None:
+        return samples[:0]
+    keep = int(keep_seconds * sample_rate)
+    return samples[max(0, span[0] - keep) : span[1] + keep]
+
+
+def loud_span(samples: Samples, sample_rate: int, threshold_db: float) -> tuple[int, int] | None:
+    """Samples [start, stop) between the silences at both ends, see `trim_silence`; None where all of them are 0."""
     levels = frame_levels(samples, sample_rate)
     if not np.isfinite(levels.max()):
-        return samples[:0]
+        return None
     loud = np.flatnonzero(levels > levels.max() - threshold_db)
     hop = int(_HOP_SECONDS * sample_rate)
-    keep = int(keep_seconds * sample_rate)
-    start = loud[0] * hop - keep
-    stop = loud[-1] * hop + int(_WINDOW_SECONDS * sample_rate) + keep
-    return samples[max(0, start) : stop]
+    return int(loud[0]) * hop, min(int(loud[-1]) * hop + int(_WINDOW_SECONDS * sample_rate), len(samples))
 
 
 def frame_levels(samples: Samples, sample_rate: int) -> NDArray[np.float64]:

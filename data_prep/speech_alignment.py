@@ -1,0 +1,256 @@
+"""When each phoneme of a text sounds in its recording: forced alignment by pocketsphinx, from manifest to manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.pretrain_text.workers import share
+from latent.audio.files import Samples, load_audio
+from latent.audio.levels import loud_span
+from latent.audio.packages import load
+from latent.data.manifest import Alignment, Sounding, Utterance, read_manifest, write_alignment
+from latent.text.phonemes import MARKS, PhonemeFrontEnd
+from latent.text.spoken import spoken
+from s2s.data.jsonl import read_records
+from s2s.errors import InputError
+
+LANGUAGE = "en"
+"""Of the acoustic model that comes with pocketsphinx."""
+
+_RATE, _FRAME_SECONDS = 16000, 0.01
+_FRAME_CENTRE = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: what it tells is in their middle
+_SHORTEST = 3 * _FRAME_SECONDS
+_SILENCE_DB = 40.0
+_WORST_SCORE = -40.0
+"""Mean of the model's log likelihood over frames: right texts have -6 to -35 nearly always, others -40 to -65."""
+_OTHER = "(2)"
+"""What the dictionary adds to the name of a word that is said in a second way."""
+
+_LETTER_NAMES = {
+    "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH", "i": "AY",
+    "j": "JH EY", "k": "K EY", "l": "EH L", "m": "EH M", "n": "EH N", "o": "OW", "p": "P IY", "q": "K Y UW",
+    "r": "AA R", "s": "EH S", "t": "T IY", "u": "Y UW", "v": "V IY", "w": "D AH B AH L Y UW", "x": "EH K S",
+    "y": "W AY", "z": "Z IY",
+}  # fmt: skip
+_LETTER_SOUNDS = {
+    "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K",
+    "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V",
+    "w": "W", "x": "K S", "y": "IY", "z": "Z",
+}  # fmt: skip
+
+Word = tuple[str, ...]
+"""Names of the tokens that the front end makes of a word, without marks."""
+
+
+def words_of(front_end: PhonemeFrontEnd, text: str) -> list[Word]:
+    """What is to be found in the recording of an English text.
+
+    Raises:
+        InputError: a character that cannot be read.
+    """
+    parts = front_end.names_by_part(spoken(text, LANGUAGE))
+    words = [tuple(name for name in names if name not in MARKS) for names in parts]
+    return [word for word in words if word]
+
+
+def readings(word: Word) -> list[list[list[str]]]:
+    """Ways to say a word, each the phonemes of each unit: letters that are spelled are names of letters, or sounds."""
+    found = []
+    for letters in (_LETTER_NAMES, _LETTER_SOUNDS):
+        reading = [letters[unit].split() if unit in letters else [unit.removeprefix("/")] for unit in word]
+        if reading not in found:
+            found.append(reading)
+    return found
+
+
+class _Said(NamedTuple):
+    """One word, or silence, of an alignment of pocketsphinx; its phonemes by their start and end in seconds."""
+
+    name: str
+    score: int
+    frames: int
+    phones: list[tuple[float, float]]
+
+
+class Task(NamedTuple):
+    """One recording to align."""
+
+    audio: Path
+    words: tuple[Word, ...]
+
+
+@dataclass
+class Aligner:
+    """Finds words in recordings; goes to other processes as its list of words.
+
+    Args:
+        words: All that there are.
+    """
+
+    words: Sequence[Word]
+    _decoder: Any = field(default=None, init=False, repr=False)
+
+    def __call__(self, task: Task) -> tuple[Task, Alignment | None]:
+        """The task and its alignment; None where there is none, or one that the sound contradicts.
+
+        Raises:
+            InputError: the audio cannot be read, or pocketsphinx is not installed.
+        """
+        return task, self.align(load_audio(task.audio, _RATE), task.words)
+
+    def align(self, samples: Samples, words: Sequence[Word]) -> Alignment | None:
+        """The alignment of a signal `(S,)` at 16 kHz."""
+        decoder = self._open()
+        content = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        names = [self._names[word] for word in words]
+        try:
+            decoder.set_align_text(" ".join(names))
+            _decode(decoder, content)
+            if decoder.hyp() is None:
+                return None
+            decoder.set_alignment()
+            _decode(decoder, content)
+            said = [
+                _Said(entry.name, entry.score, entry.duration, [_span(phone) for phone in entry])
+                for entry in decoder.get_alignment()
+            ]  # entries are valid while the iteration stands at them
+        except RuntimeError:  # how it says that it has found no way through the words
+            return None
+        if sum(entry.score for entry in said) < _WORST_SCORE * sum(entry.frames for entry in said):
+            return None
+        said = [entry for entry in said if entry.name.startswith("w")]
+        if [entry.name.removesuffix(_OTHER) for entry in said] != names:
+            return None
+        found = [sounding for entry, word in zip(said, words, strict=True) for sounding in _soundings(entry, word)]
+        return _within_sound(found, samples)
+
+    def _open(self) -> Any:
+        """The decoder, whose dictionary has each way to say each word."""
+        if self._decoder is None:
+            self._names = {word: f"w{index}" for index, word in enumerate(self.words)}
+            lines = [
+                f"{name}{variant} {' '.join(phone for unit in reading for phone in unit)}\n"
+                for word, name in self._names.items()
+                for variant, reading in zip(("", _OTHER), readings(word), strict=False)
+            ]
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "words.dict"
+                path.write_text("".join(lines), encoding="utf-8")
+                self._decoder = load("pocketsphinx").Decoder(
+                    samprate=_RATE, dict=str(path), lm=None, bestpath=False, loglevel="FATAL"
+                )
+        return self._decoder
+
+
+def _decode(decoder: Any, content: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(content, full_utt=True)
+    decoder.end_utt()
+
+
+def _span(phone: Any) -> tuple[float, float]:
+    return _seconds(phone.start), _seconds(phone.start + phone.duration)
+
+
+def _soundings(said: _Said, word: Word) -> Iterator[Sounding]:
+    """The units of one word."""
+    spans = iter(said.phones)
+    for unit, sounds in zip(word, readings(word)[said.name.endswith(_OTHER)], strict=True):
+        unit_spans = [next(spans) for _ in sounds]
+        yield Sounding(unit, unit_spans[0][0], unit_spans[-1][1])
+
+
+def _seconds(frame: int) -> float:
+    return frame * _FRAME_SECONDS + _FRAME_CENTRE if frame else 0.0
+
+
+def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:
+    """Without the silence that the decoder gave to the first and the last unit, for want of a silence before them."""
+    start, stop = (sample / _RATE for sample in loud_span(samples, _RATE, _SILENCE_DB) or (0, len(samples)))
+    first, last = found[0], found[-1]
+    cut = [replace(first, start=max(first.start, min(start, first.end - _SHORTEST))), *found[1:]]
+    cut[-1] = replace(cut[-1], end=min(last.end, max(stop, cut[-1].start + _SHORTEST)))
+    return tuple(cut)
+
+
+def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> str:
+    """Write a manifest again with alignments: units are tokens of the front end `phonemes`.
+
+    Args:
+        manifest: See `latent.data.manifest`. Recordings in other languages than English are passed on as they are.
+        output: The new manifest; paths of audio are made relative to its folder where they were relative.
+        processes: How many work at a time.
+
+    Returns:
+        One line on how many were aligned, and which not.
+
+    Raises:
+        InputError: the manifest or a recording cannot be read, or the output cannot be written.
+    """
+    begin = time.monotonic()
+    utterances = read_manifest(manifest)
+    front_end = PhonemeFrontEnd.learn([], None)
+    skipped: dict[str, list[str]] = {}
+    tasks: dict[str, Task] = {}
+    for utterance in utterances:
+        reason, words = _words(front_end, utterance)
+        if words:
+            tasks[utterance.id] = Task(utterance.audio, words)
+        else:
+            skipped.setdefault(reason, []).append(utterance.id)
+    different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
+    aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
+    work = share(aligner, different, processes)
+    done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
+    alignments = {identity: done[task] for identity, task in tasks.items()}
+    missing = [identity for identity, alignment in alignments.items() if alignment is None]
+    if missing:
+        skipped["whose text was not found in the sound"] = missing
+    _publish(manifest, Path(output), utterances, alignments)
+    aligned = len(tasks) - len(missing)
+    told = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items())
+    seconds = time.monotonic() - begin
+    return f"{output}: {aligned:,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{told}"
+
+
+def _words(front_end: PhonemeFrontEnd, utterance: Utterance) -> tuple[str, tuple[Word, ...]]:
+    """The words to find, or why there are none."""
+    if utterance.language != LANGUAGE:
+        return "in other languages", ()
+    try:
+        return "without words", tuple(words_of(front_end, utterance.text))
+    except InputError:
+        return "with characters that cannot be read", ()
+
+
+def _named(ids: Sequence[str], most: int = 3) -> str:
+    return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")
+
+
+def _publish(
+    manifest: str | Path, output: Path, utterances: Sequence[Utterance], alignments: Mapping[str, Alignment | None]
+) -> None:
+    part = output.with_name(f".{output.name}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            for utterance, (_, record) in zip(utterances, read_records(manifest), strict=True):
+                record.pop("alignment", None)
+                if not Path(record["audio"]).is_absolute():
+                    record["audio"] = os.path.relpath(utterance.audio.resolve(), output.parent.resolve())
+                if (alignment := alignments.get(utterance.id)) is not None:
+                    record["alignment"] = write_alignment(alignment)
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        os.replace(part, output)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}") from error
