@@ -316,6 +316,7 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
     criterion: Criterion = CRITERIA[config.criterion.name](config.criterion.config)
     if last is None:
         model.initialise()
+        model.expect(task.token_counts)
     else:
         checkpoint.load_weights(model, last / checkpoint.WEIGHTS)
     options = config.train

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from s2s.config import Section
@@ -49,6 +52,13 @@ class Model(nn.Module):
 
     def initialise(self) -> None:
         """Load the pretrained weights that the configuration names; a new training run calls it once."""
+
+    def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
+        """Begin with the frequencies of tokens, if the configuration says so; after `initialise`, once.
+
+        Args:
+            token_counts: Gives how often each token occurs, `(V,)`; called only if it is needed.
+        """
 
     def prepare(self) -> None:
         """Bring the weights, in place, into the form that is fastest to generate with; nothing can train or save them.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -71,6 +73,9 @@ class UniLM(Model):
         neighbour_bias: float = Field(0, ge=0)
         """Relative bias with which each head of a fresh model looks at one of its neighbours (4, say); 0 as published.
         A short pretraining saves the updates in which heads would find them."""
+        frequency_bias: bool = False
+        """Whether an untrained head begins with the frequencies of tokens in the task's data. Else a short pretraining
+        learns them first, through the embeddings, which then tell words apart less."""
         activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
         """Activation of the feed-forward networks."""
         layer_norm_eps: float = Field(1e-12, gt=0)
@@ -242,6 +247,12 @@ class UniLM(Model):
     def initialise(self) -> None:
         if self.config.init is not None:
             self.load_bert_state(self._fit(read_weights(self.config.init)), where=self.config.init)
+
+    def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
+        if self.config.frequency_bias and not self.head.bias.any():
+            counts = torch.from_numpy(token_counts()).double() + 1  # unseen tokens stay possible
+            with torch.no_grad():
+                self.head.bias.copy_((counts / counts.sum()).log())
 
     def _fit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Tables of a checkpoint brought to this model's sizes."""

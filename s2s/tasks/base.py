@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from s2s.config import Section
 from s2s.data.batch import SourceBatch
+from s2s.errors import ConfigError
 
 
 class Dataset(Protocol):
@@ -50,6 +51,14 @@ class Task(ABC):
     @abstractmethod
     def model_defaults(self) -> dict[str, int]:
         """Sizes that the data fixes: `vocab_size`, and `num_positions`, the longest sequence there can be."""
+
+    def token_counts(self) -> NDArray[np.int64]:
+        """How often each token of the vocabulary is to be predicted in the training data, or a fair part of it, `(V,)`.
+
+        Raises:
+            ConfigError: this task does not count.
+        """
+        raise ConfigError("model.frequency_bias: needs a task of pretraining, which knows how often each token occurs")
 
     @abstractmethod
     def save(self, folder: Path) -> None:

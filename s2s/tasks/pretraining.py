@@ -15,6 +15,9 @@ from s2s.data.tokenizer import Tokenizer
 from s2s.errors import ConfigError, InputError
 from s2s.tasks.base import Task
 
+_COUNTED = 100_000
+"""Texts in which tokens are counted: far more than frequencies need, few of a large corpus."""
+
 
 class MaskedDataset:
     """Masked examples of a corpus; what is masked in one, and how, depends on (seed, epoch, index) alone.
@@ -118,6 +121,15 @@ class PretrainingTask(Task):
         """`vocab_size`; `num_positions`; and `added_tokens`, how many of the vocabulary no checkpoint can know."""
         sizes = {"vocab_size": self._tokenizer.vocab_size, "num_positions": self.shards("train").max_length}
         return sizes | ({"added_tokens": self._tokenizer.num_added} if self._tokenizer.num_added else {})
+
+    def token_counts(self) -> NDArray[np.int64]:
+        """See `Task.token_counts`: of the first texts, which lie in random order; special tokens are not predicted."""
+        shards = self.shards("train")
+        counts = np.zeros(self._tokenizer.vocab_size, np.int64)
+        for index in range(min(len(shards), _COUNTED)):
+            np.add.at(counts, shards[index].ids, 1)
+        counts[self._tokenizer.special_ids] = 0
+        return counts
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a run folder."""

@@ -92,6 +92,27 @@ def test_a_run_that_was_interrupted_ends_in_the_same_weights(corpus: Path, tmp_p
     assert [record["partially_autoregressive"] for record in log(run, "train")][-1] == losses[-1]
 
 
+def test_a_run_may_begin_with_the_frequencies_of_its_tokens(corpus: Path, tmp_path: Path) -> None:
+    tree: dict[str, Any] = {
+        "task": {"name": "pseudo_masked_lm", "data": str(corpus)},
+        "model": {**MODEL, "frequency_bias": True},
+        "criterion": {"name": "pseudo_masked_lm"},
+        "optim": {"warmup_steps": 1},  # whose first update has rate 0
+        "train": {"max_steps": 1, "max_sentences": 12},
+    }
+    train_run(parse_config(tree), tmp_path / "run")
+    expected = load_file(tmp_path / "run" / "model.safetensors")["head.bias"].exp()
+    assert expected.sum() == pytest.approx(1, abs=1e-5)
+    assert expected[:6].max() < 0.001 < expected[6:].min()
+
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"src": "a", "tgt": "b"}\n')
+    tree["task"] = {"train": str(pairs), "tokenizer": str(corpus / "tokenizer"), "max_source": 16, "max_target": 6}
+    del tree["criterion"]
+    with pytest.raises(ConfigError, match=r"model\.frequency_bias: needs a task of pretraining"):
+        train_run(parse_config(tree), tmp_path / "other")
+
+
 def test_the_mixture_of_unilm_v1_trains(corpus: Path, tmp_path: Path) -> None:
     run = pretrain(corpus, tmp_path / "run", 30, name="unilm_v1")
     assert log(run, "valid")[-1]["loss"] < 0.9 * log(run, "valid")[0]["loss"]

@@ -138,6 +138,20 @@ def test_heads_begin_at_neighbours_only_with_a_relative_bias() -> None:
     assert model.relative_bias.weight.amax(1).tolist() == [3, 3]
 
 
+def test_a_fresh_head_expects_each_token_as_often_as_it_occurs() -> None:
+    counts = np.array([0, 5, 1, 0, 89, 3, 0, 2, 0])
+
+    def expecting(bias: float, **options: Any) -> Tensor:
+        model = UniLM(UniLM.Config(vocab_size=9, hidden_size=8, num_heads=2, num_layers=1, **options))
+        model.head.bias.data[4] = bias
+        model.expect(lambda: counts)
+        return model.head.bias.detach()
+
+    torch.testing.assert_close(expecting(0, frequency_bias=True).softmax(0), torch.from_numpy(counts + 1) / 109.0)
+    assert expecting(0.5, frequency_bias=True).tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]  # a checkpoint's own stays
+    assert not expecting(0).any()
+
+
 def reached_slots(model: UniLM, batch: TokenBatch, slot: int) -> Tensor:
     """Slots of a batch of one whose embeddings have an effect on the hidden state at `slot`, `(L,)` bool."""
     leaves: list[Tensor] = []

@@ -87,6 +87,15 @@ def test_a_batch_holds_the_text_and_predicts_it_twice_at_what_is_masked(corpus: 
     assert batch.ids[0].startswith("train-00000")
 
 
+def test_counts_are_those_of_the_labels_there_can_be(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = task(corpus)
+    shards = made.shards("train")
+    everything = [id for index in range(len(shards)) for id in shards[index].ids.tolist() if id >= len(SPECIAL)]
+    assert made.token_counts().tolist() == [everything.count(id) for id in range(len(WORDS))]
+    monkeypatch.setattr("s2s.tasks.pretraining._COUNTED", 2)
+    assert made.token_counts().sum() == sum((shards[index].ids >= len(SPECIAL)).sum() for index in (0, 1))
+
+
 @pytest.mark.parametrize("name", ["pseudo_masked_lm", "unilm_v1"])
 def test_noise_depends_on_seed_epoch_and_index_alone(corpus: Path, name: str) -> None:
     def tokens(seed: int, index: int, epoch: int) -> list[int]:
