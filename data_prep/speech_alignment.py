@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -27,6 +28,7 @@ from s2s.errors import InputError
 LANGUAGE = "en"
 """Of the acoustic model that comes with pocketsphinx."""
 
+_PACKAGE = "pocketsphinx"
 _RATE, _FRAME_SECONDS = 16000, 0.01
 _FRAME_CENTRE = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: what it tells is in their middle
 _SHORTEST = 3 * _FRAME_SECONDS
@@ -146,7 +148,7 @@ class Aligner:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "words.dict"
                 path.write_text("".join(lines), encoding="utf-8")
-                self._decoder = load("pocketsphinx").Decoder(
+                self._decoder = load(_PACKAGE).Decoder(
                     samprate=_RATE, dict=str(path), lm=None, bestpath=False, loglevel="FATAL"
                 )
         return self._decoder
@@ -198,59 +200,69 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
         InputError: the manifest or a recording cannot be read, or the output cannot be written.
     """
     begin = time.monotonic()
+    load(_PACKAGE)  # raises before anything is read
     utterances = read_manifest(manifest)
-    front_end = PhonemeFrontEnd.learn([], None)
-    skipped: dict[str, list[str]] = {}
-    tasks: dict[str, Task] = {}
-    for utterance in utterances:
-        reason, words = _words(front_end, utterance)
-        if words:
-            tasks[utterance.id] = Task(utterance.audio, words)
-        else:
-            skipped.setdefault(reason, []).append(utterance.id)
-    different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
-    aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
-    work = share(aligner, different, processes)
-    done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
-    alignments = {identity: done[task] for identity, task in tasks.items()}
-    missing = [identity for identity, alignment in alignments.items() if alignment is None]
-    if missing:
-        skipped["whose text was not found in the sound"] = missing
-    _publish(manifest, Path(output), utterances, alignments)
-    aligned = len(tasks) - len(missing)
-    told = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items())
+    with _replaced(Path(output)) as file:
+        tasks, skipped = _tasks(PhonemeFrontEnd.learn([], None), utterances)
+        different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
+        aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
+        work = share(aligner, different, processes)
+        done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
+        alignments = {identity: found for identity, task in tasks.items() if (found := done[task]) is not None}
+        skipped["whose text was not found in the sound"] = [
+            identity for identity in tasks if identity not in alignments
+        ]
+        file.writelines(_lines(manifest, Path(output), utterances, alignments))
+    told = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items() if ids)
     seconds = time.monotonic() - begin
-    return f"{output}: {aligned:,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{told}"
+    return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{told}"
 
 
-def _words(front_end: PhonemeFrontEnd, utterance: Utterance) -> tuple[str, tuple[Word, ...]]:
-    """The words to find, or why there are none."""
-    if utterance.language != LANGUAGE:
-        return "in other languages", ()
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[TextIO]:
+    """A file that takes the place of `path` when it is written."""
+    part = path.with_name(f".{path.name}.part")
     try:
-        return "without words", tuple(words_of(front_end, utterance.text))
-    except InputError:
-        return "with characters that cannot be read", ()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple[dict[str, Task], dict[str, list[str]]]:
+    """What is to be aligned, by id, and the ids of the others by the reason."""
+    tasks: dict[str, Task] = {}
+    skipped: dict[str, list[str]] = {"in other languages": [], "without words": [], "with unreadable characters": []}
+    for utterance in utterances:
+        try:
+            if utterance.language != LANGUAGE:
+                skipped["in other languages"].append(utterance.id)
+            elif words := words_of(front_end, utterance.text):
+                tasks[utterance.id] = Task(utterance.audio, tuple(words))
+            else:
+                skipped["without words"].append(utterance.id)
+        except InputError:
+            skipped["with unreadable characters"].append(utterance.id)
+    return tasks, skipped
+
+
+def _lines(
+    manifest: str | Path, output: Path, utterances: Sequence[Utterance], alignments: Mapping[str, Alignment]
+) -> Iterator[str]:
+    """The lines of the manifest with alignments and with paths from the output's folder."""
+    for utterance, (_, record) in zip(utterances, read_records(manifest), strict=True):
+        record.pop("alignment", None)
+        if not Path(record["audio"]).is_absolute():
+            record["audio"] = os.path.relpath(utterance.audio.resolve(), output.parent.resolve())
+        if utterance.id in alignments:
+            record["alignment"] = write_alignment(alignments[utterance.id])
+        yield json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _named(ids: Sequence[str], most: int = 3) -> str:
     return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")
-
-
-def _publish(
-    manifest: str | Path, output: Path, utterances: Sequence[Utterance], alignments: Mapping[str, Alignment | None]
-) -> None:
-    part = output.with_name(f".{output.name}.part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            for utterance, (_, record) in zip(utterances, read_records(manifest), strict=True):
-                record.pop("alignment", None)
-                if not Path(record["audio"]).is_absolute():
-                    record["audio"] = os.path.relpath(utterance.audio.resolve(), output.parent.resolve())
-                if (alignment := alignments.get(utterance.id)) is not None:
-                    record["alignment"] = write_alignment(alignment)
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        os.replace(part, output)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written: {error.strerror}") from error
