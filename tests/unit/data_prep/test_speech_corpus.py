@@ -293,4 +293,9 @@ def test_verbs_write_a_corpus_and_name_mistakes(tmp_path: Path) -> None:
 def test_verbs_and_sources_agree() -> None:
     from data_prep.speech_commands import app
 
-    assert {command.name for command in app.registered_commands} == {"asterisk-prompts", "teacher-speech", *SOURCES}
+    assert {command.name for command in app.registered_commands} == {
+        "asterisk-prompts",
+        "teacher-speech",
+        "align-speech",
+        *SOURCES,
+    }
