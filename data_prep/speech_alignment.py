@@ -155,6 +155,7 @@ class Aligner:
 
 
 def _decode(decoder: Any, content: bytes) -> None:
+    decoder.start_stream()  # what it knew of the noise of the last recording is forgotten
     decoder.start_utt()
     decoder.process_raw(content, full_utt=True)
     decoder.end_utt()

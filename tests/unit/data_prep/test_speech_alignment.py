@@ -97,6 +97,15 @@ def test_text_of_another_recording_is_not_aligned() -> None:
     assert align(RECORDINGS["spy-mgcp"], "Please hold while I try to locate the person") is None
 
 
+def test_alignment_does_not_depend_on_earlier_recordings() -> None:
+    samples, words = load_audio(SPEECH / "en-vm-next.ogg", 16000), words_of(FRONT_END, text_of("vm-next"))
+    aligner = Aligner(words)
+    alone = aligner.align(samples, words)
+    for earlier in (samples[:1], samples[:3000], np.zeros(16000, np.float32)):
+        assert aligner.align(earlier, words) is None
+        assert aligner.align(samples, words) == alone
+
+
 def test_lines_are_passed_on_with_alignments_and_paths_that_hold(tmp_path: Path) -> None:
     write_audio(tmp_path / "in/a.wav", RECORDINGS["agent-pass"], 16000)
     text = text_of("agent-pass")
