@@ -28,13 +28,13 @@ class Format(str, Enum):
 
 
 def encode(
-    manifest: Annotated[Path, typer.Argument(help="JSON lines with `id`, `audio` and `text`.")],
+    manifests: Annotated[list[Path], typer.Argument(help="JSON lines with `id`, `audio` and `text`; ids all differ.")],
     tokenizer: Annotated[Path, typer.Option(help="The run folder of an audio tokenizer.")],
     output: Annotated[Path, typer.Option(help="The folder that the latents go to.")],
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
 ) -> None:
-    """Encode the recordings of a manifest once, so that a speech model can be trained on their latents.
+    """Encode the recordings of manifests once, so that a speech model can be trained on their latents.
 
     The folder keeps a copy of the tokenizer, and so will every run that is trained on it.
     """
@@ -47,7 +47,7 @@ def encode(
     with join_ranks(device) as ranks:
         if ranks.size > 1:
             raise InputError("encode: is the work of one process; start it without torchrun")
-        facts = encode_corpus(manifest, tokenizer, output, ranks.device, show_progress=True)
+        facts = encode_corpus(manifests, tokenizer, output, ranks.device, show_progress=True)
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(
         f"{output}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,16 @@ from s2s.run import build_model, read_run
 
 
 def encode_corpus(
-    manifest: str | Path,
+    manifests: Sequence[str | Path],
     tokenizer_run: str | Path,
     folder: str | Path,
     device: str | torch.device = "cpu",
     show_progress: bool = False,
 ) -> StoreFacts:
-    """Write the latents of all recordings of a manifest, and a copy of the tokenizer.
+    """Write the latents of all recordings of manifests, and a copy of the tokenizer.
 
     Args:
-        manifest: See `latent.data.manifest`.
+        manifests: See `latent.data.manifest`; their ids all differ.
         tokenizer_run: Run folder of a σ-VAE.
         folder: Where the store goes.
         device: Where to encode.
@@ -43,10 +43,11 @@ def encode_corpus(
         What the store holds.
 
     Raises:
-        InputError: the run is not one of a σ-VAE, a recording cannot be read, or the store cannot be written.
+        InputError: the run is not one of a σ-VAE, an id is in two manifests, a recording cannot be read, or the store
+            cannot be written.
     """
     load_tokenizer(tokenizer_run)  # raises before anything is written
-    utterances = read_manifest(manifest)
+    utterances = _read_all(manifests)
     with _writing(folder):
         copy_tokenizer(Path(tokenizer_run), Path(folder))
     tokenizer = load_tokenizer(Path(folder) / TOKENIZER).to(device)  # the run may be going on, the copy is not
@@ -57,6 +58,18 @@ def encode_corpus(
     with SpeechMeter(sum(spoken.seconds for spoken in utterances), show_progress, "encoded") as meter, _writing(folder):
         entries = encode_recordings(tokenizer, utterances, device)
         return write_store(Path(folder), facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+
+
+def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:
+    first: dict[str, str | Path] = {}
+    utterances = []
+    for manifest in manifests:
+        for utterance in read_manifest(manifest):
+            if utterance.id in first:
+                raise InputError(f"{manifest}: 'id' {utterance.id!r} is in {first[utterance.id]} too; ids must differ")
+            first[utterance.id] = manifest
+            utterances.append(utterance)
+    return utterances
 
 
 @contextlib.contextmanager

@@ -98,6 +98,8 @@ def write_run(config: RunConfig, run: Path, seed: int = 0) -> Path:
         for name, parameter in model.named_parameters():
             if name.startswith("head."):
                 parameter.normal_(std=0.2)  # the diffusion head begins as zeros
+            if name.startswith("durations.out."):
+                parameter.fill_(1.8 if name.endswith("bias") else 0)  # 5 latents a token, about as in the recordings
     checkpoint.write_weights(checkpoint.named_tensors(model), run / checkpoint.WEIGHTS)
     return run
 
@@ -106,8 +108,30 @@ def write_voice(folder: Path, **task: Any) -> Path:
     """Recordings, tokenizer, store and the run of a voice in a folder; returns the last."""
     manifest = write_recordings(folder / "recordings")
     write_run(tokenizer_config(manifest), folder / "tokenizer")
-    encode_corpus(manifest, folder / "tokenizer", folder / "store")
+    encode_corpus([manifest], folder / "tokenizer", folder / "store")
     return write_run(voice_config(folder / "store", **task), folder / "voice", seed=1)
+
+
+def write_timed_voice(folder: Path) -> Path:
+    """The same with cues: recordings aligned evenly, an alphabet that says every letter as itself, and its model."""
+    manifest = write_recordings(folder / "recordings")
+    words = {word for texts in SPEECH.values() for text in texts for word in re.findall("[a-z]+", text.lower())}
+    dictionary = folder / "words.txt"
+    dictionary.write_text("".join(f"{word} {' '.join(word.upper())}\n" for word in sorted(words)))
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line in lines:
+        units = [f"/{letter}" for letter in line["text"].upper() if letter.isalpha()]
+        each = 0.4 / len(units)
+        line["alignment"] = [[unit, 0.05 + each * i, 0.05 + each * (i + 1)] for i, unit in enumerate(units)]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_run(tokenizer_config(manifest), folder / "tokenizer")
+    encode_corpus([manifest], folder / "tokenizer", folder / "store")
+    front_end = {"name": "phonemes", "file": str(dictionary)}
+    cues = {"per_latent": 2, "before": 1, "after": 2}
+    plain = voice_config(folder / "store", front_end=front_end, cues=cues).tree()
+    plain["model"] |= {"name": "timed_latent_lm", "cue_size": 6}
+    plain["criterion"]["name"] = "timed_next_token_diffusion"
+    return write_run(parse_config(plain), folder / "voice", seed=1)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -97,7 +97,7 @@ def test_a_voice_says_ten_recordings_as_its_tokenizer_gives_them_back(tmp_path: 
     manifest = ten_recordings(tmp_path)
     clips = read_manifest(manifest)
     codec_run = trained(TOKENIZER, manifest, tmp_path / "tokenizer")
-    encode_corpus(manifest, codec_run, tmp_path / "latents")
+    encode_corpus([manifest], codec_run, tmp_path / "latents")
     voice = Voice.load(trained(LATENT_LM, tmp_path / "latents", tmp_path / "voice"))
     codec = load_tokenizer(codec_run)
     torch.manual_seed(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 import torch
 
 pytest.importorskip("soundfile")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+import tiny_voice
 
 from latent.audio.files import load_audio, write_audio
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import read_manifest
-from latent.encoding import encode_recordings, encode_samples
+from latent.encoding import encode_corpus, encode_recordings, encode_samples
 from latent.models.sigma_vae import SigmaVAE
+from s2s.errors import InputError
 
 
 def test_recordings_encoded_in_chunks_are_the_means_of_the_whole(tmp_path: Path) -> None:
@@ -40,3 +44,17 @@ def test_recordings_encoded_in_chunks_are_the_means_of_the_whole(tmp_path: Path)
             torch.testing.assert_close(torch.from_numpy(store.mean(index)), whole, rtol=1e-4, atol=1e-5)
             in_chunks = encode_samples(vae, audio[0, 0].numpy(), "cpu", chunk_seconds=0.1)
             torch.testing.assert_close(in_chunks, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_manifests_with_one_id_are_told_apart(tmp_path: Path) -> None:
+    first = tiny_voice.write_recordings(tmp_path / "a")
+    second = tiny_voice.write_recordings(tmp_path / "b")
+    run = tiny_voice.write_run(tiny_voice.tokenizer_config(first), tmp_path / "tokenizer")
+    with pytest.raises(
+        InputError, match=r"b/manifest\.jsonl: 'id' 'ann0' is in .*a/manifest\.jsonl too; ids must differ"
+    ):
+        encode_corpus([first, second], run, tmp_path / "store")
+    second.write_text(second.read_text().replace('"id": "', '"id": "other-'))
+    facts = encode_corpus([first, second], run, tmp_path / "store")
+    assert [said.id for said in LatentStore(tmp_path / "store").utterances][3:5] == ["bob3", "other-ann0"]
+    assert facts.num_frames == sum(said.frames for said in LatentStore(tmp_path / "store").utterances)

@@ -24,11 +24,11 @@ from s2s.errors import ConfigError, InputError
 OPTIONS = ["decoder.num_inference_steps=2", "decoder.stop_threshold=0.93", "decoder.min_frames=6"]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which nothing is left of what the voice was trained on."""
+@pytest.fixture(scope="module", params=[tiny_voice.write_voice, tiny_voice.write_timed_voice])
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which nothing is left of what the voice was trained on; without cues and with them."""
     folder = tmp_path_factory.mktemp("voice")
-    tiny_voice.write_voice(folder / "whole")
+    request.param(folder / "whole")
     shutil.move(folder / "whole/voice", folder / "voice")
     shutil.rmtree(folder / "whole")
     return folder
