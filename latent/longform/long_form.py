@@ -36,7 +36,7 @@ from latent.synthesis.meter import SpeechMeter
 from latent.synthesis.requests import tell_respelled
 from latent.synthesis.voice import Voice
 from s2s.errors import InputError
-from s2s.generation.output import fingerprint
+from s2s.generation.output import claimed, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,8 @@ def synthesize_script(
         What was spoken.
 
     Raises:
-        InputError: the script or the cast has a mistake (nothing is generated then), the output is another job's, or
-            the disk takes no more (what is written stays, and the same call goes on).
+        InputError: the script or the cast has a mistake (nothing is generated then), the output is another job's or
+            another process is writing it, or the disk takes no more (what is written stays, the same call goes on).
     """
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
@@ -89,23 +89,24 @@ def synthesize_script(
         "voice": voice.fingerprint(),
         "watermark": mark is not None,
     }
-    files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
-    if overwrite:
-        files.remove()
-    tell_respelled(voice, (line.text for line in lines))
-    if files.finished(job):
-        logger.info("%s: is finished already", output)
-        return read_report(files.report)[0]
-    journal = files.open_journal({"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)})
-    if not output.exists():
-        _speak(narrator, lines, journal, output, show_progress)
-    files.part.unlink(missing_ok=True)
-    spoken = [SpokenLine(**record["line"]) for record in journal.records()]
-    summary = write_report(files.report, output, voice.sample_rate, spoken, job)
-    if picture:
-        draw_report(files.picture, output, voice.sample_rate, spoken)
-    journal.remove()
-    return summary
+    with claimed(output):
+        files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
+        if overwrite:
+            files.remove()
+        tell_respelled(voice, (line.text for line in lines))
+        if files.finished(job):
+            logger.info("%s: is finished already", output)
+            return read_report(files.report)[0]
+        journal = files.open_journal({"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)})
+        if not output.exists():
+            _speak(narrator, lines, journal, output, show_progress)
+        files.part.unlink(missing_ok=True)
+        spoken = [SpokenLine(**record["line"]) for record in journal.records()]
+        summary = write_report(files.report, output, voice.sample_rate, spoken, job)
+        if picture:
+            draw_report(files.picture, output, voice.sample_rate, spoken)
+        journal.remove()
+        return summary
 
 
 class _Files(NamedTuple):

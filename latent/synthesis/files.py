@@ -11,6 +11,7 @@ as a whole. So a job that is continued, by as many processes as may be, ends wit
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ from latent.synthesis.requests import Unusable, Wanted
 from latent.synthesis.voice import Voice, warn_of_cut
 from latent.tasks.speech_synthesis import SpeechRequest
 from s2s.errors import InputError
-from s2s.generation.output import write_whole
+from s2s.generation.output import claimed, write_whole
 from s2s.training.distributed import Ranks
 
 Samples = NDArray[np.float32]
@@ -154,44 +155,48 @@ def synthesize_records(
         Counts over all ranks.
 
     Raises:
-        InputError: a file in the folder is not of this job, or cannot be written.
+        InputError: a file in the folder is not of this job or cannot be written, or another process writes the folder.
     """
     wanted = [record for record in records if isinstance(record, Wanted)]
     job = _Job(voice, wanted, folder, suffix, marked=watermark is not None)
-    if ranks.first:
-        job.prepare(overwrite)
-    ranks.gather([])
-    job.look()
-    batches = list(voice.batches([item.request for item in wanted], max_rows))[ranks.rank :: ranks.size]
-    batches = [batch for batch in batches if not all(map(job.is_done, batch))]
-    made: list[dict[str, Any]] = []
-    failed: list[Unusable] = []
-    begun = time.monotonic()
-    expected = sum(voice.expected_seconds(wanted[index].request) for batch in batches for index in batch)
-    with SpeechMeter(expected, ranks.first) as meter, job.journal(ranks.rank) as note:
-        for batch in batches:
-            for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
-                index = batch[row]
-                if job.is_done(index):
-                    continue
-                try:
-                    checked(spoken.samples, spoken.request.id)
-                except InputError as error:
-                    failed.append(Unusable(wanted[index].line, spoken.request.id, f"diverged: {error}"))
-                    continue
-                made.append(job.entry(index, spoken))
-                note(made[-1])  # first, so that a file which is there is known to be whole
-                _write(voice, spoken, job.paths[index], watermark)
-    kept = job.num_done
-    made, failed = ranks.gather(made), ranks.gather(failed)
-    (said,) = ranks.sum([meter.seconds])
-    unusable = sorted([*failed, *(item for item in records if isinstance(item, Unusable))], key=lambda item: item.line)
-    if ranks.first:
-        job.finish(unusable)
-    seconds = sum(entry["seconds"] for entry in made)
-    factor = (time.monotonic() - begun) / max(said, 1e-9)
-    cut = sum(not entry["ended"] for entry in made)
-    return Summary(len(made), seconds, factor, cut, kept, len(unusable))
+    with contextlib.ExitStack() as claim:
+        with ranks.together():
+            if ranks.first:
+                claim.enter_context(job.claimed())
+                job.prepare(overwrite)
+        job.look()
+        batches = list(voice.batches([item.request for item in wanted], max_rows))[ranks.rank :: ranks.size]
+        batches = [batch for batch in batches if not all(map(job.is_done, batch))]
+        made: list[dict[str, Any]] = []
+        failed: list[Unusable] = []
+        begun = time.monotonic()
+        expected = sum(voice.expected_seconds(wanted[index].request) for batch in batches for index in batch)
+        with SpeechMeter(expected, ranks.first) as meter, job.journal(ranks.rank) as note:
+            for batch in batches:
+                for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
+                    index = batch[row]
+                    if job.is_done(index):
+                        continue
+                    try:
+                        checked(spoken.samples, spoken.request.id)
+                    except InputError as error:
+                        failed.append(Unusable(wanted[index].line, spoken.request.id, f"diverged: {error}"))
+                        continue
+                    made.append(job.entry(index, spoken))
+                    note(made[-1])  # first, so that a file which is there is known to be whole
+                    _write(voice, spoken, job.paths[index], watermark)
+        kept = job.num_done
+        made, failed = ranks.gather(made), ranks.gather(failed)
+        (said,) = ranks.sum([meter.seconds])
+        unusable = sorted(
+            [*failed, *(item for item in records if isinstance(item, Unusable))], key=lambda item: item.line
+        )
+        if ranks.first:
+            job.finish(unusable)
+        seconds = sum(entry["seconds"] for entry in made)
+        factor = (time.monotonic() - begun) / max(said, 1e-9)
+        cut = sum(not entry["ended"] for entry in made)
+        return Summary(len(made), seconds, factor, cut, kept, len(unusable))
 
 
 class _Job:
@@ -224,14 +229,27 @@ class _Job:
         known = [key in self._entries for key in keys]
         self._done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make the folder, and hold it against other processes.
+
+        Raises:
+            InputError: it cannot be written, or another process holds it.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._folder}: cannot be written: {error.strerror}") from error
+        with claimed(self._folder):
+            yield
+
     def prepare(self, overwrite: bool) -> None:
-        """Make the folder; remove what is to be replaced.
+        """Remove what is to be replaced.
 
         Raises:
             InputError: a file is there that is not of this job; or the folder cannot be written.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             if overwrite:
                 shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
                 for path in [*self.paths, self._folder / MANIFEST, self._folder / ERRORS]:

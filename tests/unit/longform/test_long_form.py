@@ -30,6 +30,7 @@ from latent.longform.narrator import LongFormOptions
 from latent.synthesis.provenance import read_tags
 from latent.synthesis.voice import Voice
 from s2s.errors import InputError
+from s2s.generation.output import claimed
 
 DECODER = ["decoder.num_inference_steps=2", "decoder.stop_threshold=0.502"]
 TALK = "ann: Good evening.\nbob: Never mind. [pause 0.03] So.\nAnn: One.\nbob: Two.\n\nbob: Three [pause 0]"
@@ -320,6 +321,12 @@ def test_another_job_is_refused(voice: Voice, tmp_path: Path, monkeypatch: pytes
     before = (tmp_path / "talk.wav").read_bytes()
     assert speak(voice, tmp_path).read_bytes() == before
     assert speak(voice, tmp_path, seed=1, overwrite=True).read_bytes() != before
+
+
+def test_one_job_at_a_time_writes_a_file(voice: Voice, tmp_path: Path) -> None:
+    with claimed(tmp_path / "talk.wav"), pytest.raises(InputError, match=r"talk\.wav: another process is writing it"):
+        speak(voice, tmp_path, talk="ann: One.")
+    assert files(tmp_path) == set()
 
 
 def test_a_file_of_somebody_else_is_refused(voice: Voice, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from latent.synthesis.provenance import describe_origin, read_tags, synthetic_ta
 from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, one_request, read_requests, seed_of
 from latent.synthesis.voice import Voice
 from s2s.errors import InputError
+from s2s.generation.output import claimed
 from s2s.training.distributed import Ranks
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -153,6 +154,15 @@ def test_files_of_another_job_are_not_replaced_unless_asked(voice: Voice, lines:
     before = tiny_voice.contents(out)
     assert run(voice, lines, out, seed=1, overwrite=True).files == 6
     assert all(tiny_voice.contents(out)[name] != before[name] for name in before)
+
+
+def test_one_job_at_a_time_writes_a_folder(voice: Voice, lines: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "out"
+    folder.mkdir(parents=True)
+    with claimed(folder), pytest.raises(InputError, match=r"deep/out: another process is writing it"):
+        run(voice, lines, folder)
+    assert run(voice, lines, folder).files == 6
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
 
 
 def test_a_full_disk_stops_the_job_and_nothing_half_has_a_final_name(
