@@ -53,10 +53,7 @@ class TimedLatentLM(LatentLM):
         self.cue_embeddings = nn.Embedding(config.vocab_size, config.cue_size, padding_idx=NO_CUE)
         self.cue_projection = nn.Linear(config.cue_tokens * config.cue_size, config.hidden_size, bias=False)
         self.durations = DurationPredictor(config.vocab_size, config.durations)
-        for module in (self.cue_embeddings, self.cue_projection):
-            self._randomise(module)
-        nn.init.normal_(self.cue_embeddings.weight)
-        nn.init.zeros_(self.cue_embeddings.weight[NO_CUE].detach())
+        self._randomise(self.cue_projection)  # embeddings keep their size 1: what they add is as large as a latent
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
