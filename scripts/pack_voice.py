@@ -3,7 +3,7 @@
     python scripts/pack_voice.py runs/voice OUT
     unilatent synthesize OUT --text "Please hold." --output hold.wav
 
-Complete OUT/MODEL_CARD.md and add a NOTICE before you pass it on.
+A MODEL_CARD.md that OUT has already is kept. Complete it and add a NOTICE before you pass the folder on.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ import dataclasses
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from latent.data.latent_store import TOKENIZER, StoreFacts
+from latent.model_card import MODEL_CARD
 from s2s import checkpoint
 from s2s.config import read_tree, write_tree
+
+REWRITTEN = (checkpoint.CONFIG, checkpoint.WEIGHTS)
+LEFT_BEHIND = ("log.jsonl",)
+NOT_HERE = "not part of this folder"
 
 
 def main() -> None:
@@ -27,22 +32,45 @@ def main() -> None:
     pack(run / TOKENIZER, out / TOKENIZER)
     dataclasses.replace(StoreFacts.load(run), tokenizer=TOKENIZER).save(out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB")
+    print(f"{out}: {size:,} bytes")
+    card = out / MODEL_CARD
+    if "TO BE COMPLETED" in card.read_text(encoding="utf-8"):
+        print(f"{card}: complete it before you pass this voice on")
 
 
 def pack(run: Path, out: Path) -> None:
     """Copy the files of a run folder; logs and checkpoints stay behind."""
     out.mkdir(parents=True, exist_ok=True)
     for path in run.iterdir():
-        if path.is_file() and path.name not in (checkpoint.CONFIG, checkpoint.WEIGHTS, "log.jsonl"):
+        kept = path.name == MODEL_CARD and (out / path.name).exists()
+        if path.is_file() and not kept and path.name not in (*REWRITTEN, *LEFT_BEHIND):
             shutil.copyfile(path, out / path.name)
-    config = read_tree(run / checkpoint.CONFIG)
-    config["task"] |= {split: f"{split}: not part of this folder" for split in ("train", "valid")}
-    config["model"] |= {"init": None} if "init" in config["model"] else {}
-    write_tree(config, out / checkpoint.CONFIG)
-    weights = load_file(run / checkpoint.WEIGHTS)
-    half = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in weights.items()}
-    save_file(half, out / checkpoint.WEIGHTS)
+    write_tree(portable(read_tree(run / checkpoint.CONFIG)), out / checkpoint.CONFIG)
+    checkpoint.write_weights(halved(run / checkpoint.WEIGHTS), out / checkpoint.WEIGHTS)
+
+
+def portable(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what was read from this machine to train: speaking does not read it."""
+    task, model = dict(config["task"]), dict(config["model"])
+    task |= {split: NOT_HERE for split in ("train", "valid") if task.get(split) is not None}
+    if "front_end" in task:
+        task["front_end"] = task["front_end"] | {"file": None}
+    if "init" in model:
+        model["init"] = None
+    return config | {"task": task, "model": model}
+
+
+def halved(weights: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, those of single precision in half of it.
+
+    Raises:
+        ValueError: a number is too large for that.
+    """
+    tensors = checkpoint.read_tensors(weights)
+    half = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
+    if broken := [name for name, tensor in half.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"{weights}: {broken[0]} does not fit half precision")
+    return half
 
 
 if __name__ == "__main__":

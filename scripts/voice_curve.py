@@ -1,0 +1,96 @@
+"""How speech becomes intelligible in training: the checkpoints that a voice has kept say the texts of a manifest.
+
+    unilatent train my_voice.yaml --output runs/voice train.keep_last=99
+    python scripts/voice_curve.py runs/voice data/asterisk/valid.jsonl curve.png
+
+Each speaks as `unilatent synthesize --temperature 0` does, and a recogniser writes down what it hears, in recordings
+too. Beside curve.png come curve.json, the report of `unilatent evaluate speech` with a system for each number of
+updates, and curve/ with the audio: given the same command again, only new checkpoints speak. Whoever chooses a
+checkpoint by this should take validation texts, so that test texts stay new.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.report import Report, present
+from eval.speech import RECORDINGS, SpeechSettings, evaluate_speech
+from latent.synthesis.files import synthesize_records
+from latent.synthesis.requests import Wishes, read_requests
+from latent.synthesis.voice import Voice
+from s2s import checkpoint
+from s2s.data.jsonl import read_records
+from s2s.errors import InputError
+from s2s.training.distributed import join_ranks
+
+RATES = {"WER %": "C3", "CER %": "C1"}
+LOSS = "latent_loss"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run folder of a voice")
+    parser.add_argument("manifest", help="JSON lines with id, audio and text")
+    parser.add_argument("picture", type=Path, help="what to draw")
+    parser.add_argument("--recogniser", default="whisper", help="whisper, whisper:MODEL or pocketsphinx")
+    given = parser.parse_args(arguments)
+    kept = checkpoint.checkpoints(given.run)
+    if not kept:
+        raise InputError(f"{given.run}: keeps no checkpoints; train.keep_last says how many it does")
+    audio = {str(checkpoint.step_of(path)): given.picture.with_suffix("") / path.name for path in kept}
+    for step, folder in audio.items():
+        speak(given.run, step, given.manifest, folder)
+    settings = SpeechSettings(metrics=("wer",), recogniser=given.recogniser)
+    report = evaluate_speech(given.manifest, {step: str(folder) for step, folder in audio.items()}, settings)
+    present(report, str(given.picture.with_suffix(".json")))
+    draw(report, validation_losses(given.run), given.picture)
+
+
+def speak(run: Path, step: str, manifest: str, folder: Path) -> None:
+    """Say the texts of a manifest with the weights of a checkpoint: the running mean, if the run keeps one."""
+    voice = Voice.load(run, checkpoint_name=step)
+    requests = read_requests(voice, manifest, Wishes(temperature=0.0))
+    with join_ranks("cpu") as ranks:
+        print(f"{folder}: {synthesize_records(voice, requests, folder, ranks, suffix='.flac')}")
+
+
+def validation_losses(run: Path) -> list[tuple[int, float]]:
+    """Updates, and the diffusion loss of the validation recordings then."""
+    records = [record for _, record in read_records(run / "log.jsonl")]
+    return [(record["step"], record[LOSS]) for record in records if record.get("split") == "valid" and LOSS in record]
+
+
+def draw(report: Report, losses: list[tuple[int, float]], picture: Path) -> None:
+    """Rates of error over updates, with the recordings' as a line; and losses on an axis of their own."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.2), dpi=150, layout="constrained")
+    systems = {system.name: system.quality for system in report.systems}
+    recordings: Any = systems.pop(RECORDINGS)
+    for name, colour in RATES.items():
+        found = [(int(step), quality[name]) for step, quality in systems.items()]
+        steps, intervals = [step for step, _ in found], [interval for _, interval in found]
+        axes.plot(steps, [one.value for one in intervals], f"{colour}o-", label=name.replace(" %", ""))
+        band = [one.low for one in intervals], [one.high for one in intervals]
+        axes.fill_between(steps, *band, color=colour, alpha=0.12, linewidth=0)
+    word_errors = next(iter(RATES))
+    axes.axhline(recordings[word_errors].value, color=RATES[word_errors], linestyle="--", label="WER of the recordings")
+    axes.set(xlabel="updates", ylabel=f"% ({report.examples} texts)", xlim=(0, None), ylim=(0, None))
+    right = axes.twinx()
+    right.plot(*zip(*losses, strict=True), color="C0", marker=".", alpha=0.7, label="validation loss")
+    right.set(ylabel="diffusion loss of latents")
+    lines = [*axes.get_lines(), *right.get_lines()]
+    axes.legend(lines, [line.get_label() for line in lines], frameon=False)
+    axes.grid(alpha=0.25)
+    figure.savefig(picture)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
