@@ -27,7 +27,7 @@ if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
     say "training an audio tokenizer on them"
     unilatent train latent/configs/sigma_vae_small.yaml --output "$RUNS/tokenizer" \
         task.train="$RUNS/train.jsonl" task.valid="$RUNS/valid.jsonl" \
-        train.max_steps=1200 optim.decay_steps=500 train.validate_every=300
+        train.max_steps=1000 optim.decay_steps=400 train.validate_every=250
 
     say "encoding the recordings once"
     for split in train valid; do
@@ -38,7 +38,7 @@ if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
     say "training LatentLM on their latents"
     unilatent train latent/configs/latent_lm_small.yaml --output "$VOICE" \
         task.train="$RUNS/latents/train" task.valid="$RUNS/latents/valid" \
-        train.max_steps=700 train.max_tokens=1024 optim.warmup_steps=100 optim.decay_steps=300 train.validate_every=100
+        train.max_steps=500 train.max_tokens=1024 optim.warmup_steps=100 optim.decay_steps=250 train.validate_every=100
 fi
 
 say "speaking a dialogue"
@@ -50,10 +50,10 @@ Desk: There are seven new messages in your folder.
 Desk: To listen to a message, press one. To call back later, hang up now.
 EOF
 unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --cast Desk=Allison --cast Caller=$CALLER \
-    --output "$RUNS/dialogue.wav" --temperature 0 --overwrite
+    --output "$RUNS/dialogue.wav" --overwrite
 
 say "speaking the held-out texts, and what the tokenizer alone makes of their recordings"
-unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --temperature 0 --overwrite
+unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
 python scripts/round_trip.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/round_trip"
 
 say "scores: word errors of a recogniser, and the distance of mel spectra to the recordings"
