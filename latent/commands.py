@@ -90,7 +90,9 @@ def synthesize(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same speech.")] = 0,
-    temperature: Annotated[float, typer.Option(min=0, help="Less than 1 is tamer.")] = 1.0,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Less than 1 is tamer.", show_default="the voice's decoder.temperature")
+    ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="Another run of the audio tokenizer than the voice's own.")
     ] = None,

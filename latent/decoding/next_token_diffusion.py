@@ -51,6 +51,9 @@ class NextTokenDiffusionDecoder:
         """How much the difference to the unconditional stream counts; 1 is no guidance, and half the work."""
         stop_threshold: float = Field(0.5, gt=0, le=1)
         """Probability of the end, against "a latent follows", from which on a row ends."""
+        temperature: NonNegativeFloat = 1.0
+        """Factor of the noise that latents are drawn from, where a request names none; less than 1 is tamer, and small
+        voices are clearest with 0."""
         min_frames: NonNegativeInt = 1
         """Latents before which no row ends."""
 

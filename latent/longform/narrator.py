@@ -31,8 +31,8 @@ class LongFormOptions(Section):
 
     seed: NonNegativeInt = 0
     """Of the noise; each line has its own, from this and its place, where the script gives none."""
-    temperature: NonNegativeFloat = 1.0
-    """Factor of the noise that latents are drawn from."""
+    temperature: NonNegativeFloat | None = None
+    """Factor of the noise that latents are drawn from. None: the voice's."""
     pause_seconds: float = Field(0.4, ge=0, le=600)
     """Silence after a line, where the script does not say how long."""
     max_characters: PositiveInt | None = None

@@ -31,14 +31,14 @@ class Wishes:
         speaker: A name of the vocabulary, or None.
         prompt: A recording of the voice to speak in, or None.
         seed: Of the noise; each record of a file gets one of its own from this one and its id.
-        temperature: Factor of the noise.
+        temperature: Factor of the noise; None: the voice's.
         consent: Whether the user says that the use of voice prompts was agreed to.
     """
 
     speaker: str | None = None
     prompt: Path | None = None
     seed: int = 0
-    temperature: float = 1.0
+    temperature: float | None = None
     consent: bool = False
 
 

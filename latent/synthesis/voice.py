@@ -154,7 +154,7 @@ class Voice:
         speaker: str | None = None,
         prompt: Latents | None = None,
         seed: int = 0,
-        temperature: float = 1.0,
+        temperature: float | None = None,
     ) -> SpeechRequest:
         """Something to say, checked.
 
@@ -164,7 +164,7 @@ class Voice:
             speaker: One of `speakers`. It may be left out where there is only one, or with a voice prompt.
             prompt: Latents of a voice prompt, from `prompt`.
             seed: Of all noise: the same request gives the same speech, alone or among others.
-            temperature: Factor of the noise; less than 1 is tamer.
+            temperature: Factor of the noise; None: `decoder.temperature`.
 
         Raises:
             InputError: the text holds nothing to say, is not Unicode or too long for the model; or there is no such
@@ -174,6 +174,8 @@ class Voice:
         self._check_text(text)
         if not 0 <= seed < 2**63:
             raise InputError(f"'seed' must be from 0 to 2^63 - 1, found {seed}")
+        if temperature is None:
+            temperature = self._decoder.config.temperature
         if not (0 <= temperature < math.inf):
             raise InputError(f"'temperature' must be 0 or more, found {temperature}")
         speaker = self._speaker(speaker, prompt)

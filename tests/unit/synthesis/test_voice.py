@@ -116,6 +116,13 @@ def test_the_seed_alone_decides(voice: Voice) -> None:
     assert len(first) != len(other) or not np.array_equal(first, other)
 
 
+def test_a_request_without_a_temperature_has_that_of_the_voice(home: Path) -> None:
+    tame = Voice.load(home / "voice", overrides=[*OPTIONS, "decoder.temperature=0"])
+    first, same = (tame.say(tame.request("a", "Good.", "ann", seed=seed)) for seed in (1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert tame.request("a", "Good.", "ann", temperature=0.5).temperature == 0.5
+
+
 def test_speech_that_never_ends_is_cut_with_a_warning(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     voice = Voice.load(home / "voice", overrides=[*OPTIONS, "decoder.stop_threshold=1"])
     request = voice.request("long", "So.", "ann")
