@@ -208,7 +208,7 @@ class SpeechSynthesis(Task):
         num_tokens = sum(len(front_end.tokens(text)) for text in texts)
         self.vocabulary = SpeechVocabulary(
             speakers=sorted({utterance.speaker for utterance in spoken}),
-            frames_per_token=self._stores["train"].facts.num_frames / max(1, num_tokens),
+            frames_per_token=sum(utterance.frames for utterance in spoken) / max(1, num_tokens),
             front_end=front_end,
             language=Counter(utterance.language for utterance in spoken).most_common(1)[0][0],
             text_room=config.text_room,
@@ -304,7 +304,8 @@ class SpeechSynthesis(Task):
         self.vocabulary.save(folder)
         store = self._stores["train"]
         store.facts.save(folder)
-        write_model_card(folder, store.facts, self.vocabulary.speakers)
+        learned = replace(store.facts, num_frames=sum(utterance.frames for utterance in store.utterances))
+        write_model_card(folder, learned, self.vocabulary.speakers)
         if (store.folder / TOKENIZER).is_dir():
             copy_tokenizer(store.folder / TOKENIZER, folder)
 

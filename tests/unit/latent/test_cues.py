@@ -174,7 +174,9 @@ def test_recordings_that_are_not_aligned_are_left_out(store: Path, tmp_path: Pat
     ]
     entries[1] = (replace(entries[1][0], alignment=None), entries[1][1])
     write_store(tmp_path / "some", FACTS, entries)
-    assert len(task_of(store, train=str(tmp_path / "some")).dataset("train", 1)) == 3
+    some = task_of(store, train=str(tmp_path / "some"))
+    assert len(some.dataset("train", 1)) == 3
+    assert some.vocabulary.frames_per_token == pytest.approx((9 + 11 + 12) / 6), "of what is left"
     write_store(tmp_path / "none", FACTS, [(replace(said, alignment=None), mean) for said, mean in entries])
     with pytest.raises(InputError, match=r"none: task\.cues needs 'alignment', which no utterance has"):
         task_of(store, train=str(tmp_path / "none"))
