@@ -65,7 +65,7 @@ python scripts/draw_speech.py "$RUNS/spectrograms.png" \
     "synthesis=$RUNS/synthesis/en/vm-delete.flac"
 
 if [ "$VOICE" = "$RUNS/voice" ]; then
-    say "this voice has learned from eight minutes of speech: enough to sound like its speaker, not to be understood"
+    say "this voice has learned from eight minutes of speech: its sentences are understood, words alone often not"
 fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
 listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
