@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The second main job on shipped data: text becomes speech. With the demo voice where the repository has one; else, or
-# with `scripts/speak.sh train`, a small audio tokenizer and a small LatentLM learn for some minutes from eight minutes of
-# real recordings. Then a short dialogue is spoken into a file, and the held-out texts are measured beside the recordings.
+# The second main job on shipped data: text becomes speech. With the demo voice where the repository has one; else, or with
+# `scripts/speak.sh train`, a small audio tokenizer and a small LatentLM learn for some minutes from eight minutes of real
+# recordings. Then a short dialogue is spoken into a file, and held-out texts are measured beside their recordings.
 # Needs Python >= 3.10; sets up .venv itself. Running it again goes on where it stopped.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -65,7 +65,7 @@ python scripts/draw_speech.py "$RUNS/spectrograms.png" \
     "synthesis=$RUNS/synthesis/en/vm-delete.flac"
 
 if [ "$VOICE" = "$RUNS/voice" ]; then
-    say "this voice has learned from eight minutes of speech: its sentences are understood, words alone often not"
+    say "this voice has learned from eight minutes of speech: its sentences are mostly understood, words alone often not"
 fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
 listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
