@@ -1,9 +1,10 @@
 """A trained voice as a folder to pass on: what speaking needs, weights in half precision, no paths of this machine.
 
-    python scripts/pack_voice.py runs/voice OUT
+    python scripts/pack_voice.py runs/voice OUT [decoder.temperature=0 ...]
     unilatent synthesize OUT --text "Please hold." --output hold.wav
 
-A MODEL_CARD.md that OUT has already is kept. Complete it and add a NOTICE before you pass the folder on.
+Options of the decoder become those of the packed voice. A MODEL_CARD.md that OUT has already is kept. Complete it and
+add a NOTICE before you pass the folder on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ import torch
 
 from latent.data.latent_store import TOKENIZER, StoreFacts
 from latent.model_card import MODEL_CARD
+from latent.synthesis.voice import Voice
 from s2s import checkpoint
-from s2s.config import read_tree, write_tree
+from s2s.config import apply_overrides, read_tree, write_tree
 
 REWRITTEN = (checkpoint.CONFIG, checkpoint.WEIGHTS)
 LEFT_BEHIND = ("log.jsonl",)
@@ -28,9 +31,10 @@ NOT_HERE = "not part of this folder"
 
 def main() -> None:
     run, out = Path(sys.argv[1]), Path(sys.argv[2])
-    pack(run, out)
+    pack(run, out, sys.argv[3:])
     pack(run / TOKENIZER, out / TOKENIZER)
     dataclasses.replace(StoreFacts.load(run), tokenizer=TOKENIZER).save(out)
+    Voice.load(out)  # raises where an option does not fit
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size:,} bytes")
     card = out / MODEL_CARD
@@ -38,14 +42,15 @@ def main() -> None:
         print(f"{card}: complete it before you pass this voice on")
 
 
-def pack(run: Path, out: Path) -> None:
-    """Copy the files of a run folder; logs and checkpoints stay behind."""
+def pack(run: Path, out: Path, overrides: Sequence[str] = ()) -> None:
+    """Copy the files of a run folder; logs and checkpoints stay behind, and `overrides` replace options."""
     out.mkdir(parents=True, exist_ok=True)
     for path in run.iterdir():
         kept = path.name == MODEL_CARD and (out / path.name).exists()
         if path.is_file() and not kept and path.name not in (*REWRITTEN, *LEFT_BEHIND):
             shutil.copyfile(path, out / path.name)
-    write_tree(portable(read_tree(run / checkpoint.CONFIG)), out / checkpoint.CONFIG)
+    config = apply_overrides(read_tree(run / checkpoint.CONFIG), overrides)
+    write_tree(portable(config), out / checkpoint.CONFIG)
     checkpoint.write_weights(halved(run / checkpoint.WEIGHTS), out / checkpoint.WEIGHTS)
 
 

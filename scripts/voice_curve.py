@@ -1,12 +1,12 @@
 """How speech becomes intelligible in training: the checkpoints that a voice has kept say the texts of a manifest.
 
     unilatent train my_voice.yaml --output runs/voice train.keep_last=99
-    python scripts/voice_curve.py runs/voice data/asterisk/valid.jsonl curve.png
+    python scripts/voice_curve.py runs/voice data/asterisk/valid.jsonl curve.png [decoder.temperature=0 ...]
 
-Each speaks as `unilatent synthesize --temperature 0` does, and a recogniser writes down what it hears, in recordings
-too. Beside curve.png come curve.json, the report of `unilatent evaluate speech` with a system for each number of
-updates, and curve/ with the audio: given the same command again, only new checkpoints speak. Whoever chooses a
-checkpoint by this should take validation texts, so that test texts stay new.
+Each speaks as `unilatent synthesize` does, and a recogniser writes down what it hears, in recordings too. Beside
+curve.png come curve.json, the report of `unilatent evaluate speech` with a system for each number of updates, and
+curve/ with the audio: given the same command again, only new checkpoints speak. Whoever chooses a checkpoint by this
+should take validation texts, so that test texts stay new.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="run folder of a voice")
     parser.add_argument("manifest", help="JSON lines with id, audio and text")
     parser.add_argument("picture", type=Path, help="what to draw")
+    parser.add_argument("overrides", nargs="*", help="options of the decoder, key.path=value")
     parser.add_argument("--recogniser", default="whisper", help="whisper, whisper:MODEL or pocketsphinx")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     kept = checkpoint.checkpoints(given.run)
     if not kept:
         raise InputError(f"{given.run}: keeps no checkpoints; train.keep_last says how many it does")
     audio = {str(checkpoint.step_of(path)): given.picture.with_suffix("") / path.name for path in kept}
     for step, folder in audio.items():
-        speak(given.run, step, given.manifest, folder)
+        speak(given.run, step, given.manifest, folder, given.overrides)
     settings = SpeechSettings(metrics=("wer",), recogniser=given.recogniser)
     report = evaluate_speech(given.manifest, {step: str(folder) for step, folder in audio.items()}, settings)
     present(report, str(given.picture.with_suffix(".json")))
     draw(report, validation_losses(given.run), given.picture)
 
 
-def speak(run: Path, step: str, manifest: str, folder: Path) -> None:
+def speak(run: Path, step: str, manifest: str, folder: Path, overrides: Sequence[str]) -> None:
     """Say the texts of a manifest with the weights of a checkpoint: the running mean, if the run keeps one."""
-    voice = Voice.load(run, checkpoint_name=step)
-    requests = read_requests(voice, manifest, Wishes(temperature=0.0))
+    voice = Voice.load(run, overrides=overrides, checkpoint_name=step)
+    requests = read_requests(voice, manifest, Wishes())
     with join_ranks("cpu") as ranks:
         print(f"{folder}: {synthesize_records(voice, requests, folder, ranks, suffix='.flac')}")
 

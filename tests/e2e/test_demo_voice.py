@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not DEMO.is_dir(), reason="this checkout ships n
 def spoken() -> tuple[np.ndarray, int, float]:
     """Samples, their rate, and the seconds that were foretold."""
     voice = Voice.load(DEMO)
-    request = voice.request("demo", TEXT, SPEAKER, temperature=0.0)
+    request = voice.request("demo", TEXT, SPEAKER)
     chunks = list(voice.stream([request]))
     assert chunks[-1].ended == {0: True}, "it must end by itself"
     samples = np.concatenate([samples for chunk in chunks for samples in chunk.audio.numpy()])

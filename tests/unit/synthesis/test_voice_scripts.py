@@ -22,6 +22,7 @@ from latent.data.latent_store import TOKENIZER
 from latent.model_card import MODEL_CARD
 from latent.synthesis.voice import Voice
 from s2s import checkpoint
+from s2s.config import read_tree, write_tree
 from s2s.errors import InputError
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -34,8 +35,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return voice
 
 
-def pack(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["pack_voice.py", str(run), str(out)])
+def pack(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["pack_voice.py", str(run), str(out), *overrides])
     runpy.run_path(str(SCRIPTS / "pack_voice.py"), run_name="__main__")
 
 
@@ -67,6 +68,16 @@ def test_a_packed_voice_names_no_path_of_this_machine(
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {checkpoint.CONFIG, checkpoint.WEIGHTS, MODEL_CARD, "latents.json"}
     assert not [path for path in files if path.name == "log.jsonl" or str(tmp_path).encode() in path.read_bytes()]
+
+
+def test_a_voice_is_packed_with_the_temperature_that_it_shall_speak_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_voice.write_voice(tmp_path)
+    config = read_tree(run / checkpoint.CONFIG) | {"decoder": {"name": "next_token_diffusion"}}
+    write_tree(config, run / checkpoint.CONFIG)
+    pack(run, tmp_path / "out", monkeypatch, "decoder.temperature=0.25")
+    assert Voice.load(tmp_path / "out").request("a", "So.", "bob").temperature == 0.25
 
 
 def test_packing_again_keeps_the_card_and_asks_for_one_that_is_not_complete(
@@ -109,6 +120,7 @@ def test_the_curve_has_every_checkpoint_and_speaks_each_once(run: Path, monkeypa
     main = runpy.run_path(str(SCRIPTS / "voice_curve.py"))["main"]
     home = run.parent
     arguments = [str(run), str(home / "recordings/manifest.jsonl"), str(home / "curve.png"), "--recogniser", "deaf"]
+    arguments.append("decoder.num_inference_steps=2")
     with pytest.raises(InputError, match=r"keeps no checkpoints; train\.keep_last"):
         main(arguments)
     weights = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
