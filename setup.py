@@ -13,6 +13,13 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    license_files=[
+        "LICENSE",
+        "data_prep/sample/NOTICE",
+        "data_prep/sample/*/LICENSE",
+        "latent/demo_voice/LICENSE",
+        "latent/demo_voice/NOTICE",
+    ],
     python_requires=">=3.10,<3.14",
     packages=find_packages(
         include=["s2s", "s2s.*", "latent", "latent.*", "data_prep", "data_prep.*", "eval", "eval.*"]
