@@ -80,7 +80,10 @@ def trained(recipe: dict[str, Any], data: Path, run: Path) -> Path:
 def ten_recordings(folder: Path) -> Path:
     """A manifest of the first short clips of the sample."""
     chosen = [clip for clip in read_manifest(SAMPLE / "train.jsonl") if SECONDS[0] <= clip.seconds <= SECONDS[1]]
-    lines = [{**vars(clip), "audio": str(clip.audio)} for clip in chosen[:CLIPS]]
+    lines = [
+        {"id": clip.id, "audio": str(clip.audio), "seconds": clip.seconds, "text": clip.text, "speaker": clip.speaker}
+        for clip in chosen[:CLIPS]
+    ]
     path = folder / "ten.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
