@@ -250,7 +250,9 @@ class UniLM(Model):
 
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
         if self.config.frequency_bias and not self.head.bias.any():
-            counts = torch.from_numpy(token_counts()).double() + 1  # unseen tokens stay possible
+            counts = torch.from_numpy(token_counts()).double()
+            spare = len(self.head.bias) - len(counts)  # rows of the table beyond the vocabulary
+            counts = nn.functional.pad(counts, (0, spare)) + 1  # unseen tokens stay possible
             with torch.no_grad():
                 self.head.bias.copy_((counts / counts.sum()).log())
 

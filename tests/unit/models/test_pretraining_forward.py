@@ -152,6 +152,14 @@ def test_a_fresh_head_expects_each_token_as_often_as_it_occurs() -> None:
     assert not expecting(0).any()
 
 
+def test_spare_rows_of_the_table_are_expected_as_tokens_that_never_occur() -> None:
+    counts = np.array([0, 5, 1, 0, 89, 3, 0, 2, 0])
+    model = UniLM(UniLM.Config(vocab_size=16, hidden_size=8, num_heads=2, num_layers=1, frequency_bias=True))
+    model.expect(lambda: counts)
+    expected = torch.tensor([*(counts + 1), *[1] * 7]) / 116.0
+    torch.testing.assert_close(model.head.bias.detach().softmax(0), expected)
+
+
 def reached_slots(model: UniLM, batch: TokenBatch, slot: int) -> Tensor:
     """Slots of a batch of one whose embeddings have an effect on the hidden state at `slot`, `(L,)` bool."""
     leaves: list[Tensor] = []
