@@ -7,10 +7,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -35,6 +35,7 @@ _SHORTEST = 3 * _FRAME_SECONDS
 _SILENCE_DB = 40.0
 _WORST_SCORE = -40.0
 """Mean of the model's log likelihood over frames: right texts have -6 to -35 nearly always, others -40 to -65."""
+_UNREADABLE, _UNFOUND = "that cannot be read", "whose text was not found in the sound"
 _OTHER = "(2)"
 """What the dictionary adds to the name of a word that is said in a second way."""
 
@@ -102,16 +103,20 @@ class Aligner:
     words: Sequence[Word]
     _decoder: Any = field(default=None, init=False, repr=False)
 
-    def __call__(self, task: Task) -> tuple[Task, Alignment | None]:
-        """The task and its alignment; None where there is none, or one that the sound contradicts.
+    def __call__(self, task: Task) -> tuple[Task, Alignment | str]:
+        """The task and its alignment, or why there is none.
 
         Raises:
-            InputError: the audio cannot be read, or pocketsphinx is not installed.
+            InputError: pocketsphinx is not installed.
         """
-        return task, self.align(load_audio(task.audio, _RATE), task.words)
+        try:
+            samples = load_audio(task.audio, _RATE)
+        except InputError:
+            return task, _UNREADABLE
+        return task, self.align(samples, task.words) or _UNFOUND
 
     def align(self, samples: Samples, words: Sequence[Word]) -> Alignment | None:
-        """The alignment of a signal `(S,)` at 16 kHz."""
+        """The alignment of a signal `(S,)` at 16 kHz; None where there is none, or one that the sound contradicts."""
         decoder = self._open()
         content = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
         names = [self._names[word] for word in words]
@@ -190,7 +195,8 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
     """Write a manifest again with alignments: units are tokens of the front end `phonemes`.
 
     Args:
-        manifest: See `latent.data.manifest`. Recordings in other languages than English are passed on as they are.
+        manifest: See `latent.data.manifest`. Recordings that cannot be read, or are in other languages than English,
+            are passed on without an alignment.
         output: The new manifest; paths of audio are made relative to its folder where they were relative.
         processes: How many work at a time.
 
@@ -198,47 +204,63 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
         One line on how many were aligned, and which not.
 
     Raises:
-        InputError: the manifest or a recording cannot be read, or the output cannot be written.
+        InputError: the manifest cannot be read, the output cannot be written, or a package is not installed.
     """
     begin = time.monotonic()
-    load(_PACKAGE)  # raises before anything is read
-    utterances = read_manifest(manifest)
-    with _replaced(Path(output)) as file:
+    for package in (_PACKAGE, "soundfile"):
+        load(package)  # raises before anything is read
+    utterances = read_manifest(manifest, alignments=False)
+    with _replaced(Path(output)) as write:
         tasks, skipped = _tasks(PhonemeFrontEnd.learn([], None), utterances)
         different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
         aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
         work = share(aligner, different, processes)
         done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
-        alignments = {identity: found for identity, task in tasks.items() if (found := done[task]) is not None}
-        skipped["whose text was not found in the sound"] = [
-            identity for identity in tasks if identity not in alignments
-        ]
-        file.writelines(_lines(manifest, Path(output), utterances, alignments))
+        alignments: dict[str, Alignment] = {}
+        for identity, task in tasks.items():
+            if isinstance(found := done[task], str):
+                skipped[found].append(identity)
+            else:
+                alignments[identity] = found
+        write("".join(_lines(manifest, Path(output), utterances, alignments)))
     told = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items() if ids)
     seconds = time.monotonic() - begin
     return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{told}"
 
 
 @contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[TextIO]:
-    """A file that takes the place of `path` when it is written."""
+def _replaced(path: Path) -> Iterator[Callable[[str], None]]:
+    """What writes `path`, all of it or nothing; a place that takes no file is told before the work begins."""
     part = path.with_name(f".{path.name}.part")
+
+    def write(content: str) -> None:
+        with _telling(path):
+            part.write_text(content, encoding="utf-8", newline="\n")
+            os.replace(part, path)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        with _telling(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.touch()
+        yield write
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
 
 
+@contextlib.contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple[dict[str, Task], dict[str, list[str]]]:
     """What is to be aligned, by id, and the ids of the others by the reason."""
     tasks: dict[str, Task] = {}
-    skipped: dict[str, list[str]] = {"in other languages": [], "without words": [], "with unreadable characters": []}
+    reasons = ("in other languages", "without words", "with unreadable characters", _UNREADABLE, _UNFOUND)
+    skipped: dict[str, list[str]] = {reason: [] for reason in reasons}
     for utterance in utterances:
         try:
             if utterance.language != LANGUAGE:

@@ -50,7 +50,7 @@ def share(function: Callable[[Task], Result], tasks: Iterable[Task], processes: 
                 yield future.result()
     except BrokenProcessPool as error:
         raise InputError(
-            "a worker process was killed, perhaps for lack of memory; start again to continue, with fewer --processes"
+            "a worker process was killed, perhaps for lack of memory; start again with fewer --processes"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -57,8 +57,12 @@ class Utterance:
     alignment: Alignment | None = None
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
+def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
     """All utterances of a manifest; `seconds` is read from the audio where the line has none.
+
+    Args:
+        path: JSON lines, one for each utterance.
+        alignments: Whether to read them; who makes new ones need not mind what is there.
 
     Raises:
         InputError: a line lacks id, audio or text; a value is of another type; two lines have one id; an alignment is
@@ -77,7 +81,9 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             _string(record, "text", where),
             _string(record, "speaker", where) if "speaker" in record else "unknown",
             _string(record, "language", where) if "language" in record else "en",
-            read_alignment(record["alignment"], seconds, where) if "alignment" in record else None,
+            None
+            if not alignments or (found := record.get("alignment")) is None
+            else read_alignment(found, seconds, where),
         )
     return list(utterances.values())
 

@@ -24,7 +24,7 @@ from s2s.errors import InputError
 pytest.importorskip("soundfile")
 pytest.importorskip("pocketsphinx")
 
-from data_prep.speech_alignment import Aligner, readings, words_of
+from data_prep.speech_alignment import Aligner, _replaced, readings, words_of
 
 SPEECH = Path(data_prep.__file__).parent / "sample/speech"
 FRONT_END = PhonemeFrontEnd.learn([], None)
@@ -145,12 +145,30 @@ def test_missing_package_is_told_with_its_extra(tmp_path: Path, monkeypatch: pyt
         prepare(tmp_path / "m.jsonl", tmp_path / "out.jsonl")
 
 
-def test_missing_recording_and_unwritable_output_are_named(tmp_path: Path) -> None:
+def test_unreadable_recording_is_passed_on_and_named(tmp_path: Path) -> None:
+    write_audio(tmp_path / "b.wav", RECORDINGS["agent-pass"], 16000)
+    (tmp_path / "c.wav").write_bytes(b"RIFF, and then nothing")
+    records = [
+        {"id": "a", "audio": "a.wav", "seconds": 1, "text": "yes"},
+        {"id": "b", "audio": "b.wav", "text": text_of("agent-pass"), "alignment": "of another tool"},
+        {"id": "c", "audio": "c.wav", "seconds": 1, "text": "no"},
+    ]
+    manifest, output = tmp_path / "m.jsonl", tmp_path / "out.jsonl"
+    manifest.write_text("".join(json.dumps(record) + "\n" for record in records))
+    told = prepare(manifest, output).replace("\n", " ")
+    assert re.search(r"1 of 3 recordings aligned in \d+ s; 2 that cannot be read \(a, c\)", told)
+    assert [utterance.alignment is not None for utterance in read_manifest(output)] == [False, True, False]
+
+
+def test_only_failures_of_the_output_are_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="of the body"), _replaced(tmp_path / "out.jsonl"):
+        raise OSError("of the body")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_output_is_named(tmp_path: Path) -> None:
     manifest = tmp_path / "m.jsonl"
     manifest.write_text('{"id": "a", "audio": "a.wav", "seconds": 1, "text": "yes"}\n')
-    with pytest.raises(InputError, match=r"a\.wav"):
-        prepare(manifest, tmp_path / "out.jsonl")
-    assert list(tmp_path.iterdir()) == [manifest]
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file/out\.jsonl: cannot be written: "):
         prepare(manifest, tmp_path / "file/out.jsonl")

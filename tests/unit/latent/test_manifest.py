@@ -75,7 +75,6 @@ def test_alignment_is_cut_at_the_end_of_the_recording(tmp_path: Path) -> None:
     ("alignment", "message"),
     [
         ({}, r"m\.jsonl:1: 'alignment' must be a list of \[unit, start, end\], found an object"),
-        (None, r"m\.jsonl:1: 'alignment' must be a list of \[unit, start, end\], found null"),
         ([["a", 0, 1], ["b", 1]], r"m\.jsonl:1: 'alignment'\[1\] must be \[unit, start, end\], found"),
         ([["", 0, 1]], r"m\.jsonl:1: 'alignment'\[0\] must be \[unit, start, end\], found"),
         ([["a", "0", 1]], r"'alignment'\[0\] must have two numbers of seconds after 'a', found '0' and 1"),
@@ -89,6 +88,15 @@ def test_alignment_is_cut_at_the_end_of_the_recording(tmp_path: Path) -> None:
 def test_broken_alignment_is_named(tmp_path: Path, alignment: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_manifest(write(tmp_path, {**GOOD, "alignment": alignment}))
+
+
+def test_alignment_of_null_is_none(tmp_path: Path) -> None:
+    assert read_manifest(write(tmp_path, {**GOOD, "alignment": None})) == read_manifest(write(tmp_path, GOOD))
+
+
+def test_broken_alignment_does_not_disturb_who_asks_for_none(tmp_path: Path) -> None:
+    [found] = read_manifest(write(tmp_path, {**GOOD, "alignment": {}}), alignments=False)
+    assert found.alignment is None
 
 
 def test_alignments_pass_through_a_store(tmp_path: Path) -> None:
