@@ -74,7 +74,8 @@ class VoicePrompts:
             InputError: it cannot be a voice prompt, or there is no consent.
         """
         if path not in self._known:
-            require_consent(path, self._consent)
+            if self._voice.voice_frames:  # otherwise `prompt` refuses, and there is nothing to consent to
+                require_consent(path, self._consent)
             self._known[path] = self._voice.prompt(path)
         return self._known[path]
 
