@@ -314,6 +314,7 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
     torch.manual_seed(config.seed)  # for fresh weights, the same on every rank
     model = build_model(config)
     criterion: Criterion = CRITERIA[config.criterion.name](config.criterion.config)
+    criterion.check(model)
     if last is None:
         model.initialise()
         model.expect(task.token_counts)

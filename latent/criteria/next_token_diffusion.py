@@ -13,6 +13,7 @@ from latent.data.batch import MixedBatch
 from latent.diffusion.schedule import NUM_TRAIN_STEPS, add_noise, target
 from s2s.config import Section
 from s2s.criteria.base import Criterion
+from s2s.errors import ConfigError
 from s2s.registry import register_criterion
 
 
@@ -24,6 +25,7 @@ class NextTokenDiffusion(Criterion):
     """
 
     losses: ClassVar[tuple[str, ...]] = ("token_loss", "latent_loss")
+    predicts_durations: ClassVar[bool] = False
 
     class Config(Section):
         """Options of the next-token-diffusion criterion."""
@@ -38,6 +40,11 @@ class NextTokenDiffusion(Criterion):
     def __init__(self, config: NextTokenDiffusion.Config) -> None:
         super().__init__(config)
         self.config: NextTokenDiffusion.Config = config
+
+    def check(self, model: Any) -> None:
+        if hasattr(model, "durations") != self.predicts_durations:
+            wanted = "next_token_diffusion" if self.predicts_durations else "timed_next_token_diffusion"
+            raise ConfigError(f"criterion.name: must be {wanted!r} for this model, found another")
 
     def weights(self, batch: MixedBatch) -> dict[str, float]:
         """Predicted tokens and latents."""

@@ -1,4 +1,4 @@
-"""The loss of a LatentLM with cues: that of next-token diffusion, and the error of foretold durations."""
+"""The loss of a LatentLM with cues: that of next-token diffusion, and the error of predicted durations."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class TimedNextTokenDiffusion(NextTokenDiffusion):
     """
 
     losses: ClassVar[tuple[str, ...]] = (*NextTokenDiffusion.losses, "duration_loss")
+    predicts_durations: ClassVar[bool] = True
 
     class Config(NextTokenDiffusion.Config):
         """Options of the criterion of a LatentLM with cues."""

@@ -137,6 +137,10 @@ class LatentLM(Model):
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+        if defaults.get("cue_tokens") and not hasattr(config, "cue_tokens"):
+            raise ConfigError(
+                "model.name: must be 'timed_latent_lm' where there is task.cues, found a model without cues"
+            )
         filled: dict[str, Any] = {}
         for name in ("vocab_size", "latent_size", "latent_mean", "latent_std"):
             given, told = getattr(config, name), defaults.get(name)

@@ -1,4 +1,4 @@
-"""A LatentLM that is told which tokens sound around the next latent, and foretells how long each token lasts."""
+"""A LatentLM that is told which tokens sound around the next latent, and predicts how long each token lasts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from s2s.registry import register_model
 
 
 class DurationSection(Section):
-    """Options of the network that foretells durations."""
+    """Options of the network that predicts durations."""
 
     hidden_size: PositiveInt = 128
     """Width."""
@@ -46,7 +46,7 @@ class TimedLatentLM(LatentLM):
         cue_size: PositiveInt = 64
         """Width of the embeddings of tokens in cues."""
         durations: DurationSection = DurationSection()
-        """The network that foretells durations."""
+        """The network that predicts durations."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -76,7 +76,7 @@ class TimedLatentLM(LatentLM):
         return cast(Tensor, self.cue_projection(self.cue_embeddings(cues).flatten(-2)))
 
     @torch.inference_mode()
-    def foretell(self, tokens: Tensor, speakers: Tensor) -> Tensor:
+    def predict_durations(self, tokens: Tensor, speakers: Tensor) -> Tensor:
         """How long tokens `(B, N)` of speakers `(B,)` will last, in latents, `(B, N)` float32."""
         return self.durations(tokens, speakers).float().expm1().clamp(min=0)  # type: ignore[no-any-return]
 

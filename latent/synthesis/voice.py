@@ -180,13 +180,13 @@ class Voice:
             raise InputError(f"'temperature' must be 0 or more, found {temperature}")
         speaker = self._speaker(speaker, prompt)
         length = len(prompt_tokens(self.vocabulary, text, speaker, 0 if prompt is None else len(prompt)))
-        durations = self._foretell(text, speaker)
-        expected = self._expected_frames(text, durations)
         room = self._model.config.max_positions - length
+        durations = self._durations(text, speaker) if room > 0 else None  # a text of megabytes is refused, not read
+        expected = self._expected_frames(text, durations)
         if room < expected:
             raise InputError(
                 f"'text' is too long: {length} positions and about {expected} latents, the model has "
-                f"{self._model.config.max_positions} (model.max_positions); split it"
+                f"{self._model.config.max_positions} (model.max_positions); split it, or speak it as a script"
             )
         most = math.ceil(LENGTH_FACTOR * expected + LENGTH_SECONDS * self.frame_rate)
         return SpeechRequest(id, text, speaker, prompt, seed, temperature, min(most, room), durations)
@@ -287,12 +287,12 @@ class Voice:
         if all(unicodedata.category(character)[0] in "PZC" for character in said):
             raise InputError(f"'text' must hold more than punctuation, found {describe(text)}")
 
-    def _foretell(self, text: str, speaker: str | None) -> NDArray[np.float64] | None:
+    def _durations(self, text: str, speaker: str | None) -> NDArray[np.float64] | None:
         if not isinstance(self._model, TimedLatentLM):
             return None
         tokens = torch.tensor([self.vocabulary.timed(text)], device=self._device)
         who = torch.tensor([NOTHING if speaker is None else self.vocabulary.speaker(speaker)], device=self._device)
-        return self._model.foretell(tokens, who)[0].double().cpu().numpy()
+        return self._model.predict_durations(tokens, who)[0].double().cpu().numpy()
 
     def _expected_frames(self, text: str, durations: NDArray[np.float64] | None) -> int:
         if durations is None:

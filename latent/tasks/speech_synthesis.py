@@ -201,6 +201,11 @@ class SpeechSynthesis(Task):
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
         self._check_latents()
         if config.cues is not None:
+            if config.voice_rate and not config.condition_dropout:
+                raise ConfigError(
+                    "task.condition_dropout: must be above 0 with task.cues and task.voice_rate, found 0; "
+                    "durations of a voice without a name are learned from these examples"
+                )
             self._leave_unaligned_out()
         spoken = self._stores["train"].utterances
         texts = [spoken_text(utterance.text, utterance.language) for utterance in spoken]

@@ -35,6 +35,13 @@ class Criterion(nn.Module):
     def forward(self, model: nn.Module, batch: Any, phase: str = "model") -> dict[str, Tensor]:
         """Sums over the batch, scalars, under the names of `weights`."""
 
+    def check(self, model: nn.Module) -> None:
+        """Refuse a model that this criterion cannot train.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+
     def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
         """The parameters that `phase` trains."""
         return model.parameters()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not DEMO.is_dir(), reason="this checkout ships n
 
 @pytest.fixture(scope="module")
 def spoken() -> tuple[np.ndarray, int, float]:
-    """Samples, their rate, and the seconds that were foretold."""
+    """Samples, their rate, and the seconds that were predicted."""
     voice = Voice.load(DEMO)
     request = voice.request("demo", TEXT, SPEAKER)
     chunks = list(voice.stream([request]))
@@ -41,7 +41,7 @@ def test_its_folder_is_small_and_says_whose_voice_it_is() -> None:
     assert all(speaker in card for speaker in Voice.load(DEMO).speakers)
 
 
-def test_it_says_a_text_in_about_the_time_that_it_foretells(spoken: tuple[np.ndarray, int, float]) -> None:
+def test_it_says_a_text_in_about_the_time_that_it_predicts(spoken: tuple[np.ndarray, int, float]) -> None:
     samples, rate, expected = spoken
     assert len(samples) / rate == pytest.approx(expected, rel=0.2)
     assert 2 < expected < 5

@@ -15,6 +15,8 @@ from latent.data.cues import NO_CUE, CueWindow, token_durations
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import Sounding, Utterance
 from latent.data.vocabulary import NOTHING, PAD, SPEECH_END, SPEECH_START, SpeechVocabulary
+from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
+from latent.models.latent_lm import MixedState
 from latent.models.timed_latent_lm import TimedLatentLM
 from latent.tasks.speech_synthesis import SpeechRequest, SpeechSynthesis, generation_prompts
 from s2s import checkpoint
@@ -186,6 +188,13 @@ def test_recordings_that_are_not_aligned_are_left_out(store: Path, tmp_path: Pat
         task_of(store, train=str(tmp_path / "odd"))
 
 
+def test_durations_of_a_voice_without_a_name_must_be_learned(store: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"task\.condition_dropout: must be above 0 with task\.cues and task\.voice_rate"
+    ):
+        task_of(store, voice_rate=0.5)
+
+
 def test_letters_have_no_alignment(store: Path) -> None:
     with pytest.raises(ConfigError, match=r"task\.cues: recordings are aligned with phonemes, not .* 'bytes'"):
         task_of(store, front_end={"name": "bytes"})
@@ -196,6 +205,24 @@ def test_cues_need_a_model_that_reads_them(store: Path) -> None:
     assert TimedLatentLM.resolve(config.model.config, told).cue_tokens == 8
     with pytest.raises(ConfigError, match=r"model\.cue_tokens: must be above 0; the task has no task\.cues, found 0"):
         TimedLatentLM.resolve(config.model.config, {**told, "cue_tokens": 0})
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "message"),
+    [
+        ("model", "latent_lm", r"model\.name: must be 'timed_latent_lm' where there is task\.cues"),
+        ("criterion", "next_token_diffusion", r"criterion\.name: must be 'timed_next_token_diffusion' for this model"),
+    ],
+)
+def test_parts_that_do_not_fit_are_told_before_training(
+    store: Path, tmp_path: Path, section: str, name: str, message: str
+) -> None:
+    tree = run_of(store).tree()
+    tree[section]["name"] = name
+    for option in ("cue_size", "cue_tokens", "durations", "duration_weight"):
+        tree[section].pop(option, None)
+    with pytest.raises(ConfigError, match=message):
+        train_run(parse_config(tree), tmp_path / "run")
 
 
 # The model
@@ -232,6 +259,37 @@ def test_generation_is_told_what_training_is_told(store: Path) -> None:
         torch.testing.assert_close(after, hidden[rows, starts + 1 + frame], rtol=1e-4, atol=1e-5)
 
 
+def test_the_decoder_gives_each_latent_its_cue_and_none_without_condition(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 0 ends long before row 1; from then on row 1 must still get its own cues."""
+    task, model = tiny_model(store)
+    lasting = [np.array([1.0, 1, 2, 0]), np.array([0.0, 3, 2, 1, 1, 4, 2, 0])]
+    requests = [
+        SpeechRequest("a", "so", "ann", None, 1, 1.0, 5, lasting[0]),
+        SpeechRequest("b", "no, so", "bob", None, 2, 1.0, 20, lasting[1]),
+    ]
+    prompts = generation_prompts(task.vocabulary, requests, latent_size=3)
+    added: list[torch.Tensor] = []
+    step = model.step
+
+    def stepping(state: MixedState, inputs: torch.Tensor) -> torch.Tensor:
+        added.append(inputs.clone())
+        return step(state, inputs)
+
+    monkeypatch.setattr(model, "step", stepping)
+    monkeypatch.setattr(model, "embed_latents", lambda latents: torch.zeros(len(latents), 16))
+    options = NextTokenDiffusionDecoder.Config(num_inference_steps=2, guidance_scale=1.3, stop_threshold=1.0)
+    steps = list(NextTokenDiffusionDecoder(options).stream(model, prompts))
+    assert [len(one.rows) for one in steps[:-1]] == [2] * 5 + [1] * 15
+    for number, (inputs, frames) in enumerate(zip(added, steps, strict=False), start=1):
+        for place, row in enumerate(frames.rows):
+            window, said = CueWindow(2, 1, 2), requests[row]
+            wanted = window.cues(task.vocabulary.timed(said.text), lasting[row], number + 1)[number]
+            torch.testing.assert_close(inputs[place], model.embed_cues(torch.from_numpy(wanted)))
+        assert not inputs[len(frames.rows) :].any()
+
+
 @torch.no_grad()
 def test_no_cue_changes_nothing(store: Path) -> None:
     task, model = tiny_model(store)
@@ -245,8 +303,8 @@ def test_no_cue_changes_nothing(store: Path) -> None:
 def test_durations_of_a_text_do_not_depend_on_others(store: Path) -> None:
     _, model = tiny_model(store)
     rows = torch.tensor([[2, 9, 8, 3, 0, 0], [2, 8, 9, 9, 8, 3]])
-    together = model.foretell(rows, torch.tensor([1, 4]))
-    torch.testing.assert_close(model.foretell(rows[:1, :4], torch.tensor([1])), together[:1, :4])
+    together = model.predict_durations(rows, torch.tensor([1, 4]))
+    torch.testing.assert_close(model.predict_durations(rows[:1, :4], torch.tensor([1])), together[:1, :4])
 
 
 def test_durations_are_learned(store: Path, tmp_path: Path) -> None:
@@ -257,5 +315,7 @@ def test_durations_are_learned(store: Path, tmp_path: Path) -> None:
     model = build_model(read_run(tmp_path / "run")).eval()
     assert isinstance(model, TimedLatentLM)
     checkpoint.load_weights(model, checkpoint.weights_path(tmp_path / "run", None))
-    foretold = model.foretell(torch.tensor([vocabulary.timed("so")]), torch.tensor([vocabulary.speaker("ann")]))
-    np.testing.assert_allclose(foretold[0, 1:3], [1, 1.5], atol=0.4)
+    predicted = model.predict_durations(
+        torch.tensor([vocabulary.timed("so")]), torch.tensor([vocabulary.speaker("ann")])
+    )
+    np.testing.assert_allclose(predicted[0, 1:3], [1, 1.5], atol=0.4)

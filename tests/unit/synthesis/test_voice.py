@@ -177,6 +177,7 @@ def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voi
         ("hi", {"speaker": "anne"}, r"no speaker is called 'anne'\. Did you mean 'ann'"),
         ("hi", {}, r"'speaker' must be given, one of ann, bob; or a voice prompt"),
         ("never " * 100, {"speaker": "ann"}, r"'text' is too long: \d+ positions .* has 800 \(model.max_positions\)"),
+        ("never " * 50_000, {"speaker": "ann"}, r"'text' is too long: \d+ positions .* as a script"),
         ("hi", {"speaker": "ann", "seed": -1}, r"'seed' must be from 0 to 2\^63 - 1, found -1"),
         ("hi", {"speaker": "ann", "temperature": float("nan")}, "'temperature' must be 0 or more, found nan"),
     ],
