@@ -81,7 +81,7 @@ def synthesize_script(
     lines = read_script(script, short_enough(voice, options))
     roles = find_roles(script, lines, cast or {}, voice.speakers)
     narrator = Narrator(voice, roles, options, mark)
-    narrator.check(lines)
+    expected = narrator.plan(lines)
     job = {
         "script": fingerprint(script),
         "cast": {name: [role.speaker, _digest(role.prompt)] for name, role in roles.items()},
@@ -99,7 +99,7 @@ def synthesize_script(
             return read_report(files.report)[0]
         journal = files.open_journal({"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)})
         if not output.exists():
-            _speak(narrator, lines, journal, output, show_progress)
+            _speak(narrator, lines, expected, journal, output, show_progress)
         files.part.unlink(missing_ok=True)
         spoken = [SpokenLine(**record["line"]) for record in journal.records()]
         summary = write_report(files.report, output, voice.sample_rate, spoken, job)
@@ -146,17 +146,20 @@ class _Files(NamedTuple):
     def open_journal(self, head: Mapping[str, Any]) -> Journal:
         """The journal of a job to begin or to go on with; raises InputError if it is another job's."""
         if not self.journal.exists():
-            try:
-                self.journal.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{self.audio}: cannot be written: {error.strerror}") from error
             return Journal.create(self.journal, head)
         journal = Journal(self.journal)
         refuse_other_job(self.audio, journal.head.get("job", {}), head["job"])
         return journal
 
 
-def _speak(narrator: Narrator, lines: list[ScriptLine], journal: Journal, output: Path, show_progress: bool) -> None:
+def _speak(
+    narrator: Narrator,
+    lines: list[ScriptLine],
+    expected: list[float],
+    journal: Journal,
+    output: Path,
+    show_progress: bool,
+) -> None:
     """Generate what the journal does not have yet; at the end the audio takes its name."""
     rate, end = narrator.voice.sample_rate, 0
     for record in journal.records():
@@ -165,7 +168,6 @@ def _speak(narrator: Narrator, lines: list[ScriptLine], journal: Journal, output
     begun = journal.num_records
     if begun:
         logger.info("going on after %d of %d lines, %.1f s", begun, len(lines), end / rate)
-    expected = [narrator.expected_seconds(line) for line in lines]
     writer = AudioWriter(output, rate, journal.head["tags"], resume_at=end)
     with writer, SpeechMeter(sum(expected[begun:]), show_progress) as meter:
         for index, line in enumerate(lines[begun:], start=begun):

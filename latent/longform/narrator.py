@@ -73,19 +73,22 @@ class Narrator:
         self._roles, self._options, self._mark = roles, options, mark
         self._said: dict[str, Latents] = {}
 
-    def check(self, lines: Iterable[ScriptLine]) -> None:
-        """Raise InputError if a line cannot be said, be the voice prompt as long as it may."""
+    def plan(self, lines: Iterable[ScriptLine]) -> list[float]:
+        """About how long each line will be, in seconds, with its pause.
+
+        Raises:
+            InputError: a line cannot be said, be the voice prompt as long as it may.
+        """
         window = self.voice.voice_frames
         longest = np.zeros((window, 1), np.float32) if window else None
+        seconds = []
         for index, line in enumerate(lines):
             try:
-                self._request(index, line, longest)
+                request = self._request(index, line, longest)
             except InputError as error:
                 raise InputError(f"{line.where}: {error}") from error
-
-    def expected_seconds(self, line: ScriptLine) -> float:
-        """About how long a line will be, with its pause."""
-        return self.voice.vocabulary.expected_frames(line.text) / self.voice.frame_rate + self._pause(line)
+            seconds.append(self.voice.expected_seconds(request) + self._pause(line))
+        return seconds
 
     def remember(self, speaker: str, said: Latents | None) -> None:
         """Let a speaker go on from what was said last, `(F, L)`."""

@@ -120,11 +120,12 @@ def synthesize_text(
     """
     if output.suffix.lower() not in FORMATS:
         raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
-    if output.exists() and not overwrite:
-        raise InputError(f"{output}: exists already; {_WAY_OUT}")
-    with SpeechMeter(voice.expected_seconds(request), enabled=True) as meter:
-        ((_, spoken),) = speak(voice, [request], meter)
-    _write(voice, spoken, output, watermark)
+    with claimed(output):
+        if output.exists() and not overwrite:
+            raise InputError(f"{output}: exists already; {_WAY_OUT}")
+        with SpeechMeter(voice.expected_seconds(request), enabled=True) as meter:
+            ((_, spoken),) = speak(voice, [request], meter)
+        _write(voice, spoken, output, watermark)
     return Summary(1, meter.seconds, meter.real_time_factor, cut=int(not spoken.ended))
 
 
@@ -162,7 +163,7 @@ def synthesize_records(
     with contextlib.ExitStack() as claim:
         with ranks.together():
             if ranks.first:
-                claim.enter_context(job.claimed())
+                claim.enter_context(claimed(folder, folder / f"{JOURNAL}.lock"))
                 job.prepare(overwrite)
         job.look()
         batches = list(voice.batches([item.request for item in wanted], max_rows))[ranks.rank :: ranks.size]
@@ -228,20 +229,6 @@ class _Job:
         keys = ((item.request.id, digest) for item, digest in zip(self._wanted, self._digests, strict=True))
         known = [key in self._entries for key in keys]
         self._done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
-
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Make the folder, and hold it against other processes.
-
-        Raises:
-            InputError: it cannot be written, or another process holds it.
-        """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._folder}: cannot be written: {error.strerror}") from error
-        with claimed(self._folder):
-            yield
 
     def prepare(self, overwrite: bool) -> None:
         """Remove what is to be replaced.

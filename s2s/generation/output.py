@@ -275,16 +275,21 @@ def open_output(
 
 
 @contextlib.contextmanager
-def claimed(output: Path) -> Iterator[None]:
+def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
     """Hold an output against other processes; whatever ends this process, the system ends its claim.
+
+    Args:
+        output: What is to be written.
+        lock: The file that stands for it, whose folder is made; OUTPUT.lock if None.
 
     Raises:
         InputError: another process holds it.
     """
-    path = output.with_name(f"{output.name}.lock")
+    path = output.with_name(f"{output.name}.lock") if lock is None else lock
     with contextlib.ExitStack() as stack:
         while True:
-            with _writing(path):
+            with _writing(output):
+                path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(open(path, "w"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

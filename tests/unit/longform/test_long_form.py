@@ -323,6 +323,10 @@ def test_another_job_is_refused(voice: Voice, tmp_path: Path, monkeypatch: pytes
     assert speak(voice, tmp_path, seed=1, overwrite=True).read_bytes() != before
 
 
+def test_folders_of_the_output_are_made(voice: Voice, tmp_path: Path) -> None:
+    assert speak(voice, tmp_path, talk="ann: One.", name="new/deep/talk.wav").exists()
+
+
 def test_one_job_at_a_time_writes_a_file(voice: Voice, tmp_path: Path) -> None:
     with claimed(tmp_path / "talk.wav"), pytest.raises(InputError, match=r"talk\.wav: another process is writing it"):
         speak(voice, tmp_path, talk="ann: One.")

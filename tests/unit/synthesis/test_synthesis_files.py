@@ -159,10 +159,26 @@ def test_files_of_another_job_are_not_replaced_unless_asked(voice: Voice, lines:
 def test_one_job_at_a_time_writes_a_folder(voice: Voice, lines: Path, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "out"
     folder.mkdir(parents=True)
-    with claimed(folder), pytest.raises(InputError, match=r"deep/out: another process is writing it"):
+    lock = folder / ".synthesis.lock"  # in the folder: the one around it may be read-only
+    with claimed(folder, lock), pytest.raises(InputError, match=r"deep/out: another process is writing it"):
         run(voice, lines, folder)
     assert run(voice, lines, folder).files == 6
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
+    assert not lock.exists()
+
+
+def test_records_may_go_into_the_folder_one_is_in(
+    voice: Voice, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(voice, lines, Path(".")).files == 6
+
+
+def test_one_job_at_a_time_writes_a_text(voice: Voice, tmp_path: Path) -> None:
+    request = one_request(voice, "So.", Wishes(speaker="ann"))
+    with claimed(tmp_path / "a.wav"), pytest.raises(InputError, match=r"a\.wav: another process is writing it"):
+        synthesize_text(voice, request, tmp_path / "a.wav")
 
 
 def test_a_full_disk_stops_the_job_and_nothing_half_has_a_final_name(
@@ -244,6 +260,16 @@ def test_wishes_that_no_record_can_have_stop_at_once(voice: Voice, lines: Path, 
     (recording.parent / "empty.jsonl").write_text("\n\n")
     with pytest.raises(InputError, match=r"empty\.jsonl: the file is empty"):
         read_requests(voice, recording.parent / "empty.jsonl", Wishes())
+
+
+def test_a_voice_without_prompts_neither_asks_for_consent_nor_notes_it(
+    voice: Voice, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Voice, "voice_frames", 0)
+    for consent in (False, True):
+        with pytest.raises(InputError, match=r"me\.wav: this model was trained without voice prompts"):
+            one_request(voice, "x", Wishes(prompt=recording, consent=consent))
+    assert not consent_path(recording).exists()
 
 
 def test_a_record_has_its_own_voice_speaker_seed_and_temperature(voice: Voice, tmp_path: Path, recording: Path) -> None:
