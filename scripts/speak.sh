@@ -69,4 +69,5 @@ if [ "$VOICE" = "$RUNS/voice" ]; then
 fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
 listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
-$RUNS/spectrograms.png: a recording, its round trip, and the same text synthesised"
+$RUNS/spectrograms.png: a recording, its round trip, and the same text synthesised
+say something else: .venv/bin/unilatent synthesize $VOICE --speaker Allison --text \"...\" --output said.wav"
