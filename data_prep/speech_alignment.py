@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.spoken import spoken
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
+from s2s.generation.output import claimed, write_whole
 
 LANGUAGE = "en"
 """Of the acoustic model that comes with pocketsphinx."""
@@ -210,7 +210,7 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
     for package in (_PACKAGE, "soundfile"):
         load(package)  # raises before anything is read
     utterances = read_manifest(manifest, alignments=False)
-    with _replaced(Path(output)) as write:
+    with claimed(Path(output)):  # a place that takes no file is told before the work begins
         tasks, skipped = _tasks(PhonemeFrontEnd.learn([], None), utterances)
         different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
         aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
@@ -222,38 +222,10 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
                 skipped[found].append(identity)
             else:
                 alignments[identity] = found
-        write("".join(_lines(manifest, Path(output), utterances, alignments)))
+        write_whole(Path(output), "".join(_lines(manifest, Path(output), utterances, alignments)).encode())
     told = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items() if ids)
     seconds = time.monotonic() - begin
     return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{told}"
-
-
-@contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[Callable[[str], None]]:
-    """What writes `path`, all of it or nothing; a place that takes no file is told before the work begins."""
-    part = path.with_name(f".{path.name}.part")
-
-    def write(content: str) -> None:
-        with _telling(path):
-            part.write_text(content, encoding="utf-8", newline="\n")
-            os.replace(part, path)
-
-    try:
-        with _telling(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.touch()
-        yield write
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-@contextlib.contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple[dict[str, Task], dict[str, list[str]]]:

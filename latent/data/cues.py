@@ -8,7 +8,7 @@ spread, several to a latent, because a latent lasts about as long as a phoneme.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -72,8 +72,11 @@ class TimedText(Movable):
     tokens: Tensor
     speakers: Tensor
     durations: Tensor
-    num_tokens: int = field(kw_only=True)
-    """Tokens without padding."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that are not padding."""
+        return int((self.tokens != 0).sum())
 
 
 def timed_text(rows: Sequence[tuple[Sequence[int], int, NDArray[np.float64]]]) -> TimedText:
@@ -83,7 +86,6 @@ def timed_text(rows: Sequence[tuple[Sequence[int], int, NDArray[np.float64]]]) -
         torch.tensor([[*tokens, *[0] * (width - len(tokens))] for tokens, _, _ in rows]),
         torch.tensor([speaker for _, speaker, _ in rows]),
         torch.from_numpy(np.stack([np.pad(times, (0, width - len(times))) for _, _, times in rows])).float(),
-        num_tokens=sum(len(tokens) for tokens, _, _ in rows),
     )
 
 

@@ -18,7 +18,7 @@ from s2s.errors import ConfigError, InputError
 _FILE = "pronunciations.txt.gz"
 MARKS = tuple(" ,.?!;:-\"'()")
 """Tokens that are not sounds."""
-LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
 _VARIANT = re.compile(r"\(\d+\)$")
 _PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"
@@ -50,7 +50,7 @@ class PhonemeFrontEnd(FrontEnd):
     def _ids(self) -> dict[str, int]:
         """Tokens of marks, letters and phonemes; a phoneme and a letter of one name are two."""
         phonemes = sorted({f"/{phoneme}" for sounds in self.pronunciations.values() for phoneme in sounds})
-        return {name: index for index, name in enumerate([*MARKS, *LETTERS, *phonemes])}
+        return {name: index for index, name in enumerate([*MARKS, *_LETTERS, *phonemes])}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -99,12 +99,12 @@ class PhonemeFrontEnd(FrontEnd):
             return [part]
         if part in self.pronunciations:
             return [f"/{phoneme}" for phoneme in self.pronunciations[part]]
-        if part in LETTERS:
+        if part in _LETTERS:
             return [part]
         if len(part) > 1:
-            return [name for letter in part for name in ([letter] if letter in LETTERS else self._names(letter))]
+            return [name for letter in part for name in ([letter] if letter in _LETTERS else self._names(letter))]
         for spelling in spellings(part):
-            if all(letter in LETTERS or letter in MARKS for letter in spelling):
+            if all(letter in _LETTERS or letter in MARKS for letter in spelling):
                 return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
         raise InputError(f"text: the character {part!r} has neither a pronunciation nor a name that can be read")
 

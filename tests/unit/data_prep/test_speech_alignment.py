@@ -20,11 +20,12 @@ from latent.data.manifest import Alignment, read_manifest
 from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.spoken import spoken
 from s2s.errors import InputError
+from s2s.generation.output import claimed
 
 pytest.importorskip("soundfile")
 pytest.importorskip("pocketsphinx")
 
-from data_prep.speech_alignment import Aligner, _replaced, readings, words_of
+from data_prep.speech_alignment import Aligner, readings, words_of
 
 SPEECH = Path(data_prep.__file__).parent / "sample/speech"
 FRONT_END = PhonemeFrontEnd.learn([], None)
@@ -161,7 +162,7 @@ def test_unreadable_recording_is_passed_on_and_named(tmp_path: Path) -> None:
 
 
 def test_only_failures_of_the_output_are_told_as_such(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="of the body"), _replaced(tmp_path / "out.jsonl"):
+    with pytest.raises(OSError, match="of the body"), claimed(tmp_path / "out.jsonl"):
         raise OSError("of the body")
     assert not list(tmp_path.iterdir())
 
