@@ -53,7 +53,13 @@ def tiny_voice() -> Any:
     config = parse_config(
         {
             "imports": ["latent.plugin"],
-            "task": {"name": "speech_synthesis", "train": "-", "valid": "-", "voice_rate": 0.5, "voice_frames": 24},
+            "task": {
+                "name": "speech_synthesis",
+                "train": "-",
+                "valid": "-",
+                "voice_prompt_prob": 0.5,
+                "voice_frames": 24,
+            },
             "model": {"name": "latent_lm"},
             "criterion": {"name": "next_token_diffusion"},
             "train": {"max_steps": 1},

@@ -94,7 +94,7 @@ def make_config(args: argparse.Namespace) -> transformers.VibeVoiceConfig:
 
 
 @torch.no_grad()
-def randomise(model: Any) -> None:
+def randomize(model: Any) -> None:
     """Weights that do something in every layer, and a first number of all states that leads to a latent."""
     torch.manual_seed(0)
     for name, weight in model.named_parameters():
@@ -146,7 +146,7 @@ def ours(model: VibeVoice, args: argparse.Namespace, tokens: Tensor) -> Run:
         end_token=switches.end,
         seeds=[1],
         temperatures=torch.ones(1),
-        most_frames=[args.frames],
+        max_frames=[args.frames],
     )
 
     def run() -> Tensor:
@@ -233,7 +233,7 @@ def compare(args: argparse.Namespace) -> None:
     """Time all contenders in turn; print what a frame costs, by part, and the ratios."""
     config = make_config(args)
     shipped = transformers.VibeVoiceForConditionalGeneration(config).eval().requires_grad_(False)
-    randomise(shipped)
+    randomize(shipped)
     plain = ChoosingByScores(config).eval().requires_grad_(False)
     plain.load_state_dict(shipped.state_dict())
     settings = vibevoice_config(config.to_dict(), "config")

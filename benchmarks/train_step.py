@@ -55,7 +55,7 @@ def debian() -> tuple[list[tuple[int, int]], tuple[int, int], int]:
 
 
 def articles() -> tuple[list[tuple[int, int]], tuple[int, int], int]:
-    """Long sources of widely different lengths, four to a batch, as in summarisation of news."""
+    """Long sources of widely different lengths, four to a batch, as in summarization of news."""
     generator = np.random.default_rng(0)
     return list(zip(generator.integers(150, 700, 64), generator.integers(20, 60, 64), strict=True)), (464, 48), 4
 

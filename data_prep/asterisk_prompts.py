@@ -20,10 +20,10 @@ ABOUT = """Prompts of the telephone exchange Asterisk 1.6.1, from the Debian pac
 language; `id` is the language and the name of the prompt. Left out: prompts that are no speech (tones, silence),
 transcripts with notes in brackets, and what is listed at the end."""
 
-LICENCE = """Licence: en and es (c) 2003-2010 Allison Smith, fr (c) 2006-2008 June Wallack, CC-BY-SA-3.0; ru (c) 2010
+LICENSE = """License: en and es (c) 2003-2010 Allison Smith, fr (c) 2006-2008 June Wallack, CC-BY-SA-3.0; ru (c) 2010
 Maxim Topal, it (c) 2012 Carlo Flora, CC-BY-3.0; funded by Digium, Inc. and others: see the file copyright in the
 packages, /usr/share/doc/asterisk-core-sounds-LANGUAGE/copyright. Changed: decoded from G.722, cut, levelled. Whoever
-passes on the audio, or what is derived from it, names the speakers and, for CC-BY-SA, keeps the licence. A voice made
+passes on the audio, or what is derived from it, names the speakers and, for CC-BY-SA, keeps the license. A voice made
 from them is a real person's: say that it is synthetic, and do not let it say what harms or misleads."""
 
 _TRANSCRIPT_LINE = re.compile(r"(?P<name>[\w./-]+):\s*(?P<text>.*)")

@@ -215,7 +215,7 @@ def s2s_ft(
     valid: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
     test: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
 ) -> None:
-    """JSON lines made for s2s-ft, tokenised or not: checked, given ids, and counted."""
+    """JSON lines made for s2s-ft, tokenized or not: checked, given ids, and counted."""
     from data_prep.pair_files import read_s2s_ft, write
 
     files = {"train": train, "valid": valid, "test": test}

@@ -24,7 +24,7 @@ from s2s.errors import InputError
 SPLITS = ("train", "valid", "test")
 
 Text = str | list[str]
-"""One side of a pair: a string, or the tokens of one that is tokenised already."""
+"""One side of a pair: a string, or the tokens of one that is tokenized already."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class CorpusWriter:
     Args:
         folder: Where to; made if missing. An older corpus there is replaced.
         title: First line of the data card.
-        about: Paragraphs of the data card: origin, rule, licence.
+        about: Paragraphs of the data card: origin, rule, license.
         documents: Further text files to write beside the card, by name.
     """
 
@@ -155,7 +155,7 @@ class CorpusWriter:
             f"# {self._title}",
             *self._about,
             "## Sizes",
-            "Words are runs of non-blank characters, or tokens where a side is tokenised; "
+            "Words are runs of non-blank characters, or tokens where a side is tokenized; "
             "a duplicate is a pair whose source and target occur earlier in the same file.",
             "\n".join(
                 [

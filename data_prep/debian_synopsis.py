@@ -42,9 +42,9 @@ The split follows from the source package alone, so that it is the same for ever
 md5(source package) mod 100 is below {TEST_PERCENT} for test, else below {TEST_PERCENT + VALID_PERCENT} for valid,
 else train."""
 
-LICENCE = """\
+LICENSE = """\
 The descriptions and synopses belong to the maintainers of the packages, the translations to the translators of the
-Debian Description Translation Project. Each description comes under the free licence of its package, which is told by
+Debian Description Translation Project. Each description comes under the free license of its package, which is told by
 the file debian/copyright of its source package, installed as /usr/share/doc/PACKAGE/copyright. Every record names its
 package in `id` (LANGUAGE/PACKAGE) and its source package in `source_package`.
 """
@@ -175,7 +175,7 @@ def split_of(source_package: str) -> str:
 
 
 def write(folder: Path, lists: PackageLists, languages: Sequence[str]) -> list[str]:
-    """Write the corpus of each language to FOLDER/LANGUAGE, with data card and licence note; returns their summaries.
+    """Write the corpus of each language to FOLDER/LANGUAGE, with data card and license note; returns their summaries.
 
     Raises:
         InputError: a list is missing or malformed, or holds no description in one of the languages.
@@ -190,8 +190,8 @@ def write(folder: Path, lists: PackageLists, languages: Sequence[str]) -> list[s
         title = f"Debian descriptions and synopses, language {language}"
         made = f"Made from {lists.release}: {len(descriptions.packages):,} packages, {len(texts):,} descriptions."
         files = "\n".join(f"- {origin}" for origin in lists.origins(language))
-        about = [made, files, RULE, LICENCE.strip()]
-        with CorpusWriter(folder / language, title, about, {"NOTICE": LICENCE}) as writer:
+        about = [made, files, RULE, LICENSE.strip()]
+        with CorpusWriter(folder / language, title, about, {"NOTICE": LICENSE}) as writer:
             for split, pair in pairs(descriptions.packages, texts, language, writer.skip):
                 writer.add(split, pair)
         summaries.append(writer.summary)

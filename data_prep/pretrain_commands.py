@@ -46,7 +46,7 @@ def pretrain_text(
     seed: Annotated[int, typer.Option(min=0, help="Fixes order, validation documents and segments.")] = 0,
     processes: Annotated[int, typer.Option(min=0, help="How many work at a time; 0 means one for each core.")] = 0,
 ) -> None:
-    """Raw text to tokenised shards for pretraining: whole sentences of one document packed into two segments.
+    """Raw text to tokenized shards for pretraining: whole sentences of one document packed into two segments.
 
     Duplicate documents are dropped, broken UTF-8 and empty documents left out and counted. Memory does not grow with
     the text; a preparation that was killed is continued by the same command and ends in the same shards.

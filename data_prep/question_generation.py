@@ -193,17 +193,17 @@ _ABBREVIATION = re.compile(
 )
 
 
-def window_of(question: Question, most_words: int) -> Question:
-    """The question on at most `most_words` words of its passage, around the answer.
+def window_of(question: Question, max_words: int) -> Question:
+    """The question on at most `max_words` words of its passage, around the answer.
 
     The answer is kept whole, and with it the words that it stands in, even where they are more.
     """
     words = [match.span() for match in re.finditer(r"\S+", question.passage)]
-    if len(words) <= most_words:
+    if len(words) <= max_words:
         return question
     first = next(place for place, (_, end) in enumerate(words) if end > question.start)
     last = max(place for place, (start, _) in enumerate(words) if start < question.end)
-    room = max(0, most_words - (last - first + 1))
+    room = max(0, max_words - (last - first + 1))
     left = min(first, max(room // 2, room - (len(words) - 1 - last)))
     right = min(len(words) - 1 - last, room - left)
     return question.within(words[first - left][0], words[last + right][1])

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.pretrain_text.workers import share
+from data_prep.workers import share
 from latent.audio.files import Samples, load_audio
 from latent.audio.levels import loud_span
 from latent.audio.packages import load
@@ -22,15 +22,15 @@ from latent.data.manifest import Alignment, Sounding, Utterance, read_manifest, 
 from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.spoken import spoken
 from s2s.data.jsonl import read_records
+from s2s.durable import claimed, write_whole
 from s2s.errors import InputError
-from s2s.generation.output import claimed, write_whole
 
 LANGUAGE = "en"
 """Of the acoustic model that comes with pocketsphinx."""
 
 _PACKAGE = "pocketsphinx"
 _RATE, _FRAME_SECONDS = 16000, 0.01
-_FRAME_CENTRE = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: what it tells is in their middle
+_FRAME_CENTER = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: what it tells is in their middle
 _SHORTEST = 3 * _FRAME_SECONDS
 _SILENCE_DB = 40.0
 _WORST_SCORE = -40.0
@@ -179,7 +179,7 @@ def _soundings(said: _Said, word: Word) -> Iterator[Sounding]:
 
 
 def _seconds(frame: int) -> float:
-    return frame * _FRAME_SECONDS + _FRAME_CENTRE if frame else 0.0
+    return frame * _FRAME_SECONDS + _FRAME_CENTER if frame else 0.0
 
 
 def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:

@@ -73,7 +73,7 @@ def asterisk_prompts(
             for recording in prompts.read_prompts(roots, code, lambda reason: skipped.update([reason]))
         ]
         title = f"Asterisk prompts, {', '.join(languages)}"
-        about = [prompts.ABOUT, prompts.LICENCE]
+        about = [prompts.ABOUT, prompts.LICENSE]
         typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped))
 
 
@@ -93,7 +93,7 @@ def teacher_speech(
     valid_percent: ValidPercent = 2,
     jobs: Jobs = 2,
 ) -> None:
-    """English phrases from texts, read by the synthesiser flite: for training sets, never for test sets."""
+    """English phrases from texts, read by the synthesizer flite: for training sets, never for test sets."""
     import itertools
     import tempfile
     from collections import Counter
@@ -123,7 +123,7 @@ def teacher_speech(
     chosen = list(itertools.islice(found, count))
     with tempfile.TemporaryDirectory() as temporary:
         recordings = teacher.read_aloud(chosen, voices, Path(temporary), flite, jobs)
-        about = [teacher.ABOUT, teacher.LICENCE]
+        about = [teacher.ABOUT, teacher.LICENSE]
         typer.echo(write_speech_corpus(recordings, output, options, "Speech of flite", about, skipped))
 
 

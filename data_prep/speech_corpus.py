@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from data_prep.spoken_text import normal_form, spell_out
 from latent.audio.files import Samples, checked, load_audio, write_audio
-from latent.audio.levels import normalise_loudness, trim_silence
+from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio.packages import load
 from latent.audio.resampling import resample
 from latent.text.spoken import plain
@@ -126,7 +126,7 @@ def write_speech_corpus(
         folder: OUT; made if missing. An older corpus there is replaced.
         options: See `SpeechOptions`.
         title: First line of the data card.
-        about: Paragraphs of the data card: origin, licence.
+        about: Paragraphs of the data card: origin, license.
         skipped: Reasons why recordings were left out before; more are added.
 
     Returns:
@@ -223,7 +223,7 @@ def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> C
     if len(recording.text) > options.max_characters_per_second * (seconds + 0.2):
         return f"with more than {options.max_characters_per_second:g} characters a second"
     if options.loudness_dbfs:
-        samples = normalise_loudness(samples, options.loudness_dbfs)
+        samples = normalize_loudness(samples, options.loudness_dbfs)
     audio = f"audio/{recording.id}.flac"
     write_audio(folder / audio, samples, options.sample_rate)
     return Clip(recording.id, audio, round(seconds, 4), recording.text, recording.speaker, recording.language)

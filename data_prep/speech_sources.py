@@ -24,10 +24,10 @@ class Source(NamedTuple):
 
 
 def ljspeech(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
-    """metadata.csv with lines ID|TEXT|NORMALISED TEXT, and wavs/ID.wav."""
+    """metadata.csv with lines ID|TEXT|NORMALIZED TEXT, and wavs/ID.wav."""
     for where, fields in _rows(folder / "metadata.csv", "|"):
         if len(fields) not in (2, 3):
-            raise InputError(f"{where}: expected ID|TEXT or ID|TEXT|NORMALISED TEXT, found {len(fields)} fields")
+            raise InputError(f"{where}: expected ID|TEXT or ID|TEXT|NORMALIZED TEXT, found {len(fields)} fields")
         yield Recording(fields[0], folder / "wavs" / f"{fields[0]}.wav", fields[-1], "LJ", language)
 
 

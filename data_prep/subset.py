@@ -19,7 +19,7 @@ def write(folder: Path, corpus: Path, sizes: Mapping[str, int]) -> str:
 
     Pairs are taken by md5 of their id, so a larger subset holds the smaller ones. Test comes first, then valid, then
     train: a pair is left out when one that was taken for another split has the same words in its target, or begins its
-    source alike. A licence note of the corpus (NOTICE) goes along.
+    source alike. A license note of the corpus (NOTICE) goes along.
 
     Raises:
         InputError: a file of the corpus is missing or has a bad record.

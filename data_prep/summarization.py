@@ -1,4 +1,4 @@
-"""The public summarisation corpora from their published files, or as `datasets` folder or hub id."""
+"""The public summarization corpora from their published files, or as `datasets` folder or hub id."""
 
 from __future__ import annotations
 

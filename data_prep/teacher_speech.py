@@ -21,11 +21,11 @@ from s2s.errors import InputError
 
 VOICES = ("slt", "rms", "awb", "kal16")
 
-ABOUT = """Short texts read by flite, a small speech synthesiser of Carnegie Mellon University: no recordings of people.
+ABOUT = """Short texts read by flite, a small speech synthesizer of Carnegie Mellon University: no recordings of people.
 Made for training sets; never measure with it."""
 
-LICENCE = """Licence: flite and the voices slt, rms, awb and kal are free software under the BSD-like licence of
-Carnegie Mellon University. The texts stay under the licence of where they come from."""
+LICENSE = """License: flite and the voices slt, rms, awb and kal are free software under the BSD-like license of
+Carnegie Mellon University. The texts stay under the license of where they come from."""
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?:;()\[\]\"*]+")

@@ -137,7 +137,7 @@ def _characters(drawn: list[str], backend: Tokenizer, most: int) -> tuple[list[s
 
 
 def _sentencepiece(drawn: list[str], size: int, lower_case: bool, kind: Kind) -> bytes:
-    """A model of the library sentencepiece, serialised."""
+    """A model of the library sentencepiece, serialized."""
     try:
         import sentencepiece
     except ImportError as error:

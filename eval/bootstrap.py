@@ -1,7 +1,7 @@
-"""How sure a score is: percentile bootstrap intervals, and approximate randomisation for two systems.
+"""How sure a score is: percentile bootstrap intervals, and approximate randomization for two systems.
 
 Source: Koehn, Statistical significance tests for machine translation evaluation, EMNLP 2004 (bootstrap); Riezler and
-Maxwell, On some pitfalls in automatic evaluation and significance testing for MT, 2005 (randomisation).
+Maxwell, On some pitfalls in automatic evaluation and significance testing for MT, 2005 (randomization).
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
     pyplot = load("matplotlib.pyplot", extra="logging")
     figure, axes = pyplot.subplots(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     for number, (name, (training, validation)) in enumerate(losses.items()):
-        colour = f"C{number % 10}"
-        axes.plot(*training, color=colour, alpha=0.45, linewidth=1, label=f"{name}, training")
+        color = f"C{number % 10}"
+        axes.plot(*training, color=color, alpha=0.45, linewidth=1, label=f"{name}, training")
         if validation[0]:
-            axes.plot(*validation, color=colour, marker="o", markersize=4, label=f"{name}, validation")
+            axes.plot(*validation, color=color, marker="o", markersize=4, label=f"{name}, validation")
     axes.set(xlabel="update", ylabel="loss per target token")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)

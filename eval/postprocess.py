@@ -2,7 +2,7 @@
 
 These are the exact rules behind published scores, oddities included (an acronym `U . S . A .` becomes `U.S. . A .`):
 they exist so that numbers can be compared, and none of them should be improved.
-Source: the behaviour of microsoft/unilm s2s-ft/evaluations and unilm-v1/src/qg, pinned by a golden test.
+Source: the behavior of microsoft/unilm s2s-ft/evaluations and unilm-v1/src/qg, pinned by a golden test.
 """
 
 from __future__ import annotations

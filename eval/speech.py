@@ -17,7 +17,7 @@ from eval import mos, waveform
 from eval.bootstrap import interval
 from eval.extras import load, version_of
 from eval.metric import Metric, mean, ratio
-from eval.recognisers import SAMPLE_RATE, open_recogniser
+from eval.recognizers import SAMPLE_RATE, open_recognizer
 from eval.report import Report, System
 from eval.synthesis_facts import ending_metrics, read_facts
 from eval.voice import VoiceEncoder, similarities
@@ -48,7 +48,7 @@ class SpeechSettings:
 
     Args:
         metrics: Names in METRICS; empty takes all whose packages are here.
-        recogniser: See `eval.recognisers.open_recogniser`.
+        recognizer: See `eval.recognizers.open_recognizer`.
         language: Of the texts.
         aligned: Whether the audio is a round trip of the recordings, sample for sample: PESQ and STOI need that.
         resamples: Samples for intervals.
@@ -57,7 +57,7 @@ class SpeechSettings:
     """
 
     metrics: tuple[str, ...] = ()
-    recogniser: str = "whisper"
+    recognizer: str = "whisper"
     language: str = "en"
     aligned: bool = False
     resamples: int = 1000
@@ -156,14 +156,14 @@ _Scorer = Callable[[Samples, Samples], float]  # of audio and its recording, NaN
 
 
 def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:
-    recogniser = open_recogniser(settings.recogniser, settings.language)
+    recognizer = open_recognizer(settings.recognizer, settings.language)
     meant = [utterance.text for utterance in utterances]
     measured = {}
     lines = []
     for name, files in systems.items():
-        heard = {identity: recogniser(samples) for identity, samples in _read(files, f"{name}: recognising")}
+        heard = {identity: recognizer(samples) for identity, samples in _read(files, f"{name}: recognizing")}
         said = [heard.get(utterance.id, "") for utterance in utterances]
-        measured[name] = word_errors(said, meant, settings.language, recogniser.signature)
+        measured[name] = word_errors(said, meant, settings.language, recognizer.signature)
         for utterance, text in zip(utterances, said, strict=True):
             lines.append({"system": name, "id": utterance.id, "text": utterance.text, "heard": text})
     if settings.transcripts is not None:

@@ -18,7 +18,7 @@ def speech(
         list[str] | None,
         typer.Option(help="wer, similarity, distillmos, dnsmos, mel, pesq, stoi; repeat. Else all that are installed."),
     ] = None,
-    recogniser: Annotated[str, typer.Option(help="whisper, whisper:MODEL or pocketsphinx.")] = "whisper",
+    recognizer: Annotated[str, typer.Option(help="whisper, whisper:MODEL or pocketsphinx.")] = "whisper",
     language: Annotated[str, typer.Option(help="Of the texts.")] = "en",
     aligned: Annotated[
         bool, typer.Option("--aligned", help="The audio is a round trip of the recordings: adds PESQ and STOI.")
@@ -39,6 +39,6 @@ def speech(
     from eval.report import present
     from eval.speech import SpeechSettings, evaluate_speech
 
-    settings = SpeechSettings(tuple(metric or ()), recogniser, language, aligned, resamples, seed, transcripts)
+    settings = SpeechSettings(tuple(metric or ()), recognizer, language, aligned, resamples, seed, transcripts)
     report = evaluate_speech(manifest, named_paths("--audio", audio or []), settings)
     present(report, json_file)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from eval.extras import load, version_of
 from eval.metric import Array
 from latent.audio.features import mel_filters, stft_magnitude
-from latent.audio.levels import normalise_loudness
+from latent.audio.levels import normalize_loudness
 from s2s.errors import InputError
 
 SAMPLE_RATE = 16000
@@ -59,7 +59,7 @@ class VoiceEncoder:
     def __call__(self, samples: NDArray[np.float32]) -> Array:
         """The embedding of samples `(L,)` at 16 kHz: the mean over parts of 1.6 s, scaled to length 1."""
         torch = self._torch
-        levelled = torch.from_numpy(normalise_loudness(samples, _LEVEL_DBFS))
+        levelled = torch.from_numpy(normalize_loudness(samples, _LEVEL_DBFS))
         starts = _part_starts(len(samples))
         needed = (starts[-1] + _PART_FRAMES) * _HOP
         padded = torch.nn.functional.pad(levelled, (0, max(0, needed - len(samples))))
@@ -89,8 +89,8 @@ def similarities(
     for identity, speaker in speakers.items():
         others = [vector for name, vector in recordings.items() if speakers[name] == speaker and name != identity]
         if identity in voices and others:
-            centre: Array = np.mean(others, axis=0)
-            cosines.append(float(voices[identity] @ centre / np.linalg.norm(centre)))
+            center: Array = np.mean(others, axis=0)
+            cosines.append(float(voices[identity] @ center / np.linalg.norm(center)))
         else:
             cosines.append(np.nan)
     return cosines

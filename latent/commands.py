@@ -40,7 +40,7 @@ def encode(
     """
     from latent.encoding import encode_corpus
     from s2s.errors import InputError
-    from s2s.training.distributed import join_ranks
+    from s2s.ranks import join_ranks
 
     if (output / "store.json").exists() and not overwrite:
         raise InputError(f"{output}: holds latents already; give --overwrite to replace them, or another --output")
@@ -51,7 +51,7 @@ def encode(
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(
         f"{output}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "
-        f"mean {facts.mean:.3f}, spread {facts.spread:.3f}",
+        f"mean {facts.mean:.3f}, spread {facts.latent_std:.3f}",
         err=True,
     )
 
@@ -127,7 +127,7 @@ def synthesize(
     from latent.synthesis.requests import Wishes, one_request, read_requests
     from latent.synthesis.voice import Voice
     from s2s.errors import InputError
-    from s2s.training.distributed import join_ranks
+    from s2s.ranks import join_ranks
 
     if sum(given is not None for given in (text, input, script)) != 1:
         raise InputError("synthesize: give one of --text, --input and --script")

@@ -6,21 +6,16 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
 
 from latent.audio.files import load_audio
+from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
 from latent.models.sigma_vae import SigmaVAE
-from latent.nn.conv import History
 from latent.synthesis.meter import SpeechMeter
-from s2s import checkpoint
 from s2s.errors import InputError
-from s2s.run import build_model, read_run
 
 
 def encode_corpus(
@@ -90,21 +85,6 @@ def _metered(
         yield spoken, mean
 
 
-def load_tokenizer(run: str | Path) -> SigmaVAE:
-    """The σ-VAE of a run folder, ready to use.
-
-    Raises:
-        InputError: the folder is no run folder, or that of another model.
-    """
-    config = read_run(run)
-    if config.model.name != "sigma_vae":
-        raise InputError(f"{run}: must be a run of the model 'sigma_vae', found {config.model.name!r}")
-    model = build_model(config)
-    checkpoint.load_weights(model, checkpoint.weights_path(Path(run), None))
-    assert isinstance(model, SigmaVAE)
-    return model.eval()
-
-
 def encode_recordings(
     tokenizer: SigmaVAE, utterances: Iterable[Utterance], device: str | torch.device = "cpu"
 ) -> Iterator[tuple[Utterance, Latents]]:
@@ -112,23 +92,3 @@ def encode_recordings(
     for utterance in utterances:
         samples = load_audio(utterance.audio, tokenizer.config.sample_rate)
         yield utterance, encode_samples(tokenizer, samples, device).numpy()
-
-
-@torch.inference_mode()
-def encode_samples(
-    tokenizer: SigmaVAE,
-    samples: NDArray[np.float32],
-    device: str | torch.device,
-    chunk_seconds: float = 30.0,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """The means `(F, L)` of a signal `(S,)`, on the CPU; encoded in chunks, so that memory does not grow with it."""
-    hop = tokenizer.hop_length
-    chunk = hop * max(1, int(chunk_seconds * tokenizer.frame_rate))
-    padded = torch.from_numpy(np.pad(samples, (0, -len(samples) % hop)))
-    history: History | None = None
-    parts = []
-    for piece in torch.split(padded, chunk):
-        mean, history = tokenizer.encode_chunk(piece[None, None].to(device, dtype), history)
-        parts.append(mean[0].cpu())
-    return torch.cat(parts)

@@ -22,11 +22,11 @@ Speech from text: a LatentLM over the latents of a σ-VAE, trained with unilaten
 
 ## Before you pass this voice on
 
-- [ ] Training data: which recordings, whose, under which licence. TO BE COMPLETED
-- [ ] Consent: everyone who speaks in them has agreed to a synthetic voice, and knows what it is for; or the licence and
+- [ ] Training data: which recordings, whose, under which license. TO BE COMPLETED
+- [ ] Consent: everyone who speaks in them has agreed to a synthetic voice, and knows what it is for; or the license and
       the law allow it without. TO BE COMPLETED
 - [ ] Quality: word error rate, languages and texts that it reads badly (`unilatent evaluate speech`). TO BE COMPLETED
-- [ ] Licence of these weights. TO BE COMPLETED
+- [ ] License of these weights. TO BE COMPLETED
 
 ## What it may be used for
 

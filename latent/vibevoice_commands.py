@@ -32,7 +32,7 @@ def vibevoice(
     tokenizer: Annotated[
         str | None, typer.Option(help="The text tokenizer, where the checkpoint does not name it: Qwen/Qwen2.5-1.5B.")
     ] = None,
-    most_seconds: Annotated[
+    max_seconds: Annotated[
         float | None, typer.Option(min=0, help="Cut it there; else at twice what the text should take.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same speech.")] = 0,
@@ -53,10 +53,10 @@ def vibevoice(
     from latent.synthesis.provenance import synthetic_tags
     from latent.synthesis.vibevoice import load_text_encoder, read_turns, sample_voices, script_prompts, write_speech
     from s2s.config import apply_overrides, parse_section
+    from s2s.durable import fingerprint
     from s2s.errors import ConfigError, InputError
-    from s2s.generation.output import fingerprint
     from s2s.models.pretrained import locate
-    from s2s.training.distributed import join_ranks
+    from s2s.ranks import join_ranks
 
     if output.exists() and not overwrite:
         raise InputError(f"{output}: exists already; give --overwrite to replace it, or another --output")
@@ -75,7 +75,7 @@ def vibevoice(
         model = load_vibevoice(str(folder), torch.bfloat16 if ranks.device.type == "cuda" else torch.float32)
         model.to(ranks.device).prepare()
         voices = sample_voices(model, voice or [], seed)
-        prompts = script_prompts(model, encode, turns, voices, seed, temperature, most_seconds)
+        prompts = script_prompts(model, encode, turns, voices, seed, temperature, max_seconds)
         weights = fingerprint(weight_files(folder)[0])["sha256"][:16]
         tags = synthetic_tags(Path(checkpoint).resolve().name, weights, seed)
         typer.echo(f"{output}: {write_speech(model, decoder, prompts, output, tags)}", err=True)

@@ -63,10 +63,10 @@ def decode(
     stop the others. Options of the decoder: `decoder.beam_size=8 decoder.length_penalty=0.9`.
     """
     from s2s.checkpoint import weights_path
+    from s2s.durable import fingerprint
     from s2s.generation.decode import DecodeOptions, decode_file, place
-    from s2s.generation.output import fingerprint
+    from s2s.ranks import join_ranks
     from s2s.run import load_run
-    from s2s.training.distributed import join_ranks
 
     changes = list(overrides or []) + (["task.strict=true"] if strict else [])
     config, task, model, decoder = load_run(run, changes, checkpoint)

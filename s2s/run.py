@@ -23,11 +23,12 @@ from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
+from s2s.ranks import Ranks, join_ranks
 from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, Registry, import_modules, nearest
+from s2s.renamed import current_options
 from s2s.tasks.base import Task
 from s2s.training.config import TrainConfig
-from s2s.training.distributed import Ranks, join_ranks
-from s2s.training.feed import Feed
+from s2s.training.data_loader import DataLoader
 from s2s.training.logging import duration, magnitude
 from s2s.training.optim import OptimConfig
 from s2s.training.state import Progress
@@ -116,6 +117,7 @@ def parse_config(tree: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: one message for all that is wrong.
     """
+    tree = current_options(tree)
     sections = [*REGISTRIES, "optim", "train"]
     known = [*_Head.model_fields, *sections]
     problems = [f"{key}: no such section{nearest(str(key), known)}" for key in tree if key not in known]
@@ -316,7 +318,7 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
     criterion: Criterion = CRITERIA[config.criterion.name](config.criterion.config)
     criterion.check(model)
     if last is None:
-        model.initialise()
+        model.initialize()
         model.expect(task.token_counts)
     else:
         checkpoint.load_weights(model, last / checkpoint.WEIGHTS)
@@ -324,7 +326,7 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
     size = magnitude(sum(parameter.numel() for parameter in model.parameters()))
     logger.info(f"{config.model.name}: {size} parameters, {options.precision}, {ranks}; run folder {run}")
 
-    def feed(split: str) -> Feed:
+    def loader(split: str) -> DataLoader:
         dataset = task.dataset(split, config.seed)
         if not len(dataset):
             raise InputError(f"task.{split}: holds no example; expected at least one")
@@ -334,11 +336,11 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
         except ConfigError as error:
             raise ConfigError(f"train.{error}") from error
         logger.info(f"{split}: {len(dataset):,} examples, {len(sampler.epoch(0)):,} batches")
-        return Feed(task, dataset, sampler, ranks.rank, ranks.size, options.workers)
+        return DataLoader(task, dataset, sampler, ranks.rank, ranks.size, options.workers)
 
-    train_feed = feed("train")
-    valid_feed = feed("valid") if getattr(task.config, "valid", True) else None
-    trainer = Trainer(model, criterion, train_feed, valid_feed, options, config.optim, config.seed, run, ranks)
+    train_loader = loader("train")
+    valid_loader = loader("valid") if getattr(task.config, "valid", True) else None
+    trainer = Trainer(model, criterion, train_loader, valid_loader, options, config.optim, config.seed, run, ranks)
     if last is not None:
         trainer.restore(last)
         logger.info(f"going on from {last}")

@@ -16,7 +16,7 @@ from latent.audio.features import LogMel
 from latent.audio.files import audio_info, load_audio
 
 HOP_SECONDS, WINDOW_HOPS, MELS = 0.008, 4, 80
-DECADES = 2.5  # of magnitude, that the colours tell apart
+DECADES = 2.5  # of magnitude, that the colors tell apart
 
 
 def main() -> None:

@@ -155,8 +155,8 @@ def check_head(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Fig
         intermediate_size=said["intermediate_size"],
         num_layers=said["num_hidden_layers"],
         norm_eps=said["rms_norm_eps"],
-        wave_size=said["frequency_embedding_size"],
-        wave_period=said["diffusion_max_period"],
+        timestep_size=said["frequency_embedding_size"],
+        timestep_max_period=said["diffusion_max_period"],
     ).eval()
     head.load_state_dict(head_weights(under(tensors, "model.diffusion_head.")))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
@@ -196,7 +196,7 @@ def check_head(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Fig
 def check_schedule(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
     """Noise schedules, solvers driven by fixed outputs, single ancestral steps, and the forward process."""
     from latent.diffusion.schedule import NoiseSchedule, add_noise, target
-    from latent.diffusion.solver import ancestral_timesteps, dpm_timesteps, make_solver, noise_ratios
+    from latent.diffusion.solver import ddpm_timesteps, dpm_timesteps, make_solver, noise_ratios
 
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     names = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
@@ -214,7 +214,7 @@ def check_schedule(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
             ratios = torch.cat([noise_ratios(schedule)[timesteps], torch.zeros(1)])
             yield f"{name} {steps} ratios", excess(ratios, golden[f"{key}.sigmas"], rtol), atol
             leading = golden[f"{key}.ddpm_timesteps_leading"].tolist()
-            yield f"{name} {steps} ancestral timesteps", exact(ancestral_timesteps(steps), leading), 0
+            yield f"{name} {steps} ddpm timesteps", exact(ddpm_timesteps(steps), leading), 0
 
     for key in sorted({key.split(".")[1] for key in tensors if key.startswith("dpm.")}):
         given = under(tensors, f"dpm.{key}.")
@@ -232,7 +232,7 @@ def check_schedule(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
     for key in [key.removesuffix(".prev") for key in tensors if key.startswith("ddpm.") and key.endswith(".prev")]:
         _, prediction, steps, timestep = key.split(".")
         golden = under(tensors, f"{key}.")
-        solver = make_solver("ancestral", NoiseSchedule.named("cosine"), int(steps[1:]), names[prediction])
+        solver = make_solver("ddpm", NoiseSchedule.named("cosine"), int(steps[1:]), names[prediction])
         step = next(step for step in solver if step.timestep == int(timestep[1:]))
         clean = step.clean(golden["x"], golden["model_out"])
         yield f"{key} clean", excess(clean, golden["x0"], rtol), atol

@@ -298,7 +298,7 @@ def check_postprocess(case: Case) -> Iterator[Comparison]:
         yield Comparison("trim", same(trimmed, item["trimmed"]), 0)
     for corpus, result in case.data["results"].items():
         fixed = [fix_tokenization(text, corpus) for text in case.data["predictions"]]
-        yield Comparison(f"{corpus} tokenisation", same(fixed, result["fix_tokenization"]), 0)
+        yield Comparison(f"{corpus} tokenization", same(fixed, result["fix_tokenization"]), 0)
         for evaluation in result["eval"]:
             settings = evaluation["settings"]
             cleaned = [postprocess(text, corpus, **settings) for text in case.data["predictions"]]
@@ -337,23 +337,23 @@ def golden_layouts(inputs: dict[str, Tensor]) -> list[Any]:
 
 def padded_item(made: Any, method: str, limits: tuple[int, int], pad: int) -> dict[str, Any]:
     """A layout in the form of the golden file: padded to the limits, masked places listed."""
-    most_source, most_target = limits
+    max_source, max_target = limits
 
     def padded(values: Any, width: int) -> list[int]:
         return [int(value) for value in values] + [pad] * (width - len(values))
 
     item = {
-        "source_ids": padded(made.source, most_source),
-        "target_ids": padded(made.target, most_target),
+        "source_ids": padded(made.source, max_source),
+        "target_ids": padded(made.target, max_target),
         "num_source_tokens": len(made.source),
         "num_target_tokens": len(made.target),
     }
     if method == "pseudo_masked":
-        return item | {"label_ids": padded(made.labels, most_target), "pseudo_ids": padded(made.pseudo, most_target)}
+        return item | {"label_ids": padded(made.labels, max_target), "pseudo_ids": padded(made.pseudo, max_target)}
     return item | {
-        "masked_ids": padded(made.labels, most_target),
-        "masked_pos": padded(made.slots, most_target),
-        "masked_weight": padded([1] * len(made.slots), most_target),
+        "masked_ids": padded(made.labels, max_target),
+        "masked_pos": padded(made.slots, max_target),
+        "masked_weight": padded([1] * len(made.slots), max_target),
     }
 
 

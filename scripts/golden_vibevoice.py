@@ -10,7 +10,7 @@ import torch
 from golden_latent import Check, Figure, exact, excess, under
 from torch import Tensor
 
-from latent.audio.levels import normalise_loudness
+from latent.audio.levels import normalize_loudness
 from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.data.vibevoice_prompt import (
     SwitchName,
@@ -66,7 +66,7 @@ def check_generation(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterat
         end_token=config.tokens.end,
         seeds=[0],
         temperatures=torch.ones(1),
-        most_frames=[len(tensors["out.tokens"]) + 3],
+        max_frames=[len(tensors["out.tokens"]) + 3],
     )
     noise = GivenNoise(tensors["rng.frame_noise"])
     steps: list[SpokenStep] = list(VibeVoiceDecoder(solver).stream(model, generation, noise))
@@ -155,7 +155,7 @@ def check_prompt(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[F
         sequence = prompt_sequence(turns, voices, lambda text: list(map(ord, text)), SWITCHES, 2)
         yield f"{number} slots", exact(sequence.latent_slots.tolist(), item["speech_input_mask_positions"]), 0
         for voice, length in enumerate(item["voice_lengths"]):
-            ours = torch.from_numpy(normalise_loudness(tensors[f"item{number}.voice{voice}_raw"].numpy()))
+            ours = torch.from_numpy(normalize_loudness(tensors[f"item{number}.voice{voice}_raw"].numpy()))
             theirs = tensors[f"item{number}.speech_tensors"][voice, :length]
             yield f"{number} loudness of voice {voice}", excess(ours, theirs, 1e-6), 1e-7
             valid = int(tensors[f"item{number}.speech_masks"][voice].sum())

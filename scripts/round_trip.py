@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from latent.audio.files import write_audio
+from latent.audio_tokenizer import load_tokenizer
 from latent.data.manifest import read_manifest
-from latent.encoding import encode_recordings, load_tokenizer
+from latent.encoding import encode_recordings
 
 
 @torch.inference_mode()

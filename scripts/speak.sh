@@ -56,7 +56,7 @@ say "speaking the held-out texts, and what the tokenizer alone makes of their re
 unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
 python scripts/round_trip.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/round_trip"
 
-say "scores: word errors of a recogniser, and the distance of mel spectra to the recordings"
+say "scores: word errors of a recognizer, and the distance of mel spectra to the recordings"
 unilatent evaluate speech --manifest $DATA/test.jsonl --metric wer --metric mel \
     --audio round_trip="$RUNS/round_trip" --audio synthesis="$RUNS/synthesis" --json "$RUNS/scores.json"
 
@@ -69,5 +69,5 @@ if [ "$VOICE" = "$RUNS/voice" ]; then
 fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
 listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
-$RUNS/spectrograms.png: a recording, its round trip, and the same text synthesised
+$RUNS/spectrograms.png: a recording, its round trip, and the same text synthesized
 say something else: .venv/bin/unilatent synthesize $VOICE --speaker Allison --text \"...\" --output said.wav"

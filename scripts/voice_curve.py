@@ -3,7 +3,7 @@
     unilatent train my_voice.yaml --output runs/voice train.keep_last=99
     python scripts/voice_curve.py runs/voice data/asterisk/valid.jsonl curve.png [decoder.temperature=0 ...]
 
-Each speaks as `unilatent synthesize` does, and a recogniser writes down what it hears, in recordings too. Beside
+Each speaks as `unilatent synthesize` does, and a recognizer writes down what it hears, in recordings too. Beside
 curve.png come curve.json, the report of `unilatent evaluate speech` with a system for each number of updates, and
 curve/ with the audio: given the same command again, only new checkpoints speak. Whoever chooses a checkpoint by this
 should take validation texts, so that test texts stay new.
@@ -24,7 +24,7 @@ from latent.synthesis.voice import Voice
 from s2s import checkpoint
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
-from s2s.training.distributed import join_ranks
+from s2s.ranks import join_ranks
 
 RATES = {"WER %": "C3", "CER %": "C1"}
 LOSS = "latent_loss"
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("manifest", help="JSON lines with id, audio and text")
     parser.add_argument("picture", type=Path, help="what to draw")
     parser.add_argument("overrides", nargs="*", help="options of the decoder, key.path=value")
-    parser.add_argument("--recogniser", default="whisper", help="whisper, whisper:MODEL or pocketsphinx")
+    parser.add_argument("--recognizer", default="whisper", help="whisper, whisper:MODEL or pocketsphinx")
     given = parser.parse_intermixed_args(arguments)
     kept = checkpoint.checkpoints(given.run)
     if not kept:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     audio = {str(checkpoint.step_of(path)): given.picture.with_suffix("") / path.name for path in kept}
     for step, folder in audio.items():
         speak(given.run, step, given.manifest, folder, given.overrides)
-    settings = SpeechSettings(metrics=("wer",), recogniser=given.recogniser)
+    settings = SpeechSettings(metrics=("wer",), recognizer=given.recognizer)
     report = evaluate_speech(given.manifest, {step: str(folder) for step, folder in audio.items()}, settings)
     present(report, str(given.picture.with_suffix(".json")))
     draw(report, validation_losses(given.run), given.picture)
@@ -74,12 +74,12 @@ def draw(report: Report, losses: list[tuple[int, float]], picture: Path) -> None
     figure, axes = pyplot.subplots(figsize=(7, 4.2), dpi=150, layout="constrained")
     systems = {system.name: system.quality for system in report.systems}
     recordings: Any = systems.pop(RECORDINGS)
-    for name, colour in RATES.items():
+    for name, color in RATES.items():
         found = [(int(step), quality[name]) for step, quality in systems.items()]
         steps, intervals = [step for step, _ in found], [interval for _, interval in found]
-        axes.plot(steps, [one.value for one in intervals], f"{colour}o-", label=name.replace(" %", ""))
+        axes.plot(steps, [one.value for one in intervals], f"{color}o-", label=name.replace(" %", ""))
         band = [one.low for one in intervals], [one.high for one in intervals]
-        axes.fill_between(steps, *band, color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0)
     word_errors = next(iter(RATES))
     axes.axhline(recordings[word_errors].value, color=RATES[word_errors], linestyle="--", label="WER of the recordings")
     axes.set(xlabel="updates", ylabel=f"% ({report.examples} texts)", xlim=(0, None), ylim=(0, None))

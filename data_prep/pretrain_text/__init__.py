@@ -1,1 +1,1 @@
-"""Raw text to tokenised shards for pretraining: `preparation` is the whole, the other modules its steps."""
+"""Raw text to tokenized shards for pretraining: `preparation` is the whole, the other modules its steps."""

@@ -1,7 +1,7 @@
 """Raw text to a folder of shards, by many processes, in bounded memory; a killed preparation is continued.
 
     FOLDER/.preparation/plan.json         what is being prepared: settings, inputs, tokenizer
-    FOLDER/.preparation/000012.run        part 12 of the text, tokenised and sorted (`sorted_runs`)
+    FOLDER/.preparation/000012.run        part 12 of the text, tokenized and sorted (`sorted_runs`)
     FOLDER/.preparation/runs.json         all parts are there; how many, and what was read
     FOLDER/.preparation/train-...json     the shard of that name is in FOLDER; what it holds
     FOLDER/stats.json                     all is there
@@ -31,8 +31,8 @@ from data_prep.pretrain_text.exclusion import Exclusion
 from data_prep.pretrain_text.packing import SPECIAL_SLOTS
 from data_prep.pretrain_text.raw_text import Raw, Unit, files_of, read_raw
 from data_prep.pretrain_text.sorted_runs import SPLITS, merge, run_counts, run_tokens, write_run
-from data_prep.pretrain_text.tokenising import Tokenising
-from data_prep.pretrain_text.workers import share
+from data_prep.pretrain_text.tokenizing import Tokenizing
+from data_prep.workers import share
 from s2s.data.shards import Header, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
@@ -77,7 +77,7 @@ def prepare(folder: Path, settings: Settings, processes: int) -> str:
         if not job.begin(_plan(settings, files, job.header.fingerprint)):
             return f"{job.summary()} (nothing was left to do)"
         if not job.runs_file.exists():
-            _tokenise(job, files, processes)
+            _tokenize(job, files, processes)
         _write_shards(job, processes)
         job.finish()
     except OSError as error:
@@ -175,7 +175,7 @@ class _Job:
         return f"{self.folder}: {parts}"
 
 
-def _tokenise(job: _Job, files: dict[str, list[str]], processes: int) -> None:
+def _tokenize(job: _Job, files: dict[str, list[str]], processes: int) -> None:
     sources: list[str] = []
 
     def missing() -> Iterator[_Part]:
@@ -184,8 +184,8 @@ def _tokenise(job: _Job, files: dict[str, list[str]], processes: int) -> None:
             if not job.run_path(part.number).exists():
                 yield part
 
-    with tqdm(desc="tokenising", unit=" MB", unit_scale=True, disable=None) as progress:
-        for size in share(_TokenisePart(job.work, job.settings), missing(), processes):
+    with tqdm(desc="tokenizing", unit=" MB", unit_scale=True, disable=None) as progress:
+        for size in share(_TokenizePart(job.work, job.settings), missing(), processes):
             progress.update(size / 1e6)
     paths = [job.run_path(number) for number in range(len(sources))]
     counts: Counter[str] = Counter()
@@ -202,16 +202,16 @@ def _tokenise(job: _Job, files: dict[str, list[str]], processes: int) -> None:
 
 
 @dataclass(frozen=True)
-class _TokenisePart:
+class _TokenizePart:
     """Writes the run of one part; returns the bytes that the part has."""
 
     work: Path
     settings: Settings
 
     @cached_property
-    def tokenising(self) -> Tokenising:
+    def tokenizing(self) -> Tokenizing:
         settings = self.settings
-        return Tokenising(
+        return Tokenizing(
             Tokenizer.load(settings.tokenizer),
             exclusions_of(settings),
             settings.field,
@@ -222,7 +222,7 @@ class _TokenisePart:
         )
 
     def __call__(self, part: _Part) -> int:
-        write_run(self.work / f"{part.number:06d}.run", self.tokenising(part.documents))
+        write_run(self.work / f"{part.number:06d}.run", self.tokenizing(part.documents))
         return sum(len(raw.content) for raw in part.documents)
 
 

@@ -1,4 +1,4 @@
-"""Examples between tokenising and shards: sorted files on disk, merged a range of keys at a time.
+"""Examples between tokenizing and shards: sorted files on disk, merged a range of keys at a time.
 
 Each part of the text becomes one file, its examples sorted by key. A shard is a range of keys: the same range of all
 files, concatenated, sorted, without duplicates. So neither memory nor the result depends on how much text there is or
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_prep.pretrain_text.tokenising import Packed
+from data_prep.pretrain_text.tokenizing import Packed
 from s2s.data.shards import Rows
 
 SPLITS = ("train", "valid")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def stft_magnitude(audio: Tensor, window: Tensor, hop_length: int) -> Tensor:
-    """Magnitudes `(B, F, T)` of audio `(B, L)`, frames centred at multiples of the hop.
+    """Magnitudes `(B, F, T)` of audio `(B, L)`, frames centerd at multiples of the hop.
 
     F is W // 2 + 1 and T is L // hop + 1.
 

@@ -11,7 +11,7 @@ TARGET_DBFS = -25.0
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010
 
 
-def normalise_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
+def normalize_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
     """Scale to a root-mean-square level in dB of full scale; what then exceeds 1 is scaled down to 1.
 
     Source: specs of VibeVoice, input of its tokenizer: x * 10^(dbfs / 20) / (rms + 1e-6), peak by x / (peak + 1e-6).

@@ -7,7 +7,7 @@ The network works at 32 kHz on levels in dB, scaled: it adds a residual to those
 silent, and keeps the phase. Here the residual is applied as a gain, and only the difference that it makes is added to
 the signal, so that nothing else passes through resampling.
 
-Source: resemble-perth 1.0.1 (Resemble AI, MIT licence), "implicit" model.
+Source: resemble-perth 1.0.1 (Resemble AI, MIT license), "implicit" model.
 """
 
 from __future__ import annotations

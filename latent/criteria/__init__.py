@@ -1,1 +1,1 @@
-"""What speech models minimise."""
+"""What speech models minimize."""

@@ -57,7 +57,7 @@ class NextTokenDiffusion(Criterion):
         logits = model.logits(hidden.index_select(0, batch.slots)).float()
         token_loss = F.cross_entropy(logits, batch.labels, reduction="sum")
         conditions = hidden.index_select(0, batch.latent_slots[batch.predicted] - 1)
-        clean = model.normalise(batch.latents.index_select(0, batch.predicted))
+        clean = model.normalize(batch.latents.index_select(0, batch.predicted))
         latent_loss = diffusion_loss(model, clean, conditions, self.config.noise_draws).sum()
         return {
             "token_loss": self.config.token_weight * token_loss,
@@ -71,7 +71,7 @@ def diffusion_loss(model: Any, clean: Tensor, conditions: Tensor, noise_draws: i
 
     Args:
         model: With the `head`, the noise `schedule` and the `prediction` of its configuration.
-        clean: Normalised latents, `(K, L)`.
+        clean: Normalized latents, `(K, L)`.
         conditions: Hidden states before them, `(K, hidden_size)`.
         noise_draws: Noisy copies of each, with steps and noise drawn independently from the global generator.
 

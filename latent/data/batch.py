@@ -20,7 +20,7 @@ class MixedSequences(Movable):
         ids: Record ids, for messages.
         tokens: Token ids, `(B, T)` int64, padded on the right; what stands at the slots of latents is not read.
         lengths: True lengths, `(B,)` int64.
-        latents: As the tokenizer sampled them, not normalised, `(M, L)`.
+        latents: As the tokenizer sampled them, not normalized, `(M, L)`.
         latent_slots: Where they stand, as flat indices row · T + column, `(M,)` int64, ascending.
         positions: Position ids, `(B, T)` int64, ascending in a row; those after a row count on from its last one. None:
             the columns.
@@ -80,7 +80,7 @@ class GenerationPrompts(Movable):
         end_token: Token that ends the latents.
         seeds: One per row; a row depends on its own alone.
         temperatures: Factor of the noise that a latent is drawn from, `(B,)`; 1 is what training saw.
-        most_frames: Latents after which a row is cut, one per row.
+        max_frames: Latents after which a row is cut, one per row.
         cues: Of the first latents of each row, `(B, F, C)` int64; from the last one on they stay as they are. None: the
             model has none.
     """
@@ -91,7 +91,7 @@ class GenerationPrompts(Movable):
     end_token: int
     seeds: list[int]
     temperatures: Tensor
-    most_frames: list[int]
+    max_frames: list[int]
     cues: Tensor | None = None
 
 

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from latent.data.manifest import Alignment, Utterance, read_alignment, write_ali
 from s2s import checkpoint
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
+from s2s.renamed import current_facts
 
 Latents = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class StoreFacts:
         sigma_rule: See `SigmaVAE.Config`.
         std: See `SigmaVAE.Config`.
         mean: Of all numbers of sampled latents.
-        spread: Their standard deviation.
+        latent_std: Their standard deviation.
         num_frames: Frames in all.
     """
 
@@ -55,7 +55,7 @@ class StoreFacts:
     sigma_rule: str
     std: float
     mean: float = 0.0
-    spread: float = 1.0
+    latent_std: float = 1.0
     num_frames: int = 0
 
     @property
@@ -82,7 +82,7 @@ class StoreFacts:
             InputError: the file is missing or broken.
         """
         try:
-            return cls(**json.loads((run / _FACTS).read_text(encoding="utf-8")))
+            return cls(**current_facts(json.loads((run / _FACTS).read_text(encoding="utf-8"))))
         except OSError as error:
             raise InputError(f"{run}: is no run of speech synthesis: {_FACTS}: {error.strerror}") from error
         except (json.JSONDecodeError, TypeError) as error:
@@ -129,7 +129,7 @@ def write_store(
         shard_frames: Frames of a shard, about.
 
     Returns:
-        The facts with their statistics: mean and spread of latents sampled around the means.
+        The facts with their statistics: mean and standard deviation of latents sampled around the means.
 
     Raises:
         InputError: there are no entries.
@@ -170,8 +170,8 @@ def write_store(
         raise InputError(f"{folder}: no recordings to store")
     count = frames * facts.latent_size
     mean_of_all = total / count
-    spread = math.sqrt(squares / count - mean_of_all**2 + facts.sigma**2)
-    facts = StoreFacts(**(asdict(facts) | {"mean": mean_of_all, "spread": spread, "num_frames": frames}))
+    latent_std = math.sqrt(squares / count - mean_of_all**2 + facts.sigma**2)
+    facts = StoreFacts(**(asdict(facts) | {"mean": mean_of_all, "latent_std": latent_std, "num_frames": frames}))
     (folder / "store.json").write_text(json.dumps(asdict(facts), indent=1) + "\n", encoding="utf-8")
     return facts
 
@@ -186,7 +186,7 @@ class LatentStore:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         try:
-            facts: dict[str, Any] = json.loads((self.folder / "store.json").read_text(encoding="utf-8"))
+            facts = current_facts(json.loads((self.folder / "store.json").read_text(encoding="utf-8")))
             self.facts = StoreFacts(**facts)
         except OSError as error:
             raise InputError(f"{folder}: is no finished store of latents: store.json: {error.strerror}") from error

@@ -8,7 +8,7 @@
      Speech output:
     <start>
 
-after a first line that tells the task. ⟂ holds a latent. The pieces between switches are tokenised one by one, since
+after a first line that tells the task. ⟂ holds a latent. The pieces between switches are tokenized one by one, since
 the model was trained on prompts made like that.
 
 Source: VibeVoice specification, section 2.
@@ -126,7 +126,7 @@ def check_voices(turns: Sequence[Turn], num_voices: int) -> None:
 
 
 def prompt_pieces(turns: Sequence[Turn], voice_frames: Sequence[int]) -> list[str | Switch]:
-    """The prompt in pieces that are tokenised one by one.
+    """The prompt in pieces that are tokenized one by one.
 
     Args:
         turns: What is to be said.

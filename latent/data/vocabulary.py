@@ -14,6 +14,7 @@ from latent.text.front_end import FRONT_ENDS, FrontEnd
 from latent.text.spoken import spoken
 from s2s.errors import ConfigError, InputError
 from s2s.registry import nearest
+from s2s.renamed import current_facts
 
 PAD, LATENT, SPEECH_START, SPEECH_END, VOICE_START, VOICE_END, NOTHING = range(7)
 """Padding; a latent follows; speech begins, ends; a voice prompt begins, ends; no text and no speaker are given."""
@@ -31,8 +32,8 @@ class SpeechVocabulary:
         frames_per_token: Mean number of latents for a token of text, to tell how long speech will be.
         front_end: Cuts text into tokens.
         language: Of the training texts, for numbers and signs.
-        text_room: Speech begins so many positions after the text's first token, where the text is not longer. Latents
-            are then at the same distance from the tokens they say, whatever the length of the text.
+        fixed_text_length: Positions from the text's first token to the start of speech, for every text that is not
+            longer: latents are then equally far from the tokens they say, whatever the length of the text.
         longest_text: Characters of the longest training text; 0 if unknown. Longer ones are better split.
         cues: What a model with cues is told; None: nothing.
     """
@@ -41,7 +42,7 @@ class SpeechVocabulary:
     frames_per_token: float
     front_end: FrontEnd
     language: str = "en"
-    text_room: int = 0
+    fixed_text_length: int = 0
     longest_text: int = 0
     cues: CueWindow | None = None
 
@@ -72,9 +73,9 @@ class SpeechVocabulary:
         """
         return self.front_end.sounds(spoken(text, self.language))
 
-    def respelled(self, text: str) -> list[str]:
+    def out_of_vocabulary(self, text: str) -> list[str]:
         """Parts of a text that training never named, and that are read letter by letter or by name."""
-        return self.front_end.respelled(spoken(text, self.language))
+        return self.front_end.out_of_vocabulary(spoken(text, self.language))
 
     def speaker(self, name: str) -> int:
         """The token of a speaker.
@@ -91,12 +92,12 @@ class SpeechVocabulary:
         return max(1, math.ceil(len(self.text(text)) * self.frames_per_token))
 
     def positions(self, tokens: Sequence[int]) -> list[int]:
-        """Position ids of a sequence: where it stands, and from the start of speech on as `text_room` wants it."""
+        """Position ids of a sequence: where it stands, from the start of speech on by `fixed_text_length`."""
         start = tokens.index(SPEECH_START)
         first = start
         while first and _FIRST_TEXT <= tokens[first - 1] < self._first_speaker:
             first -= 1
-        gap = max(0, self.text_room - (start - first))
+        gap = max(0, self.fixed_text_length - (start - first))
         return [index if index < start else index + gap for index in range(len(tokens))]
 
     def save(self, folder: Path) -> None:
@@ -106,7 +107,7 @@ class SpeechVocabulary:
             "frames_per_token": self.frames_per_token,
             "front_end": self.front_end.name,
             "language": self.language,
-            "text_room": self.text_room,
+            "fixed_text_length": self.fixed_text_length,
             "longest_text": self.longest_text,
             "cues": None if self.cues is None else asdict(self.cues),
         }
@@ -121,7 +122,7 @@ class SpeechVocabulary:
             InputError: the file is missing or broken.
         """
         try:
-            facts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            facts = current_facts(json.loads((folder / _FILE).read_text(encoding="utf-8")))
             front_end = cast("type[FrontEnd]", FRONT_ENDS[facts.pop("front_end")]).load(folder)
             window = facts.pop("cues", None)
             return cls(front_end=front_end, cues=None if window is None else CueWindow(**window), **facts)

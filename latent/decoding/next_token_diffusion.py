@@ -44,7 +44,7 @@ class NextTokenDiffusionDecoder:
         """Options of generation by next-token diffusion."""
 
         solver: SolverName = "dpm"
-        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ancestral: DDPM."""
+        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
         num_inference_steps: int = Field(10, ge=1, le=1000)
         """Calls of the diffusion head for each latent."""
         guidance_scale: NonNegativeFloat = 1.3
@@ -71,7 +71,7 @@ class NextTokenDiffusionDecoder:
         sampler = self._sampler(model)
         streams = 2 if sampler.guided else 1
         started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
-        state = model.start(started, started.tokens.shape[1] + max(prompts.most_frames))
+        state = model.start(started, started.tokens.shape[1] + max(prompts.max_frames))
         device = state.hidden.device
         precision = torch.promote_types(state.hidden.dtype, torch.float32)
         noise = RowNoise(prompts.seeds, model.config.latent_size, device)
@@ -79,7 +79,7 @@ class NextTokenDiffusionDecoder:
         rows, temperatures, frame = list(range(len(prompts.seeds))), prompts.temperatures.unsqueeze(1), 0
         while rows:
             conditional, *unconditional = state.hidden.chunk(streams)
-            ended = self._ended(model.logits(conditional, legal), frame, [prompts.most_frames[row] for row in rows])
+            ended = self._ended(model.logits(conditional, legal), frame, [prompts.max_frames[row] for row in rows])
             if ended:
                 kept = [index for index in range(len(rows)) if index not in ended]
                 everywhere = [index + stream * len(rows) for stream in range(streams) for index in kept]
@@ -94,7 +94,7 @@ class NextTokenDiffusionDecoder:
                 return
             drawn = noise.draw().to(precision) * temperatures
             latents = sampler.sample(conditional, unconditional[0] if unconditional else None, drawn, noise)
-            yield Frames(rows, model.denormalise(latents), finished)
+            yield Frames(rows, model.denormalize(latents), finished)
             frame += 1
             inputs = model.embed_latents(latents.to(state.hidden.dtype).repeat(streams, 1))
             if prompts.cues is not None:  # the unconditional stream, the second half, has none
@@ -106,10 +106,10 @@ class NextTokenDiffusionDecoder:
         solver = make_solver(config.solver, model.schedule, config.num_inference_steps, model.config.prediction)
         return GuidedSampler(model.head, solver, config.guidance_scale)
 
-    def _ended(self, logits: Tensor, frame: int, most_frames: list[int]) -> dict[int, bool]:
+    def _ended(self, logits: Tensor, frame: int, max_frames: list[int]) -> dict[int, bool]:
         """Rows that end before this frame: True where the model says so, False where the limit is reached."""
         if frame < self.config.min_frames:
             return {}
         says = (logits.float().softmax(-1)[:, 1] >= self.config.stop_threshold).tolist()
-        limited = (frame >= most for most in most_frames)
+        limited = (frame >= most for most in max_frames)
         return {row: said for row, (said, cut) in enumerate(zip(says, limited, strict=True)) if said or cut}

@@ -35,7 +35,7 @@ class SpokenStep(AudioChunk):
 
     Args:
         tokens: The token that each row in the batch chose.
-        latents: The latents drawn, normalised, `(R, L)`.
+        latents: The latents drawn, normalized, `(R, L)`.
     """
 
     tokens: dict[int, int]
@@ -50,7 +50,7 @@ class VibeVoiceDecoder:
         """Options of generation with VibeVoice."""
 
         solver: SolverName = "dpm"
-        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ancestral: DDPM."""
+        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
         num_inference_steps: int = Field(10, ge=1, le=1000)
         """Calls of the diffusion head for each latent."""
         guidance_scale: NonNegativeFloat = 1.3
@@ -65,7 +65,7 @@ class VibeVoiceDecoder:
 
         Args:
             model: A VibeVoice.
-            prompts: On the device of the model. `most_frames` counts tokens as well, so that every row ends.
+            prompts: On the device of the model. `max_frames` counts tokens as well, so that every row ends.
             noise: Instead of noise from the seeds of the prompts.
         """
         config = self.config
@@ -74,7 +74,7 @@ class VibeVoiceDecoder:
         sampler = GuidedSampler(language.head, solver, config.guidance_scale)
         streams = 2 if sampler.guided else 1
         started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
-        state = model.start(started, started.tokens.shape[1] + max(prompts.most_frames), streams)
+        state = model.start(started, started.tokens.shape[1] + max(prompts.max_frames), streams)
         device = state.language.hidden.device
         noise = noise or RowNoise(prompts.seeds, language.config.latent_size, device)
         legal = torch.tensor(model.config.tokens.legal(), device=device)
@@ -86,7 +86,7 @@ class VibeVoiceDecoder:
             ended = {
                 row: choice == _STOP
                 for row, choice in zip(rows, choices, strict=True)
-                if choice == _STOP or step >= prompts.most_frames[row]
+                if choice == _STOP or step >= prompts.max_frames[row]
             }
             if ended:
                 kept = [index for index, row in enumerate(rows) if row not in ended]
@@ -114,7 +114,7 @@ class VibeVoiceDecoder:
     def _draw(
         self, sampler: GuidedSampler, state: Any, noise: RowNoise, speaking: Sequence[int], temperatures: Tensor
     ) -> Tensor:
-        """Latents `(R, L)` of the speaking rows, normalised, in at least float32."""
+        """Latents `(R, L)` of the speaking rows, normalized, in at least float32."""
         hidden: list[Tensor] = [stream[speaking] for stream in state.hidden]
         precision = torch.promote_types(state.language.hidden.dtype, torch.float32)
         if not speaking:

@@ -24,7 +24,7 @@ class RealtimeDecoder:
         """Options of generation with VibeVoice-Realtime."""
 
         solver: SolverName = "dpm"
-        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ancestral: DDPM."""
+        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
         num_inference_steps: int = Field(5, ge=1, le=1000)
         """Calls of the diffusion head for each latent."""
         guidance_scale: NonNegativeFloat = 1.5
@@ -39,7 +39,7 @@ class RealtimeDecoder:
 
     @torch.inference_mode()
     def stream(
-        self, model: Any, preset: Any, text: Iterable[int], most_frames: int, seed: int, noise: RowNoise | None = None
+        self, model: Any, preset: Any, text: Iterable[int], max_frames: int, seed: int, noise: RowNoise | None = None
     ) -> Iterator[AudioChunk]:
         """Audio as it is made, frame by frame.
 
@@ -47,7 +47,7 @@ class RealtimeDecoder:
             model: A VibeVoiceRealtime.
             preset: The voice, on the device of the model.
             text: Tokens; an iterator may still be waiting for later ones.
-            most_frames: Frames after which it is cut.
+            max_frames: Frames after which it is cut.
             seed: Of the noise.
             noise: Instead of noise from the seed.
         """
@@ -57,10 +57,10 @@ class RealtimeDecoder:
         state = model.start(preset, language.config.max_positions)
         noise = noise or RowNoise([seed], language.config.latent_size, state.speech.hidden.device)
         left, frame, stopped = iter(text), 0, False
-        while not stopped and frame < most_frames:
+        while not stopped and frame < max_frames:
             if window := list(islice(left, config.text_window)):
                 model.read(state, window)
-            for _ in range(min(config.speech_window, most_frames - frame)):
+            for _ in range(min(config.speech_window, max_frames - frame)):
                 hidden, silent = state.speech.hidden.chunk(2)
                 latent = sampler.sample(hidden, silent, noise.draw().to(hidden.dtype), noise)
                 yield AudioChunk([0], model.speak(state, latent), {})

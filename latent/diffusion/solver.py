@@ -19,7 +19,7 @@ from torch import Tensor
 
 from latent.diffusion.schedule import NUM_TRAIN_STEPS, NoiseSchedule, Prediction, clean_from
 
-SolverName = Literal["dpm", "dpm_heun", "dpm_sde", "ddim", "ancestral"]
+SolverName = Literal["dpm", "dpm_heun", "dpm_sde", "ddim", "ddpm"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def make_solver(name: SolverName, schedule: NoiseSchedule, num_steps: int, predi
 
     Args:
         name: "dpm" is DPM-Solver++ 2M, midpoint; "dpm_heun" and "dpm_sde" are its variants; "ddim" is its first
-            order; "ancestral" is the stochastic DDPM sampler.
+            order; "ddpm" is the stochastic DDPM sampler.
         schedule: The noise that the network was trained with.
         num_steps: Evaluations of the network, 1 to `NUM_TRAIN_STEPS`.
         prediction: What the network predicts.
@@ -74,8 +74,8 @@ def make_solver(name: SolverName, schedule: NoiseSchedule, num_steps: int, predi
     Source: LatentLM specification, section 3.5.
     """
     assert 1 <= num_steps <= NUM_TRAIN_STEPS, num_steps
-    if name == "ancestral":
-        return _ancestral(schedule, num_steps, prediction)
+    if name == "ddpm":
+        return _ddpm(schedule, num_steps, prediction)
     timesteps = dpm_timesteps(num_steps)
     ratios = [*noise_ratios(schedule)[timesteps].double().tolist(), 0.0]
     steps = []
@@ -93,7 +93,7 @@ def dpm_timesteps(num_steps: int) -> list[int]:
     return spaced[:0:-1]
 
 
-def ancestral_timesteps(num_steps: int) -> list[int]:
+def ddpm_timesteps(num_steps: int) -> list[int]:
     """Every (1000 // num_steps)-th step, down to 0."""
     stride = NUM_TRAIN_STEPS // num_steps
     return [index * stride for index in reversed(range(num_steps))]
@@ -126,11 +126,11 @@ def _dpm_update(name: SolverName, earlier: float | None, ratio: float, next_rati
     return a, b + slope * correction, -slope * correction, d
 
 
-def _ancestral(schedule: NoiseSchedule, num_steps: int, prediction: Prediction) -> Solver:
+def _ddpm(schedule: NoiseSchedule, num_steps: int, prediction: Prediction) -> Solver:
     remaining = schedule.alphas_cumprod.double().tolist()
     stride = NUM_TRAIN_STEPS // num_steps
     steps = []
-    for timestep in ancestral_timesteps(num_steps):
+    for timestep in ddpm_timesteps(num_steps):
         now, after = remaining[timestep], remaining[timestep - stride] if timestep >= stride else 1.0
         beta = 1 - now / after
         p, q = clean_from(prediction, math.sqrt(now), math.sqrt(1 - now))

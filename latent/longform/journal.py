@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from s2s.data.jsonl import Line, parse_record
+from s2s.durable import write_whole
 from s2s.errors import InputError
-from s2s.generation.output import write_whole
 
 
 class Journal:

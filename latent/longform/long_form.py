@@ -33,10 +33,10 @@ from latent.longform.narrator import LongFormOptions, Mark, Narrator, short_enou
 from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
 from latent.longform.script import ScriptLine, read_script
 from latent.synthesis.meter import SpeechMeter
-from latent.synthesis.requests import tell_respelled
+from latent.synthesis.requests import tell_out_of_vocabulary
 from latent.synthesis.voice import Voice
+from s2s.durable import claimed, fingerprint
 from s2s.errors import InputError
-from s2s.generation.output import claimed, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def synthesize_script(
         files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
         if overwrite:
             files.remove()
-        tell_respelled(voice, (line.text for line in lines))
+        tell_out_of_vocabulary(voice, (line.text for line in lines))
         if files.finished(job):
             logger.info("%s: is finished already", output)
             return read_report(files.report)[0]

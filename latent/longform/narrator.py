@@ -37,7 +37,7 @@ class LongFormOptions(Section):
     """Silence after a line, where the script does not say how long."""
     max_characters: PositiveInt | None = None
     """Longer lines are split, at the end of a sentence if there is one; so are those with more tokens than the model
-    has `text_room` for. None: as many as the longest text had in training."""
+    has `fixed_text_length` for. None: as many as the longest text had in training."""
     continuity_frames: NonNegativeInt | None = None
     """Latents of what a speaker said before that are read before his next line. None: as many as voice prompts had in
     training, half of them beside a voice prompt of his own, none where training had no voice prompts."""
@@ -51,7 +51,7 @@ def short_enough(voice: Voice, options: LongFormOptions) -> Fits:
     most = options.max_characters or vocabulary.longest_text or _UNKNOWN_LONGEST
 
     def fits(text: str) -> bool:
-        return len(text) <= most and not 0 < vocabulary.text_room < len(vocabulary.text(text))
+        return len(text) <= most and not 0 < vocabulary.fixed_text_length < len(vocabulary.text(text))
 
     return fits
 

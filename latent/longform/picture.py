@@ -76,7 +76,7 @@ def overview(path: str | Path, columns: int = _COLUMNS) -> Overview:
 
 
 def draw_audio(path: str | Path, picture: str | Path, title: str, spans: Sequence[Span] = ()) -> None:
-    """Draw the waveform of a file, coloured by who speaks when, above its mel spectrogram.
+    """Draw the waveform of a file, colored by who speaks when, above its mel spectrogram.
 
     Args:
         path: An audio file, mono.

@@ -154,8 +154,8 @@ def _of_transformers(said: Mapping[str, Any]) -> VibeVoice.Config:
         intermediate_size=head["intermediate_size"],
         num_layers=head["num_hidden_layers"],
         norm_eps=head["rms_norm_eps"],
-        wave_size=head["frequency_embedding_size"],
-        wave_period=head["diffusion_max_period"],
+        timestep_size=head["frequency_embedding_size"],
+        timestep_max_period=head["diffusion_max_period"],
     )
     tokens = SwitchTokens(
         latent=said["audio_token_id"],

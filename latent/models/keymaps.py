@@ -173,7 +173,7 @@ def vibevoice_weights(weights: Mapping[str, Tensor]) -> Weights:
 def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:
     """Weights of a `LatentLM`, from those of an autoregressive model of the LatentLM image repository.
 
-    Its norms have no weights. Its rotary positions turn neighbouring pairs of numbers where ours turn the two halves
+    Its norms have no weights. Its rotary positions turn neighboring pairs of numbers where ours turn the two halves
     of a head, so rows of queries and keys are put in our order; its rotary frequencies end exactly at 1 / base, which
     is ours with another base (`image_rope_theta`).
 

@@ -31,12 +31,12 @@ class HeadSection(Section):
     intermediate_size: NonNegativeInt = 0
     """Width inside its feed-forward networks; 0 takes three times its width."""
     num_layers: PositiveInt = 4
-    """Feed-forward networks."""
+    """DataLoader-forward networks."""
     norm_eps: PositiveFloat = 1e-5
     """Added to the mean square in its norms."""
-    wave_size: int = Field(default=256, ge=2, multiple_of=2)
+    timestep_size: int = Field(default=256, ge=2, multiple_of=2)
     """Waves that tell the diffusion step."""
-    wave_period: PositiveFloat = 10_000
+    timestep_max_period: PositiveFloat = 10_000
     """The longest of these waves, in steps divided by 2π."""
     input_bias: bool = False
     """Whether the projection of the noisy latent has a bias."""
@@ -78,7 +78,7 @@ class LatentLM(Model):
         latent_size: NonNegativeInt = 0
         """Numbers per latent; 0 takes the task's."""
         latent_mean: float | None = None
-        """Mean of all numbers of the training latents, which are normalised with it; none takes the task's."""
+        """Mean of all numbers of the training latents, which are normalized with it; none takes the task's."""
         latent_std: PositiveFloat | None = None
         """Their standard deviation; none takes the task's."""
         max_positions: PositiveInt = 8192
@@ -126,7 +126,7 @@ class LatentLM(Model):
         self.layers = nn.ModuleList(make_block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(hidden, config.norm_eps)
         self.scores = None if config.tie_embeddings else nn.Linear(hidden, config.vocab_size, bias=False)
-        self.apply(self._randomise)
+        self.apply(self._randomize)
         self.head = make_head(config)
         self.schedule = NoiseSchedule.named(config.schedule)
         known = config.latent_mean is not None and config.latent_std is not None
@@ -161,7 +161,7 @@ class LatentLM(Model):
                 )
         return config.model_copy(update=filled)
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         if self.config.init is not None:
             checkpoint.load_weights(self, checkpoint.weights_path(Path(self.config.init)))
 
@@ -176,11 +176,11 @@ class LatentLM(Model):
 
     # Latents
 
-    def normalise(self, latents: Tensor) -> Tensor:
+    def normalize(self, latents: Tensor) -> Tensor:
         """Latents of the tokenizer as this model reads and draws them: mean 0, spread 1."""
         return (latents + self.latent_bias) * self.latent_scale
 
-    def denormalise(self, latents: Tensor) -> Tensor:
+    def denormalize(self, latents: Tensor) -> Tensor:
         """Latents of this model as the tokenizer decodes them."""
         return latents / self.latent_scale - self.latent_bias
 
@@ -205,14 +205,14 @@ class LatentLM(Model):
         embedded = self.embeddings(batch.tokens)
         if not len(batch.latents):
             return embedded  # type: ignore[no-any-return]
-        normalised = self.normalise(batch.latents)
+        normalized = self.normalize(batch.latents)
         if self.training and self.config.latent_dropout:
-            normalised = normalised * (torch.rand_like(normalised[:, :1]) >= self.config.latent_dropout)
-        latents = self.embed_latents(normalised.to(embedded.dtype)).to(embedded.dtype)
+            normalized = normalized * (torch.rand_like(normalized[:, :1]) >= self.config.latent_dropout)
+        latents = self.embed_latents(normalized.to(embedded.dtype)).to(embedded.dtype)
         return embedded.flatten(0, 1).index_copy(0, batch.latent_slots, latents).view_as(embedded)  # type: ignore[no-any-return]
 
     def embed_latents(self, latents: Tensor) -> Tensor:
-        """Inputs `(..., hidden_size)` of the first layer for normalised latents `(..., L)`."""
+        """Inputs `(..., hidden_size)` of the first layer for normalized latents `(..., L)`."""
         return self.connector(latents)  # type: ignore[no-any-return]
 
     # Generation
@@ -272,7 +272,7 @@ class LatentLM(Model):
     def _blocks(self) -> list[CausalBlock]:
         return cast(list[CausalBlock], list(self.layers))
 
-    def _randomise(self, module: nn.Module) -> None:
+    def _randomize(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
         if isinstance(module, nn.Linear) and module.bias is not None:
@@ -324,7 +324,7 @@ def make_head(config: LatentLM.Config) -> DiffusionHead:
         intermediate_size=head.intermediate_size or 3 * hidden,
         num_layers=head.num_layers,
         norm_eps=head.norm_eps,
-        wave_size=head.wave_size,
-        wave_period=head.wave_period,
+        timestep_size=head.timestep_size,
+        timestep_max_period=head.timestep_max_period,
         input_bias=head.input_bias,
     )

@@ -106,7 +106,7 @@ class SigmaVAE(Model):
         super().__init__(config)
         self.encoder = AudioEncoder(config.sizes(config.depths))
         self.decoder = AudioDecoder(config.sizes(config.all_decoder_depths))
-        self.apply(self._initialise_module)
+        self.apply(self._initialize_module)
         if config.freeze_encoder:
             self.encoder.requires_grad_(False)
 
@@ -121,7 +121,7 @@ class SigmaVAE(Model):
         self.encoder.prepare()
         self.decoder.prepare()
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         if self.config.init is not None:
             checkpoint.load_weights(self, checkpoint.weights_path(Path(self.config.init)))
 
@@ -174,7 +174,7 @@ class SigmaVAE(Model):
             return mean + std * noise
         return mean + (std / 0.8 * scale).view(-1, *[1] * (mean.dim() - 1)) * noise
 
-    def _initialise_module(self, module: nn.Module) -> None:
+    def _initialize_module(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
             nn.init.normal_(module.weight, std=self.config.initializer_range or _num_inputs(module) ** -0.5)
             assert module.bias is not None

@@ -53,7 +53,7 @@ class TimedLatentLM(LatentLM):
         self.cue_embeddings = nn.Embedding(config.vocab_size, config.cue_size, padding_idx=NO_CUE)
         self.cue_projection = nn.Linear(config.cue_tokens * config.cue_size, config.hidden_size, bias=False)
         self.durations = DurationPredictor(config.vocab_size, config.durations)
-        self._randomise(self.cue_projection)  # embeddings keep their size 1: what they add is as large as a latent
+        self._randomize(self.cue_projection)  # embeddings keep their size 1: what they add is as large as a latent
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
@@ -88,7 +88,7 @@ class DurationPredictor(nn.Module):
         vocab_size: Tokens, speakers among them.
         config: Sizes.
 
-    Source: FastSpeech 2 (arXiv 2006.04558), section 2.3: convolutions with normalisation, on the logarithm.
+    Source: FastSpeech 2 (arXiv 2006.04558), section 2.3: convolutions with normalization, on the logarithm.
     """
 
     def __init__(self, vocab_size: int, config: DurationSection) -> None:

@@ -119,7 +119,7 @@ class VibeVoice(Model):
         return int(self.config.acoustic.sample_rate)
 
     def voice_latents(self, recording: Tensor, generator: Generator | None = None) -> Tensor:
-        """Latents `(F, L)` of a voice sample `(S,)`, as a prompt holds them: drawn around the means, not normalised.
+        """Latents `(F, L)` of a voice sample `(S,)`, as a prompt holds them: drawn around the means, not normalized.
 
         Raises:
             InputError: the recording holds no sample.
@@ -137,13 +137,13 @@ class VibeVoice(Model):
 
         Args:
             state: Changed in place.
-            latents: Normalised, `(R, L)`.
+            latents: Normalized, `(R, L)`.
             rows: The sequences they belong to, `(R,)` int64; None where that is all of them.
 
         Returns:
             Audio `(R, hop_length)`, and inputs of the language model `(R, hidden_size)` that tell it what it said.
         """
-        frames = self.language.denormalise(latents).unsqueeze(1)
+        frames = self.language.denormalize(latents).unsqueeze(1)
         audio, voice = self.acoustic.decode_chunk(frames, take_rows(state.voice, rows))
         heard, ear = self.semantic(audio, take_rows(state.ear, rows))
         state.voice = put_rows(state.voice, voice, rows, state.batch)

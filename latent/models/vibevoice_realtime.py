@@ -145,13 +145,13 @@ class VibeVoiceRealtime(Model):
         self.language.step_many(state.speech, rows + self.kinds.weight[_TEXT], torch.tensor([True, False]))
 
     def speak(self, state: RealtimeState, latent: Tensor) -> Tensor:
-        """Make a normalised latent `(1, L)` heard: audio `(1, hop_length)`."""
-        frames = self.language.denormalise(latent).unsqueeze(1)
+        """Make a normalized latent `(1, L)` heard: audio `(1, hop_length)`."""
+        frames = self.language.denormalize(latent).unsqueeze(1)
         audio, state.voice = self.decoder(frames, state.voice)
         return audio.squeeze(1)  # type: ignore[no-any-return]
 
     def remember(self, state: RealtimeState, latent: Tensor) -> Tensor:
-        """Read a normalised latent `(1, L)` again; gives the logit `()` of "this was the last one"."""
+        """Read a normalized latent `(1, L)` again; gives the logit `()` of "this was the last one"."""
         inputs = self.language.embed_latents(latent) + self.kinds.weight[_SPEECH]
         hidden = self.language.step(state.speech, inputs.expand(2, -1))
         return self.stop(hidden[:1]).squeeze()  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 
 
 class HeadBlock(nn.Module):
-    """A gated feed-forward network with adaptive normalisation, added to its input.
+    """A gated feed-forward network with adaptive normalization, added to its input.
 
     Args:
         hidden_size: Width H of the rows.
@@ -48,10 +48,10 @@ class DiffusionHead(nn.Module):
         condition_size: Width of the conditions.
         hidden_size: Width H inside.
         intermediate_size: Width inside the feed-forward networks.
-        num_layers: Feed-forward networks.
+        num_layers: DataLoader-forward networks.
         norm_eps: Added to the mean square in every norm.
-        wave_size: Waves, sines and cosines together, that tell the diffusion step; even.
-        wave_period: The longest wave has about this many steps, divided by 2π.
+        timestep_size: Waves, sines and cosines together, that tell the diffusion step; even.
+        timestep_max_period: The longest wave has about this many steps, divided by 2π.
         input_bias: Whether the projection of the noisy latent has a bias.
 
     Source: VibeVoice's diffusion head (LatentLM specification, section 3.1); LatentLM's has an input bias.
@@ -65,20 +65,20 @@ class DiffusionHead(nn.Module):
         intermediate_size: int,
         num_layers: int,
         norm_eps: float = 1e-5,
-        wave_size: int = 256,
-        wave_period: float = 10_000,
+        timestep_size: int = 256,
+        timestep_max_period: float = 10_000,
         input_bias: bool = False,
     ) -> None:
         super().__init__()
         self.noisy = Linear(latent_size, hidden_size, bias=input_bias)
         self.condition = Linear(condition_size, hidden_size, bias=False)
-        self.time_in = Linear(wave_size, hidden_size, bias=False)
+        self.time_in = Linear(timestep_size, hidden_size, bias=False)
         self.time_out = Linear(hidden_size, hidden_size, bias=False)
         self.blocks = nn.ModuleList(HeadBlock(hidden_size, intermediate_size, norm_eps) for _ in range(num_layers))
         self.adaptation = Linear(hidden_size, 2 * hidden_size, bias=False)
         self.out = Linear(hidden_size, latent_size, bias=False)
         self.latent_size, self.norm_eps = latent_size, norm_eps
-        self.wave_size, self.wave_period = wave_size, wave_period
+        self.timestep_size, self.timestep_max_period = timestep_size, timestep_max_period
         self._packed: PackedLinear | None = None
         self._reset_parameters()
 
@@ -96,7 +96,7 @@ class DiffusionHead(nn.Module):
 
     def embed_steps(self, steps: Tensor) -> Tensor:
         """Embeddings `(..., H)` of diffusion steps `(...)`."""
-        waves = step_waves(steps, self.wave_size, self.wave_period).to(self.time_in.weight.dtype)
+        waves = step_waves(steps, self.timestep_size, self.timestep_max_period).to(self.time_in.weight.dtype)
         return self.time_out(F.silu(self.time_in(waves)))  # type: ignore[no-any-return]
 
     def modulations(self, step_embeddings: Tensor, condition: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class FixedUpsampling(nn.Module):
 
 
 class FixedBlock(nn.Module):
-    """A `ConvBlock`; its past is normalised rows `(B, kernel - 1, C)`."""
+    """A `ConvBlock`; its past is normalized rows `(B, kernel - 1, C)`."""
 
     def __init__(self, layer: ConvBlock) -> None:
         super().__init__()

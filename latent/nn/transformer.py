@@ -1,4 +1,4 @@
-"""The causal Transformer layer: normalisation first, gated feed-forward, rotary positions, grouped keys and values."""
+"""The causal Transformer layer: normalization first, gated feed-forward, rotary positions, grouped keys and values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rotate(x: Tensor, turn: Rotation) -> Tensor:
 
 
 class CausalBlock(nn.Module):
-    """One layer: attention, then a gated feed-forward network, each on normalised input and added to it.
+    """One layer: attention, then a gated feed-forward network, each on normalized input and added to it.
 
     Args:
         hidden_size: Width of the rows.

@@ -15,12 +15,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from s2s.durable import write_whole
 from s2s.errors import InputError
-from s2s.generation.output import write_whole
 
 logger = logging.getLogger(__name__)
 
-STATEMENT = "The person who speaks in this recording has agreed that speech is synthesised in their voice."
+STATEMENT = "The person who speaks in this recording has agreed that speech is synthesized in their voice."
 
 
 def require_consent(recording: str | Path, given: bool) -> None:

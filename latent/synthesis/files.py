@@ -30,9 +30,9 @@ from latent.synthesis.meter import SpeechMeter
 from latent.synthesis.requests import Unusable, Wanted
 from latent.synthesis.voice import Voice, warn_of_cut
 from latent.tasks.speech_synthesis import SpeechRequest
+from s2s.durable import claimed, write_whole
 from s2s.errors import InputError
-from s2s.generation.output import claimed, write_whole
-from s2s.training.distributed import Ranks
+from s2s.ranks import Ranks
 
 Samples = NDArray[np.float32]
 Watermark = Callable[[Samples, int], Samples]
@@ -318,7 +318,7 @@ def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Watermark | None
 def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
     """Of all that the samples depend on."""
     prompt = None if request.voice is None else hashlib.sha256(request.voice.tobytes()).hexdigest()
-    said = [request.text, request.speaker, prompt, request.seed, request.temperature, request.most_frames]
+    said = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
     return hashlib.sha256(json.dumps([said, settings], sort_keys=True).encode()).hexdigest()[:16]
 
 

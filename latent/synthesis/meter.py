@@ -26,7 +26,7 @@ class SpeechMeter:
         did: What is done with the audio, for messages.
     """
 
-    def __init__(self, expected_seconds: float, enabled: bool, did: str = "synthesised") -> None:
+    def __init__(self, expected_seconds: float, enabled: bool, did: str = "synthesized") -> None:
         self.seconds = 0.0
         self._expected, self._enabled, self._did = expected_seconds, enabled, did
         self._bar: tqdm[Any] | None = None

@@ -113,7 +113,7 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
             if strict:
                 raise InputError(f"{line.where}: {message}") from error
             read.append(Unusable(line.number, record.get("id", line.number), message))
-    tell_respelled(voice, [item.request.text for item in read if isinstance(item, Wanted)])
+    tell_out_of_vocabulary(voice, [item.request.text for item in read if isinstance(item, Wanted)])
     if not read:
         raise InputError(f"{source}: the file is empty; expected one JSON object a line")
     return read
@@ -128,13 +128,13 @@ def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
     prompts = VoicePrompts(voice, wishes.consent)
     prompt = None if wishes.prompt is None else prompts[wishes.prompt]
     request = voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
-    tell_respelled(voice, [request.text])
+    tell_out_of_vocabulary(voice, [request.text])
     return request
 
 
-def tell_respelled(voice: Voice, texts: Iterable[str]) -> None:
+def tell_out_of_vocabulary(voice: Voice, texts: Iterable[str]) -> None:
     """Warn of what training never named in texts, and how often it stands there: it is read letter by letter."""
-    counts = Counter(part for text in texts for part in voice.vocabulary.respelled(text))
+    counts = Counter(part for text in texts for part in voice.vocabulary.out_of_vocabulary(text))
     if counts:
         shown = ", ".join(f"{part!r} {count}" for part, count in counts.most_common(8))
         rest = f" and {len(counts) - 8} others" if len(counts) > 8 else ""

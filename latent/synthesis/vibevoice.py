@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from latent.audio.files import FORMATS, AudioWriter, audio_info, load_audio
-from latent.audio.levels import normalise_loudness
+from latent.audio.levels import normalize_loudness
+from latent.audio_tokenizer import encode_samples
 from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.data.vibevoice_prompt import (
     SwitchName,
@@ -25,7 +26,6 @@ from latent.data.vibevoice_prompt import (
     script_of_text,
 )
 from latent.decoding.vibevoice import VibeVoiceDecoder
-from latent.encoding import encode_samples
 from latent.models.vibevoice import VibeVoice
 from latent.synthesis.meter import SpeechMeter
 from s2s.errors import InputError
@@ -119,7 +119,7 @@ def sample_voices(model: VibeVoice, recordings: Sequence[Path], seed: int) -> li
         if not samples.any():
             raise InputError(f"{path}: a voice sample must not be silent")
         with torch.inference_mode():
-            mean = encode_samples(model.acoustic, normalise_loudness(samples).astype("float32"), device, dtype=dtype)
+            mean = encode_samples(model.acoustic, normalize_loudness(samples).astype("float32"), device, dtype=dtype)
             voices.append(model.acoustic.sample(mean.float().unsqueeze(0), generator)[0])
     return voices
 
@@ -131,7 +131,7 @@ def script_prompts(
     voices: Sequence[Tensor],
     seed: int = 0,
     temperature: float = 1.0,
-    most_seconds: float | None = None,
+    max_seconds: float | None = None,
 ) -> GenerationPrompts:
     """What the decoder needs to say a script.
 
@@ -142,7 +142,7 @@ def script_prompts(
         voices: From `sample_voices`, one for each speaker, or none.
         seed: Of all noise.
         temperature: Factor of the noise that a latent is drawn from.
-        most_seconds: Audio after which it is cut; default: twice what the text should take, and ten seconds.
+        max_seconds: Audio after which it is cut; default: twice what the text should take, and ten seconds.
 
     Raises:
         InputError: voices and speakers do not match, or the model has no room for so much.
@@ -153,11 +153,11 @@ def script_prompts(
     conditional = prompt_sequence(turns, voices, encode, switches, size)
     frame_rate = model.acoustic.frame_rate
     room = model.language.config.max_positions - conditional.tokens.shape[1]
-    if most_seconds is None:
+    if max_seconds is None:
         expected = sum(len(turn.text) for turn in turns) / _CHARACTERS_PER_SECOND
         most = min(room, math.ceil((_LENGTH_FACTOR * expected + _LENGTH_SECONDS) * frame_rate))
     else:
-        most = math.ceil(most_seconds * frame_rate)
+        most = math.ceil(max_seconds * frame_rate)
     if not 1 <= most <= room:
         raise InputError(
             f"the model has room for {max(0, room) / frame_rate:.1f} s after this script and these voices, "
@@ -172,7 +172,7 @@ def script_prompts(
         end_token=tokens.end,
         seeds=[seed],
         temperatures=torch.tensor([temperature]),
-        most_frames=[most],
+        max_frames=[most],
     )
 
 
@@ -187,7 +187,7 @@ def write_speech(
     if output.suffix.lower() not in FORMATS:
         raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
     device = next(model.language.parameters()).device
-    most, ended = prompts.most_frames[0] / model.acoustic.frame_rate, False
+    most, ended = prompts.max_frames[0] / model.acoustic.frame_rate, False
     with SpeechMeter(most, enabled=True) as meter, AudioWriter(output, model.sample_rate, tags) as writer:
         for step in decoder.stream(model, prompts.to(device)):
             for samples in step.audio.float().cpu().numpy():

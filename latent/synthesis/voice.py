@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 from latent.audio.files import audio_info, load_audio
-from latent.audio.levels import normalise_loudness, trim_silence
+from latent.audio.levels import normalize_loudness, trim_silence
+from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
 from latent.data.vocabulary import NOTHING, SpeechVocabulary, prompt_tokens
 from latent.decoding.audio import AudioChunk, audio_chunks
 from latent.decoding.next_token_diffusion import Frames, NextTokenDiffusionDecoder
-from latent.encoding import encode_samples, load_tokenizer
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.models.timed_latent_lm import TimedLatentLM
@@ -35,8 +35,8 @@ from latent.tasks.speech_synthesis import SpeechRequest, generation_prompts
 from latent.text.spoken import spoken
 from s2s import checkpoint
 from s2s.data.jsonl import describe
+from s2s.durable import fingerprint
 from s2s.errors import InputError
-from s2s.generation.output import fingerprint
 from s2s.registry import DECODERS
 from s2s.run import RunConfig, build_model, read_run
 
@@ -133,7 +133,7 @@ class Voice:
     def voice_frames(self) -> int:
         """Latents of the longest voice prompt in training; 0 if there were none."""
         task: Any = self.config.task.config
-        return int(task.voice_frames) if task.voice_rate else 0
+        return int(task.voice_frames) if task.voice_prompt_prob else 0
 
     def tags(self, seed: int) -> dict[str, str]:
         """Metadata of a file of this voice: that it is synthetic, and by whom, with which seed, and when."""
@@ -206,14 +206,14 @@ class Voice:
                 the model was trained without voice prompts.
         """
         if not self.voice_frames:
-            raise InputError(f"{path}: this model was trained without voice prompts (task.voice_rate is 0)")
+            raise InputError(f"{path}: this model was trained without voice prompts (task.voice_prompt_prob is 0)")
         seconds, (least, most) = audio_info(path).seconds, PROMPT_SECONDS
         if not least <= seconds <= most:
             raise InputError(f"{path}: a voice prompt must last {least:g} to {most:g} seconds, found {seconds:.1f}")
         samples = trim_silence(load_audio(path, self.sample_rate), self.sample_rate)
         if (sound := len(samples) / self.sample_rate) < least:
             raise InputError(f"{path}: a voice prompt must not be silent, found {sound:.1f} seconds of sound")
-        mean = encode_samples(self._tokenizer, normalise_loudness(samples), self._device)
+        mean = encode_samples(self._tokenizer, normalize_loudness(samples), self._device)
         if len(mean) > self.voice_frames:
             logger.info(f"{path}: its first {self.voice_frames / self.frame_rate:.1f} s are used, as in training")
         mean = mean[: self.voice_frames].unsqueeze(0)
@@ -236,7 +236,7 @@ class Voice:
             chunk_frames: Latents that are decoded together: 1 is heard soonest, more is faster.
 
         Yields:
-            Samples of some requests, by their index; and which have ended, True unless one was cut at `most_frames`.
+            Samples of some requests, by their index; and which have ended, True unless one was cut at `max_frames`.
         """
         for batch in self.batches(requests, len(requests)):
             for chunk in self.audio(self.frames([requests[index] for index in batch]), chunk_frames):
@@ -262,13 +262,13 @@ class Voice:
             requests: Any number.
             max_rows: Most requests of a batch.
         """
-        order = sorted(range(len(requests)), key=lambda index: -requests[index].most_frames)
+        order = sorted(range(len(requests)), key=lambda index: -requests[index].max_frames)
         batch: list[int] = []
         width = 0
         for index in order:
             wider = max(width, self._prompt_length(requests[index]))
             room = self._model.config.max_positions - wider
-            if batch and (len(batch) == max_rows or requests[batch[0]].most_frames > room):
+            if batch and (len(batch) == max_rows or requests[batch[0]].max_frames > room):
                 yield batch
                 batch, wider = [], self._prompt_length(requests[index])
             batch.append(index)
@@ -317,7 +317,7 @@ class Voice:
 
 def warn_of_cut(request: SpeechRequest, frame_rate: float) -> None:
     """Tell that speech did not end by itself."""
-    seconds, text = request.most_frames / frame_rate, request.text
+    seconds, text = request.max_frames / frame_rate, request.text
     shown = text if len(text) <= 60 else f"{text[:57]}..."
     logger.warning(f"{request.id}: did not end by itself and was cut after {seconds:.1f} s: {shown!r}")
 

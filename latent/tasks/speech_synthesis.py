@@ -80,7 +80,7 @@ class SpeechRequest:
         voice: Sampled latents of a voice prompt, `(F, L)`, or None.
         seed: Of all noise of this request.
         temperature: Factor of the initial noise of each latent.
-        most_frames: Latents after which it is cut.
+        max_frames: Latents after which it is cut.
         durations: Of the timed tokens of the text, in latents, `(N,)`; None if the model has no cues.
     """
 
@@ -90,7 +90,7 @@ class SpeechRequest:
     voice: Latents | None
     seed: int
     temperature: float
-    most_frames: int
+    max_frames: int
     durations: NDArray[np.float64] | None = None
 
 
@@ -102,7 +102,7 @@ class SpeechDataset:
         self._by_speaker: dict[str, list[int]] = {}
         for index, utterance in enumerate(store.utterances):
             self._by_speaker.setdefault(utterance.speaker, []).append(index)
-        voice = config.voice_frames + 2 if config.voice_rate else 0
+        voice = config.voice_frames + 2 if config.voice_prompt_prob else 0
         self.lengths: NDArray[np.int64] = np.array(
             [voice + len(vocabulary.text(spoken.text)) + 3 + spoken.frames for spoken in store.utterances],
             dtype=np.int64,
@@ -117,7 +117,7 @@ class SpeechDataset:
         spoken, facts, config = self._store.utterances[index], self._store.facts, self._config
         sound = facts.sample(self._store.mean(index), generator)
         dropped = generator.random() < config.condition_dropout and not self._fixed
-        voice = self._voice(index, generator) if generator.random() < config.voice_rate else sound[:0]
+        voice = self._voice(index, generator) if generator.random() < config.voice_prompt_prob else sound[:0]
         if dropped:
             voice, before = voice[:0], list(empty_prompt_tokens())
         else:
@@ -183,7 +183,7 @@ class SpeechSynthesis(Task):
         """Store of latents to validate with."""
         condition_dropout: float = Field(0.1, ge=0, lt=1)
         """Share of examples without text, speaker and voice, for guidance."""
-        voice_rate: float = Field(0.0, ge=0, le=1)
+        voice_prompt_prob: float = Field(0.0, ge=0, le=1)
         """Share of examples with a voice prompt from another utterance of the speaker."""
         voice_frames: PositiveInt = 24
         """Longest voice prompt, in latents."""
@@ -192,7 +192,7 @@ class SpeechSynthesis(Task):
         cues: CueSection | None = None
         """Tell the model which tokens sound around the next latent. For models with cues (timed_latent_lm), and for
         recordings that `unilatent prepare align-speech` has aligned; others are left out."""
-        text_room: NonNegativeInt = 0
+        fixed_text_length: NonNegativeInt = 0
         """Positions from a text's first token to the start of speech, the same for all texts that are not longer, so
         that attention finds its place in the text by distance; 0: as many as the text has tokens."""
 
@@ -201,9 +201,9 @@ class SpeechSynthesis(Task):
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
         self._check_latents()
         if config.cues is not None:
-            if config.voice_rate and not config.condition_dropout:
+            if config.voice_prompt_prob and not config.condition_dropout:
                 raise ConfigError(
-                    "task.condition_dropout: must be above 0 with task.cues and task.voice_rate, found 0; "
+                    "task.condition_dropout: must be above 0 with task.cues and task.voice_prompt_prob, found 0; "
                     "durations of a voice without a name are learned from these examples"
                 )
             self._leave_unaligned_out()
@@ -216,14 +216,14 @@ class SpeechSynthesis(Task):
             frames_per_token=sum(utterance.frames for utterance in spoken) / max(1, num_tokens),
             front_end=front_end,
             language=Counter(utterance.language for utterance in spoken).most_common(1)[0][0],
-            text_room=config.text_room,
+            fixed_text_length=config.fixed_text_length,
             longest_text=max(map(len, texts)),
             cues=None if config.cues is None else CueWindow(**dict(config.cues)),
         )
-        respelled = Counter(part for text in texts for part in front_end.respelled(text))
-        if respelled:
-            shown = ", ".join(f"{part!r} {count}" for part, count in respelled.most_common(8))
-            logger.info(f"{config.train}: {respelled.total():,} unknown parts of texts are spelled: {shown}")
+        out_of_vocabulary = Counter(part for text in texts for part in front_end.out_of_vocabulary(text))
+        if out_of_vocabulary:
+            shown = ", ".join(f"{part!r} {count}" for part, count in out_of_vocabulary.most_common(8))
+            logger.info(f"{config.train}: {out_of_vocabulary.total():,} unknown parts of texts are spelled: {shown}")
         for utterance in self._stores["valid"].utterances:
             if utterance.speaker not in self.vocabulary.speakers:
                 raise InputError(
@@ -300,7 +300,7 @@ class SpeechSynthesis(Task):
             "vocab_size": len(self.vocabulary),
             "latent_size": facts.latent_size,
             "latent_mean": facts.mean,
-            "latent_std": facts.spread,
+            "latent_std": facts.latent_std,
             "num_positions": longest,
             **({} if self.vocabulary.cues is None else {"cue_tokens": self.vocabulary.cues.size}),
         }
@@ -330,7 +330,7 @@ def mixed_sequences(
     assert len(slots) == len(every), "as many placeholders as latents"
     lengths = torch.tensor([len(row) for row in tokens])
     positions = None
-    if vocabulary.text_room:
+    if vocabulary.fixed_text_length:
         places = [vocabulary.positions(row) for row in tokens]
         positions = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in places])
     return MixedSequences(ids, padded, lengths, torch.from_numpy(every), slots, positions=positions)
@@ -380,7 +380,7 @@ def generation_prompts(
         end_token=SPEECH_END,
         seeds=[request.seed for request in requests],
         temperatures=torch.tensor([request.temperature for request in requests]),
-        most_frames=[request.most_frames for request in requests],
+        max_frames=[request.max_frames for request in requests],
         cues=cues,
     )
 

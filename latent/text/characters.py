@@ -46,7 +46,7 @@ class CharacterFrontEnd(FrontEnd):
         """
         return [self.alphabet.index(known) for found in text.casefold() for known in self._spelled(found)]
 
-    def respelled(self, text: str) -> list[str]:
+    def out_of_vocabulary(self, text: str) -> list[str]:
         return [character for character in text.casefold() if character not in self.alphabet]
 
     def save(self, folder: Path) -> None:

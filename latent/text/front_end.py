@@ -51,7 +51,7 @@ class FrontEnd(ABC):
         """
         raise ConfigError(f"task.cues: recordings are aligned with phonemes, not with the tokens of {self.name!r}")
 
-    def respelled(self, text: str) -> list[str]:
+    def out_of_vocabulary(self, text: str) -> list[str]:
         """Parts of the text that it does not know, and reads letter by letter or by name: likely to sound wrong."""
         return []
 

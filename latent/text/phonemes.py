@@ -82,7 +82,7 @@ class PhonemeFrontEnd(FrontEnd):
     def sounds(self, text: str) -> list[str | None]:
         return [None if name in MARKS else name for name in self.names(text)]
 
-    def respelled(self, text: str) -> list[str]:
+    def out_of_vocabulary(self, text: str) -> list[str]:
         parts = _PART.findall(text.casefold())
         return [part for part in parts if part not in MARKS and part not in self.pronunciations]
 

@@ -61,7 +61,7 @@ class PieceFrontEnd(FrontEnd):
         assert self._pieces.unk_id() not in found, "every character is known now"
         return found
 
-    def respelled(self, text: str) -> list[str]:
+    def out_of_vocabulary(self, text: str) -> list[str]:
         return [character for character in text if not self._knows(character)]
 
     def save(self, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""What training minimises, as sums and weights."""
+"""What training minimizes, as sums and weights."""

@@ -12,7 +12,7 @@ from s2s.config import Section
 
 
 class Criterion(nn.Module):
-    """What training minimises: for each name in `losses` the sum over the batch divided by the global weight.
+    """What training minimizes: for each name in `losses` the sum over the batch divided by the global weight.
 
     Other names that `forward` returns are measurements (accuracy, say); they are divided and logged alike.
     """

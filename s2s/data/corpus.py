@@ -1,4 +1,4 @@
-"""Source-target pairs of a corpus, tokenised once and kept in flat arrays, so that millions of pairs fit in memory."""
+"""Source-target pairs of a corpus, tokenized once and kept in flat arrays, so that millions of pairs fit in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 _CHUNK = 2048
-"""Records tokenised at a time, which keeps all cores busy and memory small."""
+"""Records tokenized at a time, which keeps all cores busy and memory small."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Ragged:
 
 
 class Corpus:
-    """Tokenised pairs, by index.
+    """Tokenized pairs, by index.
 
     Args:
         sources: Source ids, without special tokens.
@@ -108,7 +108,7 @@ class Corpus:
 
     @classmethod
     def read(cls, paths: Sequence[str], tokenizer: Tokenizer, source: Side, target: Side, id_field: str) -> Corpus:
-        """Read and tokenise all records of some files, in their order.
+        """Read and tokenize all records of some files, in their order.
 
         Sides that are longer than their limits lose their end; one warning a file tells how many did.
 

@@ -141,13 +141,11 @@ class Shards:
         return f"{name}:{index - before}"
 
     @classmethod
-    def read(
-        cls, folder: str | Path, split: str, tokenizer: Tokenizer, most_in_memory: int = _MOST_IN_MEMORY
-    ) -> Shards:
+    def read(cls, folder: str | Path, split: str, tokenizer: Tokenizer, max_in_memory: int = _MOST_IN_MEMORY) -> Shards:
         """Read, and check, the shards of `split` ("train" or "valid") in a folder.
 
         Args:
-            most_in_memory: Most tokens that are kept in memory.
+            max_in_memory: Most tokens that are kept in memory.
 
         Raises:
             InputError: a shard is missing, cut off or of another format, or was made with another vocabulary.
@@ -160,7 +158,7 @@ class Shards:
             if other != header:
                 raise InputError(f"{path}: made in another run than {paths[0].name}; prepare the folder again")
         num_tokens = sum(tokens for *_, tokens in headers)
-        keeps = num_tokens <= most_in_memory
+        keeps = num_tokens <= max_in_memory
         dtype = np.uint16 if header.vocabulary <= 2**16 else np.int32
         values = np.empty(num_tokens if keeps else 0, dtype)
         lengths, splits = [np.empty(0, np.int64)], [np.empty(0, np.int32)]

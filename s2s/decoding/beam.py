@@ -93,7 +93,7 @@ class BeamSearch(Decoder):
         num_hypotheses: int = Field(1, ge=1)
         """Outputs of each sentence, best first; at most beam_size."""
         length_penalty: float = 0.0
-        """Exponent of the length by which log-probabilities are divided: above 0 favours long outputs, 0 is off."""
+        """Exponent of the length by which log-probabilities are divided: above 0 favors long outputs, 0 is off."""
         length_penalty_form: Literal["gnmt", "power"] = "gnmt"
         """What is raised to it: (5 + length) / 6 (GNMT, s2s-ft), or the length (fairseq; 1 is then the average)."""
 
@@ -157,7 +157,7 @@ class BeamSearch(Decoder):
 
         Args:
             beam: The hypotheses that the scores continue.
-            logits: Unnormalised scores of the next token, `(B', K, V)`.
+            logits: Unnormalized scores of the next token, `(B', K, V)`.
             constraints: What may not be chosen.
             end: The end-of-sequence token.
         """

@@ -18,6 +18,7 @@ from pydantic import Field
 from s2s.config import Section
 from s2s.data.jsonl import Line, parse_record, read_lines
 from s2s.decoding.base import Decoder, Hypothesis
+from s2s.durable import claimed, fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.generation.meter import Meter
 from s2s.generation.output import (
@@ -25,15 +26,13 @@ from s2s.generation.output import (
     Output,
     PipeOutput,
     Window,
-    claimed,
     discard,
-    fingerprint,
     open_output,
     refuse_existing,
 )
 from s2s.models.base import Model
+from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
-from s2s.training.distributed import Ranks
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,6 @@ lengths that the state tells and loses, at most, the batch that was being decode
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -28,11 +26,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from s2s.durable import append, write_whole, writing
 from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_SAMPLE = 1 << 20
 _POLL_SECONDS = 0.1
 
 
@@ -107,7 +105,7 @@ class PipeOutput:
         for name, lines in window.streams.items():
             path = self._paths[name]
             if lines and path is not None:
-                with _writing(path):
+                with writing(path):
                     file = self._file(path)
                     file.write(_encode(lines))
                     file.flush()
@@ -147,7 +145,7 @@ class FileOutput:
         self._first = first
         self._state = state
         self._parts = parts_folder(paths["output"])
-        with _writing(self._parts):
+        with writing(self._parts):
             self._parts.mkdir(exist_ok=True)
 
     @property
@@ -197,7 +195,7 @@ class FileOutput:
             lengths = dict(self._state["lengths"])
             for name, lines in window.streams.items():
                 if lines:
-                    lengths[name] = _append(self._paths[name], _encode(lines))
+                    lengths[name] = append(self._paths[name], _encode(lines))
             self._state = {
                 **self._state,
                 "windows": self._state["windows"] + 1,
@@ -215,7 +213,7 @@ class _Journal:
         self._path = path
         self.done: dict[int, Any] = {}
         good = 0
-        with _writing(path):
+        with writing(path):
             self._file = open(path, "a+b")  # noqa: SIM115
             self._file.seek(0)
             for line in self._file:
@@ -227,7 +225,7 @@ class _Journal:
             self._file.truncate(good)
 
     def add(self, number: int, result: Any) -> None:
-        with _writing(self._path):
+        with writing(self._path):
             self._file.write(json.dumps([number, result]).encode() + b"\n")
             self._file.flush()
         self.done[number] = result
@@ -266,43 +264,12 @@ def open_output(
         shutil.rmtree(parts_folder(output), ignore_errors=True)
         state = {"job": job, "windows": 0, "lengths": dict.fromkeys(paths, 0), "counts": {}}
         write_state(output, state)
-        with _writing(output):
+        with writing(output):
             output.touch()
     else:
         _check_same_job(output, state["job"], job)
         _cut_back(paths, state["lengths"])
     return state["job"], FileOutput(paths, first, state)
-
-
-@contextlib.contextmanager
-def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
-    """Hold an output against other processes; whatever ends this process, the system ends its claim.
-
-    Args:
-        output: What is to be written.
-        lock: The file that stands for it, whose folder is made; OUTPUT.lock if None.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    path = output.with_name(f"{output.name}.lock") if lock is None else lock
-    with contextlib.ExitStack() as stack:
-        while True:
-            with _writing(output):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(open(path, "w"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{output}: another process is writing it; wait for it, or name another --output"
-                ) from None
-            except OSError as error:  # a file system that knows no locks
-                logger.warning("%s: cannot be locked (%s); see that no other job writes it", output, error.strerror)
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                break  # else its last holder has just removed it
-        stack.callback(path.unlink, missing_ok=True)
-        yield
 
 
 def refuse_existing(paths: Mapping[str, Path]) -> None:
@@ -314,7 +281,7 @@ def refuse_existing(paths: Mapping[str, Path]) -> None:
 
 def discard(paths: Mapping[str, Path]) -> None:
     """Remove the files of a job and what belongs to them."""
-    with _writing(paths["output"]):
+    with writing(paths["output"]):
         state_path(paths["output"]).unlink(missing_ok=True)
         for path in paths.values():
             path.unlink(missing_ok=True)
@@ -350,25 +317,8 @@ def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
         if size < length:
             raise InputError(f"{path}: has {size} bytes, {length} were written; it was changed since; {_WAY_OUT}")
         if size > length:
-            with _writing(path):
+            with writing(path):
                 os.truncate(path, length)
-
-
-def fingerprint(path: str | Path) -> dict[str, Any]:
-    """What tells one file from another, wherever it lies: its size, and a hash of its beginning and its end.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            head = file.read(_SAMPLE)
-            file.seek(max(0, size - _SAMPLE))
-            return {"bytes": size, "sha256": hashlib.sha256(head + file.read(_SAMPLE)).hexdigest()}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def state_path(output: Path) -> Path:
@@ -404,43 +354,9 @@ def write_state(output: Path, state: dict[str, Any]) -> None:
     write_whole(state_path(output), json.dumps(state, indent=1).encode() + b"\n")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with _writing(path):
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-
-
-def _append(path: Path, content: bytes) -> int:
-    """Add to a file, and return its new length once it is on the disk."""
-    with _writing(path), open(path, "ab") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        return file.tell()
-
-
 def _encode(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     return {key: counts.get(key, 0) + more.get(key, 0) for key in dict.fromkeys([*counts, *more])}
-
-
-@contextlib.contextmanager
-def _writing(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:  # no mistake: the reader of our standard output has had enough
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

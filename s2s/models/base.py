@@ -50,11 +50,11 @@ class Model(nn.Module):
         """
         return config
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """Load the pretrained weights that the configuration names; a new training run calls it once."""
 
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
-        """Begin with the frequencies of tokens, if the configuration says so; after `initialise`, once.
+        """Begin with the frequencies of tokens, if the configuration says so; after `initialize`, once.
 
         Args:
             token_counts: Gives how often each token occurs, `(V,)`; called only if it is needed.
@@ -97,5 +97,5 @@ class Generator(Protocol):
             tokens: The last token of each hypothesis, `(B, K)` int64; None at the first step, before any token.
 
         Returns:
-            Unnormalised scores, `(B, K, V)`; at the first step K is 1.
+            Unnormalized scores, `(B, K, V)`; at the first step K is 1.
         """

@@ -132,7 +132,7 @@ def locate(checkpoint: str) -> Path:
 def resize_positions(table: Tensor, rows: int) -> Tensor:
     """A position table of another length: repeated from row 0 on when it grows, cut when it shrinks.
 
-    Source: s2s-ft; a repeated row keeps neighbourhoods intact, which fresh rows do not.
+    Source: s2s-ft; a repeated row keeps neighborhoods intact, which fresh rows do not.
     """
     return table[torch.arange(rows) % len(table)]
 

@@ -70,8 +70,8 @@ class UniLM(Model):
         """Buckets of the relative position bias (UniLM v2: 32); 0 for none."""
         max_relative_distance: int = Field(128, ge=0)
         """Distance from which on all share the last bucket."""
-        neighbour_bias: float = Field(0, ge=0)
-        """Relative bias with which each head of a fresh model looks at one of its neighbours (4, say); 0 as published.
+        neighbor_bias: float = Field(0, ge=0)
+        """Relative bias with which each head of a fresh model looks at one of its neighbors (4, say); 0 as published.
         A short pretraining saves the updates in which heads would find them."""
         frequency_bias: bool = False
         """Whether an untrained head begins with the frequencies of tokens in the task's data. Else a short pretraining
@@ -100,15 +100,15 @@ class UniLM(Model):
             raise ConfigError(
                 f"model.attention_dropout: must be 0 with model.attention=flex, found {config.attention_dropout:g}"
             )
-        if config.neighbour_bias and not config.relative_buckets:
-            raise ConfigError("model.neighbour_bias: needs model.relative_buckets (32, say), found 0")
+        if config.neighbor_bias and not config.relative_buckets:
+            raise ConfigError("model.neighbor_bias: needs model.relative_buckets (32, say), found 0")
         width = config.embedding_size or config.hidden_size
         self.embeddings = Embeddings(config, width)
         self.relative_bias = None
         if config.relative_buckets:
             buckets, distance = config.relative_buckets, config.max_relative_distance
             self.relative_bias = RelativeBias(config.num_heads, buckets, distance)
-            self.relative_bias.prefer_neighbours_(config.neighbour_bias)
+            self.relative_bias.prefer_neighbors_(config.neighbor_bias)
         self.layers = nn.ModuleList(
             Block(
                 config.hidden_size,
@@ -122,11 +122,11 @@ class UniLM(Model):
             for _ in range(config.num_layers)
         )
         self.head = Head(config, width)
-        self.apply(self._randomise)
+        self.apply(self._randomize)
         nn.init.eye_(self.head.dense.weight)  # a fresh head compares what the layers found with the embeddings as it is
         self.embeddings.tokens.weight.requires_grad_(not config.freeze_embeddings)
 
-    def _randomise(self, module: nn.Module) -> None:
+    def _randomize(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
         if isinstance(module, nn.Linear):
@@ -244,7 +244,7 @@ class UniLM(Model):
 
     # Weights
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         if self.config.init is not None:
             self.load_bert_state(self._fit(read_weights(self.config.init)), where=self.config.init)
 
@@ -333,7 +333,7 @@ def _bert_name(name: str) -> str:
 
 
 class Embeddings(nn.Module):
-    """Word, position and segment embeddings, summed, normalised, and brought to the width of the layers."""
+    """Word, position and segment embeddings, summed, normalized, and brought to the width of the layers."""
 
     def __init__(self, config: UniLM.Config, width: int) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ def attend(
 
     Args:
         queries: `(B, H, Q, D)`.
-        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighbouring queries' heads.
+        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighboring queries' heads.
         values: Like `keys`.
         bias: Added to the scaled scores, broadcastable to `(B, H, Q, K)`; hidden keys have `s2s.nn.masks.HIDDEN`.
         dropout: Rate at which attention weights are dropped.

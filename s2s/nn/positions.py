@@ -50,8 +50,8 @@ class RelativeBias(nn.Module):
         self.register_buffer("buckets", buckets, persistent=False)
         self.buckets: Tensor
 
-    def prefer_neighbours_(self, strength: float) -> None:
-        """Let each head begin with a bias for one neighbour: those before and after in turns, the nearest first."""
+    def prefer_neighbors_(self, strength: float) -> None:
+        """Let each head begin with a bias for one neighbor: those before and after in turns, the nearest first."""
         heads, buckets = self.weight.shape
         head = torch.arange(heads)
         offsets = (head // 2 + 1) * (head % 2 * 2 - 1)  # -1, 1, -2, 2, ...

@@ -1,4 +1,4 @@
-"""The Transformer layer with normalisation after each residual sum, as in BERT."""
+"""The Transformer layer with normalization after each residual sum, as in BERT."""
 
 from __future__ import annotations
 

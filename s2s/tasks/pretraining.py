@@ -1,4 +1,4 @@
-"""What the tasks of pretraining share: a folder of tokenised text, its tokenizer, and which tokens are masked."""
+"""What the tasks of pretraining share: a folder of tokenized text, its tokenizer, and which tokens are masked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pretraining by pseudo-masked language modelling: autoencoding and partially autoregressive prediction at once."""
+"""Pretraining by pseudo-masked language modeling: autoencoding and partially autoregressive prediction at once."""
 
 from __future__ import annotations
 

@@ -114,9 +114,9 @@ class Seq2Seq(GenerationTask):
         self.config: Seq2Seq.Config = config
         self._tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, config.added_tokens)
         self._special = self._tokenizer.special
-        most_source, most_target = room(config.method, config.max_source, config.max_target)
-        self._source = Side("source", config.source_field, most_source, config.strict)
-        self._target = Side("target", config.target_field, most_target, config.strict)
+        max_source, max_target = room(config.method, config.max_source, config.max_target)
+        self._source = Side("source", config.source_field, max_source, config.strict)
+        self._target = Side("target", config.target_field, max_target, config.strict)
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         """The examples of `split` ("train" or "valid").

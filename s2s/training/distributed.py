@@ -1,114 +1,18 @@
-"""Ranks under torchrun, or one process alone: device, sums over ranks, and wrapping a module in DDP or FSDP2."""
+"""A module under DDP or FSDP2: wrapping it, gradients between ranks, and whole tensors out of shards."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from s2s.errors import ConfigError, InputError
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """This process among those of the run; all the same calls are made on every rank, in the same order.
-
-    Args:
-        rank: This process, from 0.
-        size: How many there are; 1 means that nothing is ever communicated.
-        device: Where this process computes.
-    """
-
-    rank: int
-    size: int
-    device: torch.device
-
-    def __str__(self) -> str:
-        return f"{self.size} {'ranks' if self.size > 1 else 'process'} on {self.device.type}"
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the rank that speaks and writes."""
-        return self.rank == 0
-
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """The sum of each value over the ranks, in float64."""
-        if self.size == 1:
-            return list(values)
-        total = torch.tensor(values, dtype=torch.float64)  # on the CPU, so that the accelerator need not be waited for
-        dist.all_reduce(total)
-        return [float(value) for value in total]
-
-    def gather(self, values: list[Any]) -> list[Any]:
-        """The lists of all ranks, one after the other."""
-        if self.size == 1:
-            return values
-        gathered: list[list[Any]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(gathered, values)
-        return [value for part in gathered for value in part]
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """A block in which some ranks may find a user's mistake: then all raise one, and nobody waits for them."""
-        found: list[InputError] = []
-        try:
-            yield
-        except InputError as error:
-            found.append(error)
-        if told := self.gather([str(error) for error in found]):
-            raise found[0] if found else InputError(told[0])
-
-
-@contextlib.contextmanager
-def join_ranks(device: str) -> Iterator[Ranks]:
-    """Join the processes that torchrun started; without torchrun, the one process there is.
-
-    Args:
-        device: "auto" (an accelerator if there is one), "cpu" or "cuda".
-
-    Raises:
-        ConfigError: CUDA was asked for and there is none.
-    """
-    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    chosen = _choose_device(device)
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-    if size > 1:
-        # both: numbers that the loop needs at once travel by gloo, gradients on the accelerator by nccl
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
-    if rank > 0:
-        logging.getLogger("s2s").setLevel(logging.ERROR)
-    try:
-        yield Ranks(rank, size, chosen)
-        if size > 1:
-            # gloo's thread needs Python's lock to let go of the last operation's tensors; what ends the group (here, or
-            # DDP after us) joins that thread while it holds the lock. So all wait until the thread had its turn.
-            dist.barrier()
-            time.sleep(0.02)
-    finally:
-        if size > 1:
-            dist.destroy_process_group()
-
-
-def _choose_device(device: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise ConfigError("device: 'cuda' was asked for, but torch finds no GPU here; use cpu or auto")
-    if device == "cpu" or not available:
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+from s2s.ranks import Ranks
 
 
 def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Module], phases: int) -> nn.Module:

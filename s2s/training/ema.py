@@ -1,4 +1,4 @@
-"""A running mean of the weights, which often generalises better than the last weights."""
+"""A running mean of the weights, which often generalizes better than the last weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from s2s.training.distributed import local
 
 
-class WeightMean:
+class EMA:
     """Exponential running mean of tensors; sharded ones stay sharded.
 
     The decay is min(decay, (1 + n) / (10 + n)) at update n, so that the mean of a short run is not its first weights.

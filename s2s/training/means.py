@@ -6,7 +6,7 @@ import time
 
 from torch import Tensor
 
-from s2s.training.distributed import Ranks
+from s2s.ranks import Ranks
 
 
 class Means:

@@ -26,7 +26,7 @@ class OptimConfig(Section):
     eps: float = Field(1e-8, gt=0)
     """Added to the root of the second mean in AdamW."""
     weight_decay: float = Field(0.01, ge=0)
-    """AdamW's decoupled decay; biases, normalisation weights and relative position biases are spared."""
+    """AdamW's decoupled decay; biases, normalization weights and relative position biases are spared."""
     clip_norm: float = Field(1.0, ge=0)
     """Largest norm of the gradient of all parameters together; 0 does not clip."""
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "wsd"] = "linear"

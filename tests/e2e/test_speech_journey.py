@@ -90,8 +90,8 @@ def test_recordings_become_a_voice(
     small = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "intermediate_size": 16}
     write_yaml(
         Path("voice.yaml"),
-        task={"name": "speech_synthesis", "train": "latents", "valid": "latents", "voice_rate": 0.5},
-        model={"name": "latent_lm", **small, "max_positions": 1000, "head": {"num_layers": 1, "wave_size": 8}},
+        task={"name": "speech_synthesis", "train": "latents", "valid": "latents", "voice_prompt_prob": 0.5},
+        model={"name": "latent_lm", **small, "max_positions": 1000, "head": {"num_layers": 1, "timestep_size": 8}},
         criterion={"name": "next_token_diffusion"},
         train={**training, "max_tokens": 800},
     )

@@ -18,8 +18,9 @@ pytest.importorskip("soundfile")
 from eval.waveform import mel_distance
 from latent.audio.files import load_audio
 from latent.audio.resampling import resample
+from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.manifest import Utterance, read_manifest
-from latent.encoding import encode_corpus, encode_samples, load_tokenizer
+from latent.encoding import encode_corpus
 from latent.synthesis.voice import Voice
 from s2s.run import parse_config, train_run
 
@@ -50,7 +51,12 @@ TOKENIZER: dict[str, Any] = {
     "train": {"max_steps": 600, "max_tokens": 6400 * 6, "validate_every": 600, "ema_decay": 0.99, "log_every": 100},
 }
 LATENT_LM: dict[str, Any] = {
-    "task": {"name": "speech_synthesis", "front_end": {"name": "characters"}, "condition_dropout": 0, "text_room": 48},
+    "task": {
+        "name": "speech_synthesis",
+        "front_end": {"name": "characters"},
+        "condition_dropout": 0,
+        "fixed_text_length": 48,
+    },
     "model": {
         "name": "latent_lm",
         "hidden_size": 128,
@@ -60,7 +66,7 @@ LATENT_LM: dict[str, Any] = {
         "intermediate_size": 256,
         "rope_theta": 1000.0,
         "max_positions": 512,
-        "head": {"num_layers": 3, "intermediate_size": 256, "wave_size": 64},
+        "head": {"num_layers": 3, "intermediate_size": 256, "timestep_size": 64},
     },
     "criterion": {"name": "next_token_diffusion", "noise_draws": 8},
     "optim": {"lr": 2e-3, "betas": [0.9, 0.98], "schedule": "cosine", "warmup_steps": 50},

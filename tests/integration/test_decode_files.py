@@ -19,14 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.decoding.ranking import gnmt
+from s2s.durable import claimed, fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.generation.decode import _telling
-from s2s.generation.output import claimed, fingerprint, parts_folder
+from s2s.generation.output import parts_folder
 from s2s.generation.rerank import rerank_file
-from s2s.training.distributed import Ranks
+from s2s.ranks import Ranks
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 
 import tiny_decoding as tiny  # noqa: E402
 

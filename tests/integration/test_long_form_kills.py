@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("soundfile")
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny_voice
 
 NUM_LINES = 120

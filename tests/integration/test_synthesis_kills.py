@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("soundfile")
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny_voice
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}

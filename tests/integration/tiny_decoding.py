@@ -21,8 +21,8 @@ from s2s.decoding.base import Decoder
 from s2s.decoding.beam import BeamSearch
 from s2s.generation.decode import DecodeOptions, Summary, decode_file
 from s2s.models.unilm import UniLM
+from s2s.ranks import Ranks, join_ranks
 from s2s.tasks.base import Dataset, GenerationTask
-from s2s.training.distributed import Ranks, join_ranks
 
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(60))]
 MAX_SOURCE = 14

@@ -17,8 +17,8 @@ MAY_IMPORT = {
 
 # Inside s2s, from the bottom up: what lies in a layer may import what lies below it, and its own folder.
 LAYERS = [
-    {"errors"},
-    {"registry"},
+    {"errors", "renamed"},
+    {"registry", "ranks", "durable"},
     {"config"},
     {"nn", "data"},
     {"tasks", "models", "criteria", "decoding"},

@@ -116,7 +116,7 @@ def test_languages_are_joined_by_md5_and_split_alike(tmp_path: Path) -> None:
                 found[language, record["source_package"]] = path.name
     assert len(found) == 40
     assert all(found["en", f"s{n}"] == found["de", f"s{n}"] == f"{split_of(f's{n}')}.jsonl" for n in range(20))
-    assert "licence of its package" in (tmp_path / "out/de/NOTICE").read_text()
+    assert "license of its package" in (tmp_path / "out/de/NOTICE").read_text()
     assert "Translation-de, of 20" in (tmp_path / "out/de/DATA_CARD.md").read_text()
 
 

@@ -58,7 +58,7 @@ def test_folder_that_holds_no_such_corpus_is_refused(tmp_path: Path, verb: str) 
         prepare(verb, tmp_path, tmp_path / "out")
 
 
-def test_a_new_vocabulary_tokenises_text_for_pretraining(tmp_path: Path) -> None:
+def test_a_new_vocabulary_tokenizes_text_for_pretraining(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(
         "Some words and some more words. " * 20 + "\n\n" + "Other words, of other documents. " * 20
     )

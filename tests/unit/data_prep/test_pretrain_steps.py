@@ -180,7 +180,7 @@ def test_packing_keeps_every_token_in_order_and_no_sentence_that_fits_is_divided
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=9), max_size=12), st.integers(5, 20))
-def test_no_two_neighbouring_inputs_would_fit_into_one(found: list[list[int]], max_length: int) -> None:
+def test_no_two_neighboring_inputs_would_fit_into_one(found: list[list[int]], max_length: int) -> None:
     packed = list(groups(found, max_length))
     for first, second in itertools.pairwise(packed):
         assert sum(map(len, first)) + len(second[0]) > max_length - 3

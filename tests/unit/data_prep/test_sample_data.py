@@ -63,7 +63,7 @@ def test_train_holds_nothing_like_test_or_valid(sample: Sample) -> None:
         assert prints["valid"].isdisjoint(prints["test"])
 
 
-def test_licences_are_beside_the_data() -> None:
+def test_licenses_are_beside_the_data() -> None:
     notice = (SAMPLE / "NOTICE").read_text(encoding="utf-8")
     for words in ("source_package", "debian/copyright", "Python Software Foundation", "PSF License"):
         assert words in notice

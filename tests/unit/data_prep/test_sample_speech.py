@@ -1,4 +1,4 @@
-"""The recordings that the repository ships: small, readable, with their licence, and fair to measure on."""
+"""The recordings that the repository ships: small, readable, with their license, and fair to measure on."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_every_text_is_in_its_own_split() -> None:
             assert split_of_text(normal_form(spoken.text), 5, 5) == split
 
 
-def test_the_licence_is_beside_the_recordings() -> None:
-    licence = (SPEECH / "LICENSE").read_text(encoding="utf-8")
+def test_the_license_is_beside_the_recordings() -> None:
+    license = (SPEECH / "LICENSE").read_text(encoding="utf-8")
     for words in ("Allison Smith", "CC-BY-SA-3.0", "CREATIVE COMMONS PUBLIC LICENSE", "Changed:"):
-        assert words in licence
+        assert words in license
     assert "Allison Smith" in (SPEECH.parent / "NOTICE").read_text(encoding="utf-8")

@@ -19,8 +19,8 @@ from latent.audio.files import load_audio, write_audio
 from latent.data.manifest import Alignment, read_manifest
 from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.spoken import spoken
+from s2s.durable import claimed
 from s2s.errors import InputError
-from s2s.generation.output import claimed
 
 pytest.importorskip("soundfile")
 pytest.importorskip("pocketsphinx")

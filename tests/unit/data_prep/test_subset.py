@@ -10,7 +10,7 @@ from s2s.errors import InputError
 
 
 def corpus(folder: Path) -> Path:
-    with CorpusWriter(folder, "Numbers", [], {"NOTICE": "licence"}) as writer:
+    with CorpusWriter(folder, "Numbers", [], {"NOTICE": "license"}) as writer:
         for split, count in (("train", 40), ("valid", 10), ("test", 10)):
             for number in range(count):
                 name = "".join(chr(97 + int(digit)) for digit in str(number)) + split
@@ -29,7 +29,7 @@ def test_larger_subset_begins_with_the_smaller_one(tmp_path: Path) -> None:
     for name, count in (("small", 5), ("large", 20)):
         subset.write(tmp_path / name, whole, {"train": count, "valid": 2, "test": 10})
     assert ids(tmp_path / "large/train.jsonl")[:5] == ids(tmp_path / "small/train.jsonl")
-    assert (tmp_path / "small/NOTICE").read_text() == "licence"
+    assert (tmp_path / "small/NOTICE").read_text() == "license"
     assert (tmp_path / "small/DATA_CARD.md").read_text().startswith("# Numbers: a subset\n")
 
 

@@ -70,7 +70,7 @@ def test_voices_read_in_turns(tmp_path: Path, flite: Path) -> None:
     assert all(recording.audio.is_file() for recording in spoken)
 
 
-def test_a_missing_synthesiser_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_synthesizer_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--flite /nowhere/flite: cannot be started"):
         list(read_aloud(["one"], ["slt"], tmp_path, "/nowhere/flite", 1))
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from data_prep.pretrain_text.workers import share
+from data_prep.workers import share
 from s2s.errors import InputError
 
 

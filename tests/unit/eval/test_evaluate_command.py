@@ -128,7 +128,7 @@ def test_questions_with_one_source_are_scored_once(tmp_path: Path) -> None:
     assert report["examples"] == 2
 
 
-def test_raw_questions_are_tokenised_on_both_sides(tmp_path: Path) -> None:
+def test_raw_questions_are_tokenized_on_both_sides(tmp_path: Path) -> None:
     ref = write(tmp_path / "x.jsonl", [{"src": "s", "tgt": "Why doesn't 1,000 work?"}])
     hyp = write(tmp_path / "y.jsonl", [{"tgt": "why doesn ' t 1 , 000 work ?"}])
     assert (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from eval import recognisers, waveform
+from eval import recognizers, waveform
 from eval.report import as_text
 from eval.speech import RECORDINGS, SpeechSettings, evaluate_speech
 from eval.voice import similarities
@@ -45,7 +45,7 @@ def make_manifest(folder: Path, texts: list[str]) -> str:
 
 
 class Echo:
-    """A recogniser that hears the words that belong to a length, so that the test knows the answer."""
+    """A recognizer that hears the words that belong to a length, so that the test knows the answer."""
 
     signature = "echo"
 
@@ -67,10 +67,10 @@ def test_word_errors_are_those_of_the_texts() -> None:
 
 def test_recordings_are_scored_beside_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jiwer")
-    monkeypatch.setitem(recognisers.RECOGNISERS, "echo", Echo)
+    monkeypatch.setitem(recognizers.RECOGNIZERS, "echo", Echo)
     manifest = make_manifest(tmp_path, ["green tree", "red blue sky"])
     write_audio(tmp_path / "ours/0.ogg", vowel(1.0), RATE)
-    settings_ = SpeechSettings(metrics=("wer", "mel"), recogniser="echo", resamples=20, transcripts=str(tmp_path / "t"))
+    settings_ = SpeechSettings(metrics=("wer", "mel"), recognizer="echo", resamples=20, transcripts=str(tmp_path / "t"))
     report = evaluate_speech(manifest, {"ours": str(tmp_path / "ours")}, settings_)
     ours, recordings = report.systems
     assert recordings.name == RECORDINGS
@@ -115,17 +115,17 @@ def test_ends_and_speed_are_those_that_synthesis_noted(tmp_path: Path) -> None:
 
 def test_packages_that_are_missing_are_notes_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = make_manifest(tmp_path, ["four five"])
-    monkeypatch.setitem(recognisers.RECOGNISERS, "whisper", _missing)
+    monkeypatch.setitem(recognizers.RECOGNIZERS, "whisper", _missing)
     monkeypatch.setattr("eval.speech.METRICS", ("wer", "mel"))
     report = evaluate_speech(manifest, {}, SpeechSettings(resamples=5))
-    assert report.notes == ["left out: --recogniser whisper: no model"]
+    assert report.notes == ["left out: --recognizer whisper: no model"]
     assert list(report.systems[0].quality) == ["mel distance"]
     with pytest.raises(InputError, match="no model"):
         evaluate_speech(manifest, {}, SpeechSettings(metrics=("wer",), resamples=5))
 
 
-def _missing(model: str, language: str) -> recognisers.Recogniser:
-    raise InputError("--recogniser whisper: no model")
+def _missing(model: str, language: str) -> recognizers.Recognizer:
+    raise InputError("--recognizer whisper: no model")
 
 
 def test_wrong_folders_and_options_are_refused(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_wrong_folders_and_options_are_refused(tmp_path: Path) -> None:
         SpeechSettings(metrics=("bleu",))
     with pytest.raises(InputError, match="say --aligned if it is"):
         SpeechSettings(metrics=("pesq",))
-    with pytest.raises(InputError, match="--recogniser: must be one of whisper, pocketsphinx, found 'ear'"):
-        recognisers.open_recogniser("ear", "en")
-    with pytest.raises(InputError, match="--recogniser pocketsphinx: has one model, for en; found 'fr'"):
-        recognisers.open_recogniser("pocketsphinx", "fr")
+    with pytest.raises(InputError, match="--recognizer: must be one of whisper, pocketsphinx, found 'ear'"):
+        recognizers.open_recognizer("ear", "en")
+    with pytest.raises(InputError, match="--recognizer pocketsphinx: has one model, for en; found 'fr'"):
+        recognizers.open_recognizer("pocketsphinx", "fr")
 
 
 def test_similarity_leaves_the_clip_itself_out() -> None:
@@ -196,10 +196,10 @@ def test_voice_encoder_hears_the_pitch_and_not_the_level() -> None:
 
 
 @pytest.mark.skipif(not find_spec("pocketsphinx"), reason="needs pocketsphinx")
-def test_recogniser_gives_text_for_anything() -> None:
-    recognise = recognisers.open_recogniser("pocketsphinx", "en")
-    assert isinstance(recognise(vowel(0.5)), str)
-    assert isinstance(recognise(np.zeros(100, np.float32)), str)
+def test_recognizer_gives_text_for_anything() -> None:
+    recognize = recognizers.open_recognizer("pocketsphinx", "en")
+    assert isinstance(recognize(vowel(0.5)), str)
+    assert isinstance(recognize(np.zeros(100, np.float32)), str)
 
 
 @pytest.mark.skipif(not find_spec("speechmos") or not find_spec("onnxruntime"), reason="needs speechmos, onnxruntime")

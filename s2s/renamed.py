@@ -1,0 +1,46 @@
+"""Names that changed: what files of former versions say, and what it is called now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = {
+    "decoder.solver": {"ancestral": "ddpm"},
+    "model.head.wave_period": "model.head.timestep_max_period",
+    "model.head.wave_size": "model.head.timestep_size",
+    "model.neighbour_bias": "model.neighbor_bias",
+    "task.text_room": "task.fixed_text_length",
+    "task.voice_rate": "task.voice_prompt_prob",
+}
+"""Configuration: a former key path and its new one, or a key path and its values that have new names."""
+
+FACTS = {"spread": "latent_std", "text_room": "fixed_text_length"}
+"""Keys of the JSON files that describe latents and the vocabulary of speech."""
+
+
+def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """A configuration under today's names; says which names were former ones, once for each."""
+    current: dict[str, Any] = {}
+    for key, value in tree.items():
+        full = f"{path}{key}"
+        new = OPTIONS.get(full)
+        if isinstance(new, str):
+            logger.info(f"{full}: is called {new} now")
+            current[new.rpartition(".")[2]] = value
+        elif isinstance(value, Mapping):
+            current[key] = current_options(value, f"{full}.")
+        elif isinstance(new, dict) and isinstance(value, str) and value in new:
+            logger.info(f"{full}: {value!r} is called {new[value]!r} now")
+            current[key] = new[value]
+        else:
+            current[key] = value
+    return current
+
+
+def current_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for the mapping in a JSON file, without a word."""
+    return {FACTS.get(key, key): value for key, value in facts.items()}

@@ -1,0 +1,99 @@
+"""Which micro-batch goes to which rank in which update, and getting them ready in the background."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from s2s.data.batching import BatchSampler
+from s2s.tasks.base import Dataset, Task
+
+_LOOKAHEAD = 4
+"""Micro-batches that each background thread may have ready; the memory they take is small beside a model."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One batch of an epoch.
+
+    Args:
+        batch: What the task's `collate` made.
+        position: Its place in the epoch, over all ranks; what is random in its forward pass depends on that alone.
+        counts: False for a stand-in, computed with weight 0 because this rank has one batch less than the others.
+    """
+
+    batch: Any
+    position: int
+    counts: bool
+
+
+class DataLoader:
+    """The micro-batches of one split that belong to one rank.
+
+    An epoch is one list of batches, whatever the number of ranks. With W ranks and A micro-batches an update, update u
+    uses batches `[u * W * A, (u + 1) * W * A)`, of which rank r takes every W-th. So one process with A = 2 and two
+    ranks with A = 1 do the same. The last update of an epoch may be smaller.
+
+    Args:
+        task: Makes batches of examples.
+        dataset: The examples.
+        sampler: The batches of each epoch, as lists of indices.
+        rank: This rank.
+        size: How many ranks there are.
+        workers: Threads that make examples and batches in the background; 0 makes them when they are needed.
+    """
+
+    def __init__(self, task: Task, dataset: Dataset, sampler: BatchSampler, rank: int, size: int, workers: int) -> None:
+        self._task = task
+        self._dataset = dataset
+        self._sampler = sampler
+        self._rank = rank
+        self._size = size
+        self._workers = workers
+
+    def num_updates(self, epoch: int, position: int, accumulate: int) -> int:
+        """Updates of an epoch from `position` on."""
+        return -(-(len(self._sampler.epoch(epoch)) - position) // (accumulate * self._size))
+
+    def updates(self, epoch: int, position: int, accumulate: int) -> Iterator[tuple[list[MicroBatch], tuple[int, int]]]:
+        """The micro-batches of each update from `position` on, and the (epoch, position) that follows it.
+
+        Every rank gets the same number of updates, and of micro-batches in each.
+        """
+        batches = self._sampler.epoch(epoch)
+        width = accumulate * self._size
+        starts = range(position, len(batches), width)
+        shares = [self._share(start, min(start + width, len(batches))) for start in starts]
+        made = self._make([batches[place] for share in shares for place, _ in share], epoch)
+        for start, share in zip(starts, shares, strict=True):
+            follows = (epoch, start + width) if start + width < len(batches) else (epoch + 1, 0)
+            yield [MicroBatch(next(made), *place) for place in share], follows
+
+    def _share(self, start: int, end: int) -> list[tuple[int, bool]]:
+        """(position, counts) of this rank's batches among those from `start` to `end`."""
+        rounds = range(
+            start + self._rank, start + self._rank + -(-(end - start) // self._size) * self._size, self._size
+        )
+        return [(place, True) if place < end else (start, False) for place in rounds]
+
+    def _make(self, batches: Sequence[list[int]], epoch: int) -> Iterator[Any]:
+        if not self._workers:
+            yield from (self._collate(indices, epoch) for indices in batches)
+            return
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="data_loader")
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for indices in batches:
+                waiting.append(pool.submit(self._collate, indices, epoch))
+                if len(waiting) > _LOOKAHEAD * self._workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _collate(self, indices: list[int], epoch: int) -> Any:
+        return self._task.collate([self._dataset.example(index, epoch) for index in indices])
