@@ -35,7 +35,7 @@ def groups(sentences: Iterable[Sequence[int]], max_length: int) -> Iterator[list
 def two_segments(group: Sequence[Sequence[int]], chance: int, special: SpecialIds) -> tuple[list[int], int]:
     """`(ids, split)`: one input, divided between two sentences that `chance` chooses; see `s2s.data.shards`.
 
-    Source: specs/unilmv2.md, section 5: [SOS] S1 [EOS] S2 [EOS], two contiguous segments. A single sentence stays one.
+    Source: UniLMv2 (arXiv 2002.12804), input representation: [SOS] S1 [EOS] S2 [EOS]. A single sentence stays one.
     """
     first = 1 + chance % (len(group) - 1) if len(group) > 1 else 1
     ids = [special.cls, *_joined(group[:first]), special.sep]

@@ -14,7 +14,8 @@ _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010
 def normalize_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
     """Scale to a root-mean-square level in dB of full scale; what then exceeds 1 is scaled down to 1.
 
-    Source: specs of VibeVoice, input of its tokenizer: x * 10^(dbfs / 20) / (rms + 1e-6), peak by x / (peak + 1e-6).
+    x * 10^(dbfs / 20) / (rms + 1e-6), then, if the peak exceeds 1, x / (peak + 1e-6).
+    Source: `vibevoice-community/VibeVoice: vibevoice/processor/vibevoice_tokenizer_processor.py`.
     """
     rms = np.sqrt(np.mean(samples**2))
     scaled: Samples = (samples * (10 ** (dbfs / 20) / (rms + 1e-6))).astype(np.float32)

@@ -21,7 +21,7 @@ from s2s.registry import register_criterion
 class NextTokenDiffusion(Criterion):
     """Every latent is denoised from the hidden state before it; every token is predicted, "a latent follows" too.
 
-    Source: LatentLM (arXiv 2412.08635), section 2.1; specification, section 3.3.
+    Source: LatentLM (arXiv 2412.08635), section 2.1; `microsoft/unilm: LatentLM/train_hf.py`.
     """
 
     losses: ClassVar[tuple[str, ...]] = ("token_loss", "latent_loss")

@@ -29,8 +29,8 @@ from s2s.registry import register_criterion
 class SpectraCriterion(Criterion):
     """Reconstruction from sampled latents, judged by spectra alone: for tokenizers smaller than any discriminator.
 
-    The KL term is that of a variance that does not depend on the input, so the mean square of the means
-    (specification, section 2.1).
+    The variance does not depend on the input, so the KL term is the mean square of the means.
+    Source: LatentLM (arXiv 2412.08635), section 2.3.
     """
 
     losses: ClassVar[tuple[str, ...]] = ("mel_loss", "kl_loss")

@@ -11,7 +11,7 @@
 after a first line that tells the task. ⟂ holds a latent. The pieces between switches are tokenized one by one, since
 the model was trained on prompts made like that.
 
-Source: VibeVoice specification, section 2.
+Source: `vibevoice-community/VibeVoice: vibevoice/processor/vibevoice_processor.py`.
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ class NoiseSchedule:
     def named(cls, name: ScheduleName) -> NoiseSchedule:
         """The schedule of that name.
 
-        Source: LatentLM specification, section 3.2. Betas are computed in float64, their product in float32, as in
-        the public implementations, whose tables are thus met bit for bit.
+        Source: cosine, Nichol & Dhariwal 2021 (arXiv 2102.09672), equation 17; the others,
+        `microsoft/unilm: LatentLM/schedule/`. Betas are computed in float64 and their product in float32, as there, so
+        that the tables are equal bit for bit.
         """
         assert name in get_args(ScheduleName), name
         if name == "linear":

@@ -71,7 +71,7 @@ def make_solver(name: SolverName, schedule: NoiseSchedule, num_steps: int, predi
         num_steps: Evaluations of the network, 1 to `NUM_TRAIN_STEPS`.
         prediction: What the network predicts.
 
-    Source: LatentLM specification, section 3.5.
+    Source: DPM-Solver++ (arXiv 2211.01095), algorithm 2; `microsoft/unilm: LatentLM/schedule/dpm_solver.py`.
     """
     assert 1 <= num_steps <= NUM_TRAIN_STEPS, num_steps
     if name == "ddpm":
@@ -117,7 +117,7 @@ def _dpm_update(name: SolverName, earlier: float | None, ratio: float, next_rati
     next_alpha, next_sigma = _alpha_sigma(next_ratio)
     step = math.log(ratio / next_ratio)  # in log signal-to-noise
     shrink = -math.expm1(-step)
-    correction = 0.0 if earlier is None else step / math.log(earlier / ratio)  # 1 / r of the specification
+    correction = 0.0 if earlier is None else step / math.log(earlier / ratio)  # 1 / r of the paper
     a, b, d = next_sigma / sigma, next_alpha * shrink, 0.0
     if name == "dpm_sde":
         fade = math.exp(-step)

@@ -286,7 +286,7 @@ class Connector(nn.Module):
         latent_size: Numbers per latent.
         hidden_size: Width of the model.
 
-    Source: VibeVoice (specification, section 1.3).
+    Source: `SpeechConnector` of `vibevoice-community/VibeVoice: vibevoice/modular/modeling_vibevoice.py`.
     """
 
     def __init__(self, latent_size: int, hidden_size: int) -> None:

@@ -91,7 +91,8 @@ class SpeechState:
 class VibeVoice(Model):
     """Generates speech of several speakers from a script and samples of their voices.
 
-    Source: VibeVoice (arXiv 2508.19205), section 2; the original repository's generation (specification, section 3).
+    Source: VibeVoice (arXiv 2508.19205), section 2; generation as in `vibevoice-community/VibeVoice:
+    vibevoice/modular/modeling_vibevoice_inference.py`.
     """
 
     class Config(Section):

@@ -89,7 +89,7 @@ class RealtimeState:
 class VibeVoiceRealtime(Model):
     """The lower layers read text alone, the upper ones what these make of it and the latents of the speech.
 
-    Source: VibeVoice specification, section 6.
+    Source: `microsoft/VibeVoice: vibevoice/modular/modeling_vibevoice_streaming.py`.
     """
 
     class Config(Section):

@@ -94,7 +94,8 @@ class ConvBlock(nn.Module):
         norm_eps: Added to the mean square in both norms, which run over channels.
         layer_scale: Initial scale of both branches.
 
-    Source: VibeVoice tokenizer (specification, section 1.1).
+    Source: VibeVoice (arXiv 2508.19205), section 2; `vibevoice-community/VibeVoice:
+    vibevoice/modular/modular_vibevoice_tokenizer.py`.
     """
 
     def __init__(self, channels: int, kernel_size: int, expansion: int, norm_eps: float, layer_scale: float) -> None:

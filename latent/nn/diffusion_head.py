@@ -54,7 +54,8 @@ class DiffusionHead(nn.Module):
         timestep_max_period: The longest wave has about this many steps, divided by 2π.
         input_bias: Whether the projection of the noisy latent has a bias.
 
-    Source: VibeVoice's diffusion head (LatentLM specification, section 3.1); LatentLM's has an input bias.
+    Source: `vibevoice-community/VibeVoice: vibevoice/modular/modular_vibevoice_diffusion_head.py`; LatentLM's has an
+    input bias.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ One example, source [CLS] a b [SEP], target x y, as each method lays it out (ste
     causal          [CLS] a b | [SEP] x y                          predicts x y [SEP], each one slot before its place
                       0   0 0     1   2 3
 
-Source: Bao et al. 2021, "s2s-ft"; Bao et al. 2020, "UniLMv2"; specs/s2s-ft.md, section 1.
+Source: s2s-ft (arXiv 2110.13640); UniLMv2 (arXiv 2002.12804); `microsoft/unilm: s2s-ft/s2s_ft/utils.py`.
 """
 
 from __future__ import annotations
@@ -95,8 +95,7 @@ def layout(
         limits: Most source and target slots, special tokens counted; the tail is cut.
         generator: Where the noise comes from.
 
-    Source: specs/s2s-ft.md, sections 1.1 and 1.4. Random replacements are never special tokens; in the original they
-    may be.
+    Source: `microsoft/unilm: s2s-ft/s2s_ft/utils.py`. There a random replacement may be a special token, here never.
     """
     max_source, max_target = room(method, *limits)
     kept_source, kept_target = np.asarray(source[:max_source]), np.asarray(target[:max_target])

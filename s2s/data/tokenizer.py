@@ -161,7 +161,7 @@ class Tokenizer:
     def s2s_ft_text(self, ids: Iterable[int]) -> str:
         """The text that s2s-ft writes: cut at the first separator or pad, words apart from punctuation.
 
-        Source: specs/s2s-ft.md, section 3.6. Published scores are computed on this form.
+        Source: `microsoft/unilm: s2s-ft/decode_seq2seq.py`. Published scores are computed on this form.
         """
         kept: list[int] = []
         for id in ids:
@@ -191,7 +191,7 @@ class Tokenizer:
 def wordpiece_join(tokens: Iterable[str]) -> str:
     """Words with spaces between them, from WordPieces; a ## piece that comes first stays as it is.
 
-    Source: specs/s2s-ft.md, section 3.6.
+    Source: `microsoft/unilm: s2s-ft/decode_seq2seq.py`.
     """
     words: list[str] = []
     for token in tokens:
@@ -205,7 +205,7 @@ def wordpiece_join(tokens: Iterable[str]) -> str:
 def trim_repeated_punctuation(tokens: Sequence[str]) -> list[str]:
     """Tokens without the run of four or more equal punctuation marks that bad outputs end with, three at a time.
 
-    Source: specs/s2s-ft.md, section 3.7; it never leaves fewer than two tokens.
+    Source: `microsoft/unilm: s2s-ft/gen_seq_from_trace.py`; it never leaves fewer than two tokens.
     """
     kept = list(tokens)
     while len(kept) > 4 and kept[-1] in string.punctuation and len(set(kept[-4:])) == 1:

@@ -82,7 +82,7 @@ class Beam:
 class BeamSearch(Decoder):
     """Beam search by the rule of s2s-ft (K survivors from K * K proposals); `beam_size: 1` is greedy search.
 
-    Source: specification of s2s-ft, section 3.4. The search of fairseq and transformers is `wide_beam`.
+    Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`. fairseq's and transformers' search is `wide_beam`.
     """
 
     class Config(ConstraintOptions):

@@ -116,7 +116,7 @@ def forbid_repeated_ngrams(tokens: Tensor, scores: Tensor, size: int, ignored: T
     With the last size-1 tokens as the tail: every token that followed an earlier occurrence of the tail is ruled out,
     unless it is ignored itself; nothing is if the tail holds an ignored token.
     Example, size 2, tokens `a b c a`: the tail is `a`, which `b` followed, so `b` is ruled out.
-    Source: specification of s2s-ft, section 3.4.
+    Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`.
 
     Args:
         tokens: Generated so far, `(B, K, t)` int64; t >= size.

@@ -66,7 +66,7 @@ class Trace:
         """The `count` best hypotheses of each sentence, or fewer where there are not so many.
 
         Candidates are all that ended up to the last frame, and everything in the last frame. On ties the earlier frame
-        wins, then the earlier slot. Source: specification of s2s-ft, section 3.4.
+        wins, then the earlier slot. Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`.
         """
         num_frames = self.scores.shape[1]
         frame = torch.arange(num_frames, device=self.scores.device)[:, None]  # (F, 1)

@@ -57,7 +57,7 @@ def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) ->
         logits: Scores, `(N, V)`.
         labels: Token ids, `(N,)`.
 
-    Source: specs/s2s-ft.md, section 1.5; there the pad token is always id 0.
+    Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling.py`; there the pad token is always id 0.
     """
     loss: Tensor = _Divergence.apply(logits, labels, smoothing, pad_id)  # type: ignore[no-untyped-call]
     return loss.masked_fill(labels == pad_id, 0.0) if smoothing else loss

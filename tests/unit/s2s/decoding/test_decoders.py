@@ -81,7 +81,7 @@ def beam_of(**options: Any) -> BeamSearch:
 
 
 def rule_of_s2s_ft(model: TableModel, source: int, config: Any) -> list[tuple[float, float, list[int]]]:
-    """All candidates, best first, by the letter of the specification: no early stop, no tensors."""
+    """All candidates, best first, by the rule as it is written: no early stop, no tensors."""
     frames: list[list[tuple[float, list[int]]]] = []
     open_ones: list[tuple[float, list[int]]] = [(0.0, [])]
     for step in range(config.max_length):

@@ -47,7 +47,7 @@ def test_every_real_slot_sees_itself(codes: list[int]) -> None:
 
 
 def test_worked_example_of_unilmv2() -> None:
-    # x1 M2 x3 M4 M5 x6 | x4 x5 x2 | P4 P5 P2, factorized {4,5} before {2} (specification of UniLMv2, section 3).
+    # x1 M2 x3 M4 M5 x6 | x4 x5 x2 | P4 P5 P2, factorized {4,5} before {2} (UniLMv2, arXiv 2002.12804, figure 3).
     steps = torch.tensor([0] * 6 + [1, 1, 2] + [-1, -1, -2])
     context, first, second = "xxxxxx......", "xxxxxxxx....", "xxxxxxxxx..."
     expected = [context] * 6 + [first] * 2 + [second] + ["xxxxxx...xx."] * 2 + ["xxxxxxxx...x"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from s2s.nn.positions import RelativeBias, relative_bucket
 
-# First distances of the buckets behind the query, as the released s2s-ft has them (specification of s2s-ft, section 2).
+# First distances of the buckets behind the query, as the released s2s-ft has them (s2s_ft/modeling.py).
 FIRST_DISTANCES = {(32, 128): [*range(8), 8, 12, 16, 23, 32, 46, 64, 91], (16, 40): [0, 1, 2, 3, 4, 8, 13, 23]}
 
 
