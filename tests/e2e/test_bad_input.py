@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-
-from s2s.cli import main
+from command_line import error_of, unilatent
 
 WORDS = ["the", "a", "tool", "library", "for", "files", "images", "sound", "text", "reads", "writes", "shows"]
 WORDS += ["plays", "fast", "small", "free", ".", ","]
@@ -51,30 +50,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     unilatent("train", folder / "config.yaml", "--output", folder / "run")
     return folder
-
-
-def unilatent(*arguments: object) -> None:
-    """Run the command line in this process."""
-    before = sys.argv
-    sys.argv = ["unilatent", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as ending:
-        if ending.code:
-            raise
-    finally:
-        sys.argv = before
-
-
-def error_of(*arguments: object) -> str:
-    """The line that the command line prints before it fails."""
-    with pytest.raises(SystemExit) as ending:
-        unilatent(*arguments)
-    message = ending.value.code
-    assert isinstance(message, str), f"ended with {message!r}"
-    assert message.startswith("error: ")
-    assert "\n" not in message
-    return message
 
 
 def train_error(home: Path, *overrides: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,10 @@ import pytest
 import yaml
 
 pytest.importorskip("soundfile")
+from command_line import unilatent
+
 from latent.audio.files import audio_info, write_audio
 from latent.synthesis.provenance import read_tags
-from s2s.cli import main
 
 RATE = 4000
 TEXTS = [
@@ -27,19 +27,6 @@ TEXTS = [
     "Not I.",
     "Go on.",
 ]
-
-
-def unilatent(*arguments: object) -> None:
-    """Run the command line in this process."""
-    before = sys.argv
-    sys.argv = ["unilatent", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as ending:
-        if ending.code:
-            raise
-    finally:
-        sys.argv = before
 
 
 def write_yaml(path: Path, **sections: object) -> Path:
