@@ -25,8 +25,8 @@ from typing import Any
 
 from data_prep.corpus_writer import CorpusWriter, Pair
 from data_prep.text_lines import read_text, read_text_lines
-from s2s.data.jsonl import describe
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 PUBLISHED = {"zhou": (86_635, 8_965, 8_964), "du": (70_484, 10_570, 11_877), "reversed": (70_484, 11_877, 10_570)}
 """Pairs of train, valid and test in the literature."""

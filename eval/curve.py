@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.extras import load
-from s2s.data.jsonl import describe, parse_record, read_lines
+from s2s.data.jsonl import parse_record, read_lines
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 _SIZE_INCHES = (7.0, 4.2)
 _DOTS_PER_INCH = 150

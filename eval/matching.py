@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2s.data.jsonl import describe, read_records, text_field
+from s2s.data.jsonl import read_records, text_field
 from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 _JSON_LINES = (".jsonl", ".json", ".ndjson")
 

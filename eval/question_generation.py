@@ -20,10 +20,9 @@ from s2s.errors import InputError
 
 _BETA = 1.2  # weight of recall over precision in ROUGE-L
 _NO_WORDNET = (
-    "METEOR needs WordNet, which NLTK does not bring along. With network, once: `python -m nltk.downloader wordnet`. "
-    "Without: copy the folder corpora/wordnet of another machine's nltk_data to DIR/corpora/wordnet and set NLTK_DATA="
-    "DIR; or take it from Debian: `apt install wordnet-base wordnet-sense-index; mkdir -p DIR/corpora/wordnet; "
-    "cp /usr/share/wordnet/* DIR/corpora/wordnet; seq -f '%02g any.file 1' 0 44 > DIR/corpora/wordnet/lexnames`"
+    "METEOR needs WordNet: `python -m nltk.downloader wordnet`, or, from Debian, set NLTK_DATA=DIR after "
+    "`apt install wordnet-base wordnet-sense-index; mkdir -p DIR/corpora/wordnet; cp /usr/share/wordnet/* "
+    "DIR/corpora/wordnet; seq -f '%02g any.file 1' 0 44 > DIR/corpora/wordnet/lexnames`"
 )
 
 

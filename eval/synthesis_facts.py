@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.metric import Metric, mean, ratio
-from s2s.data.jsonl import describe, read_records
+from s2s.data.jsonl import read_records
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 MANIFEST = "manifest.jsonl"
 

@@ -1,12 +1,46 @@
 """The errors that a user can cause; the command line prints them as one line, without a traceback."""
 
+from __future__ import annotations
+
+import reprlib
+
+_LONGEST = 300
+
 
 class InputError(ValueError):
     """A file, a record or an argument is not what it must be.
 
-    The message is one line: where (file, line, field or option), what must be there, what was found.
+    The message is one line: where (file, line, field or option), what must be there, what was found. Whatever it
+    quotes, it stays one line of printable characters, and short: a long one loses its middle.
     """
+
+    def __init__(self, message: str) -> None:
+        short = _shorten(message)
+        super().__init__(_shorten("".join(char if char.isprintable() else repr(char)[1:-1] for char in short)))
 
 
 class ConfigError(InputError):
-    """A configuration names something unknown, or gives a value of the wrong kind; says the key's path."""
+    """A configuration names something unknown, or gives a value of the wrong kind; the message has the key's path."""
+
+
+def _shorten(text: str, most: int = _LONGEST) -> str:
+    return text if len(text) <= most else f"{text[: most * 3 // 5]} ... {text[5 - most * 2 // 5 :]}"
+
+
+class _Shown(reprlib.Repr):
+    """`repr` within bounds of depth, number and length, whatever a file brings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= 128 else f"an integer of {x.bit_length()} bits"
+
+
+_shown = _Shown()
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: its beginning if it is long, its outer levels if it is deep or contains itself."""
+    return _shorten(_shown.repr(value), 80)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from latent.audio.files import audio_info
-from s2s.data.jsonl import describe, read_records
+from s2s.data.jsonl import read_records
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 _BEYOND_END = 0.1
 """Seconds by which an alignment may go beyond its recording: aligners count frames, which overlap the end."""

@@ -25,8 +25,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from s2s.data.jsonl import Line, describe, parse_record, read_lines
+from s2s.data.jsonl import Line, parse_record, read_lines
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 FIRST_SPEAKER = "Speaker 1"
 MAX_PAUSE = 600.0

@@ -31,7 +31,8 @@ from latent.models.vibevoice_realtime import VibeVoiceRealtime
 from s2s.checkpoint import read_tensors
 from s2s.config import parse_section
 from s2s.errors import InputError
-from s2s.models.pretrained import locate, read_json
+from s2s.json_files import read_object
+from s2s.models.pretrained import locate
 
 _PREDICTIONS: dict[str, Prediction] = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
 _SCHEDULES: dict[str, ScheduleName] = {"cosine": "cosine", "squaredcos_cap_v2": "cosine", "linear": "linear"}
@@ -49,7 +50,7 @@ def load_vibevoice(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeV
     """
     folder = locate(checkpoint)
     where = folder / "config.json"
-    config = vibevoice_config(read_json(where), str(where))
+    config = vibevoice_config(read_object(where), str(where))
     with torch.device("meta"):  # neither memory nor time for random weights
         model = VibeVoice(config)  # type: ignore[abstract]  # it cannot be trained
     stored = {name: tensor for file in weight_files(folder) for name, tensor in read_tensors(file).items()}
@@ -141,7 +142,7 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return [folder / "model.safetensors"]
-    shards = read_json(index).get("weight_map")
+    shards = read_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise InputError(f"{index}: expected a 'weight_map' from weights to files, found {shards!r}")
     return [folder / name for name in sorted(set(shards.values()))]

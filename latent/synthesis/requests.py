@@ -14,8 +14,9 @@ from latent.data.latent_store import Latents
 from latent.synthesis.consent import require_consent
 from latent.synthesis.voice import Voice
 from latent.tasks.speech_synthesis import SpeechRequest
-from s2s.data.jsonl import describe, parse_record, read_lines
+from s2s.data.jsonl import parse_record, read_lines
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 logger = logging.getLogger(__name__)
 

@@ -34,9 +34,9 @@ from latent.synthesis.provenance import synthetic_tags
 from latent.tasks.speech_synthesis import SpeechRequest, generation_prompts
 from latent.text.spoken import spoken
 from s2s import checkpoint
-from s2s.data.jsonl import describe
 from s2s.durable import fingerprint
 from s2s.errors import InputError
+from s2s.json_files import describe
 from s2s.registry import DECODERS
 from s2s.run import RunConfig, build_model, read_run
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from s2s.errors import InputError
+from s2s.json_files import describe, parse_object
 
 
 class Line(NamedTuple):
@@ -48,19 +48,9 @@ def parse_record(line: Line) -> dict[str, Any]:
     """The JSON object on one line.
 
     Raises:
-        InputError: invalid UTF-8, broken JSON, or JSON that is not an object.
+        InputError: invalid UTF-8, JSON that cannot be read, or JSON that is not an object.
     """
-    try:
-        record = json.loads(line.content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{line.where}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{line.where}: broken JSON: {error.msg} at column {error.colno}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
-        raise InputError(f"{line.where}: JSON that cannot be read: {error}") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{line.where}: expected a JSON object, found {describe(record)}")
-    return record
+    return parse_object(line.content, line.where)
 
 
 def read_records(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -113,12 +103,3 @@ def _check_unicode(value: str, field: str, where: str) -> None:
             f"{where}: {field!r} holds half a surrogate pair ({value[error.start]!a}) at character "
             f"{error.start + 1}; expected valid Unicode"
         ) from error
-
-
-def describe(value: object) -> str:
-    """A JSON value's type and beginning, in the words of JSON, for messages."""
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    if value is None:
-        return "null"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return f"{names.get(type(value), type(value).__name__)} ({text if len(text) <= 40 else text[:37] + '...'})"

@@ -12,8 +12,8 @@ from typing import Any
 from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
 
-from s2s.data.jsonl import describe
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 _FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")

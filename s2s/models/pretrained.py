@@ -6,7 +6,6 @@ A checkpoint is a folder (config.json and model.safetensors, its shards, or pyto
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle
 import re
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from s2s.config import read_tree
 from s2s.errors import InputError
+from s2s.json_files import read_object
 from s2s.models.keymaps import FAMILIES, fold_segment_row, into_bert_names, to_bert_names
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def read_sizes(checkpoint: str) -> dict[str, Any]:
             raise InputError(f"{path / RUN_CONFIG}: model.name must be unilm, found {model.get('name')!r}")
         return {key: value for key, value in model.items() if key in SIZES}
     file = _config_file(path)
-    return _sizes_of(read_json(file), file)
+    return _sizes_of(read_object(file), file)
 
 
 def read_weights(checkpoint: str) -> dict[str, Tensor]:
@@ -102,7 +102,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
     if (path / RUN_CONFIG).is_file():
         return into_bert_names(_read_file(path / "model.safetensors"))
     config_file = _config_file(path)
-    family = _family_of(read_json(config_file), config_file)
+    family = _family_of(read_object(config_file), config_file)
     return to_bert_names(fold_segment_row(_read_tensors(path)), family)
 
 
@@ -185,21 +185,6 @@ def _config_file(path: Path) -> Path:
     raise InputError(f"{path}: no configuration; expected {' or '.join(place.name for place in places)} with it")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        InputError: the file is missing or broken, or holds something else.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON object: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     if path.is_file():
         return _read_file(path)
@@ -209,7 +194,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             continue
         if not name.endswith(".index.json"):
             return _read_file(file)
-        shards = read_json(file).get("weight_map", {})
+        shards = read_object(file).get("weight_map", {})
         tensors: dict[str, Tensor] = {}
         for shard in sorted(set(shards.values())):
             tensors |= _read_file(path / shard)

@@ -78,7 +78,7 @@ def test_alignment_is_cut_at_the_end_of_the_recording(tmp_path: Path) -> None:
         ([["a", 0, 1], ["b", 1]], r"m\.jsonl:1: 'alignment'\[1\] must be \[unit, start, end\], found"),
         ([["", 0, 1]], r"m\.jsonl:1: 'alignment'\[0\] must be \[unit, start, end\], found"),
         ([["a", "0", 1]], r"'alignment'\[0\] must have two numbers of seconds after 'a', found '0' and 1"),
-        ([["a", 0, float("nan")]], r"'alignment'\[0\] must have two numbers of seconds after 'a', found 0 and nan"),
+        ([["a", 0, float("nan")]], r"m\.jsonl:1: JSON that cannot be read: the number NaN; expected finite numbers"),
         ([["a", -1, 0]], r"'alignment'\[0\] \('a'\) must start at 0 s or later .*, found -1 to 0 s"),
         ([["a", 1, 0.5]], r"'alignment'\[0\] \('a'\) must start at 0 s or later .*, found 1 to 0.5 s"),
         ([["a", 0, 1], ["b", 0.9, 1.2]], r"'alignment'\[1\] \('b'\) must start at 1 s or later .*, found 0.9 to 1.2 s"),

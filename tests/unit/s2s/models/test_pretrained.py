@@ -266,7 +266,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no configuration; expected config.json with it"):
         read_sizes(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"config.json: expected a JSON object"):
+    with pytest.raises(InputError, match=r"config.json: broken JSON"):
         read_sizes(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     with pytest.raises(InputError, match=r"no weights; expected model.safetensors or pytorch_model.bin in it"):
