@@ -43,7 +43,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1"],
+        "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1", "regex>=2023.8"],
         "speech": [
             "soundfile>=0.12",
             "soxr>=0.5",

@@ -6,25 +6,58 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import regex
 
 from eval.extras import load
-from eval.metric import Array, Metric
+from eval.metric import Array, Metric, left_out
+from eval.words import has_blanks_between_words
+from s2s.errors import InputError
+
+_MAX_ORDER = 4
+_NOT_CHINESE = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Line_Break=Complex_Context}\p{Tibetan}\p{Yi}]")
+_CHINESE = regex.compile(r"\p{Han}")
 
 
-def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[Metric]:
-    """BLEU and chrF of a corpus with one reference each; the signatures are sacrebleu's own."""
+def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "auto") -> list[Metric]:
+    """BLEU and chrF of a corpus with one reference each; the signatures are sacrebleu's own.
+
+    Args:
+        hypotheses: Texts.
+        references: As many texts. Where none has four tokens BLEU is left out: it would be 0 for equal texts.
+        tokenize: How BLEU divides text: a name of sacrebleu, or "auto" to go by the script of the references.
+
+    Raises:
+        InputError: the package of a tokenization is not installed.
+    """
     package = load("sacrebleu.metrics")
-    scorers = {"BLEU": package.BLEU(force=True), "chrF": package.CHRF()}
-    return [_metric(name, scorer, hypotheses, references) for name, scorer in scorers.items()]
+    name = tokenization(references) if tokenize == "auto" else tokenize
+    try:
+        bleu = package.BLEU(tokenize=name, force=True)
+    except RuntimeError as error:
+        extra = name.partition("-")[0]
+        raise InputError(f'--tokenize {name}: not installed; it comes with pip install "sacrebleu[{extra}]"') from error
+    chrf = _metric("chrF", package.CHRF(), hypotheses, references)
+    if all(len(bleu.tokenizer(text).split()) < _MAX_ORDER for text in references):
+        reason = f"no reference has {_MAX_ORDER} tokens (tok:{name})"
+        return [left_out("BLEU", len(references), reason), chrf]
+    return [_metric("BLEU", bleu, hypotheses, references), chrf]
+
+
+def tokenization(texts: Sequence[str]) -> str:
+    """The tokenization for the script of these texts: 13a, or without blanks between words zh or char."""
+    if has_blanks_between_words(texts):
+        return "13a"
+    others, chinese = (sum(len(kind.findall(text)) for text in texts) for kind in (_NOT_CHINESE, _CHINESE))
+    return "zh" if others < 0.05 * chinese else "char"
 
 
 def _metric(name: str, scorer: Any, hypotheses: Sequence[str], references: Sequence[str]) -> Metric:
     # The two underscored methods are what sacrebleu's own significance tests are built on; a test holds them to the
     # public corpus_score.
-    said, meant = ([text.replace("\n", " ") for text in texts] for texts in (hypotheses, references))
-    rows = np.asarray(scorer._extract_corpus_statistics(said, [meant]), dtype=float)
+    outputs, targets = ([text.replace("\n", " ") for text in texts] for texts in (hypotheses, references))
+    rows = np.asarray(scorer._extract_corpus_statistics(outputs, [targets]), dtype=float)
 
     def combine(sums: Array) -> Array:
         return np.array([scorer._compute_score_from_stats(row.astype(int).tolist()).score for row in sums])
 
-    return Metric(name, rows, combine, str(scorer.get_signature()))
+    return Metric(name, rows, combine, f"{scorer.get_signature()}|norm:NFC")

@@ -35,20 +35,27 @@ class Difference:
     p_value: float
 
 
-def interval(metric: Metric, resamples: int, seed: int) -> Interval:
-    """The metric with its percentile interval over resamples of the examples, drawn with replacement."""
+def interval(metric: Metric, resamples: int, seed: int) -> Interval | None:
+    """The metric with its percentile interval over resamples of the examples, drawn with replacement.
+
+    None where the metric is not defined; a resample in which it is not does not count.
+    """
+    if np.isnan(value := metric.value()):
+        return None
     scores = metric.combine(_resampled_sums(metric.rows, resamples, seed))
-    return Interval(metric.value(), *_ends(scores))
+    return Interval(value, *_ends(scores))
 
 
-def compare(system: Metric, baseline: Metric, resamples: int, seed: int) -> Difference:
+def compare(system: Metric, baseline: Metric, resamples: int, seed: int) -> Difference | None:
     """Difference of one metric between two systems on the same examples.
 
     The interval resamples the examples, the same ones for both. The p-value swaps the two outputs of random examples
-    and counts how often the difference is at least as large as the one observed.
+    and counts how often the difference is at least as large as the one observed. None where the metric is not defined.
     """
     assert system.rows.shape == baseline.rows.shape, "two systems must be scored on the same examples"
     observed = system.value() - baseline.value()
+    if np.isnan(observed):
+        return None
     resampled = system.combine(_resampled_sums(system.rows, resamples, seed)) - baseline.combine(
         _resampled_sums(baseline.rows, resamples, seed)
     )
@@ -60,7 +67,7 @@ def compare(system: Metric, baseline: Metric, resamples: int, seed: int) -> Diff
 
 
 def _ends(scores: Array) -> tuple[float, float]:
-    low, high = np.percentile(scores, [2.5, 97.5])
+    low, high = np.nanpercentile(scores, [2.5, 97.5])
     return float(low), float(high)
 
 

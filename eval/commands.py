@@ -1,111 +1,136 @@
-"""The verb `evaluate`: scores of generated text, and pictures of how runs learned."""
+"""The verb `evaluate`: scores of generated text and of speech, and pictures of learning curves."""
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from eval.named_paths import named_paths
-from eval.speech_commands import speech
 from s2s.errors import InputError
 
+if TYPE_CHECKING:
+    from eval.evaluation import Settings
 
-class _TextUnlessNamed(TyperGroup):
-    """`evaluate --task ...` is short for `evaluate text --task ...`."""
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-") and args[0] != "--help":
-            args = ["text", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(
-    cls=_TextUnlessNamed,
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Score generated text; `evaluate --task ...` is short for `evaluate text --task ...`.",
-)
+Resamples = Annotated[int, typer.Option(min=1, max=1_000_000, help="Bootstrap samples for intervals and tests.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")]
+JsonFile = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON; - prints it instead.")
+]
 
 
-class Task(str, Enum):
-    """The benchmarks that `evaluate text` knows."""
-
-    xsum = "xsum"
-    cnndm = "cnndm"
-    gigaword = "gigaword"
-    qg = "qg"
-    generic = "generic"
+Task = Literal["xsum", "cnndm", "gigaword", "qg", "generic"]
+Scorer = Literal["rouge-score", "py-rouge"]
+# Of sacrebleu's tokenizations those that need no network; auto chooses by the script of the references.
+Tokenize = Literal["auto", "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "none"]
 
 
-class Scorer(str, Enum):
-    """Who counts ROUGE."""
-
-    rouge_score = "rouge-score"
-    py_rouge = "py-rouge"
-
-
-@app.command()
+@app.callback(invoke_without_command=True)
 def text(
-    task: Annotated[Task, typer.Option(help="Benchmark: how texts are cleaned up, and which metrics are taken.")],
+    context: typer.Context,
+    task: Annotated[Task | None, typer.Option(help="Benchmark: sets the clean-up of texts and the metrics.")] = None,
     hyp: Annotated[
-        list[str], typer.Option(help="Hypotheses, FILE or NAME=FILE (.jsonl, else plain); repeat to compare.")
-    ],
-    ref: Annotated[str, typer.Option(help="References: JSON lines with id, src, tgt; or plain lines.")],
-    with_lead: Annotated[bool, typer.Option("--with-lead", help="Score the beginning of the source as well.")] = False,
-    lead_words: Annotated[int | None, typer.Option(min=0, help="Cut it after so many words; 0: never.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one ('lead' too).")] = None,
+        list[str] | None, typer.Option(help="Hypotheses: FILE or NAME=FILE (.jsonl or plain text); repeat to compare.")
+    ] = None,
+    ref: Annotated[str | None, typer.Option(help="References: JSON lines with id, src, tgt; or plain lines.")] = None,
+    with_lead: Annotated[bool, typer.Option("--with-lead", help="Also score the beginning of the source.")] = False,
+    lead_words: Annotated[int | None, typer.Option(min=0, help="Words of that beginning; 0: no limit.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one (or lead).")] = None,
     scorer: Annotated[
-        Scorer, typer.Option(help="py-rouge: the numbers that s2s-ft's scripts print.")
-    ] = Scorer.rouge_score,
-    no_stem: Annotated[bool, typer.Option("--no-stem", help="ROUGE on words, not on English stems.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Ordinary text, not Penn Treebank tokens.")] = False,
+        Scorer, typer.Option(help="ROUGE implementation; py-rouge gives the numbers that s2s-ft's scripts print.")
+    ] = "rouge-score",
+    no_stem: Annotated[bool, typer.Option("--no-stem", help="ROUGE on words instead of English stems.")] = False,
+    tokenize: Annotated[
+        Tokenize, typer.Option(help="generic: tokenization of BLEU; auto chooses by the references' script.")
+    ] = "auto",
+    raw: Annotated[bool, typer.Option("--raw", help="The texts are ordinary text, not Penn Treebank tokens.")] = False,
     trunc_len: Annotated[
-        int | None, typer.Option(min=0, help="Words of an output that count; cnndm: 160; 0: all.")
+        int | None, typer.Option(min=0, help="Truncate outputs to this many words; 0: no limit (cnndm: 160).")
     ] = None,
     duplicate_rate: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="cnndm: drop sentences of which more was said before; 0.7; 1: none."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="cnndm: drop a sentence if more than this share of its words occurred earlier (0.7; 1 keeps all).",
+        ),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Samples for intervals and tests.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - instead of the table.")
-    ] = None,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    json_file: JsonFile = None,
 ) -> None:
-    """Score hypotheses against references, with 95 % bootstrap intervals.
+    """Score generated text against references, with 95 % bootstrap intervals; `speech` and `curve` are sub-commands.
 
-    Records are matched by id where both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems,
-    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L of coco-caption; generic gives ROUGE with stems
-    and letters of any script, sacreBLEU and chrF. All give novelty, length, repetition, duplicates and empty outputs.
+    Records are matched by id if both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems
+    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L as coco-caption computes them; generic gives
+    ROUGE, sacreBLEU and chrF for text in any script. All give novelty, length, repetition, duplicates and empty
+    outputs. Texts are compared in Unicode form NFC.
     """
-    from dataclasses import replace
-
-    from eval.evaluation import BENCHMARKS, Settings, evaluate
+    from eval.evaluation import evaluate
     from eval.report import present
 
+    if context.invoked_subcommand:
+        if task or hyp or ref:
+            raise InputError(f"--task, --hyp, --ref: are not options of `evaluate {context.invoked_subcommand}`")
+        return
+    if task is None or not hyp or ref is None:
+        missing = "--task" if task is None else "--ref" if hyp else "--hyp"
+        raise typer.BadParameter("it is required", param_hint=missing)
     constants = {"trunc_len": trunc_len, "duplicate_rate": duplicate_rate, "lead_words": lead_words}
-    asked: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
-    benchmark = replace(BENCHMARKS[task.value], **asked)
-    settings = Settings(
-        task=task.value,
-        benchmark=benchmark,
+    settings = _settings(
+        {name: value for name, value in constants.items() if value is not None},
+        task=task,
         raw=raw,
-        scorer=scorer.value,
+        scorer=scorer,
         stem=not no_stem,
+        tokenize=tokenize,
         with_lead=with_lead,
         baseline=baseline,
         resamples=resamples,
         seed=seed,
     )
-    _refuse_unused(settings, asked)
-    report = evaluate(named_paths("--hyp", hyp), ref, settings)
+    present(evaluate(named_paths("--hyp", hyp), ref, settings), json_file)
+
+
+app.command(hidden=True)(text)  # `evaluate text ...` is `evaluate ...`
+
+
+@app.command()
+def speech(
+    manifest: Annotated[str, typer.Option(help="Recordings and texts: JSON lines with id, audio, text.")],
+    audio: Annotated[
+        list[str] | None, typer.Option(help="Folder of ID.wav, .flac or .ogg, or NAME=FOLDER; repeat to compare.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="wer, similarity, distillmos, dnsmos, mel, pesq or stoi; may be repeated. Default: all installed."
+        ),
+    ] = None,
+    recognizer: Annotated[str, typer.Option(help="whisper, whisper:MODEL or pocketsphinx.")] = "whisper",
+    language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="The audio is a reconstruction of the recordings: adds PESQ and STOI.")
+    ] = False,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    transcripts: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the transcripts: JSON lines with system, id, text, heard.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Score speech against its texts and recordings, with 95 % bootstrap intervals; the recordings are scored too.
+
+    Without --audio only the recordings are scored: an upper bound for any voice.
+    """
+    from eval.report import present
+    from eval.speech import SpeechSettings, evaluate_speech
+
+    settings = SpeechSettings(tuple(metric or ()), recognizer, language, aligned, resamples, seed, transcripts)
+    report = evaluate_speech(manifest, named_paths("--audio", audio or []), settings)
     present(report, json_file)
-
-
-app.command()(speech)
 
 
 @app.command()
@@ -113,25 +138,36 @@ def curve(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, FOLDER or NAME=FOLDER.")],
     output: Annotated[str, typer.Option(help="The picture: .png, .pdf or .svg.")] = "learning_curve.png",
 ) -> None:
-    """Draw training and validation loss of one or more runs into one picture."""
+    """Plot the training and validation loss of one or more runs into one picture."""
     from eval.curve import plot_learning_curves
 
     plot_learning_curves(named_paths("RUN", runs), output)
     typer.echo(output)
 
 
-def _refuse_unused(settings: Any, asked: dict[str, Any]) -> None:
-    """An option that would change nothing is a mistake, not a wish."""
-    task, raw = settings.task, settings.raw
+def _settings(constants: dict[str, Any], **options: Any) -> Settings:
+    """The options of an evaluation, with the benchmark's constants unless others are given.
+
+    Raises:
+        InputError: an option has no effect with the others.
+    """
+    from dataclasses import replace
+
+    from eval.evaluation import BENCHMARKS, Settings
+
+    task, raw, by_py_rouge = options["task"], options["raw"], options["scorer"] == "py-rouge"
+    if (rate := constants.get("duplicate_rate")) is not None and not 0 <= rate <= 1:
+        raise InputError(f"--duplicate-rate: must be from 0 to 1, found {rate}")
     uncut = raw or task in ("qg", "generic")
-    by_py_rouge = settings.scorer == "py-rouge"
     for option, unused, use in (
         ("--scorer py-rouge", by_py_rouge and task == "qg", "every task but qg"),
-        ("--no-stem", not settings.stem and (by_py_rouge or task == "qg"), "--scorer rouge-score, not --task qg"),
-        ("--trunc-len", "trunc_len" in asked and uncut, "xsum, cnndm and gigaword, not --raw"),
-        ("--duplicate-rate", "duplicate_rate" in asked and (raw or task != "cnndm"), "cnndm, not --raw"),
-        ("--lead-words", "lead_words" in asked and not settings.with_lead, "--with-lead"),
+        ("--no-stem", not options["stem"] and (by_py_rouge or task == "qg"), "--scorer rouge-score, not --task qg"),
+        ("--tokenize", options["tokenize"] != "auto" and (by_py_rouge or task != "generic"), "BLEU of --task generic"),
+        ("--trunc-len", "trunc_len" in constants and uncut, "xsum, cnndm and gigaword, not --raw"),
+        ("--duplicate-rate", rate is not None and (raw or task != "cnndm"), "cnndm, not --raw"),
+        ("--lead-words", "lead_words" in constants and not options["with_lead"], "--with-lead"),
         ("--raw", raw and task == "generic", "the benchmarks; generic takes ordinary text"),
     ):
         if unused:
             raise InputError(f"{option} changes nothing here; it is for {use}")
+    return Settings(benchmark=replace(BENCHMARKS[task], **constants), **options)

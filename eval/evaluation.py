@@ -9,16 +9,16 @@ from typing import Any
 
 from eval import question_generation
 from eval.bleu import bleu_and_chrf
-from eval.bootstrap import compare, interval
+from eval.bootstrap import compare
 from eval.extras import load, version_of
 from eval.lead import lead
 from eval.matching import Entry, match, read_hypotheses, read_references
 from eval.metric import Metric
 from eval.postprocess import fix_tokenization, postprocess
-from eval.report import Comparison, Report, System
+from eval.report import Comparison, Report, metric_notes, system
 from eval.rouge import py_rouge_metrics, rouge
 from eval.surface import surface
-from eval.words import sentences
+from eval.words import nfc, sentences
 from s2s.errors import InputError
 
 LEAD = "lead"
@@ -53,7 +53,7 @@ BENCHMARKS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for; all of it is in the report.
+    """The options of an evaluation; all of them are in the report.
 
     Args:
         task: A name in BENCHMARKS.
@@ -61,10 +61,11 @@ class Settings:
         raw: Whether the texts are ordinary text instead of Penn Treebank tokens.
         scorer: "rouge-score" or "py-rouge".
         stem: Whether rouge-score compares stems of English words.
+        tokenize: Tokenization of BLEU for generic, see `eval.bleu`.
         with_lead: Whether to score the lead baseline too.
         baseline: The system with which the others are compared, or None.
         resamples: Samples for intervals and tests.
-        seed: Of their random numbers.
+        seed: Seed of their random numbers, 0 or more.
     """
 
     task: str
@@ -72,6 +73,7 @@ class Settings:
     raw: bool = False
     scorer: str = "rouge-score"
     stem: bool = True
+    tokenize: str = "auto"
     with_lead: bool = False
     baseline: str | None = None
     resamples: int = 1000
@@ -100,8 +102,8 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
     """
     references = read_references(reference)
     outputs = {name: match(read_hypotheses(path), references, path, reference) for name, path in hypotheses.items()}
-    sources = None if any(entry.source is None for entry in references) else [str(e.source) for e in references]
-    texts = {name: [entry.text for entry in entries] for name, entries in outputs.items()}
+    sources = None if any(entry.source is None for entry in references) else [nfc(str(e.source)) for e in references]
+    texts = {name: [nfc(entry.text) for entry in entries] for name, entries in outputs.items()}
     if settings.with_lead:
         if LEAD in texts or sources is None:
             problem = f"a system is called {LEAD!r} already" if LEAD in texts else f"{reference} has no 'src'"
@@ -111,11 +113,11 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
     if settings.baseline is not None and settings.baseline not in texts:
         raise InputError(f"--baseline: no system is called {settings.baseline!r}; there is {', '.join(texts)}")
     notes = [note for name, entries in outputs.items() for note in _failures(name, entries)]
-    meant = [entry.text for entry in references]
-    scored = {}
-    for name, said in texts.items():
-        scored[name], problems = _score(said, meant, sources, settings)
-        notes += [problem for problem in problems if problem not in notes]
+    targets = [nfc(entry.text) for entry in references]
+    if settings.task == "qg" and sources is None:
+        notes.append("the references have no 'src': every question is scored against one reference")
+    scored = {name: _score(texts_of_one, targets, sources, settings) for name, texts_of_one in texts.items()}
+    notes += metric_notes({name: [*metrics.quality, *metrics.form] for name, metrics in scored.items()})
     return _report(scored, hypotheses, reference, settings, notes)
 
 
@@ -126,46 +128,37 @@ def _failures(name: str, entries: Sequence[Entry]) -> list[str]:
     return [f"{name}: {len(failed)} of {len(entries)} have no hypothesis and count as empty, first {failed[0].where}"]
 
 
-def _score(
-    said: list[str], meant: list[str], sources: list[str] | None, settings: Settings
-) -> tuple[_Scored, list[str]]:
-    """The metrics of one system, and what the reader must be told."""
+def _score(outputs: list[str], targets: list[str], sources: list[str] | None, settings: Settings) -> _Scored:
+    """The metrics of one system."""
     if settings.task == "qg":
-        return _score_questions(said, meant, sources, settings.raw)
+        return _score_questions(outputs, targets, sources, settings.raw)
     if settings.task != "generic" and not settings.raw:
         bench = settings.benchmark
-        said = [postprocess(text, settings.task, bench.trunc_len, bench.duplicate_rate) for text in said]
-    said_lines, meant_lines = _lines(said), _lines(meant)
+        outputs = [postprocess(text, settings.task, bench.trunc_len, bench.duplicate_rate) for text in outputs]
+    output_lines, target_lines = _lines(outputs), _lines(targets)
     if settings.scorer == "py-rouge":  # its scripts divide the references of CNN/DailyMail only
-        quality = py_rouge_metrics(said, meant_lines if settings.task == "cnndm" else meant)
+        quality = py_rouge_metrics(outputs, target_lines if settings.task == "cnndm" else targets)
     elif settings.task == "generic":
         quality = [
-            *rouge(said_lines, meant_lines, stem=settings.stem, any_script=True),
-            *bleu_and_chrf(said_lines, meant_lines),
+            *rouge(output_lines, target_lines, stem=settings.stem, any_script=True),
+            *bleu_and_chrf(output_lines, target_lines, settings.tokenize),
         ]
     else:
-        quality = rouge(said_lines, meant_lines, stem=settings.stem)
-    return _Scored(quality, surface(said_lines, meant_lines, sources)), []
+        quality = rouge(output_lines, target_lines, stem=settings.stem)
+    return _Scored(quality, surface(output_lines, target_lines, sources))
 
 
-def _score_questions(
-    said: list[str], meant: list[str], sources: list[str] | None, raw: bool
-) -> tuple[_Scored, list[str]]:
+def _score_questions(outputs: list[str], targets: list[str], sources: list[str] | None, raw: bool) -> _Scored:
     tokens = _treebank_tokens if raw else str
-    said = [fix_tokenization(tokens(text), "qg").lower() for text in said]
-    meant = [(fix_tokenization(tokens(text), "qg") if raw else text).lower() for text in meant]
-    groups = [[place] for place in range(len(said))]
-    notes = [] if sources else ["the references have no 'src': every question is scored against one reference"]
+    outputs = [fix_tokenization(tokens(text), "qg").lower() for text in outputs]
+    targets = [(fix_tokenization(tokens(text), "qg") if raw else text).lower() for text in targets]
+    groups = [[place] for place in range(len(outputs))]
     if sources:
-        groups = question_generation.group_by_source(sources, meant)
-    last = [said[group[-1]] for group in groups]
-    grouped = [[meant[place] for place in group] for group in groups]
-    quality = [question_generation.bleu_4(last, grouped), question_generation.rouge_l(last, grouped)]
-    try:
-        quality.insert(1, question_generation.meteor(last, grouped))
-    except InputError as error:
-        notes.append(f"left out: {error}")
-    return _Scored(quality, surface(said, meant, sources)), notes
+        groups = question_generation.group_by_source(sources, targets)
+    last = [outputs[group[-1]] for group in groups]
+    grouped = [[targets[place] for place in group] for group in groups]
+    quality = question_generation.metrics(last, grouped)
+    return _Scored(quality, surface(outputs, targets, sources))
 
 
 def _lines(texts: list[str]) -> list[str]:
@@ -183,13 +176,7 @@ def _report(
 ) -> Report:
     samples = settings.resamples, settings.seed
     systems = [
-        System(
-            name,
-            paths.get(name),
-            {metric.name: interval(metric, *samples) for metric in metrics.quality},
-            {metric.name: interval(metric, *samples) for metric in metrics.form},
-        )
-        for name, metrics in scored.items()
+        system(name, paths.get(name), metrics.quality, metrics.form, *samples) for name, metrics in scored.items()
     ]
     comparisons = []
     if settings.baseline is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from eval.words import split_sentences
+from eval.words import first_tokens, split_sentences
 
 
 def lead(source: str, sentences: int, words: int) -> str:
-    """The first sentences of the source, cut after so many words (0: not cut), one a line.
+    """The first sentences of the source, cut after `words` words (0: not cut), one a line.
+
+    In a script without blanks every character counts as a word.
 
     >>> lead("A fast editor. It has tabs.", sentences=1, words=2)
     'A fast'
     """
-    kept = "\n".join(split_sentences(source)[:sentences])
-    return " ".join(kept.split()[:words]) if words else kept
+    kept = split_sentences(source)[:sentences]
+    return first_tokens(" ".join(" ".join(kept).split()), words) if words else "\n".join(kept)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
@@ -22,29 +22,45 @@ class Metric:
     Args:
         name: The heading of its column, with the unit where it is not per cent ("words").
         rows: Statistics `(N, F)`, one row per example.
-        combine: From sums of rows `(R, F)` to values `(R,)`, one for each of R samples of the examples.
+        combine: From sums of rows `(R, F)` to values `(R,)`, one for each of R samples of the examples; NaN where the
+            metric is not defined.
         signature: What was computed, exactly, for whoever wants the same number again.
+        note: What a reader must know of this value, or why there is none.
     """
 
     name: str
     rows: Array
     combine: Callable[[Array], Array]
     signature: str
+    note: str = ""
 
     def value(self) -> float:
-        """The metric on the whole test set."""
+        """The metric on the whole test set; NaN where it is not defined."""
         return float(self.combine(self.rows.sum(axis=0, keepdims=True))[0])
 
 
-def ratio(name: str, parts: Sequence[float], wholes: Sequence[float], signature: str, scale: float = 100.0) -> Metric:
-    """Sum of the parts over sum of the wholes, in per cent; 0 where the wholes sum to 0."""
+def ratio(
+    name: str, parts: ArrayLike, wholes: ArrayLike, signature: str, scale: float = 100.0, note: str = ""
+) -> Metric:
+    """Sum of the parts over sum of the wholes, in per cent; not defined where the wholes sum to 0.
+
+    Args:
+        note: What to report if it is not defined.
+    """
 
     def combine(sums: Array) -> Array:
-        return scale * sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
+        wholes = np.where(sums[:, 1] > 0, sums[:, 1], np.nan)
+        return np.asarray(scale * sums[:, 0] / wholes)
 
-    return Metric(name, np.stack([np.asarray(parts, float), np.asarray(wholes, float)], axis=1), combine, signature)
+    rows = np.stack([np.asarray(parts, float), np.asarray(wholes, float)], axis=1)
+    return Metric(name, rows, combine, signature, "" if rows[:, 1].sum() > 0 else note)
 
 
 def mean(name: str, values: Sequence[float], signature: str, scale: float = 100.0) -> Metric:
     """Mean of one value per example, in per cent."""
     return ratio(name, values, [1.0] * len(values), signature, scale)
+
+
+def left_out(name: str, examples: int, reason: str) -> Metric:
+    """A metric that means nothing for these texts: it is not defined, and its note says why."""
+    return Metric(name, np.zeros((examples, 1)), lambda sums: np.full(len(sums), np.nan), reason, reason)

@@ -82,7 +82,7 @@ def _union_of_common_subsequences(said: list[list[str]], meant: list[list[str]])
     for reference in meant:
         marked: set[int] = set()
         for sentence in said:
-            marked |= _common_subsequence(reference, sentence)
+            marked |= common_subsequence(reference, sentence)
         for place in sorted(marked):
             if left[reference[place]] > 0:
                 left[reference[place]] -= 1
@@ -90,7 +90,7 @@ def _union_of_common_subsequences(said: list[list[str]], meant: list[list[str]])
     return hits
 
 
-def _common_subsequence(reference: list[str], sentence: list[str]) -> set[int]:
+def common_subsequence(reference: list[str], sentence: list[str]) -> set[int]:
     """Places in `reference` of one longest common subsequence; of equal ones, that with the earliest last word."""
     lengths = [[0] * (len(sentence) + 1)]
     for word in reference:

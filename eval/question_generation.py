@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from eval.extras import load, version_of
-from eval.metric import Array, Metric, mean
-from eval.words import ngrams
+from eval.metric import Array, Metric, left_out, mean
+from eval.py_rouge import common_subsequence
+from eval.words import has_blanks_between_words, ngrams
 from s2s.errors import InputError
 
 _BETA = 1.2  # weight of recall over precision in ROUGE-L
@@ -35,6 +36,31 @@ def group_by_source(sources: Sequence[str], references: Sequence[str]) -> list[l
     for place, source in enumerate(sources):
         groups.setdefault(source.strip().lower(), []).append(place)
     return list(groups.values())
+
+
+def metrics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[Metric]:
+    """BLEU-4, METEOR and ROUGE-L; what cannot score these references, or lacks its data, is left out.
+
+    Args:
+        hypotheses: Tokens between spaces.
+        references: One or more for each hypothesis.
+    """
+    texts = [text for group in references for text in group]
+    if not has_blanks_between_words(texts):
+        reason = "it divides text at blanks, and the references have none between words; try --task generic"
+        return [left_out(name, len(hypotheses), reason) for name in ("BLEU-4", "METEOR", "ROUGE-L")]
+    if any(len(text.split()) > 3 for text in texts):
+        bleu = bleu_4(hypotheses, references)
+    else:
+        bleu = left_out("BLEU-4", len(hypotheses), "no reference has 4 tokens")
+    return [bleu, _meteor(hypotheses, references), rouge_l(hypotheses, references)]
+
+
+def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
+    try:
+        return meteor(hypotheses, references)
+    except InputError as error:
+        return left_out("METEOR", len(hypotheses), str(error))
 
 
 def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
@@ -108,19 +134,9 @@ def _bleu_row(said: list[str], meant: list[list[str]]) -> list[float]:
 
 
 def _rouge_l(said: list[str], meant: list[list[str]]) -> float:
-    common = [_common_length(said, reference) for reference in meant]
+    common = [len(common_subsequence(reference, said)) for reference in meant]
     if not any(common):
         return 0.0
     precision = max(common) / len(said)
     recall = max(length / len(reference) for length, reference in zip(common, meant, strict=True))
     return (1 + _BETA**2) * precision * recall / (recall + _BETA**2 * precision)
-
-
-def _common_length(left: list[str], right: list[str]) -> int:
-    """Length of the longest common subsequence."""
-    row = [0] * (len(right) + 1)
-    for word in left:
-        above, row = row, [0]
-        for column, other in enumerate(right):
-            row.append(above[column] + 1 if word == other else max(above[column + 1], row[column]))
-    return row[-1]

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from eval.bootstrap import Difference, Interval
+from eval.bootstrap import Difference, Interval, interval
+from eval.metric import Metric
 from s2s.errors import InputError
 
 
 @dataclass(frozen=True)
 class System:
-    """The scores of one system by metric; `path` is None for a baseline that is made here."""
+    """The scores of one system by metric, None where it is not defined; `path` is None for a baseline made here."""
 
     name: str
     path: str | None
-    quality: dict[str, Interval]
-    form: dict[str, Interval]
+    quality: dict[str, Interval | None]
+    form: dict[str, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Comparison:
 
     system: str
     baseline: str
-    differences: dict[str, Difference]
+    differences: dict[str, Difference | None]
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,28 @@ class Report:
     notes: list[str]
 
 
+def system(
+    name: str, path: str | None, quality: Sequence[Metric], form: Sequence[Metric], resamples: int, seed: int
+) -> System:
+    """A system's scores with their intervals."""
+    parts = ({metric.name: interval(metric, resamples, seed) for metric in metrics} for metrics in (quality, form))
+    return System(name, path, *parts)
+
+
+def metric_notes(metrics: Mapping[str, Sequence[Metric]]) -> Iterator[str]:
+    """The notes of the metrics of all systems, each once, with the systems that it is about if not all."""
+    systems: dict[str, list[str]] = {}
+    for name, of_system in metrics.items():
+        for metric in of_system:
+            if metric.note:
+                text = f"left out: {metric.note}" if math.isnan(metric.value()) else metric.note
+                systems.setdefault(f"{metric.name}: {text}", []).append(name)
+    for note, names in systems.items():
+        yield note if len(names) == len(metrics) else f"{', '.join(names)}: {note}"
+
+
 def present(report: Report, json_file: str | None) -> None:
-    """Say the notes of a report, write it as JSON if that is wanted, and print its table.
+    """Log the notes of a report, write it as JSON if that is wanted, and print its table.
 
     Args:
         report: What to show.
@@ -71,7 +93,7 @@ def present(report: Report, json_file: str | None) -> None:
     """
     for note in report.notes:
         logging.getLogger(__name__).warning("warning: %s", note)
-    content = json.dumps(asdict(report), indent=2, ensure_ascii=False)
+    content = json.dumps(asdict(report), indent=2, ensure_ascii=False, allow_nan=False)
     if json_file == "-":
         typer.echo(content)
         return
@@ -84,7 +106,7 @@ def present(report: Report, json_file: str | None) -> None:
 
 
 def as_text(report: Report) -> str:
-    """Tables with a column for each system: scores with half the width of their interval, then the differences."""
+    """Tables with a column for each system: scores with half the width of their interval; differences; signatures."""
     resamples = report.settings["resamples"]
     head = f"{report.settings['task']}, {report.examples:,} examples, ± half a 95 % interval ({resamples:,} resamples)"
     blocks = [f"{head}\n\n{_scores(report.systems)}"]
@@ -93,16 +115,25 @@ def as_text(report: Report) -> str:
             f"difference to {report.comparisons[0].baseline} [95 % interval], p of no difference\n\n"
             f"{_differences(report.comparisons)}"
         )
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, _signatures(report)])
 
 
 def _scores(systems: Sequence[System]) -> str:
     rows = [["", *(system.name for system in systems)]]
     for part in ("quality", "form"):
-        columns: list[dict[str, Interval]] = [getattr(system, part) for system in systems]
+        columns: list[dict[str, Interval | None]] = [getattr(system, part) for system in systems]
         names = dict.fromkeys(name for column in columns for name in column)
         rows += [[name, *(_score(column.get(name)) for column in columns)] for name in names]
     return _aligned(rows)
+
+
+def _signatures(report: Report) -> str:
+    """How each score of quality was computed, metrics with one signature on one line."""
+    names: dict[str, list[str]] = {}
+    for name, score in report.systems[0].quality.items():
+        if score is not None:
+            names.setdefault(report.signatures[name], []).append(name)
+    return "\n".join(f"{', '.join(group)}: {signature}" for signature, group in names.items())
 
 
 def _differences(comparisons: Sequence[Comparison]) -> str:
@@ -116,8 +147,8 @@ def _score(score: Interval | None) -> str:
     return "-" if score is None else f"{score.value:.2f} ±{(score.high - score.low) / 2:.2f}"
 
 
-def _difference(found: Difference) -> str:
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] p = {found.p_value:.2g}"
+def _difference(found: Difference | None) -> str:
+    return "-" if found is None else f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] p = {found.p_value:.2g}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

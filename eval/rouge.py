@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from eval.extras import load, version_of
-from eval.metric import Metric, mean
+from eval.metric import Metric, left_out, mean, ratio
 from eval.py_rouge import SIGNATURE, py_rouge_of_pair
-from eval.words import words
+from eval.words import WORDS, words
 
 # The Treebank's names of brackets and quotes, which published scores do not count.
 _TREEBANK_MARKS = re.compile(r"-(?:[lr][rsc]b)-|``|''", re.IGNORECASE)
@@ -28,16 +31,56 @@ def rouge(
         hypotheses: Texts, one sentence a line; an empty one scores 0.
         references: As many texts.
         stem: Whether English words of more than three letters are stemmed (Porter), as in all published results.
-        any_script: Whether letters of any script make words; else only a-z and 0-9, as in all published results.
+        any_script: Whether words are those of `eval.words`, and a reference that has no n-gram of a metric is not
+            counted; else words are a-z and 0-9 and all references count, as in all published results.
     """
-    said, meant = ([_TREEBANK_MARKS.sub(" ", text) for text in texts] for texts in (hypotheses, references))
-    kinds = [kind for kind in _TITLES if kind != "rougeLsum" or any("\n" in text for text in meant)]
+    outputs, targets = ([_TREEBANK_MARKS.sub(" ", text) for text in texts] for texts in (hypotheses, references))
+    kinds = [kind for kind in _TITLES if kind != "rougeLsum" or any("\n" in text for text in targets)]
     tokenizer = _Words(stem) if any_script else load("rouge_score.tokenizers").DefaultTokenizer(use_stemmer=stem)
     scorer = load("rouge_score.rouge_scorer").RougeScorer(kinds, tokenizer=tokenizer)
-    scores = [scorer.score(target, prediction) for target, prediction in zip(meant, said, strict=True)]
-    form = f"{'Porter stems' if stem else 'no stems'}, {'letters of any script' if any_script else 'a-z 0-9'}"
+    scores = [scorer.score(target, output) for target, output in zip(targets, outputs, strict=True)]
+    form = f"{'Porter stems' if stem else 'no stems'}, {f'{WORDS}, NFC' if any_script else 'a-z 0-9'}"
     signature = f"rouge-score {version_of('rouge-score')}, F1, {form}"
-    return [mean(_TITLES[kind], [score[kind].fmeasure for score in scores], signature) for kind in kinds]
+    lengths = [len(tokenizer.tokenize(target)) for target in targets]
+    values = {_TITLES[kind]: [score[kind].fmeasure for score in scores] for kind in kinds}
+    if any_script:
+        return [_mean_of_long_enough(name, values[name], lengths, signature) for name in values]
+    return _published(values, targets, lengths, signature)
+
+
+def py_rouge_metrics(hypotheses: Sequence[str], references: Sequence[str]) -> list[Metric]:
+    """Mean F of ROUGE-1, -2 and -L by the rules of py-rouge; only newlines divide sentences."""
+    scores = [py_rouge_of_pair(*pair) for pair in zip(hypotheses, references, strict=True)]
+    values = {name.upper(): [score[name]["f"] for score in scores] for name in ("rouge-1", "rouge-2", "rouge-l")}
+    return _published(values, references, [len(text.split()) for text in references], SIGNATURE)
+
+
+def _mean_of_long_enough(name: str, values: list[float], lengths: list[int], signature: str) -> Metric:
+    least = _least_words(name)
+    counted = [float(length >= least) for length in lengths]
+    short = counted.count(0.0)
+    note = f"{short} of {len(counted)} references have fewer than {least} words and are not counted" if short else ""
+    return replace(ratio(name, np.multiply(values, counted), counted, signature), note=note)
+
+
+def _published(
+    values: dict[str, list[float]], references: Sequence[str], lengths: list[int], signature: str
+) -> list[Metric]:
+    """Means over all references, unless words of a-z and 0-9 say nothing about them."""
+    letters = [letter for text in references for letter in text.lower() if letter.isalnum()]
+    if 2 * sum(letter.isascii() for letter in letters) <= len(letters):
+        reason = "it reads only a-z and 0-9, and most letters of the references are others; try --task generic"
+        return [left_out(name, len(references), reason) for name in values]
+    return [
+        mean(name, of_pairs, signature)
+        if max(lengths) >= _least_words(name)
+        else left_out(name, len(references), "no reference has two words")
+        for name, of_pairs in values.items()
+    ]
+
+
+def _least_words(name: str) -> int:
+    return 2 if name == "ROUGE-2" else 1
 
 
 class _Words:
@@ -51,12 +94,3 @@ class _Words:
         if self._stem is None:
             return found
         return [self._stem(word) if len(word) > 3 and word.isascii() else word for word in found]
-
-
-def py_rouge_metrics(hypotheses: Sequence[str], references: Sequence[str]) -> list[Metric]:
-    """Mean F of ROUGE-1, -2 and -L by the rules of py-rouge; only newlines divide sentences."""
-    scores = [py_rouge_of_pair(*pair) for pair in zip(hypotheses, references, strict=True)]
-    return [
-        mean(name.upper(), [score[name]["f"] for score in scores], SIGNATURE)
-        for name in ("rouge-1", "rouge-2", "rouge-l")
-    ]

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval import mos, waveform
-from eval.bootstrap import interval
 from eval.extras import load, version_of
 from eval.metric import Metric, mean, ratio
 from eval.recognizers import SAMPLE_RATE, open_recognizer
-from eval.report import Report, System
+from eval.report import Report, metric_notes, system
 from eval.synthesis_facts import ending_metrics, read_facts
 from eval.voice import VoiceEncoder, similarities
 from eval.word_errors import word_errors
@@ -36,7 +35,7 @@ _PACKAGES = ("unilatent", "numpy", "torch", "soundfile", "soxr", "jiwer", "faste
 Samples = NDArray[np.float32]
 
 Files = Mapping[str, Path]
-"""The audio of one system by id, read when it is asked for; an id without audio is left out."""
+"""The audio of one system by id, read on access; an id without audio is left out."""
 
 Measured = dict[str, list[Metric]]
 """Metrics by system."""
@@ -44,16 +43,16 @@ Measured = dict[str, list[Metric]]
 
 @dataclass(frozen=True)
 class SpeechSettings:
-    """What was asked for; all of it is in the report.
+    """The options of an evaluation; all of them are in the report.
 
     Args:
-        metrics: Names in METRICS; empty takes all whose packages are here.
+        metrics: Names in METRICS; empty takes all whose packages are installed.
         recognizer: See `eval.recognizers.open_recognizer`.
-        language: Of the texts.
-        aligned: Whether the audio is a round trip of the recordings, sample for sample: PESQ and STOI need that.
+        language: Language of the texts, a code of two letters.
+        aligned: Whether the audio is a reconstruction of the recordings, sample for sample: PESQ and STOI need that.
         resamples: Samples for intervals.
-        seed: Of their random numbers.
-        transcripts: File to write what was heard to, one JSON line per system and utterance; None: nowhere.
+        seed: Seed of their random numbers, 0 or more.
+        transcripts: File for the transcripts, one JSON line per system and utterance, or None.
     """
 
     metrics: tuple[str, ...] = ()
@@ -70,7 +69,7 @@ class SpeechSettings:
             raise InputError(f"--metric: must be one of {', '.join(METRICS)}, found {unknown[0]!r}")
         if not self.aligned and set(self.metrics) & set(_NEED_ALIGNMENT):
             raise InputError(
-                "--metric pesq, stoi: need audio that is aligned with the recordings; say --aligned if it is"
+                "--metric pesq, stoi: need audio that is aligned with the recordings; add --aligned if it is"
             )
 
 
@@ -85,7 +84,7 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
         settings: See `SpeechSettings`.
 
     Raises:
-        InputError: a file is broken; a folder holds none of the ids; a package that was asked for is missing.
+        InputError: a file is broken; a folder holds none of the ids; a package of `settings.metrics` is not installed.
     """
     utterances = read_manifest(manifest)
     systems = {name: _find_audio(Path(folder), utterances) for name, folder in audio.items()}
@@ -102,13 +101,14 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
         if name in _NEED_ALIGNMENT and not settings.aligned:
             continue
         try:
-            for system, metrics in _MEASURES[name](utterances, systems, settings).items():
-                quality[system] += metrics
+            for one, metrics in _MEASURES[name](utterances, systems, settings).items():
+                quality[one] += metrics
         except InputError as error:
             if settings.metrics:
                 raise
             notes.append(f"left out: {error}")
     form = {name: _form(utterances, files, audio.get(name)) for name, files in systems.items()}
+    notes += metric_notes({name: [*quality[name], *form[name]] for name in systems})
     samples = settings.resamples, settings.seed
     versions: dict[str, str | None] = {name: version_of(name) for name in _PACKAGES}
     return Report(
@@ -117,15 +117,7 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
         examples=len(utterances),
         versions={"python": platform.python_version(), **versions},
         signatures={metric.name: metric.signature for name in systems for metric in [*quality[name], *form[name]]},
-        systems=[
-            System(
-                name,
-                audio.get(name),
-                {metric.name: interval(metric, *samples) for metric in quality[name]},
-                {metric.name: interval(metric, *samples) for metric in form[name]},
-            )
-            for name in systems
-        ],
+        systems=[system(name, audio.get(name), quality[name], form[name], *samples) for name in systems],
         comparisons=[],
         notes=notes,
     )
@@ -157,14 +149,14 @@ _Scorer = Callable[[Samples, Samples], float]  # of audio and its recording, NaN
 
 def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:
     recognizer = open_recognizer(settings.recognizer, settings.language)
-    meant = [utterance.text for utterance in utterances]
+    texts = [utterance.text for utterance in utterances]
     measured = {}
     lines = []
     for name, files in systems.items():
         heard = {identity: recognizer(samples) for identity, samples in _read(files, f"{name}: recognizing")}
-        said = [heard.get(utterance.id, "") for utterance in utterances]
-        measured[name] = word_errors(said, meant, settings.language, recognizer.signature)
-        for utterance, text in zip(utterances, said, strict=True):
+        transcripts = [heard.get(utterance.id, "") for utterance in utterances]
+        measured[name] = word_errors(transcripts, texts, settings.language, recognizer.signature)
+        for utterance, text in zip(utterances, transcripts, strict=True):
             lines.append({"system": name, "id": utterance.id, "text": utterance.text, "heard": text})
     if settings.transcripts is not None:
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -275,4 +267,11 @@ def _read(files: Files, task: str) -> Iterator[tuple[str, Samples]]:
 def _mean_of_known(name: str, values: Sequence[float], signature: str) -> Metric:
     """Mean of one value per utterance; NaN does not count."""
     known = ~np.isnan(values)
-    return ratio(name, np.where(known, values, 0.0).tolist(), known.astype(float).tolist(), signature, scale=1.0)
+    return ratio(
+        name,
+        np.where(known, values, 0.0).tolist(),
+        known.astype(float).tolist(),
+        signature,
+        1.0,
+        "no utterance has a score",
+    )

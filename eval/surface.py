@@ -6,35 +6,38 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eval.metric import Metric, mean, ratio
-from eval.words import ngrams, words
-
-_WORDS = "words are lower-cased runs of letters and digits"
+from eval.words import WORDS, ngrams, words
 
 
 def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None) -> list[Metric]:
     """Novelty (if the sources are known), length, repetition, duplicates and empty outputs.
 
     Args:
-        hypotheses: Texts; an empty one counts as such.
+        hypotheses: Texts; they may be empty.
         references: As many texts.
         sources: As many texts, or None.
     """
-    said = [words(text) for text in hypotheses]
-    meant = [words(text) for text in references]
+    outputs = [words(text) for text in hypotheses]
+    targets = [words(text) for text in references]
     copies = Counter(text.strip() for text in hypotheses)
-    novelty = [] if sources is None else [_novelty(said, [words(text) for text in sources], size) for size in (1, 2)]
-    lengths = [float(len(tokens)) for tokens in said]
+    novelty = [] if sources is None else [_novelty(outputs, [words(text) for text in sources], size) for size in (1, 2)]
+    lengths = [float(len(tokens)) for tokens in outputs]
     return [
         *novelty,
-        mean("words", lengths, f"mean number of words of an output; {_WORDS}", scale=1),
+        mean("words", lengths, f"mean number of words of an output; {WORDS}", scale=1),
         ratio(
-            "length %", lengths, [len(tokens) for tokens in meant], "words of all outputs, % of those of all references"
+            "length %",
+            lengths,
+            [len(tokens) for tokens in targets],
+            "words of all outputs, % of those of all references",
+            note="no reference has a word",
         ),
         ratio(
             "repeated %",
-            [_repeats(tokens) for tokens in said],
-            [max(len(tokens) - 1, 0) for tokens in said],
-            f"% of the outputs' 2-grams that stood earlier in the same output; {_WORDS}",
+            [_repeats(tokens) for tokens in outputs],
+            [max(len(tokens) - 1, 0) for tokens in outputs],
+            f"% of the outputs' 2-grams that stood earlier in the same output; {WORDS}",
+            note="no output has two words",
         ),
         mean(
             "duplicates %",
@@ -45,16 +48,15 @@ def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Seque
     ]
 
 
-def _novelty(said: list[list[str]], sources: list[list[str]], size: int) -> Metric:
+def _novelty(outputs: list[list[str]], sources: list[list[str]], size: int) -> Metric:
     new, all_of_them = [], []
-    for tokens, source in zip(said, sources, strict=True):
+    for tokens, source in zip(outputs, sources, strict=True):
         known = set(ngrams(source, size))
         made = ngrams(tokens, size)
         new.append(sum(ngram not in known for ngram in made))
         all_of_them.append(len(made))
-    return ratio(
-        f"new {size}-grams %", new, all_of_them, f"% of the outputs' {size}-grams not in their source; {_WORDS}"
-    )
+    signature = f"% of the outputs' {size}-grams not in their source; {WORDS}"
+    return ratio(f"new {size}-grams %", new, all_of_them, signature, note=f"no output has {size} words")
 
 
 def _repeats(tokens: list[str]) -> int:

@@ -1,17 +1,37 @@
-"""Words and sentences of a text, for metrics that are not bound to a benchmark's own tokens."""
+"""Words and sentences of a text in any script, for metrics that are not bound to a benchmark's own tokens."""
 
 from __future__ import annotations
 
-import re
+import unicodedata
+from collections.abc import Sequence
 
-# A word is a run of letters and digits. In scripts written without spaces every character is one.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
-    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana and Chinese characters
+import regex
+
+WORDS = "words: lower-cased runs of letters, digits and marks; single characters in scripts without blanks"
+
+# Scripts written without blanks between words; Complex_Context is Thai, Lao, Khmer, Burmese and their relatives.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Tibetan}\p{Line_Break=Complex_Context}"
+_JOINERS = r"\u200c\u200d"  # inside words of Persian and of Indian languages
+_WORD = regex.compile(
+    rf"(?=[[\p{{L}}\p{{N}}]&&[{_UNSPACED}]])\X"
+    rf"|[[\p{{L}}\p{{N}}]--[{_UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}{_JOINERS}]--[{_UNSPACED}]]*",
+    regex.V1,
 )
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
-_SEPARATOR = re.compile(r"\s*(?:\[X_SEP\]|<S_SEP>|\n)\s*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
+_TOKEN = regex.compile(rf"(?=[{_UNSPACED}])\X|[[\S]--[{_UNSPACED}]]+", regex.V1)
+_LETTER = regex.compile(r"\p{L}")
+_UNSPACED_LETTER = regex.compile(rf"[\p{{L}}&&[{_UNSPACED}]]", regex.V1)
+_SEPARATOR = regex.compile(r"\s*(?:\[X_SEP\]|<S_SEP>|\n)\s*")
+_SENTENCE_END = regex.compile(r"(?<=[\p{Sentence_Break=ATerm}\p{Sentence_Break=STerm}])\s+|(?<=[。！？｡])\s*")
+
+_UNSPACED_SHARE = 0.25
+
+
+def nfc(text: str) -> str:
+    """The text in Unicode's normal form C: canonically equal texts become equal, and nothing else does.
+
+    Not form KC, which also equates what may differ in meaning, such as x² and x2.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def words(text: str) -> list[str]:
@@ -20,7 +40,20 @@ def words(text: str) -> list[str]:
     >>> words("Don't re-run it, 2 次!")
     ['don', 't', 're', 'run', 'it', '2', '次']
     """
-    return _WORD.findall(text.lower())
+    return list(_WORD.findall(nfc(text).lower()))
+
+
+def first_tokens(text: str, count: int) -> str:
+    """The text up to its `count`-th token: what blanks divide, or one character in a script without blanks."""
+    ends = [match.end() for match in _TOKEN.finditer(text)]
+    return text if len(ends) <= count else text[: ends[count - 1]] if count else ""
+
+
+def has_blanks_between_words(texts: Sequence[str]) -> bool:
+    """Whether fewer than a quarter of the letters belong to scripts that put no blanks between words."""
+    letters = sum(len(_LETTER.findall(text)) for text in texts)
+    unspaced = sum(len(_UNSPACED_LETTER.findall(text)) for text in texts)
+    return unspaced < max(1, _UNSPACED_SHARE * letters)
 
 
 def sentences(text: str) -> list[str]:
@@ -29,7 +62,7 @@ def sentences(text: str) -> list[str]:
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of running text: a marked end, or a full stop, `!` or `?` before white space."""
+    """The sentences of running text: a marked end, or a mark that ends sentences in its script before a blank."""
     return [part for marked in sentences(text) for part in _SENTENCE_END.split(marked) if part]
 
 

@@ -81,5 +81,13 @@ def test_corpus_metrics_are_recomputed_on_each_resample() -> None:
     assert found.low < found.value < found.high == pytest.approx(100)  # the resample of the first sentence twice
 
 
-def test_a_ratio_of_nothing_is_zero() -> None:
-    assert ratio("r", [0, 0], [0, 0], "").value() == 0
+def test_a_ratio_of_nothing_is_not_defined_and_says_why() -> None:
+    nothing, something = (ratio("r", [0, 0], wholes, "", note="no words") for wholes in ([0, 0], [0, 1]))
+    assert np.isnan(nothing.value())
+    assert nothing.note == "no words"
+    assert interval(nothing, 10, 0) is None
+    assert compare(nothing, something, 10, 0) is None
+    found = interval(something, 100, 0)  # a resample of the first example alone has no value
+    assert found is not None
+    assert (found.low, found.high) == (0, 0)
+    assert something.note == ""

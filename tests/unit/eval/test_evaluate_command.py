@@ -71,6 +71,7 @@ def test_json_has_all_that_is_needed_to_repeat_it(files: dict[str, str], tmp_pat
         "raw": False,
         "scorer": "rouge-score",
         "stem": True,
+        "tokenize": "auto",
         "with_lead": False,
         "baseline": None,
         "resamples": 1000,

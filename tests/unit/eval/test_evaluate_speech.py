@@ -137,7 +137,7 @@ def test_wrong_folders_and_options_are_refused(tmp_path: Path) -> None:
         evaluate_speech(manifest, {"a": str(tmp_path / "empty")}, SpeechSettings())
     with pytest.raises(InputError, match=r"--metric: must be one of .* found 'bleu'"):
         SpeechSettings(metrics=("bleu",))
-    with pytest.raises(InputError, match="say --aligned if it is"):
+    with pytest.raises(InputError, match="add --aligned if it is"):
         SpeechSettings(metrics=("pesq",))
     with pytest.raises(InputError, match="--recognizer: must be one of whisper, pocketsphinx, found 'ear'"):
         recognizers.open_recognizer("ear", "en")
@@ -213,7 +213,7 @@ def test_dnsmos_hears_noise() -> None:
 
 
 def test_verb_prints_the_table_and_writes_json(tmp_path: Path) -> None:
-    from eval.speech_commands import speech
+    from eval.commands import speech
 
     app = typer.Typer()
     app.command()(speech)

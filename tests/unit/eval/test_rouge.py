@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -87,7 +88,12 @@ def test_words_of_any_script_are_those_of_the_package_in_english(stem: bool, tok
 def test_other_scripts_are_words_too() -> None:
     assert words("Größe: 日本語 x_y") == ["größe", "日", "本", "語", "x", "y"]
     assert rouge(["быстрый редактор"], ["редактор"], any_script=True)[0].value() == pytest.approx(200 / 3)
-    assert rouge(["быстрый редактор"], ["редактор"])[0].value() == 0
+
+
+def test_words_of_a_to_z_are_left_out_where_most_letters_are_others() -> None:
+    for metrics in (rouge(["редактор"], ["редактор"]), py_rouge_metrics(["редактор"], ["редактор"])):
+        assert all(math.isnan(metric.value()) and "most letters" in metric.note for metric in metrics)
+    assert rouge(["редактор GNU"], ["an editor of GNU", "редактор GNU"][:1])[0].value() > 0
 
 
 def test_missing_word_tables_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
