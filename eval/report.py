@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import typer
 from eval.bootstrap import Difference, Interval, interval
 from eval.metric import Metric
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def present(report: Report, json_file: str | None) -> None:
     """
     for note in report.notes:
         logging.getLogger(__name__).warning("warning: %s", note)
-    content = json.dumps(asdict(report), indent=2, ensure_ascii=False, allow_nan=False)
+    content = dump_json(asdict(report), indent=2)
     if json_file == "-":
         typer.echo(content)
         return
