@@ -17,13 +17,13 @@ from tqdm import tqdm
 from data_prep.workers import share
 from latent.audio.files import Samples, load_audio
 from latent.audio.levels import loud_span
-from latent.audio.packages import load
 from latent.data.manifest import Alignment, Sounding, Utterance, read_manifest, write_alignment
 from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.spoken import spoken
 from s2s.data.jsonl import read_records
 from s2s.durable import claimed, write_whole
 from s2s.errors import InputError
+from s2s.packages import load
 
 LANGUAGE = "en"
 """Of the acoustic model that comes with pocketsphinx."""
@@ -153,7 +153,7 @@ class Aligner:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "words.dict"
                 path.write_text("".join(lines), encoding="utf-8")
-                self._decoder = load(_PACKAGE).Decoder(
+                self._decoder = load(_PACKAGE, "speech").Decoder(
                     samprate=_RATE, dict=str(path), lm=None, bestpath=False, loglevel="FATAL"
                 )
         return self._decoder
@@ -208,7 +208,7 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
     """
     begin = time.monotonic()
     for package in (_PACKAGE, "soundfile"):
-        load(package)  # raises before anything is read
+        load(package, "speech")  # raises before anything is read
     utterances = read_manifest(manifest, alignments=False)
     with claimed(Path(output)):  # a place that takes no file is told before the work begins
         tasks, skipped = _tasks(PhonemeFrontEnd.learn([], None), utterances)

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from data_prep.spoken_text import normal_form, spell_out
 from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalize_loudness, trim_silence
-from latent.audio.packages import load
 from latent.audio.resampling import resample
 from latent.text.spoken import plain
 from s2s.errors import InputError
+from s2s.packages import load
 
 SPLITS = ("train", "valid", "test")
 _G722_RATE, _G722_BITS = 16000, 64000
@@ -246,7 +246,7 @@ def _decode_g722(path: Path) -> Sequence[int]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    decoded: Sequence[int] = load("G722").G722(_G722_RATE, _G722_BITS).decode(content)
+    decoded: Sequence[int] = load("G722", "speech").G722(_G722_RATE, _G722_BITS).decode(content)
     return decoded
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import regex
 
-from eval.extras import load
 from eval.metric import Array, Metric, left_out
 from eval.words import has_blanks_between_words
 from s2s.errors import InputError
+from s2s.packages import load
 
 _MAX_ORDER = 4
 _NOT_CHINESE = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Line_Break=Complex_Context}\p{Tibetan}\p{Yi}]")
@@ -29,7 +29,7 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize
     Raises:
         InputError: the package of a tokenization is not installed.
     """
-    package = load("sacrebleu.metrics")
+    package = load("sacrebleu.metrics", "eval")
     name = tokenization(references) if tokenize == "auto" else tokenize
     try:
         bleu = package.BLEU(tokenize=name, force=True)

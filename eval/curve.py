@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from eval.extras import load
 from s2s.data.jsonl import parse_record, read_lines
 from s2s.errors import InputError
 from s2s.json_files import describe
+from s2s.packages import load
 
 _SIZE_INCHES = (7.0, 4.2)
 _DOTS_PER_INCH = 150
@@ -27,8 +27,8 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
         InputError: a run has no log or no losses in it; the picture cannot be written; matplotlib is missing.
     """
     losses = {name: _losses(Path(run)) for name, run in runs.items()}
-    load("matplotlib", extra="logging").use("Agg")
-    pyplot = load("matplotlib.pyplot", extra="logging")
+    load("matplotlib", "logging").use("Agg")
+    pyplot = load("matplotlib.pyplot", "logging")
     figure, axes = pyplot.subplots(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     for number, (name, (training, validation)) in enumerate(losses.items()):
         color = f"C{number % 10}"

@@ -10,7 +10,6 @@ from typing import Any
 from eval import question_generation
 from eval.bleu import bleu_and_chrf
 from eval.bootstrap import compare
-from eval.extras import load, version_of
 from eval.lead import lead
 from eval.matching import Entry, match, read_hypotheses, read_references
 from eval.metric import Metric
@@ -20,6 +19,7 @@ from eval.rouge import py_rouge_metrics, rouge
 from eval.surface import surface
 from eval.words import nfc, sentences
 from s2s.errors import InputError
+from s2s.packages import load, version_of
 
 LEAD = "lead"
 _PACKAGES = ("unilatent", "numpy", "rouge-score", "sacrebleu", "nltk", "py-rouge")
@@ -167,7 +167,7 @@ def _lines(texts: list[str]) -> list[str]:
 
 
 def _treebank_tokens(text: str) -> str:
-    tokenizer: Any = load("nltk.tokenize").TreebankWordTokenizer()
+    tokenizer: Any = load("nltk.tokenize", "eval").TreebankWordTokenizer()
     return " ".join(tokenizer.tokenize(text))
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.extras import load, version_of
 from s2s.errors import InputError
+from s2s.packages import load, version_of
 
 SAMPLE_RATE = 16000
 
@@ -33,7 +33,8 @@ def open_distillmos() -> tuple[Scorer, str]:
     """
     if not find_spec("distillmos"):
         raise InputError("DistillMOS is not installed: pip install --no-deps distillmos xls-r-sqa")
-    torch = load("torch")
+    import torch
+
     with contextlib.redirect_stdout(None):  # it prints where its weights are
         model = _import_without_torchaudio("distillmos").ConvTransformerSQAModel()
     model.eval()

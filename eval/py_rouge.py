@@ -19,9 +19,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
 from typing import Any
 
-from eval.extras import load
 from eval.words import ngrams
 from s2s.errors import InputError
+from s2s.packages import load
 
 SIGNATURE = "py-rouge 1.1 rules, stemmed, F1, newline sentences, ROUGE-L p and r to the power 1/1.2"
 
@@ -131,7 +131,7 @@ def _stem(word: str) -> str:
 
 @cache
 def _porter() -> Callable[[str], str]:
-    module: Any = load("nltk.stem.porter")
+    module: Any = load("nltk.stem.porter", "eval")
     stem: Callable[[str], str] = module.PorterStemmer(module.PorterStemmer.ORIGINAL_ALGORITHM).stem
     return stem
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from eval.extras import load, version_of
 from eval.metric import Array, Metric, left_out, mean
 from eval.py_rouge import common_subsequence
 from eval.words import has_blanks_between_words, ngrams
 from s2s.errors import InputError
+from s2s.packages import load, version_of
 
 _BETA = 1.2  # weight of recall over precision in ROUGE-L
 _NO_WORDNET = (
@@ -101,7 +101,7 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
     Raises:
         InputError: NLTK finds no WordNet; the message says how to get it, also without network.
     """
-    score, wordnet = load("nltk.translate.meteor_score").meteor_score, _wordnet()
+    score, wordnet = load("nltk.translate.meteor_score", "eval").meteor_score, _wordnet()
     values = [
         score([one.split() for one in meant], said.split(), wordnet=wordnet)
         for said, meant in zip(hypotheses, references, strict=True)
@@ -111,7 +111,7 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
 
 @cache
 def _wordnet() -> Any:
-    wordnet = load("nltk.corpus").wordnet
+    wordnet = load("nltk.corpus", "eval").wordnet
     try:
         wordnet.ensure_loaded()
     except (LookupError, OSError) as error:  # no WordNet, or not all of its files

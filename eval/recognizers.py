@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.extras import load, version_of
 from s2s.errors import InputError
+from s2s.packages import load, version_of
 
 SAMPLE_RATE = 16000
 _EXTRA = "speech-eval"

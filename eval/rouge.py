@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.extras import load, version_of
 from eval.metric import Metric, left_out, mean, ratio
 from eval.py_rouge import SIGNATURE, py_rouge_of_pair
 from eval.words import WORDS, words
+from s2s.packages import load, version_of
 
 # The Treebank's names of brackets and quotes, which published scores do not count.
 _TREEBANK_MARKS = re.compile(r"-(?:[lr][rsc]b)-|``|''", re.IGNORECASE)
@@ -36,8 +36,10 @@ def rouge(
     """
     outputs, targets = ([_TREEBANK_MARKS.sub(" ", text) for text in texts] for texts in (hypotheses, references))
     kinds = [kind for kind in _TITLES if kind != "rougeLsum" or any("\n" in text for text in targets)]
-    tokenizer = _Words(stem) if any_script else load("rouge_score.tokenizers").DefaultTokenizer(use_stemmer=stem)
-    scorer = load("rouge_score.rouge_scorer").RougeScorer(kinds, tokenizer=tokenizer)
+    tokenizer = (
+        _Words(stem) if any_script else load("rouge_score.tokenizers", "eval").DefaultTokenizer(use_stemmer=stem)
+    )
+    scorer = load("rouge_score.rouge_scorer", "eval").RougeScorer(kinds, tokenizer=tokenizer)
     scores = [scorer.score(target, output) for target, output in zip(targets, outputs, strict=True)]
     form = f"{'Porter stems' if stem else 'no stems'}, {f'{WORDS}, NFC' if any_script else 'a-z 0-9'}"
     signature = f"rouge-score {version_of('rouge-score')}, F1, {form}"
@@ -87,7 +89,7 @@ class _Words:
     """Words of any script, the English ones stemmed, in the form that the package wants a tokenizer."""
 
     def __init__(self, stem: bool) -> None:
-        self._stem = load("nltk.stem.porter").PorterStemmer().stem if stem else None
+        self._stem = load("nltk.stem.porter", "eval").PorterStemmer().stem if stem else None
 
     def tokenize(self, text: str) -> list[str]:
         found = words(text)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval import mos, waveform
-from eval.extras import load, version_of
 from eval.metric import Metric, mean, ratio
 from eval.recognizers import SAMPLE_RATE, open_recognizer
 from eval.report import Report, metric_notes, system
@@ -24,6 +23,7 @@ from eval.word_errors import word_errors
 from latent.audio.files import audio_info, load_audio
 from latent.data.manifest import Utterance, read_manifest
 from s2s.errors import InputError
+from s2s.packages import load, version_of
 
 RECORDINGS = "recordings"
 METRICS = ("wer", "similarity", "distillmos", "dnsmos", "mel", "pesq", "stoi")

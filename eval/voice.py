@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.extras import load, version_of
 from eval.metric import Array
 from latent.audio.features import mel_filters, stft_magnitude
 from latent.audio.levels import normalize_loudness
 from s2s.errors import InputError
+from s2s.packages import version_of
 
 SAMPLE_RATE = 16000
 _HOP, _WINDOW, _MELS = 160, 400, 40
@@ -39,7 +39,8 @@ class VoiceEncoder:
     signature = f"cosine to the speaker's other recordings, Resemblyzer {version_of('Resemblyzer')} (GE2E)"
 
     def __init__(self) -> None:
-        torch = load("torch")
+        import torch
+
         found = find_spec("resemblyzer")
         if not found or not found.origin:
             raise InputError(

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.extras import load
 from eval.metric import Array
 from latent.audio.features import LogMel
+from s2s.packages import load
 
 SAMPLE_RATE = 16000
 _MELS, _WINDOW = 80, 1024
@@ -57,7 +57,8 @@ def mel_distance(audio: Samples, recording: Samples, aligned: bool) -> float:
 
 def log_mel(samples: Samples) -> Array:
     """Log10 mel spectrogram `(T, 80)` of samples at 16 kHz."""
-    torch = load("torch")
+    import torch
+
     features = LogMel(SAMPLE_RATE, _MELS, _WINDOW)
     spectrogram: Array = features(torch.from_numpy(np.ascontiguousarray(samples))[None])[0].T.double().numpy()
     return spectrogram

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eval.extras import load, version_of
 from eval.metric import Metric, ratio
 from eval.words import WORDS, has_blanks_between_words, nfc, words
+from s2s.packages import load, version_of
 
 
 def word_errors(heard: Sequence[str], references: Sequence[str], language: str, recognizer: str) -> list[Metric]:
@@ -43,7 +43,7 @@ def word_errors(heard: Sequence[str], references: Sequence[str], language: str, 
 
 def _normalizer(language: str) -> tuple[Callable[[str], str], str]:
     if language == "en":
-        whisper = load("transformers.models.whisper.english_normalizer").EnglishTextNormalizer({})
+        whisper = load("transformers.models.whisper.english_normalizer", "eval").EnglishTextNormalizer({})
         return lambda text: str(whisper(nfc(text))).strip(), "Whisper's normalizer"
     return lambda text: " ".join(words(text)), WORDS
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latent.audio.growing_wav import GrowingWav
-from latent.audio.packages import load
 from latent.audio.resampling import resample
 from s2s.errors import InputError
+from s2s.packages import load
 
 Samples = NDArray[np.float32]
 
@@ -191,7 +191,7 @@ class AudioWriter:
             self.part.unlink()  # not before the file is there: a kill leaves one or the other, or both
 
     def _encode(self) -> None:
-        soundfile = load("soundfile")
+        soundfile = load("soundfile", "speech")
         encoded = self.path.with_name(f".{self.path.name}.encoding")
         try:
             with (
@@ -216,7 +216,7 @@ class AudioWriter:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Any]:
-    soundfile = load("soundfile")
+    soundfile = load("soundfile", "speech")
     if not Path(path).is_file():
         raise InputError(f"{path}: no such audio file")
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from latent.audio.packages import load
 from s2s.errors import InputError
+from s2s.packages import load
 
 
 def resample(samples: NDArray[np.float32], rate: int, new_rate: int) -> NDArray[np.float32]:
@@ -19,5 +19,5 @@ def resample(samples: NDArray[np.float32], rate: int, new_rate: int) -> NDArray[
         raise InputError(f"sample rate must be positive, found {min(rate, new_rate)} Hz")
     if rate == new_rate:
         return samples
-    converted: NDArray[np.float32] = load("soxr").resample(samples, rate, new_rate, quality="HQ")
+    converted: NDArray[np.float32] = load("soxr", "speech").resample(samples, rate, new_rate, quality="HQ")
     return converted

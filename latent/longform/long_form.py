@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latent.audio.files import AudioWriter
-from latent.audio.packages import load
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
 from latent.longform.journal import Journal, refuse_other_job
@@ -37,6 +36,7 @@ from latent.synthesis.requests import tell_out_of_vocabulary
 from latent.synthesis.voice import Voice
 from s2s.durable import claimed, fingerprint
 from s2s.errors import InputError
+from s2s.packages import load
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def synthesize_script(
     """
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
-        load("matplotlib")  # rather now than in an hour
+        load("matplotlib", "speech")  # rather now than in an hour
     lines = read_script(script, short_enough(voice, options))
     roles = find_roles(script, lines, cast or {}, voice.speakers)
     narrator = Narrator(voice, roles, options, mark)

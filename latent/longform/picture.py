@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from latent.audio.features import LogMel
 from latent.audio.files import audio_blocks, audio_info
-from latent.audio.packages import load
 from s2s.errors import InputError
+from s2s.packages import load
 
 _COLUMNS, _MELS = 1200, 80
 _WINDOW_SECONDS = 0.04
@@ -87,7 +87,7 @@ def draw_audio(path: str | Path, picture: str | Path, title: str, spans: Sequenc
     Raises:
         InputError: the file cannot be read, the picture not be written, or matplotlib is not installed.
     """
-    load("matplotlib")
+    load("matplotlib", "speech")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

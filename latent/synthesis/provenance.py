@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from latent.audio.files import audio_info, load_audio
-from latent.audio.packages import load
 from latent.audio.watermark import Watermark
 from s2s.errors import InputError
+from s2s.packages import load
 
 _FIELDS = ("title", "artist", "comment", "software", "date", "copyright", "license")
 
@@ -54,6 +54,6 @@ def read_tags(path: str | Path) -> dict[str, str]:
         InputError: the file is missing or is no audio.
     """
     audio_info(path)
-    with load("soundfile").SoundFile(path) as file:
+    with load("soundfile", "speech").SoundFile(path) as file:
         found = {name: getattr(file, name) for name in _FIELDS}
     return {name: value for name, value in found.items() if value}

@@ -142,7 +142,7 @@ def test_lines_are_passed_on_with_alignments_and_paths_that_hold(tmp_path: Path)
 
 def test_missing_package_is_told_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    with pytest.raises(InputError, match=r"pocketsphinx cannot be loaded: .*unilatent\[speech\]"):
+    with pytest.raises(InputError, match=r"pocketsphinx is not installed; .*unilatent\[speech\]"):
         prepare(tmp_path / "m.jsonl", tmp_path / "out.jsonl")
 
 

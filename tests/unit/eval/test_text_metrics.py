@@ -73,7 +73,9 @@ def test_meteor_without_wordnet_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
             ensure_loaded = staticmethod(missing)
 
     real = question_generation.load
-    monkeypatch.setattr(question_generation, "load", lambda name: Corpus if name == "nltk.corpus" else real(name))
+    monkeypatch.setattr(
+        question_generation, "load", lambda name, extra: Corpus if name == "nltk.corpus" else real(name, extra)
+    )
     question_generation._wordnet.cache_clear()
     with pytest.raises(InputError, match=r"NLTK_DATA=DIR.*apt install wordnet-base") as failure:
         question_generation.meteor(["a"], [["a"]])

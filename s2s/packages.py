@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
+from typing import Any
 
 from s2s.errors import InputError
 
 
-def load(module: str, extra: str = "eval") -> ModuleType:
+def load(module: str, extra: str) -> Any:
     """The module of an optional package.
 
     Raises:
-        InputError: the package is not installed; the message says which extra brings it.
+        InputError: it is not installed, or a library that it needs is missing; the message names the extra.
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(f'{error.name} is not installed; it comes with pip install "unilatent[{extra}]"') from error
+    except (ModuleNotFoundError, OSError) as error:
+        name = getattr(error, "name", None) or module
+        problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded: {error}"
+        raise InputError(f'{name} {problem}; it comes with pip install "unilatent[{extra}]"') from error
 
 
 def version_of(distribution: str) -> str | None:
