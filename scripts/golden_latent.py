@@ -1,44 +1,31 @@
 """Checks of the golden cases of LatentLM and VibeVoice components, one per kind, for check_golden.py.
 
-`KINDS` maps the `kind` of a case to a function of its JSON and its tensors, which yields (name, error, tolerance) for
-each figure. An error is the largest absolute difference beyond the relative tolerance.
+`KINDS` maps the `kind` of a case to a function of its JSON and its tensors, which yields a figure
+for each comparison. An error is the largest absolute difference beyond the relative tolerance.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from golden_figures import Check, Figure, Taps, exact, excess, part
 from torch import Tensor, nn
 
-Figure = tuple[str, float, float]
-Check = Callable[[dict[str, Any], dict[str, Tensor]], Iterator[Figure]]
-
-
-def excess(ours: Tensor, theirs: Tensor, rtol: float) -> float:
-    """The largest absolute difference beyond `rtol` times the golden value; infinite where the shapes differ."""
-    if ours.shape != theirs.shape:
-        return math.inf
-    golden = theirs.double()
-    return float(((ours.detach().double() - golden).abs() - rtol * golden.abs()).clamp(min=0).max())
-
-
-def exact(ours: Any, theirs: Any) -> float:
-    """0 if two values are equal, else 1."""
-    return float(not torch.equal(ours, theirs) if isinstance(ours, Tensor) else ours != theirs)
-
-
-def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+from latent.data.batch import MixedSequences
+from latent.diffusion.sampler import GuidedSampler
+from latent.diffusion.schedule import NoiseSchedule, add_noise, target
+from latent.diffusion.solver import ddpm_timesteps, dpm_timesteps, make_solver, noise_ratios
+from latent.models.keymaps import codec_weights, head_weights, image_rope_theta, latentlm_image_weights
+from latent.models.latent_lm import HeadSection, LatentLM
+from latent.models.sigma_vae import SigmaVAE
+from latent.nn.codec import AudioEncoder
+from latent.nn.diffusion_head import DiffusionHead, step_waves
 
 
 def codec_config(said: dict[str, Any]) -> Any:
     """The options of a σ-VAE with the sizes of a case."""
-    from latent.models.sigma_vae import SigmaVAE
-
     stages = len(said["depths"])
     return SigmaVAE.Config(
         ratios=said["downsampling_ratios"],
@@ -71,38 +58,50 @@ def tap(stack: nn.Module, layer: int, run: Callable[[], Any]) -> Tensor:
 
 
 @torch.no_grad()
-def check_acoustic(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_acoustic(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Means, samples and audio of the acoustic tokenizer, whole and in chunks, and what its layers give."""
-    from latent.models.keymaps import codec_weights
-    from latent.models.sigma_vae import SigmaVAE
-
-    config, hop = codec_config(case["config"]), case["hop_length"]
+    config = codec_config(case["config"])
     vae = SigmaVAE(config).eval()
-    weights = under(tensors, "model.audio_tower.")
-    vae.encoder.load_state_dict(codec_weights(under(weights, "encoder."), config.depths))
-    vae.decoder.load_state_dict(codec_weights(under(weights, "decoder."), config.depths[::-1]))
+    weights = tensors.under("model.audio_tower.")
+    vae.encoder.load_state_dict(codec_weights(weights.under("encoder."), config.depths))
+    vae.decoder.load_state_dict(codec_weights(weights.under("decoder."), config.depths[::-1]))
+    yield Figure("hop length", exact(vae.hop_length, case["hop_length"]), 0)
+    yield from part(acoustic_whole(vae, tensors, case["suggested_tol"]))
+    yield from part(acoustic_chunks(vae, case, tensors))
+    yield from part(acoustic_odd_length(vae, case, tensors))
+    yield from part(acoustic_layers(vae, tensors, case["suggested_tol"]))
+
+
+def acoustic_whole(vae: SigmaVAE, tensors: Taps, allowed: dict[str, float]) -> Iterator[Figure]:
+    rtol, mean_tol, audio_tol = (allowed[name] for name in ("rtol", "atol_mu", "atol_audio"))
+    mean, sampled = tensors["out.mu"], tensors["out.z_sampled"]
+    yield Figure("means", excess(vae.encode(tensors["in.audio"]), mean, rtol), mean_tol)
+    yield Figure("audio from means", excess(vae.decode(mean), tensors["out.audio_from_mu"], rtol), audio_tol)
+    ours = vae.perturb(mean, tensors["rng.std_unit"], tensors["rng.eps"])
+    yield Figure("sampled latents", excess(ours, sampled, rtol), mean_tol)
+    yield Figure("audio from samples", excess(vae.decode(sampled), tensors["out.audio_from_z"], rtol), audio_tol)
+
+
+def acoustic_chunks(vae: SigmaVAE, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     rtol, mean_tol, audio_tol = (case["suggested_tol"][name] for name in ("rtol", "atol_mu", "atol_audio"))
-    yield "hop length", exact(vae.hop_length, hop), 0
+    chunks = [case["hop_length"] * frames for frames in case["stream_chunks_encode_frames"]]
+    streamed = in_chunks(vae.encode_chunk, tensors["in.audio"], chunks, dim=2)
+    yield Figure("means in chunks", excess(streamed, tensors["out.mu_streamed"], rtol), mean_tol)
+    streamed = in_chunks(vae.decode_chunk, tensors["out.mu"], case["stream_chunks_decode_frames"], dim=1)
+    yield Figure("audio in chunks", excess(streamed, tensors["out.audio_streamed"], rtol), audio_tol)
 
-    audio, mean = tensors["in.audio"], tensors["out.mu"]
-    yield "means", excess(vae.encode(audio), mean, rtol), mean_tol
-    yield "audio from means", excess(vae.decode(mean), tensors["out.audio_from_mu"], rtol), audio_tol
-    sampled = vae.perturb(mean, tensors["rng.std_unit"], tensors["rng.eps"])
-    yield "sampled latents", excess(sampled, tensors["out.z_sampled"], rtol), mean_tol
-    decoded = vae.decode(tensors["out.z_sampled"])
-    yield "audio from samples", excess(decoded, tensors["out.audio_from_z"], rtol), audio_tol
 
-    chunks = [hop * frames for frames in case["stream_chunks_encode_frames"]]
-    streamed = in_chunks(vae.encode_chunk, audio, chunks, dim=2)
-    yield "means in chunks", excess(streamed, tensors["out.mu_streamed"], rtol), mean_tol
-    streamed = in_chunks(vae.decode_chunk, mean, case["stream_chunks_decode_frames"], dim=1)
-    yield "audio in chunks", excess(streamed, tensors["out.audio_streamed"], rtol), audio_tol
-    # Ours fills the last frame with zeros where the reference drops it; as all is causal, the others are the same.
+def acoustic_odd_length(vae: SigmaVAE, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """We pad the last frame with zeros where the reference drops it; the frames before are the same, all is causal."""
     odd = vae.encode(tensors["in.audio_odd"])
-    yield "frames of an odd length", exact(odd.shape[1], case["measured"]["odd_frames_original_code"]), 0
+    yield Figure("frames of an odd length", exact(odd.shape[1], case["measured"]["odd_frames_original_code"]), 0)
     odd = odd[:, : case["measured"]["odd_frames_hf"]]
-    yield "means of an odd length", excess(odd, tensors["out.mu_odd"], rtol), mean_tol
+    means = excess(odd, tensors["out.mu_odd"], case["suggested_tol"]["rtol"])
+    yield Figure("means of an odd length", means, case["suggested_tol"]["atol_mu"])
 
+
+def acoustic_layers(vae: SigmaVAE, tensors: Taps, allowed: dict[str, float]) -> Iterator[Figure]:
+    config, rtol, audio, mean = vae.config, allowed["rtol"], tensors["in.audio"], tensors["out.mu"]
     stem = config.depths[0]
     encoder_taps = {
         "enc_stem_conv": 0,
@@ -112,41 +111,32 @@ def check_acoustic(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
     }
     for name, layer in encoder_taps.items():
         ours = tap(vae.encoder, layer, lambda: vae.encode(audio))
-        yield name, excess(ours, tensors[f"mid.{name}"], rtol), mean_tol
+        yield Figure(name, excess(ours, tensors[f"mid.{name}"], rtol), allowed["atol_mu"])
     for name, layer in {"dec_stem_out": config.depths[-1], "dec_layer0_convtr": config.depths[-1] + 1}.items():
         ours = tap(vae.decoder, layer, lambda: vae.decode(mean))
-        yield name, excess(ours, tensors[f"mid.{name}"], rtol), audio_tol
+        yield Figure(name, excess(ours, tensors[f"mid.{name}"], rtol), allowed["atol_audio"])
 
 
 @torch.no_grad()
-def check_semantic(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_semantic(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Features of the semantic tokenizer, whole and in chunks."""
-    from latent.models.keymaps import codec_weights
-    from latent.nn.codec import AudioEncoder
-
     config = codec_config(case["config"])
     encoder = AudioEncoder(config.sizes(config.depths)).eval()
     prefix = next(name for name in tensors if name.endswith("stem.conv.conv.weight")).removesuffix(
         "stem.conv.conv.weight"
     )
-    encoder.load_state_dict(codec_weights(under(tensors, prefix), config.depths))
+    encoder.load_state_dict(codec_weights(tensors.under(prefix), config.depths))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     audio = tensors["in.audio"]
-    yield "features", excess(encoder(audio)[0], tensors["out.features"], rtol), atol
+    yield Figure("features", excess(encoder(audio)[0], tensors["out.features"], rtol), atol)
     chunks = [case["hop_length"] * frames for frames in case["stream_chunks_frames"]]
     streamed = in_chunks(encoder, audio, chunks, dim=2)
-    yield "features in chunks", excess(streamed, tensors["out.features_streamed"], rtol), atol
+    yield Figure("features in chunks", excess(streamed, tensors["out.features_streamed"], rtol), atol)
 
 
 @torch.no_grad()
-def check_head(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_head(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """The diffusion head, its training loss, and guided trajectories."""
-    from latent.diffusion.sampler import GuidedSampler
-    from latent.diffusion.schedule import NoiseSchedule, add_noise, target
-    from latent.diffusion.solver import make_solver
-    from latent.models.keymaps import head_weights
-    from latent.nn.diffusion_head import DiffusionHead, step_waves
-
     said = case["config"]
     head = DiffusionHead(
         latent_size=said["latent_size"],
@@ -158,105 +148,121 @@ def check_head(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Fig
         timestep_size=said["frequency_embedding_size"],
         timestep_max_period=said["diffusion_max_period"],
     ).eval()
-    head.load_state_dict(head_weights(under(tensors, "model.diffusion_head.")))
+    head.load_state_dict(head_weights(tensors.under("model.diffusion_head.")))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
 
     steps = tensors["in.t"]
     waves = step_waves(steps, said["frequency_embedding_size"], said["diffusion_max_period"])
-    yield "waves", excess(waves, tensors["mid.sinusoid"], rtol), atol
-    yield "step embeddings", excess(head.embed_steps(steps), tensors["mid.timestep_proj"], rtol), atol
-    yield "output", excess(head(tensors["in.x"], steps, tensors["in.cond"]), tensors["out.v"], rtol), atol
+    yield Figure("waves", excess(waves, tensors["mid.sinusoid"], rtol), atol)
+    yield Figure("step embeddings", excess(head.embed_steps(steps), tensors["mid.timestep_proj"], rtol), atol)
+    yield Figure("output", excess(head(tensors["in.x"], steps, tensors["in.cond"]), tensors["out.v"], rtol), atol)
 
-    schedule, given = NoiseSchedule.named("cosine"), under(tensors, "train.")
+    schedule = NoiseSchedule.named("cosine")
+    yield from part(training_loss(head, schedule, case, tensors.under("train.")))
+    for name in sorted({key.rpartition(".")[0] for key in tensors if key.startswith("traj_")}):
+        yield from part(trajectory(head, schedule, name, case, tensors))
+
+
+def training_loss(head: DiffusionHead, schedule: NoiseSchedule, case: dict[str, Any], given: Taps) -> Iterator[Figure]:
+    rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     draws = case["ddpm_batch_mul"]
     latents, conditions = (given[name].repeat_interleave(draws, 0) for name in ("latents", "cond"))
     alpha, sigma = schedule.at(given["t"].long())
     noisy = add_noise(latents, given["noise"], alpha, sigma)
     wanted = target("v", latents, given["noise"], alpha, sigma)
     predicted = head(noisy, given["t"], conditions)
-    yield "noisy latents", excess(noisy, given["x_t"], rtol), atol
-    yield "velocities", excess(wanted, given["v_target"], rtol), atol
-    yield "predicted velocities", excess(predicted, given["v_pred"], rtol), atol
-    yield "loss", excess((predicted - wanted).square().mean(), given["loss_mean"], rtol), atol
-
-    for name in sorted({key.split(".x0_pred")[0] for key in tensors if key.endswith(".x0_pred")}):
-        golden = under(tensors, f"{name}.")
-        solver = make_solver("dpm", schedule, len(golden["timesteps"]), "v")
-        sampler = GuidedSampler(head, solver, float(name.rpartition("_w")[2]))
-        yield f"{name} timesteps", exact([step.timestep for step in solver], golden["timesteps"].tolist()), 0
-        conditions = tensors["in.pos_cond"], tensors["in.neg_cond"]
-        ours = torch.stack([tensors["in.noise"], *sampler.trajectory(*conditions, tensors["in.noise"])])
-        yield f"{name} trajectory", excess(ours, golden["x"], rtol), atol
-        final = sampler.sample(*conditions, tensors["in.noise"])
-        yield f"{name} final", excess(final, golden["final"], rtol), atol
-        clean = [step.clean(x, v) for step, x, v in zip(solver, golden["x"][:-1], golden["v_guided"], strict=True)]
-        yield f"{name} clean", excess(torch.stack(clean), golden["x0_pred"], rtol), atol
+    yield Figure("noisy latents", excess(noisy, given["x_t"], rtol), atol)
+    yield Figure("velocities", excess(wanted, given["v_target"], rtol), atol)
+    yield Figure("predicted velocities", excess(predicted, given["v_pred"], rtol), atol)
+    yield Figure("loss", excess((predicted - wanted).square().mean(), given["loss_mean"], rtol), atol)
 
 
-def check_schedule(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
-    """Noise schedules, solvers driven by fixed outputs, single ancestral steps, and the forward process."""
-    from latent.diffusion.schedule import NoiseSchedule, add_noise, target
-    from latent.diffusion.solver import ddpm_timesteps, dpm_timesteps, make_solver, noise_ratios
-
+def trajectory(
+    head: DiffusionHead, schedule: NoiseSchedule, name: str, case: dict[str, Any], tensors: Taps
+) -> Iterator[Figure]:
+    """Guided sampling with the number of steps and the guidance that the name gives, as `traj_s10_w1.3`."""
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
-    names = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
-    solvers = {"order1": "ddim", "heun": "dpm_heun", "sde": "dpm_sde"}
+    golden, (steps, guidance) = tensors.under(f"{name}."), name.removeprefix("traj_s").split("_w")
+    solver = make_solver("dpm", schedule, int(steps), "v")
+    sampler = GuidedSampler(head, solver, float(guidance))
+    yield Figure(f"{name} timesteps", exact([step.timestep for step in solver], golden["timesteps"]), 0)
+    conditions = tensors["in.pos_cond"], tensors["in.neg_cond"]
+    ours = torch.stack([tensors["in.noise"], *sampler.trajectory(*conditions, tensors["in.noise"])])
+    yield Figure(f"{name} trajectory", excess(ours, golden["x"], rtol), atol)
+    final = sampler.sample(*conditions, tensors["in.noise"])
+    yield Figure(f"{name} final", excess(final, golden["final"], rtol), atol)
+    clean = [step.clean(x, v) for step, x, v in zip(solver, golden["x"][:-1], golden["v_guided"], strict=True)]
+    yield Figure(f"{name} clean", excess(torch.stack(clean), golden["x0_pred"], rtol), atol)
+
+
+def check_schedule(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Noise schedules, solvers driven by fixed outputs, single ancestral steps, and the forward process."""
+    allowed = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     for name in ("cosine", "linear", "cauchy", "laplace"):
-        schedule, golden = NoiseSchedule.named(name), under(tensors, f"{name}.")
-        tables = {"betas": schedule.betas, "alphas_cumprod": schedule.alphas_cumprod}
-        tables |= {"alpha_t": schedule.alpha, "sigma_t": schedule.sigma, "lambda_t": -noise_ratios(schedule).log()}
-        for table in tables.keys() & golden.keys():
-            yield f"{name} {table}", excess(tables[table], golden[table], rtol), atol
-        for key in sorted({key.split(".")[0] for key in golden if key[0] == "n"}):
-            steps = int(key[1:])
-            timesteps = dpm_timesteps(steps)
-            yield f"{name} {steps} timesteps", exact(timesteps, golden[f"{key}.timesteps"].tolist()), 0
-            ratios = torch.cat([noise_ratios(schedule)[timesteps], torch.zeros(1)])
-            yield f"{name} {steps} ratios", excess(ratios, golden[f"{key}.sigmas"], rtol), atol
-            leading = golden[f"{key}.ddpm_timesteps_leading"].tolist()
-            yield f"{name} {steps} ddpm timesteps", exact(ddpm_timesteps(steps), leading), 0
-
+        yield from part(schedule_tables(name, tensors.under(f"{name}."), *allowed))
     for key in sorted({key.split(".")[1] for key in tensors if key.startswith("dpm.")}):
-        given = under(tensors, f"dpm.{key}.")
-        for name in [name.removesuffix(".x") for name in given if name.endswith(".x")]:
-            prediction, _, variant = name.partition(".")
-            schedule = NoiseSchedule.named("linear" if variant == "linear" else "cosine")
-            solver = make_solver(solvers.get(variant, "dpm"), schedule, int(key[1:]), names[prediction])
-            x, previous, path = given["x_init"], None, [given["x_init"]]
-            for step, output, noise in zip(solver, given["model_out"], given["sde_noise"], strict=True):
-                clean = step.clean(x, output)
-                x, previous = step.next(x, clean, previous, noise), clean
-                path.append(x)
-            yield f"{key} {name}", excess(torch.stack(path), given[f"{name}.x"], rtol), atol
-
+        yield from part(solver_paths(key, tensors.under(f"dpm.{key}."), *allowed))
     for key in [key.removesuffix(".prev") for key in tensors if key.startswith("ddpm.") and key.endswith(".prev")]:
-        _, prediction, steps, timestep = key.split(".")
-        golden = under(tensors, f"{key}.")
-        solver = make_solver("ddpm", NoiseSchedule.named("cosine"), int(steps[1:]), names[prediction])
-        step = next(step for step in solver if step.timestep == int(timestep[1:]))
-        clean = step.clean(golden["x"], golden["model_out"])
-        yield f"{key} clean", excess(clean, golden["x0"], rtol), atol
-        yield f"{key} next", excess(step.next(golden["x"], clean, None, golden["noise"]), golden["prev"], rtol), atol
+        yield from part(ancestral_step(key, tensors.under(f"{key}."), *allowed))
+    yield from part(forward_process(tensors.under("fwd."), *allowed))
 
-    given = under(tensors, "fwd.")
+
+def schedule_tables(name: str, golden: Taps, rtol: float, atol: float) -> Iterator[Figure]:
+    schedule = NoiseSchedule.named(name)
+    tables = {"betas": schedule.betas, "alphas_cumprod": schedule.alphas_cumprod}
+    tables |= {"alpha_t": schedule.alpha, "sigma_t": schedule.sigma, "lambda_t": -noise_ratios(schedule).log()}
+    for table in tables.keys() & golden.keys():
+        yield Figure(f"{name} {table}", excess(tables[table], golden[table], rtol), atol)
+    for key in sorted({key.split(".")[0] for key in golden if key[0] == "n"}):
+        steps = int(key[1:])
+        timesteps = dpm_timesteps(steps)
+        yield Figure(f"{name} {steps} timesteps", exact(timesteps, golden[f"{key}.timesteps"]), 0)
+        ratios = torch.cat([noise_ratios(schedule)[timesteps], torch.zeros(1)])
+        yield Figure(f"{name} {steps} ratios", excess(ratios, golden[f"{key}.sigmas"], rtol), atol)
+        leading = golden[f"{key}.ddpm_timesteps_leading"]
+        yield Figure(f"{name} {steps} ddpm timesteps", exact(ddpm_timesteps(steps), leading), 0)
+
+
+PREDICTIONS = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
+SOLVERS = {"order1": "ddim", "heun": "dpm_heun", "sde": "dpm_sde"}
+
+
+def solver_paths(key: str, given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
+    """Solvers driven by fixed outputs of a model."""
+    for name in [name.removesuffix(".x") for name in given if name.endswith(".x")]:
+        prediction, _, variant = name.partition(".")
+        schedule = NoiseSchedule.named("linear" if variant == "linear" else "cosine")
+        solver = make_solver(SOLVERS.get(variant, "dpm"), schedule, int(key[1:]), PREDICTIONS[prediction])
+        x, previous, path = given["x_init"], None, [given["x_init"]]
+        for step, output, noise in zip(solver, given["model_out"], given["sde_noise"], strict=True):
+            clean = step.clean(x, output)
+            x, previous = step.next(x, clean, previous, noise), clean
+            path.append(x)
+        yield Figure(f"{key} {name}", excess(torch.stack(path), given[f"{name}.x"], rtol), atol)
+
+
+def ancestral_step(key: str, golden: Taps, rtol: float, atol: float) -> Iterator[Figure]:
+    _, prediction, steps, timestep = key.split(".")
+    solver = make_solver("ddpm", NoiseSchedule.named("cosine"), int(steps[1:]), PREDICTIONS[prediction])
+    step = next(step for step in solver if step.timestep == int(timestep[1:]))
+    clean = step.clean(golden["x"], golden["model_out"])
+    yield Figure(f"{key} clean", excess(clean, golden["x0"], rtol), atol)
+    following = step.next(golden["x"], clean, None, golden["noise"])
+    yield Figure(f"{key} next", excess(following, golden["prev"], rtol), atol)
+
+
+def forward_process(given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
     alpha, sigma = NoiseSchedule.named("cosine").at(given["t"])
     noisy = add_noise(given["x0"], given["noise"], alpha, sigma)
     velocity = target("v", given["x0"], given["noise"], alpha, sigma)
     for prefix in ("", "ddpm_"):
-        yield f"{prefix}noisy", excess(noisy, given[f"{prefix}x_t"], rtol), atol
-        yield f"{prefix}velocity", excess(velocity, given[f"{prefix}velocity"], rtol), atol
+        yield Figure(f"{prefix}noisy", excess(noisy, given[f"{prefix}x_t"], rtol), atol)
+        yield Figure(f"{prefix}velocity", excess(velocity, given[f"{prefix}velocity"], rtol), atol)
 
 
 @torch.no_grad()
-def check_latentlm(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_latentlm(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Conditions, head and guided generation of an image model: a class token, then latents in raster order."""
-    from latent.data.batch import MixedSequences
-    from latent.diffusion.sampler import GuidedSampler
-    from latent.diffusion.solver import make_solver
-    from latent.models.keymaps import image_rope_theta, latentlm_image_weights
-    from latent.models.latent_lm import HeadSection, LatentLM
-    from latent.models.sigma_vae import SigmaVAE
-
     said = case["config"]
     width = int(said["hidden_size"] * said["mlp_ratio"] * 2 / 3 / 64) * 64
     head_dim = said["hidden_size"] // said["num_heads"]
@@ -275,18 +281,24 @@ def check_latentlm(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
         head=HeadSection(intermediate_size=width, num_layers=said["diffusion_depth"], norm_eps=1e-6, input_bias=True),
     )
     model = LatentLM(config).eval()
-    missing, unknown = model.load_state_dict(latentlm_image_weights(under(tensors, "model."), head_dim), strict=False)
-    yield (
-        "weights that are missing or unknown",
-        exact([unknown, sorted(missing)], [[], ["latent_bias", "latent_scale"]]),
-        0,
-    )
-    rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
+    missing, unknown = model.load_state_dict(latentlm_image_weights(tensors.under("model."), head_dim), strict=False)
+    names = exact([unknown, sorted(missing)], [[], ["latent_bias", "latent_scale"]])
+    yield Figure("weights that are missing or unknown", names, 0)
+    allowed = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
+    yield from part(latentlm_forward(model, case, tensors, *allowed))
+    yield from part(latentlm_generation(model, case, tensors, *allowed))
+    yield from part(latentlm_sampling(case, tensors.under("sigma."), *allowed))
 
-    def in_order(images: Tensor) -> Tensor:
-        return images.flatten(2).transpose(1, 2)  # (B, S * S, C)
 
-    latents, labels = in_order(tensors["in.latents"]), tensors["in.labels"]
+def in_raster_order(images: Any) -> Tensor:
+    """Images `(B, C, S, S)` as sequences of latents `(B, S * S, C)`."""
+    return images.flatten(2).transpose(1, 2)
+
+
+def latentlm_forward(
+    model: LatentLM, case: dict[str, Any], tensors: Taps, rtol: float, atol: float
+) -> Iterator[Figure]:
+    latents, labels = in_raster_order(tensors["in.latents"]), tensors["in.labels"]
     batch, frames = latents.shape[:2]
     slots = torch.arange(batch * frames).view(batch, frames)[:, 1:]
     sequences = MixedSequences(
@@ -297,15 +309,21 @@ def check_latentlm(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
         latent_slots=slots.flatten(),
     )
     hidden = model.hidden(sequences)
-    yield "conditions", excess(model.head.condition(hidden), tensors["mid.condition"], rtol), atol
+    yield Figure("conditions", excess(model.head.condition(hidden), tensors["mid.condition"], rtol), atol)
     repeated = hidden.repeat_interleave(case["batch_mul"], 0)
-    output = model.head(in_order(tensors["in.x_noisy"]), tensors["in.t"], repeated)
-    yield "head", excess(output, in_order(tensors["out.v"]), rtol), atol
+    output = model.head(in_raster_order(tensors["in.x_noisy"]), tensors["in.t"], repeated)
+    yield Figure("head", excess(output, in_raster_order(tensors["out.v"]), rtol), atol)
 
-    # Both streams in one batch of the model: rows with the label, then rows with the null class.
+
+def latentlm_generation(
+    model: LatentLM, case: dict[str, Any], tensors: Taps, rtol: float, atol: float
+) -> Iterator[Figure]:
+    """Both streams in one batch of the model: rows with the label, then rows with the null class."""
+    latents, labels = in_raster_order(tensors["in.latents"]), tensors["in.labels"]
+    batch, frames = latents.shape[:2]
     prompts = MixedSequences(
-        ids=sequences.ids * 2,
-        tokens=torch.cat([labels, torch.full_like(labels, said["num_classes"])]).unsqueeze(1),
+        ids=[str(row) for row in range(2 * batch)],
+        tokens=torch.cat([labels, torch.full_like(labels, case["config"]["num_classes"])]).unsqueeze(1),
         lengths=torch.ones(2 * batch, dtype=torch.int64),
         latents=latents[:0, 0],
         latent_slots=labels[:0],
@@ -315,13 +333,15 @@ def check_latentlm(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
     for noise in tensors["rng.ar_noise"]:
         drawn.append(sampler.sample(*state.hidden.chunk(2), noise[:batch].flatten(1)))
         model.step(state, model.embed_latents(torch.cat([drawn[-1], drawn[-1]])))
-    yield "generated", excess(torch.stack(drawn, 1), in_order(tensors["out.ar_latents"]), rtol), atol
+    golden = in_raster_order(tensors["out.ar_latents"])
+    yield Figure("generated", excess(torch.stack(drawn, 1), golden, rtol), atol)
 
+
+def latentlm_sampling(case: dict[str, Any], given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
     vae = SigmaVAE(codec_config(SMALL_CODEC | {"vae_std": case["sigma_std_config"] / 0.8}))
-    mean = tensors["sigma.mean"]
-    sampled = vae.perturb(mean, tensors["sigma.std_unit"], tensors["sigma.eps"])
-    yield "sampled latents", excess(sampled, tensors["sigma.z"], rtol), atol
-    yield "KL term", excess(mean.square().mean(), tensors["sigma.kl"], rtol), atol
+    sampled = vae.perturb(given["mean"], given["std_unit"], given["eps"])
+    yield Figure("sampled latents", excess(sampled, given["z"], rtol), atol)
+    yield Figure("KL term", excess(given["mean"].square().mean(), given["kl"], rtol), atol)
 
 
 SMALL_CODEC = {

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from golden_latent import Check, Figure, exact, excess, under
+from golden_figures import Check, Figure, Taps, exact, excess, part
 from torch import Tensor
 
 from latent.audio.levels import normalize_loudness
@@ -46,18 +46,24 @@ class GivenNoise(RowNoise):
 
 
 @torch.inference_mode()
-def check_generation(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_generation(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Voice prompts, every part fed with the golden inputs, then the whole loop fed with its own outputs."""
     config = vibevoice_config(case["config"], "config")
     model = VibeVoice(config).eval()
     model.load_state_dict(
         vibevoice_state({n: t for n, t in tensors.items() if n.startswith(("model.", "lm_"))}, config)
     )
-    yield "hop length", exact(model.acoustic.hop_length, case["hop_length"]), 0
+    yield Figure("hop length", exact(model.acoustic.hop_length, case["hop_length"]), 0)
     prompts, figures = voice_prompts(model, tensors, case["suggested_tol"])
     yield from figures
-    yield from open_loop(model, prompts, case, tensors)
+    for open_part in (language_steps, drawn_latents, spoken_audio):
+        yield from part(open_part(model, prompts, case, tensors))
+    yield from part(closed_loop(model, prompts, case, tensors))
 
+
+def closed_loop(model: VibeVoice, prompts: MixedSequences, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """The whole generation, fed with its own outputs."""
+    config = model.config
     solver = VibeVoiceDecoder.Config(num_inference_steps=case["num_steps"], guidance_scale=case["cfg_scale"])
     generation = GenerationPrompts(
         conditional=prompts,
@@ -71,12 +77,12 @@ def check_generation(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterat
     noise = GivenNoise(tensors["rng.frame_noise"])
     steps: list[SpokenStep] = list(VibeVoiceDecoder(solver).stream(model, generation, noise))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
-    yield "tokens", exact([step.tokens[0] for step in steps], tensors["out.tokens"].tolist()), 0
-    yield "said the end itself", exact(steps[-1].ended, {0: True}), 0
+    yield Figure("tokens", exact([step.tokens[0] for step in steps], tensors["out.tokens"]), 0)
+    yield Figure("said the end itself", exact(steps[-1].ended, {0: True}), 0)
     latents = torch.cat([step.latents for step in steps])
-    yield "generated latents", excess(latents, tensors["mid.latents"], rtol), atol
+    yield Figure("generated latents", excess(latents, tensors["mid.latents"], rtol), atol)
     audio = torch.cat([step.audio for step in steps])
-    yield "generated audio", excess(audio.view(1, -1), tensors["out.audio"], rtol), atol
+    yield Figure("generated audio", excess(audio.view(1, -1), tensors["out.audio"], rtol), atol)
 
 
 def plain(tokens: Sequence[int], latent_size: int) -> MixedSequences:
@@ -87,9 +93,7 @@ def plain(tokens: Sequence[int], latent_size: int) -> MixedSequences:
     )
 
 
-def voice_prompts(
-    model: VibeVoice, tensors: dict[str, Tensor], allowed: dict[str, float]
-) -> tuple[MixedSequences, list[Figure]]:
+def voice_prompts(model: VibeVoice, tensors: Taps, allowed: dict[str, float]) -> tuple[MixedSequences, list[Figure]]:
     """The prompt of a case, and how far its parts are off."""
     rtol, atol = allowed["open_loop_rtol"], allowed["open_loop_atol"]
     mean = model.acoustic.encode(tensors["in.voice_audio"])
@@ -105,68 +109,80 @@ def voice_prompts(
     )
     embedded = excess(model.language.embed(prompts), tensors["mid.prompt_embeds"], rtol)
     return prompts, [
-        ("voice means", excess(mean, tensors["mid.voice_mu"], rtol), atol),
-        ("prompt embeddings", embedded, atol),
+        Figure("voice means", excess(mean, tensors["mid.voice_mu"], rtol), atol),
+        Figure("prompt embeddings", embedded, atol),
     ]
 
 
-def open_loop(
-    model: VibeVoice, prompts: MixedSequences, case: dict[str, Any], tensors: dict[str, Tensor]
-) -> Iterator[Figure]:
-    """The parts of the loop, each with the golden input of every step."""
+def language_steps(model: VibeVoice, prompts: MixedSequences, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Hidden states and logits, from the golden input of every step."""
     rtol, atol = case["suggested_tol"]["open_loop_rtol"], case["suggested_tol"]["open_loop_atol"]
-    language, tokens = model.language, model.config.tokens
-    state = language.start(prompts, prompts.tokens.shape[1] + len(tensors["out.tokens"]))
-    hidden = [state.hidden, *(language.step(state, fed[None]) for fed in tensors["mid.step_input_embeds"])]
-    yield "hidden states", excess(torch.cat(hidden), tensors["mid.pos_hidden"], rtol), atol
+    language, golden = model.language, tensors["mid.pos_hidden"]
     order = torch.tensor([case["special_tokens"][name] for name in SPECIAL_TOKENS])
-    yield "order of the tokens", exact(order.tolist(), tokens.legal()), 0
-    yield "logits", excess(language.logits(tensors["mid.pos_hidden"], order), tensors["mid.logits4"], rtol), atol
+    yield Figure("order of the tokens", exact(order.tolist(), model.config.tokens.legal()), 0)
+    state = language.start(prompts, prompts.tokens.shape[1] + len(tensors["mid.step_input_embeds"]) + 1)
+    hidden = [state.hidden, *(language.step(state, fed[None]) for fed in tensors["mid.step_input_embeds"])]
+    yield Figure("hidden states", excess(torch.cat(hidden), golden, rtol), atol)
+    yield Figure("logits", excess(language.logits(golden, order), tensors["mid.logits4"], rtol), atol)
 
-    chosen = tensors["out.tokens"]
-    conditions = tensors["mid.pos_hidden"][chosen == tokens.latent]
+
+def drawn_latents(model: VibeVoice, _prompts: MixedSequences, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Latents, from the golden hidden states."""
+    rtol, atol = case["suggested_tol"]["open_loop_rtol"], case["suggested_tol"]["open_loop_atol"]
+    language = model.language
+    conditions = tensors["mid.pos_hidden"][tensors["out.tokens"] == model.config.tokens.latent]
     solver = make_solver("dpm", language.schedule, case["num_steps"], language.config.prediction)
     sampler = GuidedSampler(language.head, solver, case["cfg_scale"])
     drawn = sampler.sample(conditions, tensors["mid.neg_hidden"], tensors["rng.frame_noise"])
-    yield "latents", excess(drawn, tensors["mid.latents"], rtol), atol
+    yield Figure("latents", excess(drawn, tensors["mid.latents"], rtol), atol)
 
+
+def spoken_audio(model: VibeVoice, prompts: MixedSequences, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Audio and the next inputs, from the golden latents."""
+    rtol, atol = case["suggested_tol"]["open_loop_rtol"], case["suggested_tol"]["open_loop_atol"]
+    chosen, tokens = tensors["out.tokens"].tolist(), model.config.tokens
+    state = model.language.start(prompts, prompts.tokens.shape[1] + len(chosen))
     speech, audio, inputs, latents = SpeechState(state, 1), [], {}, iter(tensors["mid.latents"])
-    for step, token in enumerate(chosen.tolist(), 1):
+    for step, token in enumerate(chosen, 1):
         if token == tokens.latent:
             chunk, inputs[step] = model.speak(speech, next(latents)[None])
             audio.append(chunk)
         elif token == tokens.end:
             speech.silence(torch.tensor([True]))
-    yield "audio", excess(torch.cat(audio), tensors["mid.audio_chunks"], rtol), atol
+    yield Figure("audio", excess(torch.cat(audio), tensors["mid.audio_chunks"], rtol), atol)
     fed = tensors["mid.step_input_embeds"][[step - 1 for step in inputs if step <= len(chosen) - 1]]
-    yield "inputs", excess(torch.cat(list(inputs.values()))[: len(fed)], fed, rtol), atol
+    yield Figure("inputs", excess(torch.cat(list(inputs.values()))[: len(fed)], fed, rtol), atol)
 
 
-def check_prompt(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_prompt(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Scripts to turns and prompts, files to scripts, and the loudness of voice samples."""
     for number, item in enumerate(case["items"]):
         turns = parse_script(item["script"])
-        yield f"{number} turns", exact([[turn.speaker, turn.text] for turn in turns], item["parsed"]), 0
+        yield Figure(f"{number} turns", exact([[turn.speaker, turn.text] for turn in turns], item["parsed"]), 0)
         frames = [-(-length // case["hop"]) for length in item["voice_lengths"]]
         pieces = prompt_pieces(turns, frames)
         spelled = [piece if isinstance(piece, str) else SPELLING[piece.name] * piece.count for piece in pieces]
-        yield f"{number} prompt", exact("".join(spelled), item["prompt_text"]), 0
+        yield Figure(f"{number} prompt", exact("".join(spelled), item["prompt_text"]), 0)
         voices = [torch.ones(count, 2) for count in frames]
         sequence = prompt_sequence(turns, voices, lambda text: list(map(ord, text)), SWITCHES, 2)
-        yield f"{number} slots", exact(sequence.latent_slots.tolist(), item["speech_input_mask_positions"]), 0
+        yield Figure(f"{number} slots", exact(sequence.latent_slots.tolist(), item["speech_input_mask_positions"]), 0)
         for voice, length in enumerate(item["voice_lengths"]):
-            ours = torch.from_numpy(normalize_loudness(tensors[f"item{number}.voice{voice}_raw"].numpy()))
-            theirs = tensors[f"item{number}.speech_tensors"][voice, :length]
-            yield f"{number} loudness of voice {voice}", excess(ours, theirs, 1e-6), 1e-7
-            valid = int(tensors[f"item{number}.speech_masks"][voice].sum())
-            yield f"{number} frames of voice {voice}", exact(frames[voice], valid), 0
+            given = tensors.under(f"item{number}.")
+            yield from part(voice_sample(f"{number} voice {voice}", given, voice, length, frames[voice]))
     for file in case["file_conversions"]:
         read = script_of_json if file["suffix"] == ".json" else script_of_text
-        yield f"script of {file['suffix']}", exact(read(file["content"]), file["script"]), 0
+        yield Figure(f"script of {file['suffix']}", exact(read(file["content"]), file["script"]), 0)
+
+
+def voice_sample(name: str, tensors: Taps, voice: int, length: int, frames: int) -> Iterator[Figure]:
+    """The loudness of a voice sample, and how many frames it has."""
+    yield Figure(f"frames of {name}", exact(frames, tensors["speech_masks"][voice].sum()), 0)
+    ours = torch.from_numpy(normalize_loudness(tensors[f"voice{voice}_raw"].numpy()))
+    yield Figure(f"loudness of {name}", excess(ours, tensors["speech_tensors"][voice, :length], 1e-6), 1e-7)
 
 
 @torch.inference_mode()
-def check_realtime(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Figure]:
+def check_realtime(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Speech from a stored voice and a text that comes in by windows, up to the frame at which it stops."""
     config = realtime_config(case["config"], "config")
     model = VibeVoiceRealtime(config).eval()
@@ -176,21 +192,39 @@ def check_realtime(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
     options = {"num_inference_steps": case["steps"], "guidance_scale": case["cfg_scale"]}
     windows = {"text_window": case["text_window"], "speech_window": case["speech_window"]}
     decoder = RealtimeDecoder(RealtimeDecoder.Config(**options, **windows))
-    preset = VoicePreset.named(under(tensors, "preset."))
+    preset = VoicePreset.named(tensors.under("preset."))
+    yield from part(realtime_stream(model, decoder, preset, case, tensors))
+    yield from part(realtime_latents(model, case, tensors))
+    yield from part(realtime_steps(model, preset, case, tensors))
+
+
+def realtime_stream(
+    model: VibeVoiceRealtime, decoder: RealtimeDecoder, preset: VoicePreset, case: dict[str, Any], tensors: Taps
+) -> Iterator[Figure]:
+    """The whole generation."""
     noise, text = GivenNoise(tensors["rng.frame_noise"]), tensors["in.text_ids"][0].tolist()
     chunks = list(decoder.stream(model, preset, text, 100, 0, noise))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
-    yield "frames", exact(len(chunks) - 1, case["frames_returned"]), 0
-    yield "said the end itself", exact(chunks[-1].ended, {0: True}), 0
+    yield Figure("frames", exact(len(chunks) - 1, case["frames_returned"]), 0)
+    yield Figure("said the end itself", exact(chunks[-1].ended, {0: True}), 0)
     audio = torch.cat([chunk.audio for chunk in chunks[:-1]])
-    yield "audio", excess(audio.view(1, -1), tensors["out.audio"], rtol), atol
+    yield Figure("audio", excess(audio.view(1, -1), tensors["out.audio"], rtol), atol)
 
-    sampler = GuidedSampler(
-        model.language.head, make_solver("dpm", model.language.schedule, case["steps"], "v"), case["cfg_scale"]
-    )
+
+def realtime_latents(model: VibeVoiceRealtime, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Latents, from the golden conditions."""
+    rtol = case["suggested_tol"]["rtol"]
+    solver = make_solver("dpm", model.language.schedule, case["steps"], "v")
+    sampler = GuidedSampler(model.language.head, solver, case["cfg_scale"])
     drawn = sampler.sample(tensors["mid.pos_cond"], tensors["mid.neg_cond"], tensors["rng.frame_noise"])
-    yield "latents", excess(drawn, tensors["mid.latents"], rtol), 2e-4
-    state, left = model.start(preset, 64), iter(text)
+    yield Figure("latents", excess(drawn, tensors["mid.latents"], rtol), 2e-4)
+
+
+def realtime_steps(
+    model: VibeVoiceRealtime, preset: VoicePreset, case: dict[str, Any], tensors: Taps
+) -> Iterator[Figure]:
+    """Conditions and stop logits, from the golden latents."""
+    state, left = model.start(preset, 64), iter(tensors["in.text_ids"][0].tolist())
     logits, conditions = [], []
     for frame, latent in enumerate(tensors["mid.latents"]):
         window = list(islice(left, case["text_window"])) if frame % case["speech_window"] == 0 else []
@@ -199,8 +233,8 @@ def check_realtime(case: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator
         conditions.append(state.speech.hidden)
         logits.append(model.remember(state, latent[None]))
     golden = torch.stack([tensors["mid.pos_cond"], tensors["mid.neg_cond"]], dim=1)
-    yield "conditions", excess(torch.stack(conditions), golden, 2e-4), 2e-4
-    yield "stop logits", excess(torch.stack(logits), tensors["mid.eos_logit"], 2e-4), 2e-4
+    yield Figure("conditions", excess(torch.stack(conditions), golden, 2e-4), 2e-4)
+    yield Figure("stop logits", excess(torch.stack(logits), tensors["mid.eos_logit"], 2e-4), 2e-4)
 
 
 SPELLING = {"start": "<|vision_start|>", "latent": "<|vision_pad|>", "end": "<|vision_end|>"}
