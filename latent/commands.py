@@ -89,7 +89,7 @@ def synthesize(
             "--i-have-consent", help="Its speaker agreed; needed once for each recording, and noted beside it."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same speech.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same speech.")] = 0,
     temperature: Annotated[
         float | None, typer.Option(min=0, help="Less than 1 is tamer.", show_default="the voice's decoder.temperature")
     ] = None,

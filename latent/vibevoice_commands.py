@@ -35,7 +35,7 @@ def vibevoice(
     max_seconds: Annotated[
         float | None, typer.Option(min=0, help="Cut it there; else at twice what the text should take.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same speech.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same speech.")] = 0,
     temperature: Annotated[float, typer.Option(min=0, help="Less than 1 is tamer.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,

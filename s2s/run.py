@@ -96,7 +96,7 @@ class TrainResult(NamedTuple):
 
 class _Head(Section):
     imports: list[str] = Field(default_factory=list)
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, lt=2**64)
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:

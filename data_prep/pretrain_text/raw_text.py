@@ -74,13 +74,15 @@ def read_raw(name: str, unit: Unit, field: str) -> Iterator[Raw]:
         InputError: the file is missing, cut off, or cannot be read; or a row lacks the field.
     """
     path = Path(name)
-    plain = path.with_suffix("") if path.suffix in _COMPRESSED else path
-    if not path.is_file() or plain.suffix in _TABLES:
+    plain = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+    if not path.is_file() or plain.suffix.lower() in _TABLES:
         yield from _read_rows(name, field)
         return
     try:
         with io.BufferedReader(pa.input_stream(name, compression="detect"), _BUFFER) as file:
-            yield from _read_json_lines(file, name) if plain.suffix in _JSON_LINES else _read_text(file, name, unit)
+            yield from (
+                _read_json_lines(file, name) if plain.suffix.lower() in _JSON_LINES else _read_text(file, name, unit)
+            )
     except (OSError, pa.ArrowException) as error:
         reason = str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
         raise InputError(f"{name}: cannot be read: {reason}") from error

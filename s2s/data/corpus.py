@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.data.jsonl import read_records, text_field
+from s2s.data.jsonl import read_records, suffix_of, text_field
+from s2s.data.tables import FORMATS, read_table
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
+_DATASETS = {".parquet": "parquet", ".arrow": "arrow"}
 _CHUNK = 2048
 """Records tokenized at a time, which keeps all cores busy and memory small."""
 
 
+_CHARACTERS_A_TOKEN = 1000
+"""Only this many characters for each token that is kept are tokenized: a tokenizer needs 200 times their memory."""
+
+
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair, as records hold it.
+    """One text of a record: what it may hold, and how long it may be.
 
     Args:
-        name: "source" or "target"; `task.max_<name>` is the option that limits it.
+        name: "source", "target" or "prefix"; `task.max_<name>` is the option that limits the first two.
         field: The field of a record.
         limit: Most tokens, special tokens not counted.
         strict: Refuse what is longer, and listed tokens that the vocabulary lacks, instead of cutting and replacing.
@@ -40,30 +46,53 @@ class Side:
     field: str
     limit: int
     strict: bool = False
+    _noticed: set[str] = field(default_factory=set, compare=False)
 
     def encode(self, texts: Sequence[str | list[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
-        """Ids of some texts, uncut; `places` tells for each its file and line.
+        """Ids of some texts; `places` tells for each its file and line. Long ones may be cut, but not to the limit.
+
+        Special tokens in a text are plain text, unless `task.added_tokens` names them. A source may list them.
 
         Raises:
-            InputError: a text holds no token; under `strict` also when it is too long or lists an unknown token.
+            InputError: a text holds no token, or special tokens where there may be none; under `strict` also when it is
+                too long or lists an unknown token.
         """
-        encoded = tokenizer.encode_many(texts)
+        most = _CHARACTERS_A_TOKEN * (self.limit + 1)
+        encoded = tokenizer.encode_many([text[:most] for text in texts])
         for text, ids, where in zip(texts, encoded, places, strict=True):
             if not ids:
                 raise InputError(f"{where}: {self.field!r} holds no token (only blanks or control characters)")
             if self.strict:
-                self._refuse(text, ids, where, tokenizer)
+                self._refuse(text, ids, most, where, tokenizer)
+            self._check_special(text, ids, where, tokenizer)
         return encoded
 
-    def _refuse(self, text: str | list[str], ids: list[int], where: str, tokenizer: Tokenizer) -> None:
-        if len(ids) > self.limit:
+    def _refuse(self, text: str | list[str], ids: list[int], most: int, where: str, tokenizer: Tokenizer) -> None:
+        if len(ids) > self.limit or len(text) > most:
+            fits = len(text) <= most
+            found = f"{len(ids)} tokens, at most {self.limit}" if fits else f"{len(text)} characters, at most {most}"
             raise InputError(
-                f"{where}: {self.field!r} has {len(ids)} tokens, at most {self.limit} are allowed; "
+                f"{where}: {self.field!r} has {found} are allowed; "
                 f"raise task.max_{self.name}, or set task.strict=false to cut it"
             )
         if isinstance(text, list) and tokenizer.unknown in ids:
             token = text[ids.index(tokenizer.unknown)]
             raise InputError(f"{where}: {self.field!r} lists {token!r}, which is not in the vocabulary")
+
+    def _check_special(self, text: str | list[str], ids: list[int], where: str, tokenizer: Tokenizer) -> None:
+        may_hold = tokenizer.reserved if isinstance(text, list) else tokenizer.kept
+        refused = tokenizer.reserved.intersection(ids) - (may_hold if self.name == "source" else set())
+        if refused:
+            (token,) = tokenizer.tokens([min(refused)])
+            raise InputError(
+                f"{where}: {self.field!r} holds {token!r}, a special token; a {self.name} must not hold it"
+            )
+        if isinstance(text, str) and (written := tokenizer.special_in(text)) and written not in self._noticed:
+            self._noticed.add(written)
+            logger.warning(
+                "%s: %r holds %s, which is read as plain text; task.added_tokens=[%s] would keep it a special token",
+                *(where, self.field, written, json.dumps(written)),
+            )
 
 
 class Ragged:
@@ -139,18 +168,21 @@ def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """`(where, record)` for every record of a file or data set; `where` is for messages.
 
     Args:
-        path: A JSON-lines file; a .parquet, .csv, .tsv or .arrow file; a folder that Hugging Face `datasets` wrote or
-            understands; or a hub id. A folder and a hub id may end in `:SPLIT` (else train) and a hub id may hold
-            `@CONFIG` ("cnn_dailymail@3.0.0:validation").
+        path: A .csv or .tsv file (`read_table`) or a JSON-lines file, perhaps .gz; a .parquet or .arrow file; a folder
+            that Hugging Face `datasets` wrote or understands; or a hub id. A folder and a hub id may end in `:SPLIT`
+            (else train), and a hub id may hold `@CONFIG` ("cnn_dailymail@3.0.0:validation").
 
     Raises:
-        InputError: it is missing, cannot be read, or holds no record; for JSON lines also when a line is bad.
+        InputError: it is missing, cannot be read, or holds no record; for files of lines also when a line is bad.
     """
     name, _, split = path.partition(":")
-    if Path(path).is_file() and Path(path).suffix not in _TABLES:
-        yield from read_records(path)
+    suffix = suffix_of(path)
+    if Path(path).is_file() and suffix in _DATASETS:
+        yield from _rows(path, _load(path, _DATASETS[suffix], data_files=path, split="train"))
     elif Path(path).is_file():
-        yield from _rows(path, _load(path, _TABLES[Path(path).suffix], data_files=path, split="train"))
+        yield from read_table(path) if suffix in FORMATS else read_records(path)
+    elif tables := _tables_in(Path(name), split or "train"):
+        yield from itertools.chain.from_iterable(map(read_table, tables))
     elif Path(name).is_dir():
         yield from _rows(path, _load_folder(path, name, split or "train"))
     elif Path(path).suffix or path.startswith((".", "/", "~")) or path.count("/") > 1:
@@ -158,6 +190,13 @@ def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     else:
         hub_id, _, config = name.partition("@")
         yield from _rows(path, _load(path, hub_id, name=config or None, split=split or "train"))
+
+
+def _tables_in(folder: Path, split: str) -> list[Path]:
+    """The CSV and TSV files of a split: those with its name in theirs; without any, all are of the split "train"."""
+    tables = sorted(path for path in folder.rglob("*") if suffix_of(path) in FORMATS) if folder.is_dir() else []
+    named = [path for path in tables if split in path.name.lower()]
+    return named or (tables if split == "train" else [])
 
 
 def _load_folder(path: str, folder: str, split: str) -> Any:
@@ -177,8 +216,6 @@ def _load_folder(path: str, folder: str, split: str) -> Any:
 def _load(path: str, builder: str, **options: Any) -> Any:
     import datasets
 
-    if path.endswith(".tsv"):
-        options["sep"] = "\t"
     with _reading(path):
         return datasets.load_dataset(builder, **options)
 

@@ -2,55 +2,95 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from s2s.errors import InputError
 from s2s.json_files import describe, parse_object
 
+LONGEST_LINE = 1 << 26
+"""Most bytes of a line (64 MiB); what is longer is not read into memory."""
+
 
 class Line(NamedTuple):
-    """One line of a file: its number from 1, its bytes without the newline, and where it is, for messages."""
+    """One line of a file: its number from 1, its bytes, and where it is, for messages."""
 
     number: int
     content: bytes
     where: str
 
+    def text(self) -> str:
+        """The line as text.
 
-def read_lines(path: str | Path) -> Iterator[Line]:
-    """Lines of a file (`-` is standard input), blank ones left out, with a byte-order mark removed.
+        Raises:
+            InputError: invalid UTF-8, or more than `LONGEST_LINE` bytes.
+        """
+        if len(self.content) > LONGEST_LINE:
+            raise InputError(f"{self.where}: the line is longer than {LONGEST_LINE >> 20} MiB, the most that is read")
+        try:
+            return self.content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.where}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text") from error
+
+
+def suffix_of(path: str | Path) -> str:
+    """The suffix that names a file's format, in lower case: ".csv" of "A.CSV.gz"."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to read; `-` is standard input, and what ends in .gz is decompressed.
 
     Raises:
         InputError: the file is missing, is a folder, or cannot be read.
     """
     if str(path) == "-":
-        yield from _number_lines(sys.stdin.buffer, "standard input")
+        yield sys.stdin.buffer
         return
     try:
-        with open(path, "rb") as file:
-            yield from _number_lines(file, str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        with cast(BinaryIO, (gzip.open if str(path).lower().endswith(".gz") else open)(path, "rb")) as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _number_lines(file: Any, name: str) -> Iterator[Line]:
-    for number, content in enumerate(file, start=1):
+def read_lines(path: str | Path) -> Iterator[Line]:
+    """Lines of a file (`-` is standard input), without the white space around them; blank ones are left out.
+
+    Raises:
+        InputError: the file is missing, is a folder, or cannot be read.
+    """
+    with opened(path) as file:
+        for line in number_lines(file, "standard input" if str(path) == "-" else str(path)):
+            if content := line.content.strip():
+                yield line._replace(content=content)
+
+
+def number_lines(file: BinaryIO, name: str) -> Iterator[Line]:
+    """All lines with their ends, without a byte-order mark; of those over `LONGEST_LINE` only the beginning."""
+    pieces = iter(lambda: file.readline(LONGEST_LINE + 1), b"")
+    for number, content in enumerate(pieces, start=1):
         if number == 1:
             content = content.removeprefix(b"\xef\xbb\xbf")
-        content = content.strip()
-        if content:
-            yield Line(number, content, f"{name}:{number}")
+        rest = content
+        while len(rest) > LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = file.readline(LONGEST_LINE + 1)
+        yield Line(number, content, f"{name}:{number}")
 
 
 def parse_record(line: Line) -> dict[str, Any]:
     """The JSON object on one line.
 
     Raises:
-        InputError: invalid UTF-8, JSON that cannot be read, or JSON that is not an object.
+        InputError: as `Line.text`; or JSON that cannot be read, or that is not an object.
     """
-    return parse_object(line.content, line.where)
+    return parse_object(line.text(), line.where)
 
 
 def read_records(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,12 +63,15 @@ class Tokenizer:
         vocabulary = backend.get_vocab()
         self.vocab_size: int = max(vocabulary.values()) + 1
         self.num_added = 0
+        self.kept: set[int] = set()
         self.unknown: int | None = _unknown_id(backend)
-        self.special_ids = sorted(
-            {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
-            | {vocabulary[token] for token in special_names.values()}
-            | ({self.unknown} if self.unknown is not None else set())
-        )
+        added = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
+        unknown = {self.unknown} if self.unknown is not None else set()
+        self.reserved = (added | {vocabulary[token] for token in special_names.values()}) - unknown
+        """Ids that no text stands for: the special tokens but the unknown one."""
+        self.special_ids = sorted(self.reserved | unknown)
+        self._backend.encode_special_tokens = True  # a text that holds "[SEP]" is text, and is split as such
+        self._written = re.compile("|".join(re.escape(backend.id_to_token(id)) for id in sorted(added)) or r"\b\B")
 
     @classmethod
     def load(
@@ -83,8 +87,8 @@ class Tokenizer:
             name: A folder with tokenizer.json, vocab.txt, sentencepiece.bpe.model, or vocab.json and merges.txt; or a
                 hub id.
             lower_case: Whether to lower-case text first; None leaves it to the tokenizer.
-            added_tokens: Tokens that text may hold and that are never split, "[X_SEP]" say. Those that the vocabulary
-                lacks are appended to it; `num_added` counts them.
+            added_tokens: Tokens that text may hold and that are never split, such as "[X_SEP]", or "[SEP]" where sources
+                are joined by it. Those that the vocabulary lacks are appended to it; `num_added` counts them.
             pseudo_token: The token that stands where another will be generated; None is what the folder says, else the
                 mask token.
 
@@ -97,6 +101,7 @@ class Tokenizer:
         if lower_case is not None:
             _set_lower_case(backend, lower_case, str(name))
         before = backend.get_vocab_size()
+        backend = _as_text(backend, added_tokens)
         backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
         names = _special_names(backend, settings, folder)
         pseudo_token = pseudo_token or _content(settings.get("pseudo_token"))
@@ -109,6 +114,7 @@ class Tokenizer:
             names["pseudo"] = pseudo_token
         tokenizer = cls(backend, names, str(name))
         tokenizer.num_added = backend.get_vocab_size() - before
+        tokenizer.kept = {tokenizer.token_id(token) for token in added_tokens}
         return tokenizer
 
     def save(self, folder: Path) -> None:
@@ -147,6 +153,11 @@ class Tokenizer:
         if len(ids) != 1 or ids[0] == self.unknown:
             raise InputError(f"{token!r} is not one item of the vocabulary of tokenizer {self.name}")
         return ids[0]
+
+    def special_in(self, text: str) -> str | None:
+        """A special token that a text spells out and that is read as plain text, or None."""
+        found = self._written.search(text)
+        return found[0] if found else None
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary items of ids."""
@@ -262,6 +273,15 @@ def _is_uncased(folder: Path) -> bool:
     """Whether a vocabulary of which nobody says it holds lower-cased words only."""
     items = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     return all(item == item.lower() for item in items if not item.startswith("["))
+
+
+def _as_text(backend: Backend, tokens: Sequence[str]) -> Backend:
+    """The segmentation, with those of its special tokens that text may hold made ordinary added tokens."""
+    description = json.loads(backend.to_str())
+    known = [token for token in description["added_tokens"] if token["special"] and token["content"] in tokens]
+    for token in known:
+        token["special"] = False
+    return Backend.from_str(json.dumps(description)) if known else backend
 
 
 def _set_lower_case(backend: Backend, lower_case: bool, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,16 @@ class Hypothesis:
     finished: bool
 
 
+def distinct(hypotheses: Iterable[Hypothesis], most: int | None = None) -> list[Hypothesis]:
+    """The first `most` hypotheses whose tokens differ, in their order."""
+    first: dict[tuple[int, ...], Hypothesis] = {}
+    for hypothesis in hypotheses:
+        if len(first) == most:
+            break
+        first.setdefault(tuple(hypothesis.tokens), hypothesis)
+    return list(first.values())
+
+
 class Decoder(ABC):
     """A search for good outputs. It knows a model only by `start` and `step` (`s2s.models.base.Generator`)."""
 
@@ -41,6 +51,9 @@ class Decoder(ABC):
             token_id: The id of a vocabulary item, for options that name tokens; raises InputError for an unknown one.
         """
         self.config = config
+
+    def check(self, source: Any, where: str) -> None:
+        """Raise InputError if this decoder cannot take a task's source example; `where` names its line."""
 
     @abstractmethod
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:

@@ -88,11 +88,11 @@ class BeamSearch(Decoder):
     class Config(ConstraintOptions):
         """Options of beam search."""
 
-        beam_size: int = Field(5, ge=1)
+        beam_size: int = Field(5, ge=1, le=1000)
         """Hypotheses kept at each step; 1 is greedy search."""
         num_hypotheses: int = Field(1, ge=1)
-        """Outputs of each sentence, best first; at most beam_size."""
-        length_penalty: float = 0.0
+        """Most outputs of each sentence, all different, best first; at most beam_size."""
+        length_penalty: float = Field(0.0, ge=0, le=20)
         """Exponent of the length by which log-probabilities are divided: above 0 favors long outputs, 0 is off."""
         length_penalty_form: Literal["gnmt", "power"] = "gnmt"
         """What is raised to it: (5 + length) / 6 (GNMT, s2s-ft), or the length (fairseq; 1 is then the average)."""
@@ -110,6 +110,10 @@ class BeamSearch(Decoder):
         self._ranking = form(config.length_penalty)
         self._frame_size = config.beam_size
         self._wanted = config.num_hypotheses
+
+    def check(self, source: Any, where: str) -> None:
+        """Raise InputError if the source's prefix is too long."""
+        self._constraints.check(source.prefix, where)
 
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""

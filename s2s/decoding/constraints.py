@@ -15,6 +15,7 @@ from torch import Tensor
 
 from s2s.config import Section
 from s2s.data.batch import SourceBatch
+from s2s.errors import ConfigError, InputError
 
 FREE = -1
 """In a table of forced tokens: any token may stand here."""
@@ -23,7 +24,7 @@ FREE = -1
 class ConstraintOptions(Section):
     """Options of outputs that every text decoder shares."""
 
-    max_length: int = Field(128, ge=1)
+    max_length: int = Field(128, ge=1, le=100_000)
     """Most tokens of an output; the end token counts. Longer outputs are cut."""
     min_length: int = Field(1, ge=0)
     """Fewest tokens before the end token."""
@@ -34,12 +35,14 @@ class ConstraintOptions(Section):
     forbidden_tokens: list[str] = Field(default_factory=list)
     """Vocabulary items that never come in an output."""
     prefix_tokens: list[str] = Field(default_factory=list)
-    """Vocabulary items that every output begins with; a record's own prefix replaces them."""
+    """Vocabulary items that every output begins with, even forbidden ones; a record's own prefix replaces them."""
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> ConstraintOptions:
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} must be at most max_length {self.max_length}")
+        if len(self.prefix_tokens) > self.max_length:
+            raise ValueError(f"{len(self.prefix_tokens)} prefix_tokens must be at most max_length {self.max_length}")
         return self
 
 
@@ -57,8 +60,20 @@ class Constraints:
         self._forbidden = torch.tensor([token_id(token) for token in options.forbidden_tokens], dtype=torch.int64)
         self._prefix = [token_id(token) for token in options.prefix_tokens]
 
+    def check(self, prefix: list[int], where: str) -> None:
+        """Raise InputError if a record's own prefix is longer than outputs may be."""
+        most = self._options.max_length
+        if len(prefix) > most:
+            raise InputError(f"{where}: 'prefix' has {len(prefix)} tokens, more than decoder.max_length={most}")
+
     def of(self, sources: SourceBatch) -> BatchConstraints:
-        """The constraints for one batch, on its device."""
+        """The constraints for one batch, on its device.
+
+        Raises:
+            ConfigError: decoder.prefix_tokens names the end token.
+        """
+        if sources.feeding.end in self._prefix:
+            raise ConfigError("decoder.prefix_tokens: must not name the end token, which would end every output")
         device = sources.tokens.device
         prefixes = [prefix or self._prefix for prefix in sources.prefixes]
         return BatchConstraints(
@@ -66,7 +81,7 @@ class Constraints:
             sources.feeding.end,
             self._ignored.to(device),
             self._forbidden.to(device),
-            _table([prefix[: self._options.max_length] for prefix in prefixes], device),
+            _table(prefixes, device),
         )
 
 

@@ -26,8 +26,8 @@ class DiverseBeamSearch(BeamSearch):
         """Options of diverse beam search."""
 
         num_groups: int = Field(5, ge=1)
-        """Groups of equal size that beam_size is divided into."""
-        diversity_penalty: float = Field(0.5, ge=0)
+        """Groups of equal size that beam_size is divided into. Where two groups find the same output, it comes once."""
+        diversity_penalty: float = Field(0.5, gt=0, le=1e4)
         """What a token loses for each hypothesis of an earlier group that chose it; 0.2 to 0.8 in the paper."""
 
         @model_validator(mode="after")

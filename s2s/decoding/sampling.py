@@ -28,9 +28,9 @@ class Sampling(Decoder):
     class Config(ConstraintOptions):
         """Options of sampling."""
 
-        num_hypotheses: int = Field(1, ge=1)
-        """Outputs drawn for each sentence."""
-        temperature: float = Field(1.0, gt=0)
+        num_hypotheses: int = Field(1, ge=1, le=10_000)
+        """Outputs drawn for each sentence; decoding a file writes equal ones once."""
+        temperature: float = Field(1.0, ge=1e-6, le=1e6)
         """Scores are divided by it: below 1 prefers likely tokens, above 1 unlikely ones."""
         top_k: int = Field(0, ge=0)
         """Draw from this many most likely tokens; 0 is all."""
@@ -42,6 +42,10 @@ class Sampling(Decoder):
     def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
         super().__init__(config, token_id)
         self._constraints = Constraints(config, token_id)
+
+    def check(self, source: Any, where: str) -> None:
+        """Raise InputError if the source's prefix is too long."""
+        self._constraints.check(source.prefix, where)
 
     @torch.inference_mode()
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2s.decoding.base import Hypothesis
+from s2s.decoding.base import Hypothesis, distinct
 from s2s.decoding.ranking import Ranking
 from s2s.errors import InputError
 
@@ -63,7 +63,7 @@ class Trace:
         self.last[sentences] = torch.where(now, step, self.last[sentences])
 
     def best(self, ranking: Ranking, count: int) -> list[list[Hypothesis]]:
-        """The `count` best hypotheses of each sentence, or fewer where there are not so many.
+        """The `count` best different hypotheses of each sentence, or fewer where there are not so many.
 
         Candidates are all that ended up to the last frame, and everything in the last frame. On ties the earlier frame
         wins, then the earlier slot. Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`.
@@ -76,15 +76,13 @@ class Trace:
         ranks = ranking(self.scores.double(), (frame + 1).double().expand_as(self.scores))
         ranks = ranks.masked_fill(~candidate, -torch.inf).flatten(1)
         ranks, order = ranks.sort(dim=1, descending=True, stable=True)
-        chosen = [
-            [(place, rank) for place, rank in zip(places, values, strict=True) if rank != -torch.inf]
-            for places, values in zip(order[:, :count].tolist(), ranks[:, :count].tolist(), strict=True)
-        ]
         scores, tokens, parents = self.scores.tolist(), self.tokens.tolist(), self.parents.tolist()
-        return [
-            [self._hypothesis(scores[row], tokens[row], parents[row], place, rank) for place, rank in places]
-            for row, places in enumerate(chosen)
-        ]
+        rows = []
+        for row, (places, values) in enumerate(zip(order.tolist(), ranks.tolist(), strict=True)):
+            chosen = ((place, rank) for place, rank in zip(places, values, strict=True) if rank != -torch.inf)
+            found = (self._hypothesis(scores[row], tokens[row], parents[row], *item) for item in chosen)
+            rows.append(distinct(found, count))
+        return rows
 
     def _hypothesis(self, scores: Any, tokens: Any, parents: Any, place: int, rank: float) -> Hypothesis:
         frame, slot = divmod(place, self.scores.shape[2])

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from s2s.config import Section
-from s2s.data.jsonl import Line, parse_record, read_lines
+from s2s.data.jsonl import Line, opened, parse_record, read_lines
 from s2s.decoding.base import Decoder, Hypothesis
 from s2s.durable import claimed, fingerprint
 from s2s.errors import ConfigError, InputError
@@ -253,6 +253,7 @@ class _Work:
             if record.get(id_field) is not None:
                 id = record[id_field]
             source = self.task.source({**record, id_field: id}, line.where)
+            self.decoder.check(source, line.where)
         except InputError as error:
             if self.options.strict:
                 raise
@@ -334,7 +335,7 @@ def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int 
 
 
 def _count_lines(path: Path) -> int:
-    with open(path, "rb") as file:
+    with opened(path) as file:
         blocks = iter(lambda: file.read(1 << 20), b"")
         count, last = 0, b"\n"
         for block in blocks:

@@ -117,6 +117,7 @@ class Seq2Seq(GenerationTask):
         max_source, max_target = room(config.method, config.max_source, config.max_target)
         self._source = Side("source", config.source_field, max_source, config.strict)
         self._target = Side("target", config.target_field, max_target, config.strict)
+        self._prefix = Side("prefix", "prefix", max_target)
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         """The examples of `split` ("train" or "valid").
@@ -158,9 +159,12 @@ class Seq2Seq(GenerationTask):
         return Source(
             id=where if id is None else str(id),
             tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
-            prefix=self._tokenizer.encode(text_field(record, "prefix", where)) if record.get("prefix") else [],
+            prefix=[] if record.get("prefix") in (None, "") else self._prefix_of(record, where),
             num_cut=len(ids) - len(kept),
         )
+
+    def _prefix_of(self, record: dict[str, Any], where: str) -> list[int]:
+        return self._prefix.encode([text_field(record, "prefix", where)], [where], self._tokenizer)[0]
 
     def collate_sources(self, examples: Sequence[Source]) -> SourceBatch:
         """A batch of sources, padded on the right."""

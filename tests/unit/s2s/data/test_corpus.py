@@ -168,7 +168,8 @@ def test_tables_and_data_sets_give_the_same_pairs_as_json_lines(tmp_path, tokeni
         datasets.DatasetDict({"validation": table}).save_to_disk(path)
         name += ":validation"
     corpus = read(tokenizer, name, source="text", target="title")
-    assert rows(corpus) == [(f"{name}: row 1", [5, 6], [7]), (f"{name}: row 2", [8], [5, 5])]
+    first, second = (f"{name}:2", f"{name}:3") if kind in ("csv", "tsv") else (f"{name}: row 1", f"{name}: row 2")
+    assert rows(corpus) == [(first, [5, 6], [7]), (second, [8], [5, 5])]
 
 
 def test_broken_tables_and_unknown_splits_are_one_line(tmp_path, monkeypatch):

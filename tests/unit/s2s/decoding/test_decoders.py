@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -279,11 +280,51 @@ def diverse(**options: Any) -> DiverseBeamSearch:
     return DiverseBeamSearch(section, VOCABULARY.index)
 
 
-def test_one_group_is_plain_beam_search_and_so_is_every_group_without_a_penalty() -> None:
+def test_one_group_is_plain_beam_search_and_groups_without_a_penalty_are_refused() -> None:
     model, sources = TableModel(7, seed=3), sources_of(list(range(6)))
     plain = beam_of(beam_size=3, num_hypotheses=1)(model, sources)
     assert diverse(beam_size=3, num_groups=1)(model, sources) == plain
-    assert diverse(beam_size=9, num_groups=3, diversity_penalty=0)(model, sources) == plain
+    with pytest.raises(ConfigError, match=r"decoder.diversity_penalty: must be greater than 0, found 0"):
+        diverse(beam_size=9, num_groups=3, diversity_penalty=0)
+
+
+@pytest.mark.parametrize("penalty", [1e-9, 0.1, 1.0])
+def test_groups_that_find_the_same_output_give_it_once(penalty: float) -> None:
+    model, sources = TableModel(4, seed=3, sharpness=6.0), sources_of(list(range(20)))
+    rows = diverse(beam_size=6, num_groups=3, num_hypotheses=6, diversity_penalty=penalty)(model, sources)
+    outputs = [[tuple(best.tokens) for best in row] for row in rows]
+    assert all(len(set(row)) == len(row) for row in outputs)
+    assert penalty > 1e-9 or any(len(row) < 6 for row in outputs)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "option", "value"),
+    [
+        (make, option, value)
+        for make, options in {
+            "beam_of": ["length_penalty"],
+            "diverse": ["length_penalty", "diversity_penalty"],
+            "sampling": ["temperature", "top_p"],
+        }.items()
+        for option in options
+        for value in (-1.0, math.nan, math.inf, -math.inf, 1e300)
+    ],
+)
+def test_numbers_that_cannot_mean_anything_are_refused(decoder: str, option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"decoder.{option}: must be"):
+        globals()[decoder](**{option: value})
+
+
+def test_prefixes_that_would_be_cut_are_refused() -> None:
+    source = SimpleNamespace(prefix=[3, 4, 5])
+    for decoder in (beam_of(max_length=2), sampling(max_length=2)):
+        with pytest.raises(InputError, match=r"x:3: 'prefix' has 3 tokens, more than decoder.max_length=2"):
+            decoder.check(source, "x:3")
+    beam_of(max_length=3).check(source, "x:3")
+    with pytest.raises(ConfigError, match=r"decoder: 3 prefix_tokens must be at most max_length 2"):
+        beam_of(prefix_tokens=["a", "b", "c"], max_length=2)
+    with pytest.raises(ConfigError, match=r"decoder.prefix_tokens: must not name the end token"):
+        beam_of(prefix_tokens=["a", "end"])(TableModel(6), sources_of([0]))
 
 
 def test_a_large_penalty_makes_all_groups_begin_differently_and_scores_do_not_hold_it() -> None:
