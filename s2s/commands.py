@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,9 +49,11 @@ def decode(
     checkpoint: Annotated[
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most source slots of a batch.")] = 4096,
-    max_sentences: Annotated[int, typer.Option(min=1, help="Most sentences of a batch.")] = 64,
-    window: Annotated[int, typer.Option(min=1, help="Lines read and sorted by length at a time.")] = 4096,
+    max_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Most source slots of a batch.")] = 4096,
+    max_sentences: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Most sentences of a batch.")] = 64,
+    window: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="Lines read and sorted by length at a time.")
+    ] = 4096,
     trace: Annotated[str | None, typer.Option(help="Keep what the beam saw, for `unilatent rerank`.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="bfloat16 is for GPUs.")] = Precision.float32,
@@ -84,6 +87,12 @@ def decode(
         decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)  # type: ignore[arg-type]
 
 
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"must be a finite number, found {value}")
+    return value
+
+
 class Form(str, Enum):
     """What a length penalty is the power of; see `s2s.decoding.ranking`."""
 
@@ -95,13 +104,21 @@ def rerank(
     run: Annotated[Path, typer.Argument(help="The run folder that decoded.")],
     trace: Annotated[Path, typer.Option(help="The file that `decode --trace` left.")],
     output: Annotated[str, typer.Option(help="Where the outputs go; `-` is stdout.")] = "-",
-    length_penalty: Annotated[float | None, typer.Option(help="Divide by the length to this power.")] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(min=0, max=20, callback=_finite, help="Divide by the length to this power.")
+    ] = None,
     length_penalty_form: Annotated[
-        Form, typer.Option(help="gnmt: the length is (5 + length) / 6; power: it is the length.")
-    ] = Form.gnmt,
-    length_reward: Annotated[float | None, typer.Option(help="Add this for each token.")] = None,
+        Form | None,
+        typer.Option(help="gnmt: the length is (5 + length) / 6; power: it is the length.", show_default="gnmt"),
+    ] = None,
+    length_reward: Annotated[
+        float | None, typer.Option(min=-1000, max=1000, callback=_finite, help="Add this for each token.")
+    ] = None,
     expected_length: Annotated[
-        float | None, typer.Option(help="With --length-reward: subtract it for each token away from this length.")
+        float | None,
+        typer.Option(
+            min=0, max=1e6, callback=_finite, help="Subtract --length-reward for each token away from this length."
+        ),
     ] = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Outputs of each sentence.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
@@ -115,8 +132,10 @@ def rerank(
     if (length_penalty is None) == (length_reward is None):
         raise InputError("rerank: give either --length-penalty or --length-reward")
     if expected_length is not None and length_reward is None:
-        raise InputError("--expected-length: goes with --length-reward")
-    by_length = {Form.gnmt: ranking.gnmt, Form.power: ranking.power}[length_penalty_form]
+        raise InputError("--expected-length: needs --length-reward")
+    if length_penalty_form is not None and length_penalty is None:
+        raise InputError("--length-penalty-form: needs --length-penalty")
+    by_length = ranking.power if length_penalty_form == Form.power else ranking.gnmt
     rank = (
         by_length(length_penalty)
         if length_penalty is not None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Side:
     field: str
     limit: int
     strict: bool = False
-    _noticed: set[str] = field(default_factory=set, compare=False)
+    _noticed: set[str] = dataclasses.field(default_factory=set, compare=False)
 
     def encode(self, texts: Sequence[str | list[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
         """Ids of some texts; `places` tells for each its file and line. Long ones may be cut, but not to the limit.

@@ -65,13 +65,13 @@ class Tokenizer:
         self.num_added = 0
         self.kept: set[int] = set()
         self.unknown: int | None = _unknown_id(backend)
-        added = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
+        added = {id: token.content for id, token in backend.get_added_tokens_decoder().items() if token.special}
         unknown = {self.unknown} if self.unknown is not None else set()
-        self.reserved = (added | {vocabulary[token] for token in special_names.values()}) - unknown
+        self.reserved = (added.keys() | {vocabulary[token] for token in special_names.values()}) - unknown
         """Ids that no text stands for: the special tokens but the unknown one."""
         self.special_ids = sorted(self.reserved | unknown)
         self._backend.encode_special_tokens = True  # a text that holds "[SEP]" is text, and is split as such
-        self._written = re.compile("|".join(re.escape(backend.id_to_token(id)) for id in sorted(added)) or r"\b\B")
+        self._written = re.compile("|".join(map(re.escape, added.values())) or r"\b\B")
 
     @classmethod
     def load(
@@ -87,8 +87,8 @@ class Tokenizer:
             name: A folder with tokenizer.json, vocab.txt, sentencepiece.bpe.model, or vocab.json and merges.txt; or a
                 hub id.
             lower_case: Whether to lower-case text first; None leaves it to the tokenizer.
-            added_tokens: Tokens that text may hold and that are never split, such as "[X_SEP]", or "[SEP]" where sources
-                are joined by it. Those that the vocabulary lacks are appended to it; `num_added` counts them.
+            added_tokens: Tokens that text may hold and that are never split, such as "[X_SEP]", or "[SEP]" between the
+                parts of a source. Those that the vocabulary lacks are appended to it; `num_added` counts them.
             pseudo_token: The token that stands where another will be generated; None is what the folder says, else the
                 mask token.
 

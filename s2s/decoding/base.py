@@ -52,7 +52,7 @@ class Decoder(ABC):
         """
         self.config = config
 
-    def check(self, source: Any, where: str) -> None:
+    def check(self, source: Any, where: str) -> None:  # noqa: B027
         """Raise InputError if this decoder cannot take a task's source example; `where` names its line."""
 
     @abstractmethod

@@ -287,9 +287,12 @@ class _Failure:
 
 
 def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-    """The output line of a sentence: its best hypothesis, and all of them if there are more."""
-    texts = [{"tgt": task.text(item.tokens), "score": round(item.score, 4)} for item in hypotheses]
-    return {"id": id, **texts[0], **({"nbest": texts} if len(texts) > 1 else {})}
+    """The output line of a sentence: its best text, and all different ones if there are more hypotheses."""
+    scores: dict[str, float] = {}
+    for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
+        scores.setdefault(task.text(item.tokens), round(item.score, 4))
+    texts = [{"tgt": text, "score": score} for text, score in scores.items()]
+    return {"id": id, **texts[0], **({"nbest": texts} if len(hypotheses) > 1 else {})}
 
 
 def batch_rows(lengths: dict[int, int], max_tokens: int, max_sentences: int) -> Iterator[list[int]]:

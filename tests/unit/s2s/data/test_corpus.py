@@ -117,6 +117,31 @@ def test_each_bad_record_gives_its_file_line_and_field(tmp_path, tokenizer, bad,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"src": "a", "tgt": "b [SEP] c"}, r":2: 'tgt' holds '\[SEP\]', a special token; a target must not hold it"),
+        ({"src": "a", "tgt": ["b", "[PAD]"]}, r":2: 'tgt' holds '\[PAD\]', a special token"),
+        ({"src": "a [MASK]", "tgt": "b"}, r":2: 'src' holds '\[MASK\]', a special token"),
+    ],
+)
+def test_special_tokens_that_the_tokenizer_cannot_take_as_text_are_refused(tmp_path, tokenizer, bad, message):
+    listed = {"src": ["a", "[SEP]", "b"], "tgt": "c"}
+    with pytest.raises(InputError, match=message):
+        read(tokenizer, write(tmp_path / "x.jsonl", listed, bad))
+
+
+def test_only_the_beginning_of_an_endless_text_is_tokenized(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(corpus_module, "_CHARACTERS_A_TOKEN", 10)
+    path = write(tmp_path / "x.jsonl", {"src": "a " * 1000, "tgt": "b"}, {"src": " " * 1000 + "a", "tgt": "b"})
+    with pytest.raises(InputError, match=r"x.jsonl:2: 'src' holds no token"):
+        read(tokenizer, path, limit=2)
+    path = write(tmp_path / "x.jsonl", {"src": "a " * 1000, "tgt": "b"}, GOOD)
+    assert [row[1] for row in rows(read(tokenizer, path, limit=2))] == [[5, 5], [5, 6]]
+    with pytest.raises(InputError, match=r"x.jsonl:1: 'src' has 2000 characters, at most 30 are allowed"):
+        read(tokenizer, path, limit=2, strict=True)
+
+
 def test_text_without_any_token_is_an_error(tmp_path):
     from tokenizers import normalizers
 

