@@ -28,7 +28,6 @@ def tiny_voice() -> Any:
     """A voice with random weights whose lines all have LINE_FRAMES latents."""
     import torch
 
-    import latent.plugin  # noqa: F401
     from latent.data.vocabulary import SpeechVocabulary
     from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
     from latent.models.latent_lm import HeadSection, LatentLM
@@ -52,7 +51,6 @@ def tiny_voice() -> Any:
     )
     config = parse_config(
         {
-            "imports": ["latent.plugin"],
             "task": {
                 "name": "speech_synthesis",
                 "train": "-",

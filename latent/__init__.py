@@ -1,1 +1,1 @@
-"""Speech by next-token diffusion: σ-VAE audio tokenizer and LatentLM (to come; see CHANGELOG.md)."""
+"""Speech: the σ-VAE audio tokenizer, and LatentLM, which generates its latents by next-token diffusion."""

@@ -79,12 +79,12 @@ def decode(
     settings: dict[str, Any] = {
         "model": fingerprint(weights_path(run, checkpoint)),
         "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "tokenizer"}),
-        "decoder": {"name": config.decoder.name, **config.decoder.config.model_dump(mode="json")},
+        "decoder": config.tree()["decoder"],
         "precision": precision.value,
     }
     with join_ranks(device) as ranks:
         placed = place(model, ranks.device, precision.value)
-        decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)  # type: ignore[arg-type]
+        decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)
 
 
 def _finite(value: float | None) -> float | None:
@@ -127,7 +127,7 @@ def rerank(
     from s2s.decoding import ranking
     from s2s.errors import InputError
     from s2s.generation.rerank import rerank_file
-    from s2s.run import build_task, read_run
+    from s2s.run import build_generation_task, read_run
 
     if (length_penalty is None) == (length_reward is None):
         raise InputError("rerank: give either --length-penalty or --length-reward")
@@ -141,7 +141,8 @@ def rerank(
         if length_penalty is not None
         else ranking.length_reward(length_reward or 0.0, expected_length)
     )
-    rerank_file(build_task(read_run(run)), trace, output, rank, num_hypotheses, overwrite)  # type: ignore[arg-type]
+    task = build_generation_task(read_run(run), run)
+    rerank_file(task, trace, output, rank, num_hypotheses, overwrite)
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:

@@ -17,6 +17,7 @@ from s2s import checkpoint
 from s2s.config import Section, read_tree
 from s2s.errors import ConfigError, InputError
 from s2s.registry import import_modules
+from s2s.renamed import current_options
 from s2s.run import REGISTRIES
 from s2s.training.config import TrainConfig
 from s2s.training.logging import LOG, magnitude, read_log
@@ -34,7 +35,7 @@ def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -
     Raises:
         ConfigError: no class has that name, or a section that has no name was given one.
     """
-    import_modules(imports)
+    import_modules(current_options({"imports": list(imports)})["imports"])
     if kind not in REGISTRIES:
         if name is not None:
             raise ConfigError(f"{kind}: is one section and takes no name, found {name!r}")
@@ -48,7 +49,7 @@ def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -
     try:
         cls: Any = REGISTRIES[kind][name]
     except ConfigError as error:
-        hint = "" if imports else f"; a {kind} of another package needs --import MODULE"
+        hint = "" if imports else f"; a {kind} from outside this distribution needs --import MODULE"
         raise ConfigError(f"{error}{hint}") from error
     return f"{kind} {name}: {_first_line(cls.__doc__)}\n\n{_table(kind, cls.Config)}"
 

@@ -1,7 +1,7 @@
 """Names for tasks, models, criteria and decoders: `@register_task("seq2seq")` on a class is all it takes.
 
-Files of the packages s2s/tasks, s2s/models, s2s/criteria and s2s/decoding are imported when a name is first looked up.
-Classes outside this tree come in by the `imports:` list of a configuration (see `import_modules`).
+Built-in classes are imported when a name is first looked up: those of s2s, and those of latent only if s2s has no such
+name. Classes outside this distribution come in by the `imports:` list of a configuration (see `import_modules`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Registry:
 
     Args:
         kind: What the classes are, in the singular, for messages ("criterion").
-        package: The package whose modules register the built-in classes ("s2s.criteria").
+        packages: Packages whose modules register the built-in classes ("s2s.criteria"), in the order of the search.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, *packages: str) -> None:
         self.kind = kind
-        self._package = package
+        self._packages = packages
         self._classes: dict[str, type] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -53,28 +53,30 @@ class Registry:
         """The class called `name`.
 
         Raises:
-            ConfigError: no class has that name; the message tells the nearest one.
+            ConfigError: no class has that name; the message names the nearest one.
         """
-        self._import_built_ins()
-        if name not in self._classes:
-            raise ConfigError(f"{self.kind}.name: no {self.kind} is called {name!r}{nearest(name, self._classes)}")
-        return self._classes[name]
+        for package in self._packages:
+            _import_all(package)
+            if name in self._classes:
+                return self._classes[name]
+        raise ConfigError(f"{self.kind}.name: no {self.kind} is called {name!r}{nearest(name, self._classes)}")
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        self._import_built_ins()
+        for package in self._packages:
+            _import_all(package)
         return sorted(self._classes)
 
-    def _import_built_ins(self) -> None:
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+
+def _import_all(package: str) -> None:
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
 
 
-TASKS = Registry("task", "s2s.tasks")
-MODELS = Registry("model", "s2s.models")
-CRITERIA = Registry("criterion", "s2s.criteria")
-DECODERS = Registry("decoder", "s2s.decoding")
+TASKS = Registry("task", "s2s.tasks", "latent.tasks")
+MODELS = Registry("model", "s2s.models", "latent.models")
+CRITERIA = Registry("criterion", "s2s.criteria", "latent.criteria")
+DECODERS = Registry("decoder", "s2s.decoding", "latent.decoding")
 
 register_task = TASKS.register
 register_model = MODELS.register

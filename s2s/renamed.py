@@ -18,6 +18,9 @@ OPTIONS = {
 }
 """Configuration: a former key path and its new one, or a key path and its values that have new names."""
 
+FOUND_BY_NAME = {"latent.plugin"}
+"""Modules that `imports:` once had to name; the registry finds the classes of this distribution."""
+
 FACTS = {"spread": "latent_std", "text_room": "fixed_text_length"}
 """Keys of the JSON files that describe latents and the vocabulary of speech."""
 
@@ -28,7 +31,9 @@ def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         full = f"{path}{key}"
         new = OPTIONS.get(full)
-        if isinstance(new, str):
+        if full == "imports" and isinstance(value, list):
+            current[key] = [module for module in value if module not in FOUND_BY_NAME]
+        elif isinstance(new, str):
             logger.info(f"{full}: is called {new} now")
             current[new.rpartition(".")[2]] = value
         elif isinstance(value, Mapping):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import signal as signals
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -20,13 +20,13 @@ from s2s import checkpoint
 from s2s.config import Section, apply_overrides, parse_section, read_tree, write_tree
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
-from s2s.decoding.base import Decoder
+from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.ranks import Ranks, join_ranks
 from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, Registry, import_modules, nearest
 from s2s.renamed import current_options
-from s2s.tasks.base import Task
+from s2s.tasks.base import GenerationTask, Task
 from s2s.training.config import TrainConfig
 from s2s.training.data_loader import DataLoader
 from s2s.training.logging import duration, magnitude
@@ -36,8 +36,10 @@ from s2s.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
+D = TypeVar("D", bound=Decoder)
+
 REGISTRIES: dict[str, Registry] = {"task": TASKS, "model": MODELS, "criterion": CRITERIA, "decoder": DECODERS}
-DEFAULT_NAMES = {"task": "seq2seq", "model": "unilm", "criterion": "cross_entropy", "decoder": "beam"}
+DEFAULT_TASK = "seq2seq"
 
 MAY_CHANGE = (
     "decoder",
@@ -59,6 +61,10 @@ class Part:
     name: str
     config: Section
 
+    def tree(self) -> dict[str, Any]:
+        """Its section, as `config.yaml` holds it."""
+        return {"name": self.name, **self.config.model_dump(mode="json")}
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -69,17 +75,17 @@ class RunConfig:
     task: Part
     model: Part
     criterion: Part
-    decoder: Part
+    decoder: Part | None
     optim: OptimConfig
     train: TrainConfig
 
     def tree(self) -> dict[str, Any]:
         """Every option with its value, as `config.yaml` holds it."""
-        parts = {kind: getattr(self, kind) for kind in REGISTRIES}
+        parts = {"task": self.task, "model": self.model, "criterion": self.criterion, "decoder": self.decoder}
         return {
             "imports": self.imports,
             "seed": self.seed,
-            **{kind: {"name": part.name, **part.config.model_dump(mode="json")} for kind, part in parts.items()},
+            **{kind: part.tree() for kind, part in parts.items() if part is not None},
             "optim": self.optim.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
         }
@@ -108,11 +114,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     return parse_config(apply_overrides(read_tree(path), overrides))
 
 
-def parse_config(tree: Mapping[str, Any]) -> RunConfig:
+def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:
     """The configuration in a mapping of sections.
 
-    What one section leaves open and another tells is filled in: the task takes the tokenizer of the model's checkpoint
-    (`model.init`, else `model.like`), and outputs may be as long as the task's targets.
+    What a section leaves open is filled in: the task takes the tokenizer of the model's checkpoint (`model.init`, else
+    `model.like`), and says which model, criterion and decoder are its own and what follows for them (`Task.implied`).
+
+    Args:
+        tree: Sections, as `config.yaml` holds them.
+        tokenizer: Where the tokenizer is if the task does not say, instead of the model's checkpoint.
 
     Raises:
         ConfigError: one message for all that is wrong.
@@ -126,51 +136,79 @@ def parse_config(tree: Mapping[str, Any]) -> RunConfig:
     head = parse_section(_Head, {key: tree[key] for key in _Head.model_fields if key in tree}, "")
     import_modules(head.imports)
     values = {section: tree.get(section) or {} for section in sections}
-    if isinstance(values["model"], dict) and isinstance(values["task"], dict):
+    if tokenizer is None and isinstance(values["model"], dict):
         tokenizer = values["model"].get("init") or values["model"].get("like")
-        values["task"] = {"tokenizer": tokenizer, **values["task"]} if tokenizer else values["task"]
     parsed: dict[str, Any] = {}
-    for section, value in values.items():
+
+    def parse(section: str, read: Callable[[], Any]) -> None:
         try:
-            parsed[section] = _parse(section, value)
-            if section == "decoder" and "task" in parsed:
-                parsed[section] = _with_length_of(parsed["task"], parsed[section])
+            parsed[section] = read()
         except ConfigError as error:
             problems.append(str(error))
+
+    parse("task", lambda: _parse_task(values["task"], tokenizer))
+    parse("model", lambda: _parse_part("model", values["model"], parsed.get("task")))
+    parse("criterion", lambda: _parse_part("criterion", values["criterion"], parsed.get("task")))
+    parse("decoder", lambda: _parse_part("decoder", values["decoder"], parsed.get("task")))
+    parse("optim", lambda: parse_section(OptimConfig, values["optim"], "optim"))
+    parse("train", lambda: parse_section(TrainConfig, values["train"], "train"))
     if problems:
         raise ConfigError("; ".join(problems))
     return RunConfig(imports=head.imports, seed=head.seed, **parsed)
 
 
-def _parse(section: str, values: Any) -> Any:
-    if section == "optim":
-        return parse_section(OptimConfig, values, section)
-    if section == "train":
-        return parse_section(TrainConfig, values, section)
+def _parse_task(values: Any, tokenizer: str | None) -> Part:
+    name, options = _name_and_options("task", values, DEFAULT_TASK)
+    cls: type[Task] = TASKS[name]
+    if cls.has_tokenizer and tokenizer:
+        options = {"tokenizer": tokenizer, **options}
+    return Part(name, parse_section(cls.Config, options, "task"))
+
+
+def _parse_part(kind: str, values: Any, task: Part | None) -> Part | None:
+    """The model, criterion or decoder of a section; None where neither the section nor the task names one."""
+    defaults: dict[str, Any] = {}
+    if task is not None:
+        cls: type[Task] = TASKS[task.name]
+        declared = {"model": cls.model, "criterion": cls.criterion, "decoder": cls.decoder}
+        defaults = {"name": declared[kind], **cls.implied(task.config).get(kind, {})}
+    name, options = _name_and_options(kind, values, defaults.get("name"))
+    if name is None:
+        if task is not None and (options or kind != "decoder"):
+            raise ConfigError(f"{kind}.name: must be given, the task {task.name!r} declares none")
+        return None
+    section: type[Section] = REGISTRIES[kind][name].Config  # type: ignore[attr-defined]
+    known = {option: value for option, value in defaults.items() if option in section.model_fields}
+    return Part(name, parse_section(section, {**known, **options}, kind))
+
+
+def _name_and_options(section: str, values: Any, default: str | None) -> tuple[Any, dict[str, Any]]:
     if not isinstance(values, dict):
         raise ConfigError(f"{section}: must be a mapping of options, found {values!r}")
     options = dict(values)
-    name = options.pop("name", DEFAULT_NAMES[section])
-    if not isinstance(name, str):
+    name = options.pop("name", default)
+    if not isinstance(name, str | None):
         raise ConfigError(f"{section}.name: must be a name, found {name!r}")
-    cls: Any = REGISTRIES[section][name]
-    if section == "task" and options.get("tokenizer") and "tokenizer" not in cls.Config.model_fields:
-        del options["tokenizer"]
-    return Part(name, parse_section(cls.Config, options, section))
-
-
-def _with_length_of(task: Part, decoder: Part) -> Part:
-    longest = getattr(task.config, "max_target", None)
-    if longest is None or "max_length" not in set(type(decoder.config).model_fields) - decoder.config.model_fields_set:
-        return decoder
-    values = decoder.config.model_dump(exclude_unset=True) | {"max_length": longest}
-    return Part(decoder.name, parse_section(type(decoder.config), values, "decoder"))
+    return name, options
 
 
 def build_task(config: RunConfig) -> Task:
     """The task of a run."""
     task: Task = TASKS[config.task.name](config.task.config)
     return task
+
+
+def build_decoder(config: RunConfig, kind: type[D], token_id: TokenIds = no_tokens) -> D:
+    """The decoder of a run, which must be one of a kind: a `Search` for text, say.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    name = None if config.decoder is None else config.decoder.name
+    cls = None if name is None else DECODERS[name]
+    if config.decoder is None or cls is None or not issubclass(cls, kind):
+        raise ConfigError(f"decoder.name: must name a {kind.__name__} for this run, found {name!r}")
+    return cls(config.decoder.config, token_id)
 
 
 def build_model(config: RunConfig) -> Model:
@@ -185,14 +223,14 @@ def resolve(config: RunConfig, task: Task) -> RunConfig:
     Raises:
         ConfigError: they disagree.
     """
-    cls: Any = MODELS[config.model.name]
+    cls: type[Model] = MODELS[config.model.name]
     section = cls.resolve(config.model.config, task.model_defaults())
     return replace(config, model=Part(config.model.name, section))
 
 
 def load_run(
     run: str | Path, overrides: Iterable[str] = (), checkpoint_name: str | None = None
-) -> tuple[RunConfig, Task, Model, Decoder]:
+) -> tuple[RunConfig, GenerationTask, Model, Search]:
     """What decoding needs of a run, from its folder alone; the model is on the CPU, in evaluation mode.
 
     Args:
@@ -201,14 +239,28 @@ def load_run(
         checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the weights to decode with by default.
 
     Raises:
-        InputError: the folder is no run folder, or lacks weights, or they do not fit.
+        InputError: the folder is not a run folder, or lacks weights, or they do not fit; or the run generates no text.
     """
-    name = read_run(run).task.name
-    if not hasattr(TASKS[name], "token_id"):  # told before its data, which may be gone, is opened
-        raise InputError(f"{run}: its task, {name!r}, generates nothing that is text, so there is nothing to decode")
-    config, task, model = load_model(run, overrides, checkpoint_name)
-    decoder: Decoder = DECODERS[config.decoder.name](config.decoder.config, task.token_id)  # type: ignore[attr-defined]
-    return config, task, model, decoder
+    config = read_run(run, overrides)
+    task = build_generation_task(config, run)
+    decoder = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
+    model = build_model(config)
+    if not isinstance(model, Generator):
+        raise InputError(f"{run}: its model, {config.model.name!r}, does not generate text token by token")
+    checkpoint.load_weights(model, checkpoint.weights_path(Path(run), checkpoint_name))
+    return config, task, model.eval(), decoder
+
+
+def build_generation_task(config: RunConfig, run: str | Path) -> GenerationTask:
+    """The task of a run folder, if its outputs are text.
+
+    Raises:
+        InputError: they are not.
+    """
+    cls: type[Task] = TASKS[config.task.name]
+    if not issubclass(cls, GenerationTask):  # reported before its data, which may be gone, is opened
+        raise InputError(f"{run}: its task, {config.task.name!r}, generates no text, so there is nothing to decode")
+    return cls(config.task.config)
 
 
 def load_model(
@@ -225,22 +277,25 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """The configuration of a run as its folder has it, with the tokenizer there, and with overrides.
 
     Raises:
-        InputError: the folder is no run folder.
+        InputError: the folder is not a run folder.
+        ConfigError: its configuration or an override is wrong.
     """
     run = Path(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
-    overrides = list(overrides)
-    tree = read_tree(run / checkpoint.CONFIG)
-    new = apply_overrides({}, overrides).get("decoder")
-    if isinstance(new, dict) and new.get("name", tree["decoder"]["name"]) != tree["decoder"]["name"]:
-        tree["decoder"] = {}
-    tree["task"]["tokenizer"] = str(run)
-    return parse_config(apply_overrides(tree, overrides))
+    saved, overrides = read_tree(run / checkpoint.CONFIG), list(overrides)
+    task, decoder = (section if isinstance(section := saved.get(key), dict) else {} for key in ("task", "decoder"))
+    if "tokenizer" in task:
+        saved = {**saved, "task": {key: value for key, value in task.items() if key != "tokenizer"}}
+    tree = apply_overrides(saved, overrides)
+    chosen = tree.get("decoder")
+    if isinstance(chosen, dict) and chosen.get("name") != decoder.get("name"):  # options of another class
+        tree["decoder"] = apply_overrides({}, overrides)["decoder"]
+    return parse_config(tree, tokenizer=str(run))
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:
-    """Train into a run folder; go on where it stopped if the folder holds an unfinished run of this configuration.
+    """Train into a run folder; continue where it stopped if the folder holds an unfinished run of this configuration.
 
     Raises:
         InputError: see `load_config`, `Task.dataset`, `Trainer.fit`; or the folder holds another run.
@@ -313,35 +368,40 @@ def _prepare_folder(config: RunConfig, task: Task, run: Path) -> None:
 
 
 def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:
+    train_loader = _loader(config, task, "train", ranks)
+    valid_loader = _loader(config, task, "valid", ranks) if task.has_validation else None
     torch.manual_seed(config.seed)  # for fresh weights, the same on every rank
     model = build_model(config)
     criterion: Criterion = CRITERIA[config.criterion.name](config.criterion.config)
-    criterion.check(model)
+    try:
+        criterion.check(model, train_loader.sample())
+    except ConfigError as error:
+        raise ConfigError(
+            f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r} on the task "
+            f"{config.task.name!r}: {error}; without names the task chooses criterion and model itself"
+        ) from error
     if last is None:
         model.initialize()
         model.expect(task.token_counts)
     else:
         checkpoint.load_weights(model, last / checkpoint.WEIGHTS)
-    options = config.train
     size = magnitude(sum(parameter.numel() for parameter in model.parameters()))
-    logger.info(f"{config.model.name}: {size} parameters, {options.precision}, {ranks}; run folder {run}")
-
-    def loader(split: str) -> DataLoader:
-        dataset = task.dataset(split, config.seed)
-        if not len(dataset):
-            raise InputError(f"task.{split}: holds no example; expected at least one")
-        try:
-            budget = (options.max_tokens, options.max_sentences)
-            sampler = BatchSampler(dataset.lengths, *budget, seed=config.seed, shuffle=split == "train")
-        except ConfigError as error:
-            raise ConfigError(f"train.{error}") from error
-        logger.info(f"{split}: {len(dataset):,} examples, {len(sampler.epoch(0)):,} batches")
-        return DataLoader(task, dataset, sampler, ranks.rank, ranks.size, options.workers)
-
-    train_loader = loader("train")
-    valid_loader = loader("valid") if getattr(task.config, "valid", True) else None
-    trainer = Trainer(model, criterion, train_loader, valid_loader, options, config.optim, config.seed, run, ranks)
+    logger.info(f"{config.model.name}: {size} parameters, {config.train.precision}, {ranks}; run folder {run}")
+    trainer = Trainer(model, criterion, train_loader, valid_loader, config.train, config.optim, config.seed, run, ranks)
     if last is not None:
         trainer.restore(last)
-        logger.info(f"going on from {last}")
+        logger.info(f"resuming from {last}")
     return trainer
+
+
+def _loader(config: RunConfig, task: Task, split: str, ranks: Ranks) -> DataLoader:
+    dataset = task.dataset(split, config.seed)
+    if not len(dataset):
+        raise InputError(f"task.{split}: holds no example; expected at least one")
+    budget = (config.train.max_tokens, config.train.max_sentences)
+    try:
+        sampler = BatchSampler(dataset.lengths, *budget, seed=config.seed, shuffle=split == "train")
+    except ConfigError as error:
+        raise ConfigError(f"train.{error}") from error
+    logger.info(f"{split}: {len(dataset):,} examples, {len(sampler.epoch(0)):,} batches")
+    return DataLoader(task, dataset, sampler, ranks.rank, ranks.size, config.train.workers)

@@ -329,10 +329,10 @@ def latentlm_generation(
         latent_slots=labels[:0],
     )
     sampler = GuidedSampler(model.head, make_solver("dpm", model.schedule, case["ar_steps"], "v"), case["ar_cfg"])
-    state, drawn = model.start(prompts, capacity=frames + 1), []
+    state, drawn = model.prefill(prompts, capacity=frames + 1), []
     for noise in tensors["rng.ar_noise"]:
         drawn.append(sampler.sample(*state.hidden.chunk(2), noise[:batch].flatten(1)))
-        model.step(state, model.embed_latents(torch.cat([drawn[-1], drawn[-1]])))
+        model.append(state, model.embed_latents(torch.cat([drawn[-1], drawn[-1]])))
     golden = in_raster_order(tensors["out.ar_latents"])
     yield Figure("generated", excess(torch.stack(drawn, 1), golden, rtol), atol)
 

@@ -21,7 +21,7 @@ from latent.data.vibevoice_prompt import (
     script_of_text,
 )
 from latent.decoding.vibevoice import SpokenStep, VibeVoiceDecoder
-from latent.decoding.vibevoice_realtime import RealtimeDecoder
+from latent.decoding.vibevoice_realtime import RealtimeDecoder, RealtimePrompt
 from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.diffusion.solver import make_solver
 from latent.models.checkpoints import realtime_config, realtime_state, vibevoice_config, vibevoice_state
@@ -120,8 +120,8 @@ def language_steps(model: VibeVoice, prompts: MixedSequences, case: dict[str, An
     language, golden = model.language, tensors["mid.pos_hidden"]
     order = torch.tensor([case["special_tokens"][name] for name in SPECIAL_TOKENS])
     yield Figure("order of the tokens", exact(order.tolist(), model.config.tokens.legal()), 0)
-    state = language.start(prompts, prompts.tokens.shape[1] + len(tensors["mid.step_input_embeds"]) + 1)
-    hidden = [state.hidden, *(language.step(state, fed[None]) for fed in tensors["mid.step_input_embeds"])]
+    state = language.prefill(prompts, prompts.tokens.shape[1] + len(tensors["mid.step_input_embeds"]) + 1)
+    hidden = [state.hidden, *(language.append(state, fed[None]) for fed in tensors["mid.step_input_embeds"])]
     yield Figure("hidden states", excess(torch.cat(hidden), golden, rtol), atol)
     yield Figure("logits", excess(language.logits(golden, order), tensors["mid.logits4"], rtol), atol)
 
@@ -141,7 +141,7 @@ def spoken_audio(model: VibeVoice, prompts: MixedSequences, case: dict[str, Any]
     """Audio and the next inputs, from the golden latents."""
     rtol, atol = case["suggested_tol"]["open_loop_rtol"], case["suggested_tol"]["open_loop_atol"]
     chosen, tokens = tensors["out.tokens"].tolist(), model.config.tokens
-    state = model.language.start(prompts, prompts.tokens.shape[1] + len(chosen))
+    state = model.language.prefill(prompts, prompts.tokens.shape[1] + len(chosen))
     speech, audio, inputs, latents = SpeechState(state, 1), [], {}, iter(tensors["mid.latents"])
     for step, token in enumerate(chosen, 1):
         if token == tokens.latent:
@@ -203,7 +203,7 @@ def realtime_stream(
 ) -> Iterator[Figure]:
     """The whole generation."""
     noise, text = GivenNoise(tensors["rng.frame_noise"]), tensors["in.text_ids"][0].tolist()
-    chunks = list(decoder.stream(model, preset, text, 100, 0, noise))
+    chunks = list(decoder.stream(model, RealtimePrompt(preset, text, 100, 0), noise))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     yield Figure("frames", exact(len(chunks) - 1, case["frames_returned"]), 0)
     yield Figure("said the end itself", exact(chunks[-1].ended, {0: True}), 0)
@@ -224,7 +224,7 @@ def realtime_steps(
     model: VibeVoiceRealtime, preset: VoicePreset, case: dict[str, Any], tensors: Taps
 ) -> Iterator[Figure]:
     """Conditions and stop logits, from the golden latents."""
-    state, left = model.start(preset, 64), iter(tensors["in.text_ids"][0].tolist())
+    state, left = model.prefill(preset, 64), iter(tensors["in.text_ids"][0].tolist())
     logits, conditions = [], []
     for frame, latent in enumerate(tensors["mid.latents"]):
         window = list(islice(left, case["text_window"])) if frame % case["speech_window"] == 0 else []

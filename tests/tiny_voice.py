@@ -41,7 +41,6 @@ def tokenizer_config(manifest: Path, **model: Any) -> RunConfig:
     sizes = {"ratios": [4, 5], "depths": [1, 1, 1], "widths": [4, 6, 8], "latent_size": 3, "layer_scale": 0.3}
     return parse_config(
         {
-            "imports": ["latent.plugin"],
             "task": {
                 "name": "speech_autoencoding",
                 "train": str(manifest),
@@ -59,7 +58,6 @@ def tokenizer_config(manifest: Path, **model: Any) -> RunConfig:
 def voice_config(store: Path, **task: Any) -> RunConfig:
     return parse_config(
         {
-            "imports": ["latent.plugin"],
             "task": {
                 "name": "speech_synthesis",
                 "train": str(store),

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from s2s.config import Section
 from s2s.criteria.base import Criterion
-from s2s.decoding.base import Decoder, Hypothesis
+from s2s.decoding.base import Hypothesis, Search
 from s2s.models.base import Model
 from s2s.registry import register_criterion, register_decoder, register_model, register_task
 from s2s.tasks.base import Task
@@ -60,6 +60,8 @@ class ToyDataset:
 
 @register_task("toy")
 class ToyTask(Task):
+    model, criterion, decoder = "toy", "toy", "toy"
+
     class Config(Section):
         train: int = 22
         """Examples."""
@@ -67,10 +69,16 @@ class ToyTask(Task):
         poison: int | None = None
         """A training example whose loss is not a number."""
 
+    config: Config
+
     def dataset(self, split: str, seed: int) -> ToyDataset:
         if split == "train":
             return ToyDataset(self.config.train, seed, self.config.poison)
         return ToyDataset(self.config.valid, seed + 1, None)
+
+    @property
+    def has_validation(self) -> bool:
+        return self.config.valid > 0
 
     def collate(self, examples: Sequence[Any]) -> ToyBatch:
         rows = [torch.tensor(tokens) for _, tokens, _ in examples]
@@ -82,9 +90,6 @@ class ToyTask(Task):
 
     def save(self, folder: Path) -> None:
         (folder / "vocabulary.txt").write_text(str(VOCABULARY))
-
-    def token_id(self, token: str) -> int:
-        return int(token)
 
 
 @register_model("toy")
@@ -116,8 +121,8 @@ class ToyModel(Model):
             hidden = hidden + self.dropout(layer(hidden))
         return hidden[batch.tokens[:, 1:] != 0]
 
-    def logits(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.head(features)
+    def forward(self, batch: ToyBatch) -> Tensor:
+        scores: Tensor = self.head(self.features(batch))
         return scores
 
     def blocks(self) -> list[nn.Module]:
@@ -162,7 +167,7 @@ class ToyTwoPhases(ToyCriterion):
 
 
 @register_decoder("toy")
-class ToyDecoder(Decoder):
+class ToyDecoder(Search):
     class Config(Section):
         width: int = 1
 

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latent.data.batch import MixedBatch
-from latent.diffusion.schedule import NUM_TRAIN_STEPS, add_noise, target
+from latent.data.batch import MixedBatch, MixedSequences
+from latent.diffusion.schedule import NUM_TRAIN_STEPS, NoiseSchedule, add_noise, target
 from s2s.config import Section
 from s2s.criteria.base import Criterion
+from s2s.data.batch import Batch
 from s2s.errors import ConfigError
 from s2s.registry import register_criterion
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """A model of tokens and latents whose head denoises the next latent: a LatentLM."""
+
+    config: Any
+    schedule: NoiseSchedule
+    head: nn.Module
+
+    def hidden(self, batch: MixedSequences) -> Tensor:
+        """Hidden states, `(B, T, H)`."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Scores of the tokens, `(N, V)`, from hidden states `(N, H)`."""
+
+    def normalize(self, latents: Tensor) -> Tensor:
+        """Latents as the head denoises them."""
 
 
 @register_criterion("next_token_diffusion")
@@ -25,7 +44,8 @@ class NextTokenDiffusion(Criterion):
     """
 
     losses: ClassVar[tuple[str, ...]] = ("token_loss", "latent_loss")
-    predicts_durations: ClassVar[bool] = False
+    model_type = Denoiser
+    batch_type = MixedBatch
 
     class Config(Section):
         """Options of the next-token-diffusion criterion."""
@@ -37,21 +57,19 @@ class NextTokenDiffusion(Criterion):
         latent_weight: NonNegativeFloat = 1.0
         """Factor of the diffusion loss, a mean over latents and their numbers."""
 
-    def __init__(self, config: NextTokenDiffusion.Config) -> None:
-        super().__init__(config)
-        self.config: NextTokenDiffusion.Config = config
+    config: NextTokenDiffusion.Config
 
-    def check(self, model: Any) -> None:
-        if hasattr(model, "durations") != self.predicts_durations:
-            wanted = "next_token_diffusion" if self.predicts_durations else "timed_next_token_diffusion"
-            raise ConfigError(f"criterion.name: must be {wanted!r} for this model, found another")
+    def check(self, model: nn.Module, batch: Batch) -> None:
+        super().check(model, batch)
+        if isinstance(batch, MixedBatch) and batch.timed is not None and "duration_loss" not in self.losses:
+            raise ConfigError(f"{type(self).__name__} does not train durations, which task.cues asks for")
 
     def weights(self, batch: MixedBatch) -> dict[str, float]:
         """Predicted tokens and latents."""
         tokens, latents = float(len(batch.labels)), float(len(batch.predicted))
         return {"token_loss": tokens, "latent_loss": latents, "accuracy": tokens}
 
-    def forward(self, model: Any, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
+    def forward(self, model: Denoiser, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
         """Summed losses, and the number of tokens that are the most probable one."""
         hidden = model.hidden(batch).flatten(0, 1)
         logits = model.logits(hidden.index_select(0, batch.slots)).float()
@@ -66,7 +84,7 @@ class NextTokenDiffusion(Criterion):
         }
 
 
-def diffusion_loss(model: Any, clean: Tensor, conditions: Tensor, noise_draws: int) -> Tensor:
+def diffusion_loss(model: Denoiser, clean: Tensor, conditions: Tensor, noise_draws: int) -> Tensor:
     """Mean squared error of each latent, over its noisy copies and its numbers.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -25,6 +25,20 @@ from s2s.criteria.base import Criterion
 from s2s.registry import register_criterion
 
 
+@runtime_checkable
+class Autoencoder(Protocol):
+    """A model that turns audio into latents and back."""
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Means `(B, F, L)` of audio `(B, 1, S)`."""
+
+    def sample(self, mean: Tensor) -> Tensor:
+        """Latents around means."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Audio `(B, 1, S)` of latents `(B, F, L)`."""
+
+
 @register_criterion("sigma_vae_spectra")
 class SpectraCriterion(Criterion):
     """Reconstruction from sampled latents, judged by spectra alone: for tokenizers smaller than any discriminator.
@@ -35,6 +49,8 @@ class SpectraCriterion(Criterion):
 
     losses: ClassVar[tuple[str, ...]] = ("mel_loss", "kl_loss")
     phases: ClassVar[tuple[str, ...]] = ("generator",)
+    model_type = Autoencoder
+    batch_type = AudioBatch
 
     class Config(Section):
         """Options of the criterion of spectra."""
@@ -56,11 +72,13 @@ class SpectraCriterion(Criterion):
                 raise ValueError("mel_windows and mel_bins must have as many entries as each other")
             return self
 
+    config: SpectraCriterion.Config
+
     def weights(self, batch: AudioBatch) -> dict[str, float]:
         """Segments of audio."""
         return dict.fromkeys(self.losses, float(len(batch.audio)))
 
-    def forward(self, model: Any, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
+    def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
         """Losses of the mean segment, times the number of segments."""
         mean, audio = self._reconstruct(model, batch.audio)
         return self._reconstruction_losses(batch, mean, audio)
@@ -72,7 +90,7 @@ class SpectraCriterion(Criterion):
         real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
         return torch.stack([(scale(real) - scale(fake)).abs().mean() for scale in scales]).sum()
 
-    def _reconstruct(self, model: Any, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def _reconstruct(self, model: Autoencoder, audio: Tensor) -> tuple[Tensor, Tensor]:
         mean = model.encode(audio)
         return mean, model.decode(model.sample(mean))[..., : audio.shape[-1]]
 
@@ -122,9 +140,10 @@ class SigmaVAECriterion(SpectraCriterion):
                 raise ValueError("period_widths must have at least two entries")
             return self
 
+    config: SigmaVAECriterion.Config
+
     def __init__(self, config: SigmaVAECriterion.Config) -> None:
         super().__init__(config)
-        self.config: SigmaVAECriterion.Config = config
         self.discriminators = nn.ModuleList(
             [
                 *(PeriodDiscriminator(period, config.period_widths) for period in config.periods),
@@ -135,7 +154,7 @@ class SigmaVAECriterion(SpectraCriterion):
     def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
         return self.discriminators.parameters() if phase == "discriminator" else model.parameters()
 
-    def forward(self, model: Any, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
+    def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
         """Losses of the mean segment, times the number of segments."""
         count = len(batch.audio)
         if phase == "discriminator":

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from pydantic import NonNegativeFloat
-from torch import Tensor
+from torch import Tensor, nn
 
-from latent.criteria.next_token_diffusion import NextTokenDiffusion
+from latent.criteria.next_token_diffusion import Denoiser, NextTokenDiffusion
 from latent.data.batch import MixedBatch
+from s2s.data.batch import Batch
+from s2s.errors import ConfigError
 from s2s.registry import register_criterion
+
+
+@runtime_checkable
+class TimedDenoiser(Denoiser, Protocol):
+    """One that predicts how long tokens last as well: a TimedLatentLM."""
+
+    durations: nn.Module
 
 
 @register_criterion("timed_next_token_diffusion")
@@ -21,7 +30,7 @@ class TimedNextTokenDiffusion(NextTokenDiffusion):
     """
 
     losses: ClassVar[tuple[str, ...]] = (*NextTokenDiffusion.losses, "duration_loss")
-    predicts_durations: ClassVar[bool] = True
+    model_type = TimedDenoiser
 
     class Config(NextTokenDiffusion.Config):
         """Options of the criterion of a LatentLM with cues."""
@@ -29,17 +38,21 @@ class TimedNextTokenDiffusion(NextTokenDiffusion):
         duration_weight: NonNegativeFloat = 0.1
         """Factor of the mean squared error of log(1 + latents) over the tokens of texts."""
 
-    def __init__(self, config: TimedNextTokenDiffusion.Config) -> None:
-        super().__init__(config)
-        self.config: TimedNextTokenDiffusion.Config = config
+    config: TimedNextTokenDiffusion.Config
+
+    def check(self, model: nn.Module, batch: Batch) -> None:
+        super().check(model, batch)
+        if isinstance(batch, MixedBatch) and batch.timed is None:
+            raise ConfigError(f"{type(self).__name__} trains durations, which a task without task.cues does not have")
 
     def weights(self, batch: MixedBatch) -> dict[str, float]:
         """As next-token diffusion; and tokens of texts."""
         assert batch.timed is not None, "made by a task with cues"
         return {**super().weights(batch), "duration_loss": float(batch.timed.num_tokens)}
 
-    def forward(self, model: Any, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
-        assert batch.timed is not None, "made by a task with cues"
+    def forward(self, model: Denoiser, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
+        assert isinstance(model, TimedDenoiser), "see `check`"
+        assert batch.timed is not None, "see `check`"
         timed = batch.timed
         errors = model.durations(timed.tokens, timed.speakers).float() - torch.log1p(timed.durations)
         squares = errors.square()[timed.tokens != 0].sum()

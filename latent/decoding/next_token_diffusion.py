@@ -18,6 +18,7 @@ from latent.data.batch import GenerationPrompts, stacked
 from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.diffusion.solver import SolverName, make_solver
 from s2s.config import Section
+from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
 
@@ -37,7 +38,7 @@ class Frames:
 
 
 @register_decoder("next_token_diffusion")
-class NextTokenDiffusionDecoder:
+class NextTokenDiffusionDecoder(Streamer):
     """Draws latents until the model ends them."""
 
     class Config(Section):
@@ -57,8 +58,7 @@ class NextTokenDiffusionDecoder:
         min_frames: NonNegativeInt = 1
         """Latents before which no row ends."""
 
-    def __init__(self, config: NextTokenDiffusionDecoder.Config) -> None:
-        self.config = config
+    config: NextTokenDiffusionDecoder.Config
 
     @torch.inference_mode()
     def stream(self, model: Any, prompts: GenerationPrompts) -> Iterator[Frames]:
@@ -71,7 +71,7 @@ class NextTokenDiffusionDecoder:
         sampler = self._sampler(model)
         streams = 2 if sampler.guided else 1
         started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
-        state = model.start(started, started.tokens.shape[1] + max(prompts.max_frames))
+        state = model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames))
         device = state.hidden.device
         precision = torch.promote_types(state.hidden.dtype, torch.float32)
         noise = RowNoise(prompts.seeds, model.config.latent_size, device)
@@ -83,7 +83,7 @@ class NextTokenDiffusionDecoder:
             if ended:
                 kept = [index for index in range(len(rows)) if index not in ended]
                 everywhere = [index + stream * len(rows) for stream in range(streams) for index in kept]
-                state.select(torch.tensor(everywhere, dtype=torch.int64, device=device))
+                state.keep(torch.tensor(everywhere, dtype=torch.int64, device=device))
                 noise.select(kept)
                 temperatures = temperatures[kept]
                 conditional, *unconditional = state.hidden.chunk(streams)
@@ -99,7 +99,7 @@ class NextTokenDiffusionDecoder:
             inputs = model.embed_latents(latents.to(state.hidden.dtype).repeat(streams, 1))
             if prompts.cues is not None:  # the unconditional stream, the second half, has none
                 inputs[: len(rows)] += model.embed_cues(prompts.cues[rows, min(frame, prompts.cues.shape[1] - 1)])
-            model.step(state, inputs)
+            model.append(state, inputs)
 
     def _sampler(self, model: Any) -> GuidedSampler:
         config = self.config

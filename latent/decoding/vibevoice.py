@@ -24,6 +24,7 @@ from latent.decoding.audio import AudioChunk
 from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.diffusion.solver import SolverName, make_solver
 from s2s.config import Section
+from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
 _LATENT, _END, _START, _STOP = range(4)
@@ -43,7 +44,7 @@ class SpokenStep(AudioChunk):
 
 
 @register_decoder("vibevoice")
-class VibeVoiceDecoder:
+class VibeVoiceDecoder(Streamer):
     """Draws latents and makes them heard until the model stops."""
 
     class Config(Section):
@@ -56,8 +57,7 @@ class VibeVoiceDecoder:
         guidance_scale: NonNegativeFloat = 1.3
         """How much the difference to the unconditional stream counts; 1 is no guidance."""
 
-    def __init__(self, config: VibeVoiceDecoder.Config) -> None:
-        self.config = config
+    config: VibeVoiceDecoder.Config
 
     @torch.inference_mode()
     def stream(self, model: Any, prompts: GenerationPrompts, noise: RowNoise | None = None) -> Iterator[SpokenStep]:
@@ -74,7 +74,7 @@ class VibeVoiceDecoder:
         sampler = GuidedSampler(language.head, solver, config.guidance_scale)
         streams = 2 if sampler.guided else 1
         started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
-        state = model.start(started, started.tokens.shape[1] + max(prompts.max_frames), streams)
+        state = model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames), streams)
         device = state.language.hidden.device
         noise = noise or RowNoise(prompts.seeds, language.config.latent_size, device)
         legal = torch.tensor(model.config.tokens.legal(), device=device)
@@ -91,7 +91,7 @@ class VibeVoiceDecoder:
             if ended:
                 kept = [index for index, row in enumerate(rows) if row not in ended]
                 rows, choices = [rows[index] for index in kept], [choices[index] for index in kept]
-                state.select(torch.tensor(kept, dtype=torch.int64, device=device))
+                state.keep(torch.tensor(kept, dtype=torch.int64, device=device))
                 noise.select(kept)
             speaking = [index for index, choice in enumerate(choices) if choice == _LATENT]
             latents = self._draw(sampler, state, noise, speaking, prompts.temperatures[[rows[i] for i in speaking]])
@@ -108,7 +108,7 @@ class VibeVoiceDecoder:
                     chosen = torch.tensor(choices, device=device)
                     state.silence(chosen == _END)
                     state.turn_back(chosen != _LATENT, chosen == _START)
-                language.step(state.language, inputs.repeat(streams, 1))
+                language.append(state.language, inputs.repeat(streams, 1))
             step += 1
 
     def _draw(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -13,11 +14,29 @@ from latent.decoding.audio import AudioChunk
 from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.diffusion.solver import SolverName, make_solver
 from s2s.config import Section
+from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
 
+@dataclass(frozen=True)
+class RealtimePrompt:
+    """Something to say in a voice.
+
+    Args:
+        preset: The voice (`latent.models.vibevoice_realtime.VoicePreset`), on the device of the model.
+        text: Tokens; an iterator may still be waiting for later ones.
+        max_frames: Frames after which it is cut.
+        seed: Of the noise.
+    """
+
+    preset: Any
+    text: Iterable[int]
+    max_frames: int
+    seed: int
+
+
 @register_decoder("vibevoice_realtime")
-class RealtimeDecoder:
+class RealtimeDecoder(Streamer):
     """Speaks a text while it is still being written."""
 
     class Config(Section):
@@ -34,33 +53,27 @@ class RealtimeDecoder:
         speech_window: PositiveInt = 6
         """Frames that are spoken after each of these."""
 
-    def __init__(self, config: RealtimeDecoder.Config) -> None:
-        self.config = config
+    config: RealtimeDecoder.Config
 
     @torch.inference_mode()
-    def stream(
-        self, model: Any, preset: Any, text: Iterable[int], max_frames: int, seed: int, noise: RowNoise | None = None
-    ) -> Iterator[AudioChunk]:
+    def stream(self, model: Any, prompts: RealtimePrompt, noise: RowNoise | None = None) -> Iterator[AudioChunk]:
         """Audio as it is made, frame by frame.
 
         Args:
             model: A VibeVoiceRealtime.
-            preset: The voice, on the device of the model.
-            text: Tokens; an iterator may still be waiting for later ones.
-            max_frames: Frames after which it is cut.
-            seed: Of the noise.
+            prompts: One voice with its text.
             noise: Instead of noise from the seed.
         """
         config, language = self.config, model.language
         solver = make_solver(config.solver, language.schedule, config.num_inference_steps, language.config.prediction)
         sampler = GuidedSampler(language.head, solver, config.guidance_scale)
-        state = model.start(preset, language.config.max_positions)
-        noise = noise or RowNoise([seed], language.config.latent_size, state.speech.hidden.device)
-        left, frame, stopped = iter(text), 0, False
-        while not stopped and frame < max_frames:
+        state = model.prefill(prompts.preset, language.config.max_positions)
+        noise = noise or RowNoise([prompts.seed], language.config.latent_size, state.speech.hidden.device)
+        left, frame, stopped = iter(prompts.text), 0, False
+        while not stopped and frame < prompts.max_frames:
             if window := list(islice(left, config.text_window)):
                 model.read(state, window)
-            for _ in range(min(config.speech_window, max_frames - frame)):
+            for _ in range(min(config.speech_window, prompts.max_frames - frame)):
                 hidden, silent = state.speech.hidden.chunk(2)
                 latent = sampler.sample(hidden, silent, noise.draw().to(hidden.dtype), noise)
                 yield AudioChunk([0], model.speak(state, latent), {})

@@ -52,7 +52,7 @@ def load_vibevoice(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeV
     where = folder / "config.json"
     config = vibevoice_config(read_object(where), str(where))
     with torch.device("meta"):  # neither memory nor time for random weights
-        model = VibeVoice(config)  # type: ignore[abstract]  # it cannot be trained
+        model = VibeVoice(config)
     stored = {name: tensor for file in weight_files(folder) for name, tensor in read_tensors(file).items()}
     weights = {name: tensor.to(dtype) for name, tensor in vibevoice_state(stored, config).items()}
     try:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from latent.data.batch import MixedBatch, MixedSequences
+from latent.data.batch import MixedSequences
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
@@ -54,7 +54,7 @@ class MixedState:
     cache: RowCache
     hidden: Tensor
 
-    def select(self, rows: Tensor) -> None:
+    def keep(self, rows: Tensor) -> None:
         """Keep some rows `(B',)` int64, in this order."""
         self.cache.select(rows)
         self.hidden = self.hidden.index_select(0, rows)
@@ -117,7 +117,9 @@ class LatentLM(Model):
         initializer_range: PositiveFloat = 0.02
         """Standard deviation of initial weights."""
 
-    def __init__(self, config: Any) -> None:
+    config: LatentLM.Config
+
+    def __init__(self, config: LatentLM.Config) -> None:
         super().__init__(config)
         hidden = config.hidden_size
         self.embeddings = nn.Embedding(config.vocab_size, hidden)
@@ -129,14 +131,16 @@ class LatentLM(Model):
         self.apply(self._randomize)
         self.head = make_head(config)
         self.schedule = NoiseSchedule.named(config.schedule)
-        known = config.latent_mean is not None and config.latent_std is not None
-        self.register_buffer("latent_bias", torch.tensor(-config.latent_mean if known else torch.nan))
-        self.register_buffer("latent_scale", torch.tensor(1 / config.latent_std if known else torch.nan))
+        mean, std = config.latent_mean, config.latent_std
+        if mean is None or std is None:
+            mean = std = torch.nan
+        self.register_buffer("latent_bias", torch.tensor(-mean))
+        self.register_buffer("latent_scale", torch.tensor(1 / std))
         self.latent_bias: Tensor
         self.latent_scale: Tensor
 
     @classmethod
-    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+    def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
         if defaults.get("cue_tokens") and not hasattr(config, "cue_tokens"):
             raise ConfigError(
                 "model.name: must be 'timed_latent_lm' where there is task.cues, found a model without cues"
@@ -192,11 +196,8 @@ class LatentLM(Model):
         positions, theta = batch.position_ids(), self.config.rope_theta
         return self.norm(run_blocks(self._blocks(), embedded, positions, theta, lambda layer: causal_attention))  # type: ignore[no-any-return]
 
-    def features(self, batch: MixedBatch) -> Tensor:
-        return self.hidden(batch).flatten(0, 1).index_select(0, batch.slots)
-
     def logits(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """Scores `(N, V)` of the whole vocabulary, or of some `tokens` `(V,)` alone."""
+        """Scores `(N, V)` of the whole vocabulary, or of some `tokens` `(V,)` alone, from hidden states `(N, H)`."""
         weight = self.embeddings.weight if self.scores is None else self.scores.weight
         return features @ (weight if tokens is None else weight.index_select(0, tokens)).t()
 
@@ -217,11 +218,11 @@ class LatentLM(Model):
 
     # Generation
 
-    def start(self, prompts: MixedSequences, capacity: int) -> MixedState:
+    def prefill(self, prompts: MixedSequences, capacity: int) -> MixedState:
         """Read the prompts.
 
         Args:
-            prompts: Sequences to go on with; padding is overwritten as they grow.
+            prompts: Sequences to continue; padding is overwritten as they grow.
             capacity: Positions that the longest may reach, the prompt included.
 
         Raises:
@@ -243,21 +244,21 @@ class LatentLM(Model):
         cache.shifts = positions.expand(len(embedded), -1)[rows, prompts.lengths - 1] + 1 - prompts.lengths
         return MixedState(cache, hidden[rows, prompts.lengths - 1])
 
-    def step(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
+    def append(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
         """Append one token or latent to each row.
 
         Args:
-            state: From `start`; changed in place.
+            state: From `prefill`; changed in place.
             inputs: Embeddings `(B, hidden_size)`, of tokens (`embeddings`) or of latents (`embed_latents`).
             active: Rows that take it, `(B,)` bool; the others stay as they are. None for all.
 
         Returns:
             Hidden states `(B, hidden_size)`, which are `state.hidden` too.
         """
-        return self.step_many(state, inputs.unsqueeze(1), active)
+        return self.append_many(state, inputs.unsqueeze(1), active)
 
-    def step_many(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
-        """Append T tokens or latents to each row: `step` with inputs `(B, T, hidden_size)`."""
+    def append_many(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
+        """Append T tokens or latents to each row: `append` with inputs `(B, T, hidden_size)`."""
         batch, tokens = len(state.hidden), inputs.shape[1]
         hidden = self._extend(state.cache, inputs.expand(batch, -1, -1))[:, -1]
         if active is None:

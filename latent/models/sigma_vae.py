@@ -102,7 +102,9 @@ class SigmaVAE(Model):
                 window=self.window,
             )
 
-    def __init__(self, config: Any) -> None:
+    config: SigmaVAE.Config
+
+    def __init__(self, config: SigmaVAE.Config) -> None:
         super().__init__(config)
         self.encoder = AudioEncoder(config.sizes(config.depths))
         self.decoder = AudioDecoder(config.sizes(config.all_decoder_depths))
@@ -111,7 +113,7 @@ class SigmaVAE(Model):
             self.encoder.requires_grad_(False)
 
     @classmethod
-    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+    def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
         told = defaults.get("sample_rate", config.sample_rate)
         if "sample_rate" in config.model_fields_set and config.sample_rate != told:
             raise ConfigError(f"model.sample_rate: must be {told} as in the task's data, found {config.sample_rate}")

@@ -48,7 +48,9 @@ class TimedLatentLM(LatentLM):
         durations: DurationSection = DurationSection()
         """The network that predicts durations."""
 
-    def __init__(self, config: Any) -> None:
+    config: TimedLatentLM.Config
+
+    def __init__(self, config: TimedLatentLM.Config) -> None:
         super().__init__(config)
         self.cue_embeddings = nn.Embedding(config.vocab_size, config.cue_size, padding_idx=NO_CUE)
         self.cue_projection = nn.Linear(config.cue_tokens * config.cue_size, config.hidden_size, bias=False)
@@ -56,13 +58,13 @@ class TimedLatentLM(LatentLM):
         self._randomize(self.cue_projection)  # embeddings keep their size 1: what they add is as large as a latent
 
     @classmethod
-    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
-        told = defaults.get("cue_tokens", 0)
-        if config.cue_tokens == 0:
-            config = config.model_copy(update={"cue_tokens": told})
-        if config.cue_tokens == 0 or told not in (0, config.cue_tokens):
-            wanted = f"{told}, as task.cues makes them" if told else "above 0; the task has no task.cues"
-            raise ConfigError(f"model.cue_tokens: must be {wanted}, found {config.cue_tokens}")
+    def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
+        needed = defaults.get("cue_tokens", 0)
+        if not needed:
+            raise ConfigError("model.name: 'timed_latent_lm' needs a task with task.cues, found none")
+        if config.cue_tokens not in (0, needed):
+            raise ConfigError(f"model.cue_tokens: must be {needed} as task.cues makes them, found {config.cue_tokens}")
+        config = config.model_copy(update={"cue_tokens": needed})
         if config.durations.kernel_size % 2 == 0:
             raise ConfigError(f"model.durations.kernel_size: must be odd, found {config.durations.kernel_size}")
         return super().resolve(config, defaults)

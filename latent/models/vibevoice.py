@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pydantic import NonNegativeInt
@@ -64,9 +63,9 @@ class SpeechState:
         """Hidden state of the last position in each stream, `(B, H)`."""
         return self.language.hidden.chunk(self.streams)
 
-    def select(self, rows: Tensor) -> None:
+    def keep(self, rows: Tensor) -> None:
         """Keep some sequences `(B',)` int64, in this order."""
-        self.language.select(torch.cat([rows + stream * self.batch for stream in range(self.streams)]))
+        self.language.keep(torch.cat([rows + stream * self.batch for stream in range(self.streams)]))
         self.voice, self.ear = take_rows(self.voice, rows), take_rows(self.ear, rows)
 
     def silence(self, rows: Tensor) -> None:
@@ -107,10 +106,12 @@ class VibeVoice(Model):
         tokens: SwitchTokens = SwitchTokens()
         """Tokens that decide what comes next."""
 
-    def __init__(self, config: Any) -> None:
+    config: VibeVoice.Config
+
+    def __init__(self, config: VibeVoice.Config) -> None:
         super().__init__(config)
         self.language = LatentLM(config.language)
-        self.acoustic = SigmaVAE(config.acoustic)  # type: ignore[abstract]  # it has no logits
+        self.acoustic = SigmaVAE(config.acoustic)
         self.semantic = AudioEncoder(config.semantic.sizes(config.semantic.depths))
         self.semantic_connector = Connector(config.semantic.latent_size, config.language.hidden_size)
 
@@ -129,9 +130,9 @@ class VibeVoice(Model):
             raise InputError("a voice prompt must hold at least one sample, found none")
         return self.acoustic.sample(self.acoustic.encode(recording[None, None]), generator)[0]
 
-    def start(self, prompts: MixedSequences, capacity: int, streams: int) -> SpeechState:
-        """Read the prompts of all streams, first those of the sequences; see `LatentLM.start`."""
-        return SpeechState(self.language.start(prompts, capacity), streams)
+    def prefill(self, prompts: MixedSequences, capacity: int, streams: int) -> SpeechState:
+        """Read the prompts of all streams, first those of the sequences; see `LatentLM.prefill`."""
+        return SpeechState(self.language.prefill(prompts, capacity), streams)
 
     def speak(self, state: SpeechState, latents: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Make the next latents heard.

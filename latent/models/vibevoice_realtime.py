@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from pydantic import PositiveInt
@@ -102,7 +102,9 @@ class VibeVoiceRealtime(Model):
         acoustic: SigmaVAE.Config = SigmaVAE.Config()
         """The tokenizer that makes the audio; only its decoder is there."""
 
-    def __init__(self, config: Any) -> None:
+    config: VibeVoiceRealtime.Config
+
+    def __init__(self, config: VibeVoiceRealtime.Config) -> None:
         super().__init__(config)
         hidden = config.language.hidden_size
         self.language = LatentLM(config.language)
@@ -116,7 +118,7 @@ class VibeVoiceRealtime(Model):
         self.decoder.prepare()
         pack_linears(self.text_layers)
 
-    def start(self, preset: VoicePreset, capacity: int) -> RealtimeState:
+    def prefill(self, preset: VoicePreset, capacity: int) -> RealtimeState:
         """Take up a voice.
 
         Args:
@@ -142,7 +144,7 @@ class VibeVoiceRealtime(Model):
         blocks = cast(list[CausalBlock], list(self.text_layers))
         rows = extend(blocks, state.text, embedded, self.config.language.rope_theta)
         state.text.grow(torch.tensor([len(tokens)], device=device), len(tokens))
-        self.language.step_many(state.speech, rows + self.kinds.weight[_TEXT], torch.tensor([True, False]))
+        self.language.append_many(state.speech, rows + self.kinds.weight[_TEXT], torch.tensor([True, False]))
 
     def speak(self, state: RealtimeState, latent: Tensor) -> Tensor:
         """Make a normalized latent `(1, L)` heard: audio `(1, hop_length)`."""
@@ -153,7 +155,7 @@ class VibeVoiceRealtime(Model):
     def remember(self, state: RealtimeState, latent: Tensor) -> Tensor:
         """Read a normalized latent `(1, L)` again; gives the logit `()` of "this was the last one"."""
         inputs = self.language.embed_latents(latent) + self.kinds.weight[_SPEECH]
-        hidden = self.language.step(state.speech, inputs.expand(2, -1))
+        hidden = self.language.append(state.speech, inputs.expand(2, -1))
         return self.stop(hidden[:1]).squeeze()  # type: ignore[no-any-return]
 
     def _cache(self, layers: int, rows: Sequence[StoredRow], capacity: int) -> RowCache:

@@ -37,8 +37,7 @@ from s2s import checkpoint
 from s2s.durable import fingerprint
 from s2s.errors import InputError
 from s2s.json_files import describe
-from s2s.registry import DECODERS
-from s2s.run import RunConfig, build_model, read_run
+from s2s.run import RunConfig, build_decoder, build_model, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +116,7 @@ class Voice:
             "tokenizer": checkpoint.weights_path(codec_run),
         }
         checkpoint.load_weights(model, files["model"])
-        decoder = DECODERS[config.decoder.name](config.decoder.config)
-        assert isinstance(decoder, NextTokenDiffusionDecoder)
+        decoder = build_decoder(config, NextTokenDiffusionDecoder)
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
         hashes = {name: fingerprint(path)["sha256"][:16] for name, path in files.items()}
@@ -141,11 +139,7 @@ class Voice:
 
     def fingerprint(self) -> dict[str, Any]:
         """What speech depends on besides the request: hashes of all weights, and the decoder's options."""
-        decoder = self.config.decoder
-        return {
-            **self._weights,
-            "decoder": {"name": decoder.name, **decoder.config.model_dump(mode="json")},
-        }
+        return {**self._weights, "decoder": self.config.tree()["decoder"]}
 
     def request(
         self,
@@ -327,8 +321,6 @@ def _read(run: Path, overrides: list[str]) -> RunConfig:
     if config.model.name not in ("latent_lm", "timed_latent_lm") or config.task.name != "speech_synthesis":
         found = f"task {config.task.name!r} and model {config.model.name!r}"
         raise InputError(f"{run}: must be a run of the task 'speech_synthesis' and a LatentLM, found {found}")
-    if config.decoder.name != "next_token_diffusion":  # the configuration named none
-        overrides = ["decoder.name=next_token_diffusion", *overrides]
     return read_run(run, overrides)
 
 

@@ -63,6 +63,8 @@ class SegmentDataset:
 class SpeechAutoencoding(Task):
     """Segments of the recordings of two manifests."""
 
+    model, criterion = "sigma_vae", "sigma_vae"
+
     class Config(Section):
         """Options of the task of an audio tokenizer."""
 
@@ -75,6 +77,8 @@ class SpeechAutoencoding(Task):
         segment_seconds: PositiveFloat = 0.5
         """Length of a segment. `train.max_tokens` counts its samples."""
 
+    config: SpeechAutoencoding.Config
+
     def dataset(self, split: str, seed: int) -> SegmentDataset:
         utterances = read_manifest(getattr(self.config, split))
         num_samples = max(1, round(self.config.segment_seconds * self.config.sample_rate))
@@ -84,7 +88,7 @@ class SpeechAutoencoding(Task):
         audio = torch.from_numpy(np.stack([example.samples for example in examples])).unsqueeze(1)
         return AudioBatch([example.id for example in examples], audio, self.config.sample_rate)
 
-    def model_defaults(self) -> dict[str, int]:
+    def model_defaults(self) -> dict[str, Any]:
         return {"sample_rate": self.config.sample_rate}
 
     def save(self, folder: Path) -> None:

@@ -174,6 +174,8 @@ class CueSection(Section):
 class SpeechSynthesis(Task):
     """Speech from text, on the latents of an audio tokenizer."""
 
+    model, criterion, decoder = "latent_lm", "next_token_diffusion", "next_token_diffusion"
+
     class Config(Section):
         """Options of the task of speech synthesis."""
 
@@ -195,6 +197,14 @@ class SpeechSynthesis(Task):
         fixed_text_length: NonNegativeInt = 0
         """Positions from a text's first token to the start of speech, the same for all texts that are not longer, so
         that attention finds its place in the text by distance; 0: as many as the text has tokens."""
+
+    config: SpeechSynthesis.Config
+
+    @classmethod
+    def implied(cls, config: SpeechSynthesis.Config) -> dict[str, dict[str, Any]]:
+        """With cues, the model and the criterion that learn from them."""
+        names = {"model": "timed_latent_lm", "criterion": "timed_next_token_diffusion"}
+        return {} if config.cues is None else {section: {"name": name} for section, name in names.items()}
 
     def __init__(self, config: SpeechSynthesis.Config) -> None:
         super().__init__(config)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2s.config import Section
-from s2s.criteria.base import Criterion
+from s2s.criteria.base import Criterion, Scorer
+from s2s.data.batch import TokenBatch
 from s2s.nn.token_loss import score_labels
 from s2s.registry import register_criterion
 
@@ -25,25 +24,18 @@ class CrossEntropy(Criterion):
         chunk_rows: int = Field(1024, ge=1)
         """Labels scored at a time; less memory when smaller, less overhead when larger."""
 
-    def __init__(self, config: CrossEntropy.Config) -> None:
-        super().__init__(config)
-        self.config: CrossEntropy.Config = config
+    model_type = Scorer
+    batch_type = TokenBatch
+    config: CrossEntropy.Config
 
-    def weights(self, batch: Any) -> dict[str, float]:
+    def weights(self, batch: TokenBatch) -> dict[str, float]:
         """The number of labels."""
         count = float(len(batch.labels))
         return {"loss": count, "accuracy": count}
 
-    def forward(self, model: nn.Module, batch: Any, phase: str = "model") -> dict[str, Tensor]:
+    def forward(self, model: Scorer, batch: TokenBatch, phase: str = "model") -> dict[str, Tensor]:
         """Summed loss, and the number of labels that are the most probable token."""
-        features: Tensor = model.features(batch)  # type: ignore[operator]
-        config = self.config
-        loss, right = score_labels(
-            model.logits,  # type: ignore[arg-type]
-            features,
-            batch.labels,
-            config.label_smoothing,
-            batch.pad_id,
-            config.chunk_rows,
-        )
+        smoothing, rows = self.config.label_smoothing, self.config.chunk_rows
+        features = model.features(batch)
+        loss, right = score_labels(model.logits, features, batch.labels, smoothing, batch.pad_id, rows)
         return {"loss": loss.sum(), "accuracy": right.sum()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2s.config import Section
-from s2s.criteria.base import Criterion
+from s2s.criteria.base import Criterion, Scorer
+from s2s.data.batch import MaskedBatch
 from s2s.nn.token_loss import score_labels
 from s2s.registry import register_criterion
 
@@ -28,29 +29,28 @@ class PseudoMaskedLM(Criterion):
         chunk_rows: int = Field(1024, ge=1)
         """Labels scored at a time; less memory when smaller, less overhead when larger."""
 
-    def __init__(self, config: PseudoMaskedLM.Config) -> None:
-        super().__init__(config)
-        self.config: PseudoMaskedLM.Config = config
+    model_type = Scorer
+    batch_type = MaskedBatch
+    config: PseudoMaskedLM.Config
 
-    def weights(self, batch: Any) -> dict[str, float]:
+    def weights(self, batch: MaskedBatch) -> dict[str, float]:
         """The number of labels of each loss that the task asks for."""
         weights = {}
         for name, chosen in _parts(batch).items():
             weights[name] = weights[f"{name}_accuracy"] = float(chosen.sum())
         return weights
 
-    def forward(self, model: nn.Module, batch: Any, phase: str = "model") -> dict[str, Tensor]:
+    def forward(self, model: Scorer, batch: MaskedBatch, phase: str = "model") -> dict[str, Tensor]:
         """For each loss its sum, and the number of labels that are the most probable token."""
-        features: Tensor = model.features(batch)  # type: ignore[operator]
-        logits: Any = model.logits
-        loss, right = score_labels(logits, features, batch.labels, 0.0, batch.pad_id, self.config.chunk_rows)
+        features = model.features(batch)
+        loss, right = score_labels(model.logits, features, batch.labels, 0.0, batch.pad_id, self.config.chunk_rows)
         sums = {}
         for name, chosen in _parts(batch).items():
             sums[name], sums[f"{name}_accuracy"] = (loss * chosen).sum(), (right & chosen).sum()
         return sums
 
 
-def _parts(batch: Any) -> dict[str, Tensor]:
+def _parts(batch: MaskedBatch) -> dict[str, Tensor]:
     """Which labels belong to which loss, `(N,)` bool: those at context slots, and those at pseudo slots."""
     steps = batch.steps.flatten()[batch.slots]
     parts = {"autoencoding": steps == 0, "partially_autoregressive": steps < 0}

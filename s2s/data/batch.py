@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,13 +11,28 @@ from torch import Tensor
 PADDING = 2**31 - 1
 """Step code of a padding slot: as a key it is later than every step, so no real slot ever sees it."""
 
-Batch = TypeVar("Batch", bound="Movable")
+M = TypeVar("M", bound="Movable")
+
+
+class Batch(Protocol):
+    """What the trainer needs of a batch; the rest is between a task and its criterion."""
+
+    @property
+    def ids(self) -> list[str]:
+        """Record ids, for messages."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens, or whatever the speed of training is counted in, without padding."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
 
 
 class Movable:
     """A frozen dataclass whose tensors move together."""
 
-    def to(self: Batch, device: torch.device | str) -> Batch:
+    def to(self: M, device: torch.device | str) -> M:
         """The same batch with every tensor on `device`, those of batches inside it too."""
         moved: dict[str, object] = {}
         for field in fields(self):  # type: ignore[arg-type]
@@ -60,6 +75,11 @@ class TokenBatch(Movable):
     def num_tokens(self) -> int:
         """Slots that are not padding."""
         return int((self.steps != PADDING).sum())
+
+
+@dataclass(frozen=True)
+class MaskedBatch(TokenBatch):
+    """A batch whose labels are read at context slots (step 0) and at pseudo slots (steps below 0) only."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from s2s.data.batch import PADDING, TokenBatch
+from s2s.data.batch import PADDING, MaskedBatch
 
 Ids = NDArray[np.int64]
 
@@ -131,7 +131,7 @@ class MaskedText:
 
 def pack_masked(
     examples: Sequence[MaskedText], pseudo: int, pad_id: int, autoencoding: bool = True, autoregressive: bool = True
-) -> TokenBatch:
+) -> MaskedBatch:
     """A batch: corrupted texts padded on the right, then true tokens and then pseudo tokens of what is masked.
 
     A label at a context slot is autoencoding, one at a pseudo slot is (partially) autoregressive.
@@ -161,7 +161,7 @@ def pack_masked(
             positions[row, part], segments[row, part] = example.masked, example.segments[example.masked]
         slots.append(row * shape[1] + context + width + np.arange(m))
     copies = int(autoencoding) + int(autoregressive)
-    return TokenBatch(
+    return MaskedBatch(
         ids=[example.id for example in examples],
         tokens=torch.from_numpy(tokens),
         positions=torch.from_numpy(positions),

@@ -1,14 +1,49 @@
-"""The interface of a decoder: sources in, hypotheses out."""
+"""The interface of a decoder: `Search`, sources in and hypotheses out; `Streamer`, prompts in and steps out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from s2s.config import Section
 from s2s.data.batch import SourceBatch
+from s2s.errors import InputError
+
+
+class State(Protocol):
+    """What a model remembers while it generates; the caller holds it. B sentences, K hypotheses of each."""
+
+    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
+        """Keep some sentences, and let hypotheses continue others of the same sentence.
+
+        Args:
+            sentences: Rows to keep, `(B',)` int64, or None for all of them.
+            parents: For each hypothesis the one whose tokens it continues, `(B', K')` int64, indices into the K
+                hypotheses of that sentence at the last step.
+        """
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A model that generates token by token: what a search needs."""
+
+    def start(self, sources: SourceBatch, max_steps: int) -> State:
+        """Read the sources; at most `max_steps` calls of `step` may follow."""
+
+    def step(self, state: Any, tokens: Tensor | None) -> Tensor:
+        """Append one token to each hypothesis and score the next one.
+
+        Args:
+            state: From `start`, changed in place.
+            tokens: The last token of each hypothesis, `(B, K)` int64; None at the first step, before any token.
+
+        Returns:
+            Unnormalized scores, `(B, K, V)`; at the first step K is 1.
+        """
 
 
 @dataclass(frozen=True)
@@ -38,23 +73,55 @@ def distinct(hypotheses: Iterable[Hypothesis], most: int | None = None) -> list[
     return list(first.values())
 
 
+TokenIds = Callable[[str], int]
+"""From a vocabulary item to its id; raises InputError for an unknown one."""
+
+
+def no_tokens(token: str) -> int:
+    """The ids of a task whose tokens have no names.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(f"{token!r}: cannot be named, this task has no vocabulary of text")
+
+
 class Decoder(ABC):
-    """A search for good outputs. It knows a model only by `start` and `step` (`s2s.models.base.Generator`)."""
+    """A way to generate: its options. What goes in and what comes out is said by `Search` and `Streamer`."""
 
     class Config(Section):
         """Options of a decoder."""
 
-    def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
+    config: Section
+
+    def __init__(self, config: Section, token_id: TokenIds = no_tokens) -> None:
         """
         Args:
             config: The decoder's section.
-            token_id: The id of a vocabulary item, for options that name tokens; raises InputError for an unknown one.
+            token_id: Of the task, for options that name tokens.
         """
         self.config = config
 
-    def check(self, source: Any, where: str) -> None:  # noqa: B027
-        """Raise InputError if this decoder cannot take a task's source example; `where` names its line."""
+
+class Search(Decoder):
+    """A search for good texts. It knows a model only as a `Generator`."""
+
+    def check(self, source: Any, where: str) -> None:
+        """Raise InputError if this search cannot take a task's source example; `where` names its line."""
 
     @abstractmethod
-    def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
+    def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The hypotheses of each sentence, best first."""
+
+
+class Streamer(Decoder):
+    """Generates step by step, and hands out each step as it is made."""
+
+    @abstractmethod
+    def stream(self, model: Any, prompts: Any) -> Iterator[Any]:
+        """What each step brought, until all prompts have ended.
+
+        Args:
+            model: In evaluation mode.
+            prompts: On the device of the model.
+        """

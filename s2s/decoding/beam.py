@@ -8,7 +8,6 @@ log-probabilities only fall, so an open hypothesis is worth at most its present 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from s2s.data.batch import SourceBatch
 from s2s.decoding import ranking
-from s2s.decoding.base import Decoder, Hypothesis
+from s2s.decoding.base import Generator, Hypothesis, Search, TokenIds, no_tokens
 from s2s.decoding.constraints import BatchConstraints, ConstraintOptions, Constraints
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
@@ -79,7 +78,7 @@ class Beam:
 
 
 @register_decoder("beam")
-class BeamSearch(Decoder):
+class BeamSearch(Search):
     """Beam search by the rule of s2s-ft (K survivors from K * K proposals); `beam_size: 1` is greedy search.
 
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`. fairseq's and transformers' search is `wide_beam`.
@@ -103,7 +102,9 @@ class BeamSearch(Decoder):
                 raise ValueError(f"num_hypotheses {self.num_hypotheses} must be at most beam_size {self.beam_size}")
             return self
 
-    def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
+    config: BeamSearch.Config
+
+    def __init__(self, config: BeamSearch.Config, token_id: TokenIds = no_tokens) -> None:
         super().__init__(config, token_id)
         self._constraints = Constraints(config, token_id)
         form = ranking.gnmt if config.length_penalty_form == "gnmt" else ranking.power
@@ -115,11 +116,11 @@ class BeamSearch(Decoder):
         """Raise InputError if the source's prefix is too long."""
         self._constraints.check(source.prefix, where)
 
-    def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
+    def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""
         return self.best(self._search(model, sources, exhaustive=False))
 
-    def trace(self, model: Any, sources: SourceBatch) -> Trace:
+    def trace(self, model: Generator, sources: SourceBatch) -> Trace:
         """All frames, searched until every survivor has ended, so that any ranking can choose from them."""
         return self._search(model, sources, exhaustive=True)
 
@@ -128,7 +129,7 @@ class BeamSearch(Decoder):
         return trace.best(self._ranking, self.config.num_hypotheses)
 
     @torch.inference_mode()
-    def _search(self, model: Any, sources: SourceBatch, exhaustive: bool) -> Trace:
+    def _search(self, model: Generator, sources: SourceBatch, exhaustive: bool) -> Trace:
         end, steps, size_of_beam = sources.feeding.end, self.config.max_length, self.config.beam_size
         size, device = len(sources.ids), sources.tokens.device
         trace = Trace.empty(size, steps, self._frame_size, end, device)

@@ -36,6 +36,8 @@ class DiverseBeamSearch(BeamSearch):
                 raise ValueError(f"num_groups {self.num_groups} must divide beam_size {self.beam_size}")
             return self
 
+    config: DiverseBeamSearch.Config
+
     def survivors(
         self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
     ) -> tuple[Tensor, Tensor, Tensor]:

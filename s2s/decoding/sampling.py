@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,14 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from s2s.data.batch import SourceBatch
-from s2s.decoding.base import Decoder, Hypothesis
+from s2s.decoding.base import Generator, Hypothesis, Search, TokenIds, no_tokens
 from s2s.decoding.beam import worth_leaving
 from s2s.decoding.constraints import ConstraintOptions, Constraints
 from s2s.registry import register_decoder
 
 
 @register_decoder("sampling")
-class Sampling(Decoder):
+class Sampling(Search):
     """Draws each token, at a temperature, from the most likely ones (top-k, nucleus) or from all.
 
     Outputs of a sentence come best first by log-probability, which is the model's own, before temperature and cuts.
@@ -39,7 +38,9 @@ class Sampling(Decoder):
         seed: int = 0
         """The draws of a sentence depend on this and on its id alone."""
 
-    def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
+    config: Sampling.Config
+
+    def __init__(self, config: Sampling.Config, token_id: TokenIds = no_tokens) -> None:
         super().__init__(config, token_id)
         self._constraints = Constraints(config, token_id)
 
@@ -48,7 +49,7 @@ class Sampling(Decoder):
         self._constraints.check(source.prefix, where)
 
     @torch.inference_mode()
-    def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
+    def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:
         """Drawn outputs of each sentence, the most likely first."""
         size, steps, count = len(sources.ids), self.config.max_length, self.config.num_hypotheses
         end, device = sources.feeding.end, sources.tokens.device

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from s2s.decoding.base import Hypothesis
+from s2s.decoding.base import Hypothesis, TokenIds, no_tokens
 from s2s.decoding.beam import Beam, BeamSearch, propose, take_best
 from s2s.decoding.constraints import BatchConstraints
 from s2s.decoding.trace import Trace
@@ -31,7 +30,9 @@ class WideBeamSearch(BeamSearch):
         """A sentence is complete when K have ended that no open one can pass (transformers' early_stopping "never"), or
         none passes at its present length (False, its default), or as soon as K have ended (True, and fairseq)."""
 
-    def __init__(self, config: Any, token_id: Callable[[str], int]) -> None:
+    config: WideBeamSearch.Config
+
+    def __init__(self, config: WideBeamSearch.Config, token_id: TokenIds = no_tokens) -> None:
         super().__init__(config, token_id)
         self._frame_size = 2 * config.beam_size
         self._wanted = config.beam_size

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from s2s.config import Section
 from s2s.data.jsonl import Line, opened, parse_record, read_lines
-from s2s.decoding.base import Decoder, Hypothesis
+from s2s.decoding.base import Hypothesis, Search
+from s2s.decoding.beam import BeamSearch
 from s2s.durable import claimed, fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.generation.meter import Meter
@@ -82,7 +83,7 @@ class Summary:
 def decode_file(
     task: GenerationTask,
     model: Model,
-    decoder: Decoder,
+    decoder: Search,
     source: str | Path,
     output: str | Path,
     options: DecodeOptions,
@@ -117,7 +118,7 @@ def decode_file(
             with `strict`, a bad line.
         ConfigError: traces are wanted of a decoder that leaves none.
     """
-    if trace is not None and not hasattr(decoder, "trace"):
+    if trace is not None and not isinstance(decoder, BeamSearch):
         raise ConfigError("decoder.name: traces are left by beam searches only; drop --trace or use decoder.name=beam")
     with contextlib.ExitStack() as claim:
         with ranks.together():
@@ -246,7 +247,7 @@ class _Work:
         return Window(streams, {"lines": len(lines), "failed": len(failures), "cut": cut})
 
     def _read(self, line: Line) -> _Item | _Failure:
-        id_field = getattr(self.task.config, "id_field", "id")
+        id_field = self.task.id_field
         id: Any = line.number
         try:
             record = parse_record(line)

@@ -32,9 +32,9 @@ def save_bert_folder(model: Model, folder: Path) -> None:
         InputError: the model is no UniLM; BERT has no such part as its embedding projection; or the folder cannot be
             written.
     """
-    config = model.config
     if not isinstance(model, UniLM):
         raise InputError(f"{folder}: only a UniLM can be written as a BERT, found a {type(model).__name__}")
+    config = model.config
     if model.embeddings.project is not None:
         raise InputError(f"{folder}: a model with model.embedding_size={config.embedding_size} is not a BERT")
     state = {name: tensor.contiguous() for name, tensor in model.bert_state().items()}

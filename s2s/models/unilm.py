@@ -94,7 +94,9 @@ class UniLM(Model):
         """How training attends: as suits the device, or by FlexAttention, which needs a GPU and has no dropout on
         attention weights."""
 
-    def __init__(self, config: Any) -> None:
+    config: UniLM.Config
+
+    def __init__(self, config: UniLM.Config) -> None:
         super().__init__(config)
         if config.attention == "flex" and config.attention_dropout:
             raise ConfigError(
@@ -136,7 +138,7 @@ class UniLM(Model):
         return list(self.layers)
 
     @classmethod
-    def resolve(cls, config: Any, defaults: dict[str, int]) -> Any:
+    def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
         return resolve_sizes(config, defaults)
 
     # Training
@@ -148,6 +150,10 @@ class UniLM(Model):
 
     def logits(self, features: Tensor) -> Tensor:
         return self.head(features, self.embeddings.tokens.weight)  # type: ignore[no-any-return]
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Scores over the vocabulary at `batch.slots`, `(N, V)`."""
+        return self.logits(self.features(batch))
 
     def encode(
         self, tokens: Tensor, lengths: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
@@ -192,7 +198,7 @@ class UniLM(Model):
 
     @torch.no_grad()
     def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
-        """See `s2s.models.base.Generator`.
+        """See `s2s.decoding.base.Generator`.
 
         Raises:
             InputError: a source and `max_steps` tokens do not fit into the position table.
@@ -391,7 +397,7 @@ class UniLMState:
     time: int = 0
 
     def select(self, sentences: Tensor | None, parents: Tensor) -> None:
-        """See `s2s.models.base.State`."""
+        """See `s2s.decoding.base.State`."""
         self.pool.select(sentences, parents)
         if sentences is not None:
             self.lengths = self.lengths.index_select(0, sentences)

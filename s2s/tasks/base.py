@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2s.config import Section
-from s2s.data.batch import SourceBatch
+from s2s.data.batch import Batch, SourceBatch
 from s2s.errors import ConfigError
 
 
@@ -30,11 +30,37 @@ class Dataset(Protocol):
 class Task(ABC):
     """One problem: reads records, makes examples and batches, writes outputs. Knows the tokenizer, not the model."""
 
+    model: ClassVar[str | None] = None
+    """Name of the model that trains on it where a configuration names none; None requires a name."""
+    criterion: ClassVar[str | None] = None
+    """Name of its criterion, in the same way."""
+    decoder: ClassVar[str | None] = None
+    """Name of its decoder, in the same way; a task without one generates nothing."""
+    has_tokenizer: ClassVar[bool] = False
+    """Whether `Config` has the option `tokenizer`, for a tokenizer that a run folder holds after `save`."""
+
     class Config(Section):
         """Options of a task."""
 
-    def __init__(self, config: Any) -> None:
+    config: Section
+
+    def __init__(self, config: Section) -> None:
         self.config = config
+
+    @classmethod
+    def implied(cls, config: Any) -> dict[str, dict[str, Any]]:
+        """Options of other sections that follow from the task's own, for where the user sets none.
+
+        Returns:
+            Options by section, as `{"decoder": {"max_length": 48}}`, among them `name` where it is not the one that the
+            class declares; those that the section's class lacks are ignored.
+        """
+        return {}
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is a split "valid"."""
+        return True
 
     @abstractmethod
     def dataset(self, split: str, seed: int) -> Dataset:
@@ -45,12 +71,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def collate(self, examples: Sequence[Any]) -> Any:
+    def collate(self, examples: Sequence[Any]) -> Batch:
         """A batch of examples."""
 
     @abstractmethod
-    def model_defaults(self) -> dict[str, int]:
-        """Sizes that the data fixes: `vocab_size`, and `num_positions`, the longest sequence there can be."""
+    def model_defaults(self) -> dict[str, Any]:
+        """What the data fixes in the model's section, as `vocab_size`; see `s2s.models.base.Model.resolve`."""
 
     def token_counts(self) -> NDArray[np.int64]:
         """How often each token of the vocabulary is to be predicted in the training data, or a fair part of it, `(V,)`.
@@ -66,7 +92,12 @@ class Task(ABC):
 
 
 class GenerationTask(Task):
-    """A task whose outputs are generated from sources."""
+    """A task whose outputs, texts, are generated from sources, the records of a file."""
+
+    @property
+    def id_field(self) -> str:
+        """The field of a record that holds its id."""
+        return "id"
 
     @abstractmethod
     def source(self, record: dict[str, Any], where: str) -> Any:

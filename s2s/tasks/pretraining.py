@@ -76,6 +76,9 @@ class MaskedDataset:
 class PretrainingTask(Task):
     """Masked text of a corpus folder that `unilatent prepare pretrain-text` wrote."""
 
+    model = "unilm"
+    has_tokenizer = True
+
     class Config(Section):
         """Options that all tasks of pretraining have."""
 
@@ -95,17 +98,22 @@ class PretrainingTask(Task):
         keep_prob: float = Field(0.1, ge=0, le=1)
         """A masked token stays what it is with this probability."""
 
+    config: PretrainingTask.Config
+
     def __init__(self, config: PretrainingTask.Config, pseudo_token: str | None = None) -> None:
         super().__init__(config)
         if config.keep_prob + config.random_prob > 1:
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
-        self.config: PretrainingTask.Config = config
         own = Path(config.data) / "tokenizer"
         if config.tokenizer is None and not own.is_dir():
             raise InputError(f"task.data: must be a folder of `unilatent prepare pretrain-text`, found no folder {own}")
         self._tokenizer = Tokenizer.load(config.tokenizer or own, None, config.added_tokens, pseudo_token)
         self._special = self._tokenizer.special
         self._splits: dict[str, Shards] = {}
+
+    @property
+    def has_validation(self) -> bool:
+        return self.config.valid
 
     def shards(self, split: str) -> Shards:
         """The examples of `split`, read once.

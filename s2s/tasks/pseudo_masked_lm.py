@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from s2s.data.batch import TokenBatch
+from s2s.data.batch import MaskedBatch
 from s2s.data.masking import Blocks, MaskedText, pack_masked
 from s2s.data.shards import Shards
 from s2s.data.tokenizer import Tokenizer
@@ -26,6 +26,8 @@ class PseudoMaskedLM(PretrainingTask):
     0`; 3, with 2 `factorization: tokens`; 4, with 2 `objective: autoencoding`; 5, with 2 `objective:
     partially_autoregressive`; 6, with 5 `factorization: tokens`.
     """
+
+    criterion = "pseudo_masked_lm"
 
     class Config(PretrainingTask.Config):
         """Options of pseudo-masked pretraining; the defaults are the paper's."""
@@ -44,9 +46,10 @@ class PseudoMaskedLM(PretrainingTask):
         """Token that stands where a step predicts, in quotes: "[PSEUDO]". Default: as the tokenizer's folder says, else
         the mask token. What is fine-tuned from this run generates with it."""
 
+    config: PseudoMaskedLM.Config
+
     def __init__(self, config: PseudoMaskedLM.Config) -> None:
         super().__init__(config, config.pseudo_token)
-        self.config: PseudoMaskedLM.Config = config
         if config.longest_block < config.shortest_block:
             raise ConfigError(
                 f"task.longest_block: must be at least task.shortest_block ({config.shortest_block}), "
@@ -63,7 +66,7 @@ class PseudoMaskedLM(PretrainingTask):
         """
         return PseudoMaskedDataset(self.config, self.shards(split), self._tokenizer, self._autoregressive, seed)
 
-    def collate(self, examples: Sequence[MaskedText]) -> TokenBatch:
+    def collate(self, examples: Sequence[MaskedText]) -> MaskedBatch:
         """A batch of examples; see `pack_masked`."""
         special = self._special
         return pack_masked(examples, special.pseudo, special.pad, self._autoencoding, self._autoregressive)

@@ -64,6 +64,9 @@ class Source:
 class Seq2Seq(GenerationTask):
     """Source-target pairs for an encoder that learns to generate."""
 
+    model, criterion, decoder = "unilm", "cross_entropy", "beam"
+    has_tokenizer = True
+
     class Config(Section):
         """Options of the seq2seq task."""
 
@@ -105,19 +108,33 @@ class Seq2Seq(GenerationTask):
         output: Literal["readable", "s2s_ft"] = "readable"
         """Form of the generated text: readable, or words apart from punctuation as s2s-ft writes it."""
 
+    config: Seq2Seq.Config
+
     def __init__(self, config: Seq2Seq.Config) -> None:
         super().__init__(config)
         if config.keep_prob + config.random_prob > 1:
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
         if config.tokenizer is None:
             raise ConfigError("task.tokenizer: must be given, a folder or a hub id")
-        self.config: Seq2Seq.Config = config
         self._tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, config.added_tokens)
         self._special = self._tokenizer.special
         max_source, max_target = room(config.method, config.max_source, config.max_target)
         self._source = Side("source", config.source_field, max_source, config.strict)
         self._target = Side("target", config.target_field, max_target, config.strict)
         self._prefix = Side("prefix", "prefix", max_target)
+
+    @classmethod
+    def implied(cls, config: Seq2Seq.Config) -> dict[str, dict[str, Any]]:
+        """Outputs may be as long as targets."""
+        return {"decoder": {"max_length": config.max_target}}
+
+    @property
+    def has_validation(self) -> bool:
+        return bool(self.config.valid)
+
+    @property
+    def id_field(self) -> str:
+        return self.config.id_field
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         """The examples of `split` ("train" or "valid").

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -31,10 +31,12 @@ class UniLMv1(PretrainingTask):
     """Text whose masked tokens are predicted in place, each batch under one of four objectives.
 
     The model needs a segment table of six rows, or none; fine-tune with `model.source_segment=4` and
-    `model.target_segment=5`. Its criterion is `cross_entropy`, with `label_smoothing: 0`.
+    `model.target_segment=5`. Labels are not smoothed where `criterion.label_smoothing` is not set.
 
     Source: UniLM (arXiv 1905.03197), without its next-sentence prediction.
     """
+
+    criterion = "cross_entropy"
 
     class Config(PretrainingTask.Config):
         """Options of the mixture; the defaults are the paper's."""
@@ -56,11 +58,16 @@ class UniLMv1(PretrainingTask):
                 raise ValueError(f"one of {', '.join(OBJECTIVES)} must be more than 0")
             return self
 
+    config: UniLMv1.Config
+
     def __init__(self, config: UniLMv1.Config) -> None:
         super().__init__(config)
-        self.config: UniLMv1.Config = config
         shares = np.array([getattr(config, name) for name in OBJECTIVES])
         self._bounds = np.cumsum(shares / shares.sum())
+
+    @classmethod
+    def implied(cls, config: UniLMv1.Config) -> dict[str, dict[str, Any]]:
+        return {"criterion": {"label_smoothing": 0.0}}
 
     def dataset(self, split: str, seed: int) -> MixtureDataset:
         """The examples of `split` ("train" or "valid").

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
+from s2s.data.batch import Batch
 from s2s.data.batching import BatchSampler
 from s2s.tasks.base import Dataset, Task
 
@@ -25,7 +25,7 @@ class MicroBatch:
         counts: False for a stand-in, computed with weight 0 because this rank has one batch less than the others.
     """
 
-    batch: Any
+    batch: Batch
     position: int
     counts: bool
 
@@ -54,6 +54,10 @@ class DataLoader:
         self._size = size
         self._workers = workers
 
+    def sample(self) -> Batch:
+        """A batch of the first example alone."""
+        return self._collate([0], epoch=0)
+
     def num_updates(self, epoch: int, position: int, accumulate: int) -> int:
         """Updates of an epoch from `position` on."""
         return -(-(len(self._sampler.epoch(epoch)) - position) // (accumulate * self._size))
@@ -79,12 +83,12 @@ class DataLoader:
         )
         return [(place, True) if place < end else (start, False) for place in rounds]
 
-    def _make(self, batches: Sequence[list[int]], epoch: int) -> Iterator[Any]:
+    def _make(self, batches: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
         if not self._workers:
             yield from (self._collate(indices, epoch) for indices in batches)
             return
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="data_loader")
-        waiting: deque[Future[Any]] = deque()
+        waiting: deque[Future[Batch]] = deque()
         try:
             for indices in batches:
                 waiting.append(pool.submit(self._collate, indices, epoch))
@@ -95,5 +99,5 @@ class DataLoader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _collate(self, indices: list[int], epoch: int) -> Any:
+    def _collate(self, indices: list[int], epoch: int) -> Batch:
         return self._task.collate([self._dataset.example(index, epoch) for index in indices])

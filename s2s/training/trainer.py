@@ -20,7 +20,7 @@ import signal
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from torch.distributed.tensor import DTensor
 
 from s2s import checkpoint
 from s2s.criteria.base import Criterion
+from s2s.data.batch import Batch
 from s2s.errors import InputError
 from s2s.models.base import Model
 from s2s.ranks import Ranks
@@ -51,7 +52,7 @@ class TrainStep(nn.Module):
         self.model = model
         self.criterion = criterion
 
-    def forward(self, batch: Any, phase: str) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         """The criterion's sums over the batch."""
         sums: dict[str, Tensor] = self.criterion(self.model, batch, phase)
         return sums

@@ -30,7 +30,7 @@ TEXTS = [
 
 
 def write_yaml(path: Path, **sections: object) -> Path:
-    path.write_text(yaml.safe_dump({"imports": ["latent.plugin"], **sections}))
+    path.write_text(yaml.safe_dump(sections))
     return path
 
 

@@ -76,7 +76,7 @@ LATENT_LM: dict[str, Any] = {
 
 
 def trained(recipe: dict[str, Any], data: Path, run: Path) -> Path:
-    tree = {**recipe, "imports": ["latent.plugin"]}
+    tree = dict(recipe)
     tree["task"] = recipe["task"] | {"train": str(data), "valid": str(data)}
     tree["train"] = recipe["train"] | {"device": "cpu"}
     train_run(parse_config(tree), run)

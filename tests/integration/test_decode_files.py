@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,8 +126,7 @@ def test_ids_come_from_the_field_that_the_task_names_else_from_the_line(
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     class KeyTask(tiny.WordTask):
-        def __init__(self, config: None) -> None:
-            super().__init__(SimpleNamespace(id_field="key"))
+        id_field = "key"  # type: ignore[assignment]
 
     monkeypatch.setattr(tiny, "WordTask", KeyTask)
     tiny.decode(source, output)

@@ -55,9 +55,7 @@ class WordTask(GenerationTask):
         words = text_field(record, "src", where)
         ids = [WORDS.index(word) for word in (words.split() if isinstance(words, str) else words)]
         kept = ids[: MAX_SOURCE - 2]
-        return Words(
-            str(record.get(getattr(self.config, "id_field", "id"), where)), [1, *kept, 2], [], len(ids) - len(kept)
-        )
+        return Words(str(record.get(self.id_field, where)), [1, *kept, 2], [], len(ids) - len(kept))
 
     def collate_sources(self, examples: Sequence[Words]) -> SourceBatch:
         width = max(len(example.tokens) for example in examples)

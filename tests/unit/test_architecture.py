@@ -58,7 +58,7 @@ def layer_of(name: str) -> tuple[int, str]:
 
 def test_modules_were_found() -> None:
     assert len(MODULES) > 30
-    assert "s2s.data.batch" in imports_of("s2s.models.base")
+    assert "s2s.data.batch" in imports_of("s2s.criteria.base")
 
 
 def test_packages_import_only_what_lies_below_them() -> None:

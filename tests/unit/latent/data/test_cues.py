@@ -70,7 +70,6 @@ def run_of(store: Path, steps: int = 3, **options: object) -> RunConfig:
     }
     return parse_config(
         {
-            "imports": ["latent.plugin"],
             "task": task | options,
             "model": model,
             "criterion": {"name": "timed_next_token_diffusion"},
@@ -208,7 +207,7 @@ def test_letters_have_no_alignment(store: Path) -> None:
 def test_cues_need_a_model_that_reads_them(store: Path) -> None:
     config, told = run_of(store), task_of(store).model_defaults()
     assert TimedLatentLM.resolve(config.model.config, told).cue_tokens == 8
-    with pytest.raises(ConfigError, match=r"model\.cue_tokens: must be above 0; the task has no task\.cues, found 0"):
+    with pytest.raises(ConfigError, match=r"model\.name: 'timed_latent_lm' needs a task with task\.cues, found none"):
         TimedLatentLM.resolve(config.model.config, {**told, "cue_tokens": 0})
 
 
@@ -216,7 +215,7 @@ def test_cues_need_a_model_that_reads_them(store: Path) -> None:
     ("section", "name", "message"),
     [
         ("model", "latent_lm", r"model\.name: must be 'timed_latent_lm' where there is task\.cues"),
-        ("criterion", "next_token_diffusion", r"criterion\.name: must be 'timed_next_token_diffusion' for this model"),
+        ("criterion", "next_token_diffusion", r"criterion\.name: .*NextTokenDiffusion does not train durations"),
     ],
 )
 def test_parts_that_do_not_fit_are_told_before_training(
@@ -254,13 +253,13 @@ def test_generation_is_told_what_training_is_told(store: Path) -> None:
         requests.append(SpeechRequest(said.id, said.text, said.speaker, None, 1, 1.0, 30, durations))
     prompts = generation_prompts(task.vocabulary, requests, latent_size=3)
     assert prompts.cues is not None
-    state = model.start(prompts.conditional, 40)
+    state = model.prefill(prompts.conditional, 40)
     starts, rows = prompts.conditional.lengths - 1, torch.arange(2)
     torch.testing.assert_close(state.hidden, hidden[rows, starts], rtol=1e-4, atol=1e-5)
     for frame in range(9):
         latents = torch.stack([batch.latents[frame], batch.latents[9 + frame]])
         cue = model.embed_cues(prompts.cues[:, min(frame + 1, prompts.cues.shape[1] - 1)])
-        after = model.step(state, model.embed_latents(model.normalize(latents)) + cue)
+        after = model.append(state, model.embed_latents(model.normalize(latents)) + cue)
         torch.testing.assert_close(after, hidden[rows, starts + 1 + frame], rtol=1e-4, atol=1e-5)
 
 
@@ -276,13 +275,13 @@ def test_the_decoder_gives_each_latent_its_cue_and_none_without_condition(
     ]
     prompts = generation_prompts(task.vocabulary, requests, latent_size=3)
     added: list[torch.Tensor] = []
-    step = model.step
+    step = model.append
 
     def stepping(state: MixedState, inputs: torch.Tensor) -> torch.Tensor:
         added.append(inputs.clone())
         return step(state, inputs)
 
-    monkeypatch.setattr(model, "step", stepping)
+    monkeypatch.setattr(model, "append", stepping)
     monkeypatch.setattr(model, "embed_latents", lambda latents: torch.zeros(len(latents), 16))
     options = NextTokenDiffusionDecoder.Config(num_inference_steps=2, guidance_scale=1.3, stop_threshold=1.0)
     steps = list(NextTokenDiffusionDecoder(options).stream(model, prompts))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from latent.decoding.vibevoice_realtime import RealtimeDecoder
+from latent.decoding.vibevoice_realtime import RealtimeDecoder, RealtimePrompt
 from latent.models.latent_lm import HeadSection, LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.models.vibevoice_realtime import StoredRow, VibeVoiceRealtime, VoicePreset
@@ -52,7 +52,7 @@ def preset() -> VoicePreset:
 
 def audio_of(text: list[int], max_frames: int, seed: int = 1) -> tuple[torch.Tensor, dict[int, bool]]:
     decoder = RealtimeDecoder(RealtimeDecoder.Config(text_window=2, speech_window=3, num_inference_steps=2))
-    *chunks, last = decoder.stream(MODEL, preset(), iter(text), max_frames, seed)
+    *chunks, last = decoder.stream(MODEL, RealtimePrompt(preset(), iter(text), max_frames, seed))
     return torch.cat([chunk.audio[0] for chunk in chunks]), last.ended
 
 
@@ -74,6 +74,6 @@ def test_later_text_changes_later_speech_alone() -> None:
 
 def test_a_voice_of_another_model_is_refused() -> None:
     with pytest.raises(InputError, match="the voice preset must have 1 and 2 layers, found 1 and 1"):
-        MODEL.start(replace(preset(), speech=stored(1, 7)), 10)
+        MODEL.prefill(replace(preset(), speech=stored(1, 7)), 10)
     with pytest.raises(InputError, match=r"a voice preset must hold 'tts_lm\.last_hidden_state', which is missing"):
         VoicePreset.named({})

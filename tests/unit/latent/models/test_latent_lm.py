@@ -75,8 +75,8 @@ def test_cached_steps_equal_the_full_forward(lengths: list[int], steps: int) -> 
     """Prompts of different lengths, then a latent at each step: as if all had been there from the start."""
     prompts = mixed(lengths)
     new = torch.randn(steps, len(lengths), 3, dtype=torch.float64)
-    state = MODEL.start(prompts, capacity=max(lengths) + steps)
-    stepped = [state.hidden, *(MODEL.step(state, MODEL.embed_latents(MODEL.normalize(latents))) for latents in new)]
+    state = MODEL.prefill(prompts, capacity=max(lengths) + steps)
+    stepped = [state.hidden, *(MODEL.append(state, MODEL.embed_latents(MODEL.normalize(latents))) for latents in new)]
     for row, length in enumerate(lengths):
         alone = row_of(prompts, row)
         whole = replace(
@@ -94,34 +94,34 @@ def test_cached_steps_equal_the_full_forward(lengths: list[int], steps: int) -> 
 def test_a_row_that_pauses_is_as_if_nothing_had_happened(turns: list[list[bool]]) -> None:
     prompts = mixed([2, 5, 3])
     inputs = torch.randn(len(turns), 3, 12, dtype=torch.float64)
-    state = MODEL.start(prompts, capacity=12)
+    state = MODEL.prefill(prompts, capacity=12)
     for active, fed in zip(turns, inputs, strict=True):
-        MODEL.step(state, fed, torch.tensor(active))
+        MODEL.append(state, fed, torch.tensor(active))
     for row in range(3):
-        alone = MODEL.start(row_of(prompts, row), capacity=12)
+        alone = MODEL.prefill(row_of(prompts, row), capacity=12)
         for active, fed in zip(turns, inputs, strict=True):
             if active[row]:
-                MODEL.step(alone, fed[row : row + 1])
+                MODEL.append(alone, fed[row : row + 1])
         torch.testing.assert_close(state.hidden[row], alone.hidden[0])
         assert state.cache.lengths[row] == alone.cache.lengths[0]
 
 
 def test_selected_rows_go_on_alone() -> None:
     prompts, fed = mixed([2, 5, 3]), torch.randn(2, 3, 12, dtype=torch.float64)
-    whole, part = (MODEL.start(prompts, capacity=8) for _ in range(2))
+    whole, part = (MODEL.prefill(prompts, capacity=8) for _ in range(2))
     for inputs in fed:
-        MODEL.step(whole, inputs)
-    MODEL.step(part, fed[0])
-    part.select(torch.tensor([2, 0]))
-    torch.testing.assert_close(MODEL.step(part, fed[1][[2, 0]]), whole.hidden[[2, 0]])
+        MODEL.append(whole, inputs)
+    MODEL.append(part, fed[0])
+    part.keep(torch.tensor([2, 0]))
+    torch.testing.assert_close(MODEL.append(part, fed[1][[2, 0]]), whole.hidden[[2, 0]])
 
 
 def test_a_cleared_row_starts_again_and_the_others_go_on() -> None:
     tokens = torch.tensor([7, 9])
-    cleared, kept = (MODEL.start(mixed([4, 3]), capacity=8) for _ in range(2))
+    cleared, kept = (MODEL.prefill(mixed([4, 3]), capacity=8) for _ in range(2))
     cleared.cache.clear(torch.tensor([True, False]))
-    MODEL.step(kept, MODEL.embeddings(tokens))
-    hidden = MODEL.step(cleared, MODEL.embeddings(tokens))
+    MODEL.append(kept, MODEL.embeddings(tokens))
+    hidden = MODEL.append(cleared, MODEL.embeddings(tokens))
     alone = replace(mixed([1]), tokens=tokens[:1, None])
     torch.testing.assert_close(hidden[0], MODEL.hidden(alone)[0, 0])
     torch.testing.assert_close(hidden[1], kept.hidden[1])
@@ -141,7 +141,7 @@ def test_features_are_the_rows_that_predict_and_logits_may_be_of_few_tokens() ->
     sequences = mixed([5, 3])
     slots = torch.tensor([6, 0, 4])
     batch = MixedBatch(**vars(sequences), slots=slots, labels=slots, predicted=slots[:0], pad_id=0)
-    features = MODEL.features(batch)
+    features = MODEL.hidden(batch).flatten(0, 1).index_select(0, batch.slots)
     torch.testing.assert_close(features, MODEL.hidden(sequences).flatten(0, 1)[slots])
     legal = torch.tensor([3, 10])
     for model in (MODEL, tiny_model(tie_embeddings=False)):
@@ -168,16 +168,16 @@ def test_normalization_is_of_the_given_statistics_and_comes_back() -> None:
 
 def test_generation_without_statistics_is_refused() -> None:
     with pytest.raises(InputError, match="latent_mean and latent_std are unknown"):
-        tiny_model(latent_mean=None).start(mixed([3]), capacity=5)
+        tiny_model(latent_mean=None).prefill(mixed([3]), capacity=5)
 
 
 def test_a_sequence_that_outgrows_its_capacity_is_an_error() -> None:
-    state = MODEL.start(mixed([3]), capacity=4)
-    MODEL.step(state, torch.zeros(1, 12, dtype=torch.float64))
+    state = MODEL.prefill(mixed([3]), capacity=4)
+    MODEL.append(state, torch.zeros(1, 12, dtype=torch.float64))
     with pytest.raises(InputError, match="would reach 5 positions, the capacity is 4"):
-        MODEL.step(state, torch.zeros(1, 12, dtype=torch.float64))
+        MODEL.append(state, torch.zeros(1, 12, dtype=torch.float64))
     with pytest.raises(InputError, match="max_positions is 40, 41 positions are asked for"):
-        MODEL.start(mixed([3]), capacity=41)
+        MODEL.prefill(mixed([3]), capacity=41)
 
 
 def test_sizes_come_from_the_task_and_must_agree_with_it() -> None:

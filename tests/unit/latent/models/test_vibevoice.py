@@ -138,12 +138,12 @@ def test_a_speaker_begins_in_silence() -> None:
 
 def test_the_unconditional_stream_sees_the_latents_since_the_last_start_alone() -> None:
     model = tiny_model()
-    state = model.start(sequences([ROWS[0], [TOKENS.start]]), 30, streams=2)
+    state = model.prefill(sequences([ROWS[0], [TOKENS.start]]), 30, streams=2)
     step = torch.randn(2, 12, dtype=torch.float64)
     lengths = []
     for paused, restarted in ((False, False), (False, False), (True, False), (True, True), (False, False)):
         state.turn_back(torch.tensor([paused]), torch.tensor([restarted]))
-        model.language.step(state.language, step)
+        model.language.append(state.language, step)
         lengths.append(state.language.cache.lengths.tolist())
     assert lengths == [[4, 2], [5, 3], [6, 3], [7, 1], [8, 2]]
 
@@ -159,7 +159,7 @@ def test_a_model_that_never_stops_is_cut() -> None:
 
 def test_what_was_said_feeds_back_through_both_tokenizers() -> None:
     model = tiny_model()
-    state = model.start(sequences([ROWS[0]]), 20, streams=1)
+    state = model.prefill(sequences([ROWS[0]]), 20, streams=1)
     latent = torch.randn(1, 3, dtype=torch.float64)
     audio, inputs = model.speak(state, latent)
     expected = model.acoustic.decode(model.language.denormalize(latent)[None])

@@ -166,11 +166,11 @@ def test_verbs_for_text_refuse_a_voice_in_one_line(home: Path, tmp_path: Path) -
     def told(*arguments: object) -> str:
         return CliRunner().invoke(text_verbs, [str(argument) for argument in arguments], catch_exceptions=False).stdout
 
-    with pytest.raises(InputError, match="its task, 'speech_synthesis', generates nothing that is text"):
+    with pytest.raises(InputError, match="its task, 'speech_synthesis', generates no text"):
         told("decode", home / "voice")
     with pytest.raises(InputError, match="only a UniLM can be written as a BERT, found a LatentLM"):
         told("convert", home / "voice", tmp_path / "bert")
-    with pytest.raises(InputError, match="a decoder of another package needs --import MODULE"):
+    with pytest.raises(InputError, match="a decoder from outside this distribution needs --import MODULE"):
         told("options", "decoder", "next_token_difusion")
     assert "decoder.guidance_scale: float = 1.3" in told(
         "options", "decoder", "next_token_diffusion", "--import", "latent.plugin"

@@ -82,7 +82,6 @@ def test_the_sample_rate_of_model_and_task_must_agree(manifest: Path) -> None:
 def tiny_run(manifest: Path, **model: object) -> RunConfig:
     return parse_config(
         {
-            "imports": ["latent.plugin"],
             "task": {
                 "name": "speech_autoencoding",
                 "train": str(manifest),

@@ -158,12 +158,12 @@ def test_generation_goes_on_from_the_positions_of_training(folder: Path) -> None
         SpeechRequest("2", "never", "ann", None, seed=1, temperature=1.0, max_frames=9),
     ]
     prompts = generation_prompts(vocabulary, requests, latent_size=3)
-    state = model.start(prompts.conditional, 40)
+    state = model.prefill(prompts.conditional, 40)
     starts = prompts.conditional.lengths - 1
     torch.testing.assert_close(state.hidden, hidden[torch.arange(2), starts], rtol=1e-4, atol=1e-5)
     for frame in range(4):
         latents = torch.stack([batch.latents[frame], batch.latents[4 + frame]])
-        after = model.step(state, model.embed_latents(model.normalize(latents)))
+        after = model.append(state, model.embed_latents(model.normalize(latents)))
         torch.testing.assert_close(after, hidden[torch.arange(2), starts + 1 + frame], rtol=1e-4, atol=1e-5)
 
 
@@ -185,7 +185,6 @@ def test_a_speaker_of_validation_must_be_known(folder: Path, tmp_path: Path) -> 
 def tiny_run(folder: Path, **model: object) -> RunConfig:
     return parse_config(
         {
-            "imports": ["latent.plugin"],
             "task": {"name": "speech_synthesis", "train": str(folder), "valid": str(folder), "voice_prompt_prob": 0.5},
             "model": {
                 "name": "latent_lm",

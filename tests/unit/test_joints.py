@@ -1,0 +1,278 @@
+"""Tasks, models, criteria and decoders fit together, or are refused in one line before the first update."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, pre_tokenizers
+
+import s2s.registry
+import s2s.run
+from latent.data.latent_store import StoreFacts, write_store
+from latent.data.manifest import Sounding, Utterance
+from s2s.checkpoint import read_tensors
+from s2s.data.shards import Header, Rows, fingerprint, shard_name, write_shard
+from s2s.data.tokenizer import Tokenizer
+from s2s.decoding.base import Decoder, Search, Streamer
+from s2s.errors import ConfigError, InputError
+from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS
+from s2s.run import build_decoder, load_run, parse_config, train_run
+from s2s.tasks.base import GenerationTask, Task
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]", *(f"w{number}" for number in range(34))]
+TRAIN = {"max_steps": 1, "max_tokens": 100_000, "max_sentences": 4, "workers": 0, "device": "cpu", "log_every": 1}
+UNILM = {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 8, "num_segments": 6}
+LATENT_LM = {
+    "hidden_size": 8,
+    "num_layers": 1,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "intermediate_size": 8,
+    "max_positions": 200,
+    "head": {"num_layers": 1, "timestep_size": 4},
+}
+SIGMA_VAE = {"ratios": [2, 4], "depths": [1, 1, 1], "widths": [4, 6, 8], "latent_size": 4, "sample_rate": 2000}
+KNOWN = {"vocab_size": 40, "latent_size": 3, "latent_mean": 0.0, "latent_std": 1.0}
+MODEL_OPTIONS: dict[str, dict[str, Any]] = {
+    "unilm": UNILM,
+    "latent_lm": LATENT_LM,
+    "timed_latent_lm": LATENT_LM | {"cue_size": 2},
+    "sigma_vae": SIGMA_VAE,
+    "vibevoice": {"language": LATENT_LM | KNOWN, "acoustic": SIGMA_VAE, "semantic": SIGMA_VAE},
+    "vibevoice_realtime": {"language": LATENT_LM | KNOWN, "text_layers": 1, "acoustic": SIGMA_VAE},
+}
+CRITERION_OPTIONS: dict[str, dict[str, Any]] = {
+    "sigma_vae": {"mel_windows": [32], "mel_bins": [5], "periods": [2], "period_widths": [2, 2]}
+    | {"spectrum_windows": [64], "spectrum_width": 2},
+    "sigma_vae_spectra": {"mel_windows": [32], "mel_bins": [5]},
+}
+OWN = {  # task: (model, criterion) that it declares or implies
+    "seq2seq": ("unilm", "cross_entropy"),
+    "seq2seq causal": ("unilm", "cross_entropy"),
+    "seq2seq masked": ("unilm", "cross_entropy"),
+    "pseudo_masked_lm": ("unilm", "pseudo_masked_lm"),
+    "unilm_v1": ("unilm", "cross_entropy"),
+    "speech_autoencoding": ("sigma_vae", "sigma_vae"),
+    "speech_synthesis": ("latent_lm", "next_token_diffusion"),
+    "speech_synthesis with cues": ("timed_latent_lm", "timed_next_token_diffusion"),
+}
+ALSO_TRAINS = {
+    ("pseudo_masked_lm", "unilm", "cross_entropy"),
+    ("speech_autoencoding", "sigma_vae", "sigma_vae_spectra"),
+}
+
+
+@pytest.fixture(scope="module")
+def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The section `task` of each kind of problem, with tiny data."""
+    folder = tmp_path_factory.mktemp("data")
+    tokenizer = _tokenizer(folder / "corpus" / "tokenizer")
+    pairs = folder / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps({"src": f"w{i} w{i + 1} w3", "tgt": f"w{i} w4"}) + "\n" for i in range(6)))
+    for split in ("train", "valid"):
+        _shard(folder / "corpus", split)
+    pretraining = {"data": str(folder / "corpus"), "tokenizer": tokenizer}
+    text = {"name": "seq2seq", "train": str(pairs), "valid": str(pairs), "tokenizer": tokenizer}
+    text |= {"max_source": 16, "max_target": 8}
+    latents = {"train": str(_store(folder)), "valid": str(folder / "store"), "name": "speech_synthesis"}
+    front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
+    recordings = str(_recordings(folder))
+    audio = {"train": recordings, "valid": recordings, "sample_rate": 2000, "segment_seconds": 0.1}
+    return {
+        "seq2seq": text,
+        "seq2seq causal": text | {"method": "causal"},
+        "seq2seq masked": text | {"method": "masked"},
+        "pseudo_masked_lm": pretraining | {"name": "pseudo_masked_lm", "pseudo_token": "[PSEUDO]"},
+        "unilm_v1": pretraining | {"name": "unilm_v1"},
+        "speech_autoencoding": audio | {"name": "speech_autoencoding"},
+        "speech_synthesis": latents,
+        "speech_synthesis with cues": latents | front_end | {"cues": {"per_latent": 1, "before": 1, "after": 1}},
+    }
+
+
+def _tokenizer(folder: Path) -> str:
+    folder.mkdir(parents=True)
+    backend = Backend(models.WordLevel({word: id for id, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.add_special_tokens([word for word in WORDS if word.startswith("[")])
+    backend.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text("{}")
+    return str(folder)
+
+
+def _shard(folder: Path, split: str) -> None:
+    tokenizer = Tokenizer.load(str(folder / "tokenizer"))
+    generator = np.random.default_rng(0)
+    rows = [np.array([2, *generator.integers(6, 40, 12), 3, *generator.integers(6, 40, 8), 3]) for _ in range(6)]
+    lengths = np.array([len(row) for row in rows])
+    header = Header(48, tokenizer.vocab_size, fingerprint(tokenizer), 0)
+    write_shard(folder / shard_name(split, 0, 1), Rows(np.concatenate(rows), lengths, np.full(6, 14)), header)
+
+
+def _store(folder: Path) -> Path:
+    (folder / "words.txt").write_text("so S OW\nno N OW\n")
+    facts = StoreFacts("tests", latent_size=3, sample_rate=2000, hop_length=40, sigma_rule="none", std=0.0)
+    generator = np.random.default_rng(0)
+    entries = []
+    for number in range(4):
+        alignment = (Sounding("/S", 0.02, 0.04), Sounding("/OW", 0.05, 0.07))
+        spoken = Utterance(str(number), Path("none.wav"), 1.0, "so", "ann", alignment=alignment)
+        entries.append((spoken, generator.standard_normal((9, 3)).astype(np.float32)))
+    write_store(folder / "store", facts, entries)
+    return folder / "store"
+
+
+def _recordings(folder: Path) -> Path:
+    sounds = pytest.importorskip("latent.audio.files")
+    noise = np.random.default_rng(0).standard_normal(600).astype(np.float32)
+    sounds.write_audio(folder / "noise.wav", 0.1 * noise, 2000)
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text(json.dumps({"id": "n", "audio": "noise.wav", "seconds": 0.3, "text": "noise"}) + "\n")
+    return manifest
+
+
+def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -> dict[str, Any]:
+    options = dict(MODEL_OPTIONS[model])
+    if model in ("latent_lm", "timed_latent_lm") and task["name"] != "speech_synthesis":
+        options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}
+    if task["name"] == "speech_autoencoding" and model in ("unilm", "latent_lm", "timed_latent_lm"):
+        options["vocab_size"] = 40
+    if model == "timed_latent_lm" and "cues" not in task:
+        options["cue_tokens"] = 3
+    sections = {"model": (model, options), "criterion": (criterion, CRITERION_OPTIONS.get(criterion, {}))}
+    named = {kind: ({"name": name} if names else {}) | options for kind, (name, options) in sections.items()}
+    return {"task": task, **named, "train": TRAIN}
+
+
+@pytest.fixture
+def tasks_are_built_once(sections: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    built: dict[str, Task] = {}
+    build = s2s.run.build_task
+
+    def once(config: s2s.run.RunConfig) -> Task:
+        key = repr(config.task)
+        if key not in built:
+            built[key] = build(config)
+        return built[key]
+
+    monkeypatch.setattr(s2s.run, "build_task", once)
+
+
+@pytest.mark.usefixtures("tasks_are_built_once")
+@pytest.mark.parametrize("kind", OWN)
+def test_each_combination_trains_or_is_refused_in_one_line(
+    sections: dict[str, dict[str, Any]], tmp_path: Path, kind: str
+) -> None:
+    fit = {(kind, *OWN[kind])} | {combination for combination in ALSO_TRAINS if combination[0] == kind}
+    trained, refused = set(), {}
+    for number, (model, criterion) in enumerate(itertools.product(MODELS.names(), CRITERIA.names())):
+        try:
+            assert train_run(parse_config(tree(sections[kind], model, criterion)), tmp_path / str(number)).step == 1
+            trained.add((kind, model, criterion))
+        except ConfigError as error:
+            refused[model, criterion] = str(error)
+    assert trained == fit
+    assert not [message for message in refused.values() if "\n" in message or len(message) > 400]
+    assert not list(tmp_path.glob("*/log.jsonl")) or len(list(tmp_path.glob("*/log.jsonl"))) == len(fit)
+    own_model = OWN[kind][0]
+    other = next(criterion for (model, criterion) in refused if model == own_model)
+    assert refused[own_model, other].startswith(f"criterion.name: {other!r} cannot train the model {own_model!r}")
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_configuration_without_names_trains_every_loss_of_its_recipe(
+    sections: dict[str, dict[str, Any]], tmp_path: Path, kind: str
+) -> None:
+    model, criterion = OWN[kind]
+    plain, named = (parse_config(tree(sections[kind], model, criterion, names=names)) for names in (False, True))
+    assert plain == named, "old configurations, which name the parts, stay as they are"
+    assert (plain.model.name, plain.criterion.name) == (model, criterion)
+    train_run(plain, tmp_path)
+    record = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
+    assert set(CRITERIA[criterion].losses) <= set(record)  # type: ignore[attr-defined]
+    state = read_tensors(tmp_path / "checkpoints" / "step-000001" / "training.safetensors")
+    trained = {name.rpartition("/")[2].rpartition(":")[0] for name in state if name.startswith("optimizer/")}
+    weights = read_tensors(tmp_path / "model.safetensors")
+    fixed = {"latent_bias", "latent_scale"}
+    assert {f"model.{name}" for name in weights if name not in fixed} <= trained, "no part of the model is left out"
+
+
+def test_every_registered_task_is_tried_here() -> None:
+    assert {name.partition(" ")[0] for name in OWN} == set(TASKS.names())
+    assert set(MODEL_OPTIONS) == set(MODELS.names())
+
+
+def test_labels_of_unilm_v1_are_not_smoothed_unless_asked(sections: dict[str, dict[str, Any]]) -> None:
+    def smoothing(task: str, **criterion: Any) -> float:
+        config = parse_config({"task": sections[task], "criterion": criterion, "train": TRAIN})
+        return config.criterion.config.label_smoothing  # type: ignore[attr-defined, no-any-return]
+
+    assert smoothing("unilm_v1") == 0
+    assert smoothing("unilm_v1", label_smoothing=0.2) == 0.2
+    assert smoothing("seq2seq") == 0.1
+
+
+def test_outputs_may_be_as_long_as_targets_unless_asked(sections: dict[str, dict[str, Any]]) -> None:
+    for given, expected in (({}, 8), ({"max_length": 5}, 5), ({"name": "sampling"}, 8)):
+        config = parse_config({"task": sections["seq2seq"], "decoder": given, "train": TRAIN})
+        assert config.decoder is not None
+        assert config.decoder.config.max_length == expected  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", DECODERS.names())
+def test_every_decoder_is_a_search_or_a_streamer(name: str) -> None:
+    cls: Any = DECODERS[name]
+    assert issubclass(cls, Search) != issubclass(cls, Streamer)
+    made = cls(cls.Config())
+    assert isinstance(made, Decoder)
+    assert made.config == cls.Config()
+
+
+def test_a_decoder_of_another_kind_is_refused_by_name(sections: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    config = parse_config({"task": sections["seq2seq"], "model": UNILM, "train": TRAIN})
+    train_run(config, tmp_path)
+    with pytest.raises(ConfigError, match=r"decoder\.name: must name a Search for this run, found 'vibevoice'"):
+        load_run(tmp_path, ["decoder.name=vibevoice"])
+    none = parse_config({"task": sections["pseudo_masked_lm"], "train": TRAIN})
+    assert none.decoder is None
+    with pytest.raises(ConfigError, match=r"decoder\.name: must name a Sampling for this run, found None"):
+        build_decoder(none, DECODERS["sampling"])
+    with pytest.raises(ConfigError, match=r"decoder\.name: must be given, the task 'pseudo_masked_lm' declares none"):
+        parse_config({"task": sections["pseudo_masked_lm"], "decoder": {"beam_size": 3}, "train": TRAIN})
+
+
+def test_a_task_has_no_option_of_another_kind(sections: dict[str, dict[str, Any]]) -> None:
+    with pytest.raises(ConfigError, match=r"task\.tokenizer: no such option"):
+        parse_config({"task": sections["speech_synthesis"] | {"tokenizer": "x"}, "train": TRAIN})
+
+
+@pytest.mark.parametrize("kind", ["pseudo_masked_lm", "speech_autoencoding", "speech_synthesis"])
+def test_a_run_that_generates_no_text_is_refused_before_its_data_are_opened(
+    sections: dict[str, dict[str, Any]], tmp_path: Path, kind: str
+) -> None:
+    assert not issubclass(TASKS[kind], GenerationTask)
+    config = parse_config(
+        {"task": sections[kind] | {"train": "gone"} if kind != "pseudo_masked_lm" else sections[kind]}
+        | {"train": TRAIN}
+    )
+    s2s.run.write_tree(config.tree(), tmp_path / "config.yaml")
+    with pytest.raises(InputError, match=f"its task, '{kind}', generates no text, so there is nothing to decode"):
+        load_run(tmp_path)
+
+
+def test_a_text_run_imports_nothing_of_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+    monkeypatch.setattr(s2s.registry, "_import_all", imported.append)
+    parse_config({"task": {"tokenizer": "x"}, "train": TRAIN})
+    assert set(imported) == {"s2s.tasks", "s2s.models", "s2s.criteria", "s2s.decoding"}
+
+
+def test_former_imports_of_speech_are_taken(sections: dict[str, dict[str, Any]]) -> None:
+    former = parse_config({"imports": ["latent.plugin"], "task": sections["speech_synthesis"], "train": TRAIN})
+    assert former == parse_config({"task": sections["speech_synthesis"], "train": TRAIN})
