@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from s2s.commands import TrustImports
+
 if TYPE_CHECKING:
     from latent.synthesis.requests import Wishes
     from latent.synthesis.voice import Voice
@@ -33,6 +35,7 @@ def encode(
     output: Annotated[Path, typer.Option(help="The folder that the latents go to.")],
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+    trust_imports: TrustImports = False,
 ) -> None:
     """Encode the recordings of manifests once, so that a speech model can be trained on their latents.
 
@@ -116,6 +119,7 @@ def synthesize(
     device: Device = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be said.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+    trust_imports: TrustImports = False,
 ) -> None:
     """Say a text, each record of a file, or a script, in a trained voice.
 

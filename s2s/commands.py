@@ -9,16 +9,32 @@ from typing import Annotated, Any
 
 import typer
 
+from s2s.registry import trusting_imports
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY.PATH=VALUE", help="Options to replace, as `optim.lr=1e-4`.", show_default=False),
 ]
 
 
+def _trust(context: typer.Context, given: bool) -> bool:
+    if given:
+        context.with_resource(trusting_imports())
+    return given
+
+
+TrustImports = Annotated[
+    bool,
+    typer.Option("--trust-imports", callback=_trust, help="Run code that the run brings (its `imports:`)."),
+]
+"""Taken by every verb that loads a run; the callback acts, so the verb has nothing to do."""
+
+
 def train(
     config: Annotated[Path, typer.Argument(help="The configuration, YAML; `unilatent options` explains its keys.")],
     overrides: Overrides = None,
     output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
+    trust_imports: TrustImports = False,
 ) -> None:
     """Train into a run folder; the same command goes on with a run that was stopped or killed.
 
@@ -59,6 +75,7 @@ def decode(
     precision: Annotated[Precision, typer.Option(help="bfloat16 is for GPUs.")] = Precision.float32,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+    trust_imports: TrustImports = False,
 ) -> None:
     """Generate an output for every input line, in the input's order.
 
@@ -122,6 +139,7 @@ def rerank(
     ] = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Outputs of each sentence.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+    trust_imports: TrustImports = False,
 ) -> None:
     """Choose outputs again from the traces of a beam search, by another ranking, without running the model."""
     from s2s.decoding import ranking
@@ -191,6 +209,7 @@ def convert(
     checkpoint: Annotated[
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
+    trust_imports: TrustImports = False,
 ) -> None:
     """Write a run as a folder that `transformers` and s2s-ft read: BERT's names, config.json and the tokenizer."""
     from s2s.models.export import save_bert_folder

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from s2s.errors import ConfigError
+from s2s.errors import ConfigError, shown
 from s2s.registry import nearest
+from s2s.yaml_files import parse_yaml, problem_of
 
 S = TypeVar("S", bound="Section")
 
 
 class Section(BaseModel):
-    """Base of every `Config`: unknown keys are errors, a string literal under a field is its help text."""
+    """Base of every `Config`: unknown keys are errors, a string literal under a field is its help text.
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, protected_namespaces=())
+    No number may be NaN or infinite, unless its field has `allow_inf_nan=True`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 def parse_section(cls: type[S], values: Any, path: str) -> S:
@@ -33,12 +39,29 @@ def parse_section(cls: type[S], values: Any, path: str) -> S:
         ConfigError: one message for all that is wrong, each part with its key path.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must be a mapping of options, found {values!r}")
+        raise ConfigError(f"{path}: must be a mapping of options, found {shown(values)}")
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        problems = [_describe(cls, problem, path) for problem in error.errors()]
-        raise ConfigError("; ".join(problems)) from None
+        raise all_of([_describe(cls, problem, path) for problem in error.errors()]) from None
+
+
+def all_of(problems: Sequence[str]) -> ConfigError:
+    """One error for several problems: the first three, and how many there are besides."""
+    more = f"; and {len(problems) - 3} more problems" if len(problems) > 3 else ""
+    return ConfigError("; ".join(problems[:3]) + more)
+
+
+def section_of(tree: Mapping[str, Any], name: str, where: str | Path) -> dict[str, Any]:
+    """The options of one section of a file, none if it is left out or empty.
+
+    Raises:
+        ConfigError: it is something else than a mapping.
+    """
+    section = tree.get(name)
+    if section is not None and not isinstance(section, dict):
+        raise ConfigError(f"{where}: {name}: must be a mapping of options, found {shown(section)}")
+    return dict(section or {})
 
 
 def _describe(cls: type[Section], problem: Any, path: str) -> str:
@@ -49,7 +72,7 @@ def _describe(cls: type[Section], problem: Any, path: str) -> str:
     if problem["type"] == "missing":
         return f"{key}: must be given"
     rule = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    found = "" if problem["type"] == "value_error" else f", found {problem['input']!r}"
+    found = "" if problem["type"] == "value_error" else f", found {shown(problem['input'])}"
     return f"{key}: {rule}{found}"
 
 
@@ -69,7 +92,7 @@ def read_tree(path: str | Path) -> dict[str, Any]:
         ConfigError: the file is missing, is not YAML, or holds something else than a mapping.
     """
     try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        tree = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -77,7 +100,7 @@ def read_tree(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: broken YAML: {getattr(error, 'problem', error)}") from error
+        raise ConfigError(f"{path}{line}: broken YAML: {problem_of(error)}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold a mapping of sections, found {type(tree).__name__}")
     return tree
@@ -92,19 +115,20 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     tree = _copy(tree)
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"{override!r}: an override must read key.path=value")
         *parents, leaf = key.split(".")
+        if not equals or not key or len(parents) > 9:
+            raise ConfigError(f"{shown(override)}: an override must read key.path=value")
         node = tree
         for part in parents:
-            child = node.setdefault(part, {})
-            if not isinstance(child, dict):
-                raise ConfigError(f"{key}: {part!r} is not a section, it is {child!r}")
-            node = child
+            if node.get(part) is None:
+                node[part] = {}
+            if not isinstance(node[part], dict):
+                raise ConfigError(f"{key}: {part!r} is not a section, it is {shown(node[part])}")
+            node = node[part]
         try:
-            node[leaf] = yaml.safe_load(text)
+            node[leaf] = parse_yaml(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{key}: the value {text!r} is not YAML") from error
+            raise ConfigError(f"{key}: the value {shown(text)} is not YAML: {problem_of(error)}") from error
     return tree
 
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from s2s import checkpoint
 from s2s.config import Section, read_tree
 from s2s.errors import ConfigError, InputError
-from s2s.registry import import_modules
+from s2s.registry import import_modules, search_working_directory
 from s2s.renamed import current_options
 from s2s.run import REGISTRIES
 from s2s.training.config import TrainConfig
@@ -35,6 +35,7 @@ def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -
     Raises:
         ConfigError: no class has that name, or a section that has no name was given one.
     """
+    search_working_directory()
     import_modules(current_options({"imports": list(imports)})["imports"])
     if kind not in REGISTRIES:
         if name is not None:

@@ -17,14 +17,24 @@ import torch
 from pydantic import Field
 
 from s2s import checkpoint
-from s2s.config import Section, apply_overrides, parse_section, read_tree, write_tree
+from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree, section_of, write_tree
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
-from s2s.errors import ConfigError, InputError
+from s2s.errors import ConfigError, InputError, shown
 from s2s.models.base import Model
 from s2s.ranks import Ranks, join_ranks
-from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, Registry, import_modules, nearest
+from s2s.registry import (
+    CRITERIA,
+    DECODERS,
+    MODELS,
+    TASKS,
+    Registry,
+    import_modules,
+    nearest,
+    refuse_untrusted,
+    search_working_directory,
+)
 from s2s.renamed import current_options
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.config import TrainConfig
@@ -111,6 +121,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     Raises:
         ConfigError: one message for all that is wrong.
     """
+    search_working_directory()
     return parse_config(apply_overrides(read_tree(path), overrides))
 
 
@@ -132,7 +143,7 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
     known = [*_Head.model_fields, *sections]
     problems = [f"{key}: no such section{nearest(str(key), known)}" for key in tree if key not in known]
     if problems:
-        raise ConfigError("; ".join(problems))
+        raise all_of(problems)
     head = parse_section(_Head, {key: tree[key] for key in _Head.model_fields if key in tree}, "")
     import_modules(head.imports)
     values = {section: tree.get(section) or {} for section in sections}
@@ -153,7 +164,7 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
     parse("optim", lambda: parse_section(OptimConfig, values["optim"], "optim"))
     parse("train", lambda: parse_section(TrainConfig, values["train"], "train"))
     if problems:
-        raise ConfigError("; ".join(problems))
+        raise all_of(problems)
     return RunConfig(imports=head.imports, seed=head.seed, **parsed)
 
 
@@ -184,11 +195,11 @@ def _parse_part(kind: str, values: Any, task: Part | None) -> Part | None:
 
 def _name_and_options(section: str, values: Any, default: str | None) -> tuple[Any, dict[str, Any]]:
     if not isinstance(values, dict):
-        raise ConfigError(f"{section}: must be a mapping of options, found {values!r}")
+        raise ConfigError(f"{section}: must be a mapping of options, found {shown(values)}")
     options = dict(values)
     name = options.pop("name", default)
     if not isinstance(name, str | None):
-        raise ConfigError(f"{section}.name: must be a name, found {name!r}")
+        raise ConfigError(f"{section}.name: must be a name, found {shown(name)}")
     return name, options
 
 
@@ -283,15 +294,25 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     run = Path(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
-    saved, overrides = read_tree(run / checkpoint.CONFIG), list(overrides)
-    task, decoder = (section if isinstance(section := saved.get(key), dict) else {} for key in ("task", "decoder"))
+    saved, overrides = _saved_tree(run), list(overrides)
+    task, decoder = (section_of(saved, key, run) for key in ("task", "decoder"))
     if "tokenizer" in task:
         saved = {**saved, "task": {key: value for key, value in task.items() if key != "tokenizer"}}
     tree = apply_overrides(saved, overrides)
     chosen = tree.get("decoder")
     if isinstance(chosen, dict) and chosen.get("name") != decoder.get("name"):  # options of another class
         tree["decoder"] = apply_overrides({}, overrides)["decoder"]
-    return parse_config(tree, tokenizer=str(run))
+    try:
+        return parse_config(tree, tokenizer=str(run))
+    except ConfigError as error:
+        raise ConfigError(f"{run}: {error}") from error
+
+
+def _saved_tree(run: Path) -> dict[str, Any]:
+    """The sections of a run folder, which may come from anybody: none of its `imports:` is run unless trusted."""
+    tree = current_options(read_tree(run / checkpoint.CONFIG))
+    refuse_untrusted(tree.get("imports"), run / checkpoint.CONFIG)
+    return tree
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:
@@ -335,7 +356,7 @@ def _check_same_run(config: RunConfig, run: Path) -> None:
         if checkpoint.checkpoints(run):
             raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
         return
-    before, now = _flat(load_config(path).tree()), _flat(config.tree())
+    before, now = _flat(parse_config(_saved_tree(run)).tree()), _flat(config.tree())
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}"
         for key in [*before, *(key for key in now if key not in before)]

@@ -18,7 +18,7 @@ MAY_IMPORT = {
 # Inside s2s, from the bottom up: what lies in a layer may import what lies below it, and its own folder.
 LAYERS = [
     {"errors", "renamed"},
-    {"json_files", "packages"},
+    {"json_files", "yaml_files", "packages"},
     {"registry", "ranks", "durable"},
     {"config"},
     {"nn", "data"},
