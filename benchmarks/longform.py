@@ -32,7 +32,7 @@ def tiny_voice() -> Any:
     from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
     from latent.models.latent_lm import HeadSection, LatentLM
     from latent.models.sigma_vae import SigmaVAE
-    from latent.synthesis.voice import Voice
+    from latent.synthesis.latent_voice import LatentVoice
     from latent.text.byte_text import ByteFrontEnd
     from s2s.run import parse_config
 
@@ -66,7 +66,7 @@ def tiny_voice() -> Any:
     for part in (model, codec):
         part.eval().requires_grad_(False).prepare()
     weights = {"model": "random", "tokenizer": "random"}
-    return Voice("tiny", config, model, codec, vocabulary, decoder, weights, "cpu")
+    return LatentVoice("tiny", config, model, codec, vocabulary, decoder, weights, "cpu")
 
 
 def speak(minutes: float, folder: Path, name: str) -> dict[str, float]:

@@ -129,7 +129,7 @@ def synthesize(
     from latent.audio.watermark import Watermark
     from latent.synthesis.files import synthesize_records, synthesize_text
     from latent.synthesis.requests import Wishes, one_request, read_requests
-    from latent.synthesis.voice import Voice
+    from latent.synthesis.voices import open_voice
     from s2s.errors import InputError
     from s2s.ranks import join_ranks
 
@@ -141,7 +141,7 @@ def synthesize(
     with join_ranks(device) as ranks:
         if ranks.size > 1 and input in (None, "-"):
             raise InputError("synthesize: several processes share the records of a file; name one by --input")
-        loaded = Voice.load(run, tokenizer, device=ranks.device, overrides=overrides or [], checkpoint_name=checkpoint)
+        loaded = open_voice(run, tokenizer, device=ranks.device, overrides=overrides or [], checkpoint_name=checkpoint)
         summary: object
         if script is not None:
             options = {"pause_seconds": pause, "max_characters": max_characters, "continuity_frames": continuity}
@@ -201,7 +201,7 @@ def _speak_script(
         if not (name and equals and who):
             raise InputError(f'--cast: must read "NAME IN THE SCRIPT=speaker or recording", found {given!r}')
         if not Path(who).is_file():
-            voice.vocabulary.speaker(who)
+            voice.check_speaker(who)
         roles[name] = Role(who) if who in voice.speakers else Role(prompt=prompts[Path(who)])
     wanted = LongFormOptions(seed=wishes.seed, temperature=wishes.temperature, **options)
     summary = synthesize_script(voice, script, output, roles, wanted, **more)

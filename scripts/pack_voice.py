@@ -20,7 +20,7 @@ import torch
 
 from latent.data.latent_store import TOKENIZER, StoreFacts
 from latent.model_card import MODEL_CARD
-from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.config import apply_overrides, read_tree, write_tree
 
@@ -34,7 +34,7 @@ def main() -> None:
     pack(run, out, sys.argv[3:])
     pack(run / TOKENIZER, out / TOKENIZER)
     dataclasses.replace(StoreFacts.load(run), tokenizer=TOKENIZER).save(out)
-    Voice.load(out)  # raises where an option does not fit
+    open_voice(out)  # raises where an option does not fit
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size:,} bytes")
     card = out / MODEL_CARD

@@ -20,7 +20,7 @@ from eval.report import Report, present
 from eval.speech import RECORDINGS, SpeechSettings, evaluate_speech
 from latent.synthesis.files import synthesize_records
 from latent.synthesis.requests import Wishes, read_requests
-from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def speak(run: Path, step: str, manifest: str, folder: Path, overrides: Sequence[str]) -> None:
     """Say the texts of a manifest with the weights of a checkpoint: the running mean, if the run keeps one."""
-    voice = Voice.load(run, overrides=overrides, checkpoint_name=step)
+    voice = open_voice(run, overrides=overrides, checkpoint_name=step)
     requests = read_requests(voice, manifest, Wishes())
     with join_ranks("cpu") as ranks:
         print(f"{folder}: {synthesize_records(voice, requests, folder, ranks, suffix='.flac')}")

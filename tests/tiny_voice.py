@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from latent.audio.files import write_audio
+from latent.data.speech_prompts import SpeechRequest, Timing
+from latent.data.vocabulary import SpeechVocabulary, prompt_tokens, timed_tokens
 from latent.encoding import encode_corpus
 from s2s import checkpoint
 from s2s.config import write_tree
@@ -130,6 +132,22 @@ def write_timed_voice(folder: Path) -> Path:
     plain["model"] |= {"name": "timed_latent_lm", "cue_size": 6}
     plain["criterion"]["name"] = "timed_next_token_diffusion"
     return write_run(parse_config(plain), folder / "voice", seed=1)
+
+
+def request_of(
+    vocabulary: SpeechVocabulary,
+    text: str,
+    speaker: str | None,
+    voice: Any = None,
+    durations: Any = None,
+    **options: Any,
+) -> SpeechRequest:
+    """A request for a model without a voice around it."""
+    tokens = vocabulary.text(text)
+    timing = None if durations is None else Timing(timed_tokens(tokens), durations)
+    prompt = prompt_tokens(vocabulary, tokens, speaker, 0 if voice is None else len(voice))
+    given = {"id": text, "seed": 1, "temperature": 1.0, "expected_frames": 1, "max_frames": 30, **options}
+    return SpeechRequest(text=text, speaker=speaker, tokens=prompt, voice=voice, timing=timing, **given)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,26 @@ _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BLOCK = 1 << 16  # samples that are copied at a time
 
 
+class AudioBytes(io.BytesIO):
+    """The content of an audio file, in memory: what is looked at more than once cannot change in between.
+
+    Args:
+        path: Where it was read, for messages.
+        content: The whole file.
+    """
+
+    def __init__(self, path: str | Path, content: bytes) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+
+Source = str | Path | AudioBytes
+"""Where audio is read from."""
+
+
 class AudioInfo(NamedTuple):
     """The header of an audio file: sample rate in Hz, channels, length in samples of one channel."""
 
@@ -37,7 +58,7 @@ class AudioInfo(NamedTuple):
         return self.num_samples / self.sample_rate
 
 
-def audio_info(path: str | Path) -> AudioInfo:
+def audio_info(path: Source) -> AudioInfo:
     """Sample rate, channels and length of a file, without decoding it.
 
     Raises:
@@ -79,7 +100,7 @@ def audio_blocks(path: str | Path, size: int) -> Iterator[Samples]:
             yield checked(block, path)
 
 
-def load_audio(path: str | Path, sample_rate: int, start: float = 0.0, stop: float | None = None) -> Samples:
+def load_audio(path: Source, sample_rate: int, start: float = 0.0, stop: float | None = None) -> Samples:
     """A file, or its seconds [start, stop), at `sample_rate`, channels averaged: for recordings from elsewhere.
 
     Raises:
@@ -94,7 +115,7 @@ def load_audio(path: str | Path, sample_rate: int, start: float = 0.0, stop: flo
     return resample(checked(samples, path), rate, sample_rate)
 
 
-def checked(samples: Samples, where: str | Path) -> Samples:
+def checked(samples: Samples, where: object) -> Samples:
     """The samples, if there are any and all are finite.
 
     Raises:
@@ -215,9 +236,11 @@ class AudioWriter:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _opened(path: Source) -> Iterator[Any]:
     soundfile = load("soundfile", "speech")
-    if not Path(path).is_file():
+    if isinstance(path, AudioBytes):
+        path.seek(0)
+    elif not Path(path).is_file():
         raise InputError(f"{path}: no such audio file")
     try:
         with soundfile.SoundFile(path) as file:

@@ -13,19 +13,21 @@ Source: resemble-perth 1.0.1 (Resemble AI, MIT license), "implicit" model.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from latent.audio.files import Samples
 from latent.audio.resampling import resample
 from s2s.errors import InputError
 
-Samples = NDArray[np.float32]
+Mark = Callable[[Samples, int], Samples]
+"""Marks samples `(S,)` of a rate in Hz; a loaded `Watermark` is one."""
 
 _RATE, _WINDOW, _HOP = 32_000, 2048, 320
 _BINS = 128  # up to 2 kHz

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from latent.data.cues import CueWindow
-from latent.text.front_end import FRONT_ENDS, FrontEnd
+from latent.text.front_end import FRONT_ENDS, FrontEnd, NothingToSay, Reading
 from latent.text.spoken import spoken
 from s2s.errors import ConfigError, InputError
+from s2s.json_files import describe
 from s2s.registry import nearest
 from s2s.renamed import current_facts
 
@@ -53,17 +55,22 @@ class SpeechVocabulary:
     def _first_speaker(self) -> int:
         return _FIRST_TEXT + len(self.front_end)
 
-    def text(self, text: str) -> list[int]:
-        """The tokens of a text, as it is said; different codings of the same characters (NFC) give the same.
+    def read(self, text: str) -> Reading:
+        """A text as this model reads it; different codings of the same characters (NFC) give the same.
 
         Raises:
-            InputError: there is something in it that cannot be read in any way.
+            NothingToSay: it holds only punctuation, blanks and what cannot be read.
         """
-        return [_FIRST_TEXT + token for token in self.front_end.tokens(spoken(text, self.language))]
+        said = spoken(text, self.language)
+        read = self.front_end.read(said)
+        silent = set("".join(read.dropped))
+        if not read.tokens or all(unicodedata.category(c)[0] in "PZCM" or c.casefold() in silent for c in said):
+            raise NothingToSay(f"'text' must hold more than punctuation, found {describe(text)}")
+        return replace(read, tokens=[_FIRST_TEXT + token for token in read.tokens])
 
-    def timed(self, text: str) -> list[int]:
-        """The tokens whose durations make the time of speech: silence, the text, silence."""
-        return [SPEECH_START, *self.text(text), SPEECH_END]
+    def text(self, text: str) -> list[int]:
+        """The tokens of a text, which may hold nothing to say."""
+        return [_FIRST_TEXT + token for token in self.front_end.tokens(spoken(text, self.language))]
 
     def sounds(self, text: str) -> list[str | None]:
         """What alignments call each token of a text; None for silent ones.
@@ -72,10 +79,6 @@ class SpeechVocabulary:
             ConfigError: recordings are not aligned with tokens of this front end.
         """
         return self.front_end.sounds(spoken(text, self.language))
-
-    def out_of_vocabulary(self, text: str) -> list[str]:
-        """Parts of a text that training never named, and that are read letter by letter or by name."""
-        return self.front_end.out_of_vocabulary(spoken(text, self.language))
 
     def speaker(self, name: str) -> int:
         """The token of a speaker.
@@ -87,9 +90,9 @@ class SpeechVocabulary:
             raise InputError(f"no speaker is called {name!r}{nearest(name, self.speakers)}")
         return self._first_speaker + self.speakers.index(name)
 
-    def expected_frames(self, text: str) -> int:
-        """Latents that a text takes on the average, at least 1."""
-        return max(1, math.ceil(len(self.text(text)) * self.frames_per_token))
+    def expected_frames(self, num_tokens: int) -> int:
+        """Latents that so many tokens of text take on the average, at least 1."""
+        return max(1, math.ceil(num_tokens * self.frames_per_token))
 
     def positions(self, tokens: Sequence[int]) -> list[int]:
         """Position ids of a sequence: where it stands, from the start of speech on by `fixed_text_length`."""
@@ -127,16 +130,23 @@ class SpeechVocabulary:
             window = facts.pop("cues", None)
             return cls(front_end=front_end, cues=None if window is None else CueWindow(**window), **facts)
         except OSError as error:
-            raise InputError(f"{folder}: is no run of speech synthesis: {_FILE}: {error.strerror}") from error
+            raise InputError(f"{folder}: is not a run of speech synthesis: {_FILE}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise InputError(f"{folder / _FILE}: broken: {error}") from error
 
 
-def prompt_tokens(vocabulary: SpeechVocabulary, text: str, speaker: str | None, voice_frames: int) -> list[int]:
+def timed_tokens(text: Sequence[int]) -> list[int]:
+    """The tokens whose durations make up the time of speech: silence, those of the text, silence."""
+    return [SPEECH_START, *text, SPEECH_END]
+
+
+def prompt_tokens(
+    vocabulary: SpeechVocabulary, text: Sequence[int], speaker: str | None, voice_frames: int
+) -> list[int]:
     """What stands before the speech: a voice prompt of so many latents, the speaker, the text, the start of speech."""
     voice = [VOICE_START, *[LATENT] * voice_frames, VOICE_END] if voice_frames else []
     name = [] if speaker is None else [vocabulary.speaker(speaker)]
-    return [*voice, *name, *vocabulary.text(text), SPEECH_START]
+    return [*voice, *name, *text, SPEECH_START]
 
 
 def empty_prompt_tokens() -> Sequence[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,11 +20,13 @@ class AudioChunk:
         rows: Which rows, in the order of `audio`.
         audio: `(R, S)`, not clipped.
         ended: As in `Frames`: rows that had their last samples before this chunk.
+        frames: The latents that the audio was decoded from, `(R, F, L)`; None from decoders that keep them.
     """
 
     rows: list[int]
     audio: Tensor
     ended: dict[int, bool]
+    frames: Tensor | None = field(default=None, kw_only=True)
 
 
 DecodeChunk = Callable[[Tensor, History | None], tuple[Tensor, History]]
@@ -45,10 +47,11 @@ def audio_chunks(decode_chunk: DecodeChunk, frames: Iterable[Frames], chunk_fram
 
     def decode() -> AudioChunk:
         nonlocal history
+        latents = torch.stack(waiting, dim=1)
         with torch.inference_mode():
-            audio, history = decode_chunk(torch.stack(waiting, dim=1), history)
+            audio, history = decode_chunk(latents, history)
         waiting.clear()
-        return AudioChunk(known, audio.squeeze(1), {})
+        return AudioChunk(known, audio.squeeze(1), {}, frames=latents)
 
     for step in frames:
         if step.ended:

@@ -53,7 +53,7 @@ class NextTokenDiffusionDecoder(Streamer):
         stop_threshold: float = Field(0.5, gt=0, le=1)
         """Probability of the end, against "a latent follows", from which on a row ends."""
         temperature: NonNegativeFloat = 1.0
-        """Factor of the noise that latents are drawn from, where a request names none; less than 1 is tamer, and small
+        """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation; small
         voices are clearest with 0."""
         min_frames: NonNegativeInt = 1
         """Latents before which no row ends."""
@@ -96,10 +96,7 @@ class NextTokenDiffusionDecoder(Streamer):
             latents = sampler.sample(conditional, unconditional[0] if unconditional else None, drawn, noise)
             yield Frames(rows, model.denormalize(latents), finished)
             frame += 1
-            inputs = model.embed_latents(latents.to(state.hidden.dtype).repeat(streams, 1))
-            if prompts.cues is not None:  # the unconditional stream, the second half, has none
-                inputs[: len(rows)] += model.embed_cues(prompts.cues[rows, min(frame, prompts.cues.shape[1] - 1)])
-            model.append(state, inputs)
+            model.append(state, model.next_inputs(latents.to(state.hidden.dtype), streams, prompts, rows, frame))
 
     def _sampler(self, model: Any) -> GuidedSampler:
         config = self.config

@@ -25,15 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latent.audio.files import AudioWriter
+from latent.audio.watermark import Mark
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
 from latent.longform.journal import Journal, refuse_other_job
-from latent.longform.narrator import LongFormOptions, Mark, Narrator, short_enough
+from latent.longform.narrator import LongFormOptions, Narrator
 from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
-from latent.longform.script import ScriptLine, read_script
+from latent.longform.script import read_script
 from latent.synthesis.meter import SpeechMeter
-from latent.synthesis.requests import tell_out_of_vocabulary
-from latent.synthesis.voice import Voice
+from latent.synthesis.requests import warn_of_spelling
+from latent.synthesis.voice import Take, Voice
 from s2s.durable import claimed, fingerprint
 from s2s.errors import InputError
 from s2s.packages import load
@@ -78,10 +79,10 @@ def synthesize_script(
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
         load("matplotlib", "speech")  # rather now than in an hour
-    lines = read_script(script, short_enough(voice, options))
+    lines = read_script(script, lambda text: voice.fits(text, options.max_characters))
     roles = find_roles(script, lines, cast or {}, voice.speakers)
     narrator = Narrator(voice, roles, options, mark)
-    expected = narrator.plan(lines)
+    takes = narrator.plan(lines)
     job = {
         "script": fingerprint(script),
         "cast": {name: [role.speaker, _digest(role.prompt)] for name, role in roles.items()},
@@ -93,13 +94,13 @@ def synthesize_script(
         files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
         if overwrite:
             files.remove()
-        tell_out_of_vocabulary(voice, (line.text for line in lines))
+        warn_of_spelling(take.request for take in takes)
         if files.finished(job):
             logger.info("%s: is finished already", output)
             return read_report(files.report)[0]
         journal = files.open_journal({"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)})
         if not output.exists():
-            _speak(narrator, lines, expected, journal, output, show_progress)
+            _speak(narrator, takes, journal, output, show_progress)
         files.part.unlink(missing_ok=True)
         spoken = [SpokenLine(**record["line"]) for record in journal.records()]
         summary = write_report(files.report, output, voice.sample_rate, spoken, job)
@@ -152,14 +153,7 @@ class _Files(NamedTuple):
         return journal
 
 
-def _speak(
-    narrator: Narrator,
-    lines: list[ScriptLine],
-    expected: list[float],
-    journal: Journal,
-    output: Path,
-    show_progress: bool,
-) -> None:
+def _speak(narrator: Narrator, takes: list[Take], journal: Journal, output: Path, show_progress: bool) -> None:
     """Generate what the journal does not have yet; at the end the audio takes its name."""
     rate, end = narrator.voice.sample_rate, 0
     for record in journal.records():
@@ -167,16 +161,17 @@ def _speak(
         narrator.remember(record["line"]["speaker"], _decoded(record["said"]))
     begun = journal.num_records
     if begun:
-        logger.info("going on after %d of %d lines, %.1f s", begun, len(lines), end / rate)
+        logger.info("continuing after %d of %d lines, %.1f s", begun, len(takes), end / rate)
+    expected = [narrator.voice.expected_seconds(take.request) + take.pause for take in takes]
     writer = AudioWriter(output, rate, journal.head["tags"], resume_at=end)
     with writer, SpeechMeter(sum(expected[begun:]), show_progress) as meter:
-        for index, line in enumerate(lines[begun:], start=begun):
+        for index, take in enumerate(takes[begun:], start=begun):
             try:
-                spoken, said = narrator.speak(index, line, writer)
+                spoken, said = narrator.speak(take, writer)
                 writer.sync()
                 journal.add({"line": asdict(spoken), "said": _encoded(said)})
             except InputError as error:
-                done = f"{index} of {len(lines)} lines are done, and the same command goes on after them"
+                done = f"{index} of {len(takes)} lines are done, and the same command continues after them"
                 raise InputError(f"{error}; {done}") from error
             seconds = (spoken.end - spoken.start) / rate
             meter.correct(seconds - expected[index])

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from latent.text.splitting import Fits, split_text
 from s2s.data.jsonl import Line, parse_record, read_lines
 from s2s.errors import InputError
 from s2s.json_files import describe
@@ -33,13 +34,8 @@ FIRST_SPEAKER = "Speaker 1"
 MAX_PAUSE = 600.0
 """Seconds; a longer pause is taken for a mistake."""
 
-Fits = Callable[[str], bool]
-"""Whether a text is short enough to be said at once."""
-
 _NAMED = re.compile(r"(?P<name>[^\s:\[][^:,;!?\"“”]{0,39}):(?:\s+(?P<text>.*))?")
 _PAUSE = re.compile(r"\[\s*pause\b\s*:?\s*(?P<seconds>[^\]]*?)\s*\]", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])")
-_CLAUSE_END = re.compile(r"(?<=[,;:–—])\s+|(?<=[，、；])")
 _SPACE = re.compile(r"\s+")
 _FIELDS = ("speaker", "text", "pause", "seed")
 
@@ -96,31 +92,6 @@ def read_script(path: str | Path, fits: Fits) -> list[ScriptLine]:
 def same_speaker(name: str) -> str:
     """A speaker's name in the form that compares: case and spaces do not count."""
     return _SPACE.sub(" ", name.strip()).casefold()
-
-
-def split_text(text: str, fits: Fits) -> list[str]:
-    """A text in pieces that fit, cut where it hurts least; joined they are the text.
-
-    "One. Two, three." is "One.", "Two, three." where 11 characters fit, and "One.", "Two,", "three." where 9 do.
-    """
-    return _split(_SPACE.sub(" ", text.strip()), fits, [_SENTENCE_END, _CLAUSE_END, _SPACE])
-
-
-def _split(text: str, fits: Fits, boundaries: list[re.Pattern[str]]) -> list[str]:
-    if len(text) <= 1 or fits(text):
-        return [text]
-    if not boundaries:
-        half = len(text) // 2
-        return [*_split(text[:half], fits, []), *_split(text[half:], fits, [])]
-    pieces: list[str] = []
-    start = end = 0  # text[start:end] is the piece that is being filled
-    for stop in [*(match.end() for match in boundaries[0].finditer(text)), len(text)]:
-        if end > start and not fits(text[start:stop].strip()):
-            pieces.append(text[start:end].strip())
-            start = end
-        end = stop
-    pieces.append(text[start:end].strip())
-    return [short for piece in pieces if piece for short in _split(piece, fits, boundaries[1:])]
 
 
 def _parts(turn: ScriptLine, fits: Fits) -> Iterator[ScriptLine]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from latent.data.batch import MixedSequences
+from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
@@ -20,7 +23,7 @@ from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.nn.linear import pack_linears, remember_kernels
-from s2s.registry import register_model
+from s2s.registry import MODELS, register_model
 
 
 class HeadSection(Section):
@@ -141,10 +144,9 @@ class LatentLM(Model):
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
-        if defaults.get("cue_tokens") and not hasattr(config, "cue_tokens"):
-            raise ConfigError(
-                "model.name: must be 'timed_latent_lm' where there is task.cues, found a model without cues"
-            )
+        for name in defaults.keys() - {*cls.Config.model_fields, "num_positions"}:
+            able = [other for other in MODELS.names() if name in cast(Any, MODELS[other]).Config.model_fields]
+            raise ConfigError(f"model.name: must be {' or '.join(map(repr, able))}, which the task's {name!r} is for")
         filled: dict[str, Any] = {}
         for name in ("vocab_size", "latent_size", "latent_mean", "latent_std"):
             given, told = getattr(config, name), defaults.get(name)
@@ -216,6 +218,15 @@ class LatentLM(Model):
         """Inputs `(..., hidden_size)` of the first layer for normalized latents `(..., L)`."""
         return self.connector(latents)  # type: ignore[no-any-return]
 
+    def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64] | None:
+        """How long each of the timed tokens N of a text will last, in latents, `(N,)`; None: this model does not plan.
+
+        Args:
+            tokens: From `latent.data.vocabulary.timed_tokens`.
+            speaker: The token of the speaker.
+        """
+        return None
+
     # Generation
 
     def prefill(self, prompts: MixedSequences, capacity: int) -> MixedState:
@@ -243,6 +254,23 @@ class LatentLM(Model):
         rows = torch.arange(len(embedded), device=embedded.device)
         cache.shifts = positions.expand(len(embedded), -1)[rows, prompts.lengths - 1] + 1 - prompts.lengths
         return MixedState(cache, hidden[rows, prompts.lengths - 1])
+
+    def next_inputs(
+        self, latents: Tensor, streams: int, prompts: GenerationPrompts, rows: list[int], frame: int
+    ) -> Tensor:
+        """What `append` reads after a frame of latents has been drawn.
+
+        Args:
+            latents: Normalized, `(R, L)`.
+            streams: 2 with guidance, whose unconditional stream reads them too, else 1.
+            prompts: What is being said.
+            rows: Which rows of the prompts drew them, R.
+            frame: The frame to be drawn next.
+
+        Returns:
+            Embeddings `(streams * R, hidden_size)`.
+        """
+        return self.embed_latents(latents.repeat(streams, 1))
 
     def append(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
         """Append one token or latent to each row.

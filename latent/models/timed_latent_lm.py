@@ -1,15 +1,18 @@
-"""A LatentLM that is told which tokens sound around the next latent, and predicts how long each token lasts."""
+"""A LatentLM conditioned on the tokens that sound around the next latent; it predicts how long each token lasts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latent.data.batch import MixedSequences
+from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.data.cues import NO_CUE
 from latent.models.latent_lm import LatentLM
 from s2s.config import Section
@@ -76,6 +79,19 @@ class TimedLatentLM(LatentLM):
     def embed_cues(self, cues: Tensor) -> Tensor:
         """What cues `(..., C)` add to the inputs `(..., hidden_size)` of the first layer; nothing where none is."""
         return cast(Tensor, self.cue_projection(self.cue_embeddings(cues).flatten(-2)))
+
+    def next_inputs(
+        self, latents: Tensor, streams: int, prompts: GenerationPrompts, rows: list[int], frame: int
+    ) -> Tensor:
+        inputs = super().next_inputs(latents, streams, prompts, rows, frame)
+        assert prompts.cues is not None, "made for a model with cues"
+        inputs[: len(rows)] += self.embed_cues(prompts.cues[rows, min(frame, prompts.cues.shape[1] - 1)])
+        return inputs  # the unconditional stream, the second half, has no cues
+
+    def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64]:
+        device = self.cue_projection.weight.device
+        text, who = torch.tensor([tokens], device=device), torch.tensor([speaker], device=device)
+        return self.predict_durations(text, who)[0].double().cpu().numpy()
 
     @torch.inference_mode()
     def predict_durations(self, tokens: Tensor, speakers: Tensor) -> Tensor:

@@ -17,26 +17,22 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from latent.audio.files import FORMATS, checked, write_audio
+from latent.audio.files import FORMATS, Samples, checked, write_audio
+from latent.audio.watermark import Mark
+from latent.data.speech_prompts import SpeechRequest
 from latent.synthesis.meter import SpeechMeter
 from latent.synthesis.requests import Unusable, Wanted
-from latent.synthesis.voice import Voice, warn_of_cut
-from latent.tasks.speech_synthesis import SpeechRequest
+from latent.synthesis.voice import Voice, warn_of_truncation
 from s2s.durable import claimed, write_whole
 from s2s.errors import InputError
 from s2s.ranks import Ranks
-
-Samples = NDArray[np.float32]
-Watermark = Callable[[Samples, int], Samples]
-"""From samples `(S,)` and their rate in Hz to the same with a mark."""
 
 MANIFEST, ERRORS, JOURNAL = "manifest.jsonl", "errors.jsonl", ".synthesis"
 CHUNK_FRAMES = 16
@@ -96,7 +92,7 @@ def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -
     work = [0.0] * len(requests)
     begun = time.monotonic()
     for chunk in voice.stream(requests, CHUNK_FRAMES):
-        for row, samples in zip(chunk.rows, chunk.audio.cpu().numpy(), strict=True):
+        for row, samples in zip(chunk.rows, chunk.audio.float().cpu().numpy(), strict=True):
             parts[row].append(samples)
             work[row] += (time.monotonic() - begun) / len(chunk.rows)
         meter.advance(chunk.audio.numel() / voice.sample_rate)
@@ -105,13 +101,13 @@ def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -
             parts[row].clear()
             meter.correct(len(samples) / voice.sample_rate - voice.expected_seconds(request))
             if not ended:
-                warn_of_cut(request, voice.frame_rate)
+                warn_of_truncation(request, voice.frame_rate)
             yield row, Spoken(request, samples, ended, work[row])
         begun = time.monotonic()  # what the caller does with the samples is not counted
 
 
 def synthesize_text(
-    voice: Voice, request: SpeechRequest, output: Path, overwrite: bool = False, watermark: Watermark | None = None
+    voice: Voice, request: SpeechRequest, output: Path, overwrite: bool = False, watermark: Mark | None = None
 ) -> Summary:
     """Say one request into a file, whose suffix is its format.
 
@@ -138,7 +134,7 @@ def synthesize_records(
     suffix: str = ".wav",
     max_rows: int = 16,
     overwrite: bool = False,
-    watermark: Watermark | None = None,
+    watermark: Mark | None = None,
 ) -> Summary:
     """Say records into the files of a folder; those that this job has made before are left as they are.
 
@@ -310,7 +306,7 @@ class _Journal:
             raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
 
 
-def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Watermark | None) -> None:
+def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Mark | None) -> None:
     samples = spoken.samples if watermark is None else watermark(spoken.samples, voice.sample_rate)
     write_audio(path, samples, voice.sample_rate, voice.tags(spoken.request.seed))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from latent.data.latent_store import Latents
+from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.synthesis.consent import require_consent
 from latent.synthesis.voice import Voice
-from latent.tasks.speech_synthesis import SpeechRequest
 from s2s.data.jsonl import parse_record, read_lines
 from s2s.errors import InputError
 from s2s.json_files import describe
@@ -75,8 +74,8 @@ class VoicePrompts:
             InputError: it cannot be a voice prompt, or there is no consent.
         """
         if path not in self._known:
-            if self._voice.voice_frames:  # otherwise `prompt` refuses, and there is nothing to consent to
-                require_consent(path, self._consent)
+            self._voice.check_prompts(path)
+            require_consent(path, self._consent)
             self._known[path] = self._voice.prompt(path)
         return self._known[path]
 
@@ -96,7 +95,7 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
     read: list[Wanted | Unusable] = []
     prompts, lines = VoicePrompts(voice, wishes.consent), dict[str, int]()
     if wishes.speaker is not None:
-        voice.vocabulary.speaker(wishes.speaker)
+        voice.check_speaker(wishes.speaker)
     if wishes.prompt is not None:
         prompts[wishes.prompt]
     for line in read_lines(source):
@@ -114,7 +113,7 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
             if strict:
                 raise InputError(f"{line.where}: {message}") from error
             read.append(Unusable(line.number, record.get("id", line.number), message))
-    tell_out_of_vocabulary(voice, [item.request.text for item in read if isinstance(item, Wanted)])
+    warn_of_spelling(item.request for item in read if isinstance(item, Wanted))
     if not read:
         raise InputError(f"{source}: the file is empty; expected one JSON object a line")
     return read
@@ -129,17 +128,26 @@ def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
     prompts = VoicePrompts(voice, wishes.consent)
     prompt = None if wishes.prompt is None else prompts[wishes.prompt]
     request = voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
-    tell_out_of_vocabulary(voice, [request.text])
+    warn_of_spelling([request])
     return request
 
 
-def tell_out_of_vocabulary(voice: Voice, texts: Iterable[str]) -> None:
-    """Warn of what training never named in texts, and how often it stands there: it is read letter by letter."""
-    counts = Counter(part for text in texts for part in voice.vocabulary.out_of_vocabulary(text))
-    if counts:
-        shown = ", ".join(f"{part!r} {count}" for part, count in counts.most_common(8))
-        rest = f" and {len(counts) - 8} others" if len(counts) > 8 else ""
-        logger.warning(f"not known from training, and spelled by letters or names, with counts: {shown}{rest}")
+def warn_of_spelling(requests: Iterable[SpeechRequest]) -> None:
+    """Warn of out-of-vocabulary words in texts, and of characters that no voice can read, with their counts."""
+    spelled, dropped = Counter[str](), Counter[str]()
+    for request in requests:
+        spelled.update(request.spelled)
+        dropped.update(request.dropped)
+    if spelled:
+        words = f"{len(spelled)} out-of-vocabulary word{'s' * (len(spelled) > 1)}"
+        logger.warning(f"{words}, spelled out letter by letter or read by name: {_counted(spelled)}")
+    if dropped:
+        logger.warning(f"left out, since the voice cannot read them: {_counted(dropped)}")
+
+
+def _counted(counts: Counter[str]) -> str:
+    shown = ", ".join(f"{part} ({count}x)" for part, count in counts.most_common(8))
+    return shown + (f" and {len(counts) - 8} others" if len(counts) > 8 else "")
 
 
 def file_name(id: Any) -> str:
@@ -172,13 +180,8 @@ def _request(
     if text is None:
         raise InputError(f"'text' is missing; found {', '.join(map(repr, record))}")
     latents = None if prompt is None else prompts[prompt]
-    seed = seed_of(wishes.seed, id) if seed is None else seed
+    seed = derived_seed(wishes.seed, id) if seed is None else seed
     return voice.request(id, text, speaker, latents, seed, temperature), prompt
-
-
-def seed_of(seed: int, id: str) -> int:
-    """The seed of one record of many: another for each id, whatever its place among the others."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{id}".encode()).digest()[:4], "big")
 
 
 def _value(record: dict[str, Any], field: str, kind: Any, name: str, default: Any = None) -> Any:

@@ -3,14 +3,14 @@
     [voice ⟂ ⟂ ⟂ end] speaker t e x t start ⟂ ⟂ ⟂ ⟂ end
 
 ⟂ holds a latent. Every ⟂ and the end after `start` are predicted as tokens, the latents by diffusion; text and voice
-prompt are only read. Now and then all before `start` is replaced by one token that says nothing: this is what guidance
-compares with. With `task.cues` each slot before a ⟂ is told which tokens sound then (`latent.data.cues`).
+prompt are only read. In some examples (`task.condition_dropout`) one empty token stands in place of all before `start`:
+classifier-free guidance compares with it. With `task.cues` each slot before a ⟂ also gets the tokens that sound at that
+time (`latent.data.cues`).
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
-from torch import Tensor
 
-from latent.data.batch import GenerationPrompts, MixedBatch, MixedSequences
+from latent.data.batch import MixedBatch
 from latent.data.cues import NO_CUE, CueWindow, timed_text, token_durations
 from latent.data.latent_store import (
     TOKENIZER,
@@ -33,6 +32,7 @@ from latent.data.latent_store import (
     StoreFacts,
     copy_tokenizer,
 )
+from latent.data.speech_prompts import mixed_sequences
 from latent.data.vocabulary import (
     LATENT,
     NOTHING,
@@ -41,6 +41,7 @@ from latent.data.vocabulary import (
     SpeechVocabulary,
     empty_prompt_tokens,
     prompt_tokens,
+    timed_tokens,
 )
 from latent.model_card import write_model_card
 from latent.text.front_end import FRONT_ENDS, FrontEnd
@@ -67,31 +68,6 @@ class SpeechExample:
     start: int
     cues: NDArray[np.int64] | None = None
     timed: tuple[list[int], int, NDArray[np.float64]] | None = None
-
-
-@dataclass(frozen=True)
-class SpeechRequest:
-    """Something to say.
-
-    Args:
-        id: For messages and files.
-        text: What to say.
-        speaker: A name of the vocabulary, or None.
-        voice: Sampled latents of a voice prompt, `(F, L)`, or None.
-        seed: Of all noise of this request.
-        temperature: Factor of the initial noise of each latent.
-        max_frames: Latents after which it is cut.
-        durations: Of the timed tokens of the text, in latents, `(N,)`; None if the model has no cues.
-    """
-
-    id: str
-    text: str
-    speaker: str | None
-    voice: Latents | None
-    seed: int
-    temperature: float
-    max_frames: int
-    durations: NDArray[np.float64] | None = None
 
 
 class SpeechDataset:
@@ -121,7 +97,7 @@ class SpeechDataset:
         if dropped:
             voice, before = voice[:0], list(empty_prompt_tokens())
         else:
-            before = prompt_tokens(self._vocabulary, spoken.text, spoken.speaker, len(voice))
+            before = prompt_tokens(self._vocabulary, self._vocabulary.text(spoken.text), spoken.speaker, len(voice))
         tokens = [*before, *[LATENT] * len(sound), SPEECH_END]
         example = SpeechExample(spoken.id, tokens, np.concatenate([voice, sound]), len(before))
         return example if self._vocabulary.cues is None else self._with_cues(example, spoken, dropped)
@@ -129,7 +105,8 @@ class SpeechDataset:
     def _with_cues(self, example: SpeechExample, spoken: StoredUtterance, dropped: bool) -> SpeechExample:
         vocabulary, window = self._vocabulary, self._vocabulary.cues
         assert window is not None, "the task has cues"
-        tokens, durations = vocabulary.timed(spoken.text), durations_of(spoken, vocabulary, self._store.facts)
+        tokens = timed_tokens(vocabulary.text(spoken.text))
+        durations = durations_of(spoken, vocabulary, self._store.facts)
         cues = window.cues(tokens, durations, spoken.frames + 1)
         return replace(
             example,
@@ -153,17 +130,17 @@ class FrontEndSection(Section):
     """Options of the text front end."""
 
     name: str = "bytes"
-    """bytes: any text; characters: those of the training texts; phonemes: by a dictionary, which helps little data
-    most; sentencepiece: pieces, for large models."""
+    """bytes: any text; characters: those of the training texts; phonemes: by a dictionary, best for small data;
+    sentencepiece: subwords, for large models."""
     file: str | None = None
     """Dictionary of phonemes (default: pocketsphinx's for English), or model of sentencepiece."""
 
 
 class CueSection(Section):
-    """What is told of the tokens that sound around the next latent."""
+    """The window of tokens that sound around the next latent."""
 
     per_latent: PositiveInt = 2
-    """Instants in the time of a latent."""
+    """Time offsets per latent."""
     before: NonNegativeInt = 2
     """Latents before the next one."""
     after: NonNegativeInt = 4
@@ -192,11 +169,11 @@ class SpeechSynthesis(Task):
         front_end: FrontEndSection = FrontEndSection()
         """How text becomes tokens."""
         cues: CueSection | None = None
-        """Tell the model which tokens sound around the next latent. For models with cues (timed_latent_lm), and for
-        recordings that `unilatent prepare align-speech` has aligned; others are left out."""
+        """Alignment conditioning: give the model the tokens that sound around the next latent. Needs a model that reads
+        them (timed_latent_lm) and recordings aligned by `unilatent prepare align-speech`; others are left out."""
         fixed_text_length: NonNegativeInt = 0
         """Positions from a text's first token to the start of speech, the same for all texts that are not longer, so
-        that attention finds its place in the text by distance; 0: as many as the text has tokens."""
+        that attention can find its place in the text by distance. 0: as many as the text has tokens."""
 
     config: SpeechSynthesis.Config
 
@@ -211,40 +188,18 @@ class SpeechSynthesis(Task):
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
         self._check_latents()
         if config.cues is not None:
-            if config.voice_prompt_prob and not config.condition_dropout:
-                raise ConfigError(
-                    "task.condition_dropout: must be above 0 with task.cues and task.voice_prompt_prob, found 0; "
-                    "durations of a voice without a name are learned from these examples"
-                )
             self._leave_unaligned_out()
-        spoken = self._stores["train"].utterances
-        texts = [spoken_text(utterance.text, utterance.language) for utterance in spoken]
-        front_end = cast("type[FrontEnd]", FRONT_ENDS[config.front_end.name]).learn(texts, config.front_end.file)
-        num_tokens = sum(len(front_end.tokens(text)) for text in texts)
-        self.vocabulary = SpeechVocabulary(
-            speakers=sorted({utterance.speaker for utterance in spoken}),
-            frames_per_token=sum(utterance.frames for utterance in spoken) / max(1, num_tokens),
-            front_end=front_end,
-            language=Counter(utterance.language for utterance in spoken).most_common(1)[0][0],
-            fixed_text_length=config.fixed_text_length,
-            longest_text=max(map(len, texts)),
-            cues=None if config.cues is None else CueWindow(**dict(config.cues)),
-        )
-        out_of_vocabulary = Counter(part for text in texts for part in front_end.out_of_vocabulary(text))
-        if out_of_vocabulary:
-            shown = ", ".join(f"{part!r} {count}" for part, count in out_of_vocabulary.most_common(8))
-            logger.info(f"{config.train}: {out_of_vocabulary.total():,} unknown parts of texts are spelled: {shown}")
-        for utterance in self._stores["valid"].utterances:
-            if utterance.speaker not in self.vocabulary.speakers:
-                raise InputError(
-                    f"{config.valid}: {utterance.id!r}: speaker {utterance.speaker!r} is not in task.train"
-                )
+        self.vocabulary = learn_vocabulary(self._stores["train"].utterances, config)
+        self._check_speakers()
         if config.cues is not None:
-            for store in self._stores.values():
-                for utterance in store.utterances:
-                    durations_of(utterance, self.vocabulary, store.facts)  # raises before training, not in it
+            self._check_alignments()
 
     def _leave_unaligned_out(self) -> None:
+        if self.config.voice_prompt_prob and not self.config.condition_dropout:
+            raise ConfigError(
+                "task.condition_dropout: must be above 0 with task.cues and task.voice_prompt_prob, found 0; "
+                "durations of a voice without a name are learned from these examples"
+            )
         for split, store in self._stores.items():
             aligned = [spoken for spoken in store.utterances if spoken.alignment is not None]
             where = f"{getattr(self.config, split)}"
@@ -257,6 +212,18 @@ class SpeechSynthesis(Task):
                     f"{where}: {left_out:,} of {len(store.utterances):,} utterances are not aligned and left out"
                 )
             store.utterances = aligned
+
+    def _check_speakers(self) -> None:
+        for utterance in self._stores["valid"].utterances:
+            if utterance.speaker not in self.vocabulary.speakers:
+                raise InputError(
+                    f"{self.config.valid}: {utterance.id!r}: speaker {utterance.speaker!r} is not in task.train"
+                )
+
+    def _check_alignments(self) -> None:
+        for store in self._stores.values():
+            for utterance in store.utterances:
+                durations_of(utterance, self.vocabulary, store.facts)  # raises before training, not in it
 
     def _check_latents(self) -> None:
         train, valid = (self._stores[split].facts for split in ("train", "valid"))
@@ -316,34 +283,40 @@ class SpeechSynthesis(Task):
         }
 
     def save(self, folder: Path) -> None:
-        self.vocabulary.save(folder)
         store = self._stores["train"]
+        self.vocabulary.save(folder)
         store.facts.save(folder)
-        learned = replace(store.facts, num_frames=sum(utterance.frames for utterance in store.utterances))
-        write_model_card(folder, learned, self.vocabulary.speakers)
+        self._write_card(folder)
         if (store.folder / TOKENIZER).is_dir():
             copy_tokenizer(store.folder / TOKENIZER, folder)
 
+    def _write_card(self, folder: Path) -> None:
+        store = self._stores["train"]
+        learned = replace(store.facts, num_frames=sum(utterance.frames for utterance in store.utterances))
+        write_model_card(folder, learned, self.vocabulary.speakers)
 
-def mixed_sequences(
-    ids: list[str],
-    tokens: Sequence[Sequence[int]],
-    latents: Sequence[Latents],
-    latent_size: int,
-    vocabulary: SpeechVocabulary,
-) -> MixedSequences:
-    """Padded sequences in which every ⟂ holds the next latent of its row."""
-    width = max(map(len, tokens))
-    padded = torch.tensor([[*row, *[PAD] * (width - len(row))] for row in tokens])
-    every = np.concatenate([np.empty((0, latent_size), np.float32), *latents])
-    slots = (padded == LATENT).flatten().nonzero().squeeze(1)
-    assert len(slots) == len(every), "as many placeholders as latents"
-    lengths = torch.tensor([len(row) for row in tokens])
-    positions = None
-    if vocabulary.fixed_text_length:
-        places = [vocabulary.positions(row) for row in tokens]
-        positions = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in places])
-    return MixedSequences(ids, padded, lengths, torch.from_numpy(every), slots, positions=positions)
+
+def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> SpeechVocabulary:
+    """The vocabulary of training utterances, by the task's configuration."""
+    texts = [spoken_text(utterance.text, utterance.language) for utterance in utterances]
+    front_end = cast("type[FrontEnd]", FRONT_ENDS[config.front_end.name]).learn(texts, config.front_end.file)
+    readings = [front_end.read(text) for text in texts]
+    spelled = Counter(part for read in readings for part in [*read.spelled, *read.dropped])
+    if spelled:
+        shown = ", ".join(f"{part!r} ({count}x)" for part, count in spelled.most_common(8))
+        logger.info(
+            f"{config.train}: {spelled.total():,} out-of-vocabulary words, spelled out letter by letter: {shown}"
+        )
+    return SpeechVocabulary(
+        speakers=sorted({utterance.speaker for utterance in utterances}),
+        frames_per_token=sum(utterance.frames for utterance in utterances)
+        / max(1, sum(len(read.tokens) for read in readings)),
+        front_end=front_end,
+        language=Counter(utterance.language for utterance in utterances).most_common(1)[0][0],
+        fixed_text_length=config.fixed_text_length,
+        longest_text=max(map(len, texts)),
+        cues=None if config.cues is None else CueWindow(**dict(config.cues)),
+    )
 
 
 def durations_of(spoken: StoredUtterance, vocabulary: SpeechVocabulary, facts: StoreFacts) -> NDArray[np.float64]:
@@ -357,50 +330,3 @@ def durations_of(spoken: StoredUtterance, vocabulary: SpeechVocabulary, facts: S
         return token_durations(sounds, spoken.alignment or (), spoken.frames, frame_rate)
     except InputError as error:
         raise InputError(f"{spoken.id!r}: {error}") from error
-
-
-def generation_prompts(
-    vocabulary: SpeechVocabulary, requests: Sequence[SpeechRequest], latent_size: int
-) -> GenerationPrompts:
-    """What the decoder needs to say all requests at once.
-
-    Raises:
-        InputError: a request names a speaker that the vocabulary does not have.
-    """
-    nothing = np.empty((0, latent_size), np.float32)
-    voices = [nothing if request.voice is None else request.voice for request in requests]
-    tokens = [
-        prompt_tokens(vocabulary, request.text, request.speaker, len(voice))
-        for request, voice in zip(requests, voices, strict=True)
-    ]
-    ids = [request.id for request in requests]
-    conditional = mixed_sequences(ids, tokens, voices, latent_size, vocabulary)
-    cues = None
-    if vocabulary.cues is not None:
-        cues = _planned_cues(vocabulary, vocabulary.cues, requests)
-        told = torch.full((*conditional.tokens.shape, cues.shape[2]), NO_CUE)
-        told[torch.arange(len(ids)), conditional.lengths - 1] = cues[:, 0]
-        conditional = replace(conditional, cues=told)
-    return GenerationPrompts(
-        conditional=conditional,
-        unconditional=mixed_sequences(
-            ids, [list(empty_prompt_tokens())] * len(ids), [nothing], latent_size, vocabulary
-        ),
-        latent_token=LATENT,
-        end_token=SPEECH_END,
-        seeds=[request.seed for request in requests],
-        temperatures=torch.tensor([request.temperature for request in requests]),
-        max_frames=[request.max_frames for request in requests],
-        cues=cues,
-    )
-
-
-def _planned_cues(vocabulary: SpeechVocabulary, window: CueWindow, requests: Sequence[SpeechRequest]) -> Tensor:
-    """Cues `(B, F, C)`; the last one of each row is of a time when all has been said."""
-    plans = []
-    for request in requests:
-        assert request.durations is not None, "made by a voice with cues"
-        count = math.ceil(request.durations[:-1].sum()) + window.before + 1
-        plans.append(window.cues(vocabulary.timed(request.text), request.durations, count))
-    longest = max(map(len, plans))
-    return torch.from_numpy(np.stack([np.pad(plan, ((0, longest - len(plan)), (0, 0)), "edge") for plan in plans]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from latent.text.front_end import FrontEnd, refuse_file, register_front_end
+from latent.text.front_end import FrontEnd, Reading, refuse_file, register_front_end
 
 
 @register_front_end("bytes")
@@ -25,8 +25,8 @@ class ByteFrontEnd(FrontEnd):
     def __len__(self) -> int:
         return 256
 
-    def tokens(self, text: str) -> list[int]:
-        return list(text.encode("utf-8"))
+    def read(self, text: str) -> Reading:
+        return Reading(list(text.encode("utf-8")), [], [])
 
     def save(self, folder: Path) -> None:
         """Nothing: there is nothing to know."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from latent.text.front_end import FrontEnd, refuse_file, register_front_end
-from s2s.errors import InputError
+from latent.text.front_end import FrontEnd, Reading, refuse_file, register_front_end
 
 _FILE = "characters.json"
+_INVISIBLE = ("Cc", "Cf", "Cs", "Mn", "Me")  # control, format, surrogate, marks; and skin tones, which are symbols
 
 
 @register_front_end("characters")
@@ -20,7 +20,8 @@ _FILE = "characters.json"
 class CharacterFrontEnd(FrontEnd):
     """One token for each character, in lower case.
 
-    A character that the training data lacks is replaced by its parts ("é": "e"), else by its name ("€": "euro sign").
+    A character that the training data lacks is replaced by its parts ("é": "e"), else by its name ("€": "euro sign"),
+    else left out.
 
     Args:
         alphabet: The characters, sorted.
@@ -38,16 +39,10 @@ class CharacterFrontEnd(FrontEnd):
     def __len__(self) -> int:
         return len(self.alphabet)
 
-    def tokens(self, text: str) -> list[int]:
-        """See `FrontEnd`.
-
-        Raises:
-            InputError: a character has no name that could be spelled.
-        """
-        return [self.alphabet.index(known) for found in text.casefold() for known in self._spelled(found)]
-
-    def out_of_vocabulary(self, text: str) -> list[str]:
-        return [character for character in text.casefold() if character not in self.alphabet]
+    def read(self, text: str) -> Reading:
+        text = text.casefold()
+        spelled = [spell(character, self._knows) for character in text]
+        return reading([self.alphabet.index(known) for part in spelled for known in part], text, spelled, self._knows)
 
     def save(self, folder: Path) -> None:
         (folder / _FILE).write_text(json.dumps(self.alphabet, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -56,15 +51,19 @@ class CharacterFrontEnd(FrontEnd):
     def load(cls, folder: Path) -> CharacterFrontEnd:
         return cls(str(json.loads((folder / _FILE).read_text(encoding="utf-8"))))
 
-    def _spelled(self, character: str) -> Iterator[str]:
-        if character in self.alphabet:
-            yield character
-            return
-        for spelling in spellings(character):
-            if all(letter in self.alphabet for letter in spelling):
-                yield from spelling
-                return
-        raise InputError(f"text: the character {character!r} is not in the training data, and no name of it is either")
+    def _knows(self, text: str) -> bool:
+        return all(character in self.alphabet for character in text)
+
+
+def spell(character: str, knows: Callable[[str], bool]) -> str:
+    """The first of a character's `spellings` that a front end knows; empty if it knows none.
+
+    A character that nobody sees is read only where the training data had it: joiners, direction marks, variation
+    selectors, skin tones, combining marks without a composed form.
+    """
+    if knows(character):
+        return character
+    return "" if invisible(character) else next(filter(knows, spellings(character)), "")
 
 
 def spellings(character: str) -> Iterator[str]:
@@ -75,3 +74,16 @@ def spellings(character: str) -> Iterator[str]:
     name = unicodedata.name(character, "").replace("-", " ").casefold()
     if name:
         yield f" {name} "
+
+
+def invisible(text: str) -> bool:
+    """Whether characters show nothing by themselves: they format, or change the character before them."""
+    return all(unicodedata.category(sign) in _INVISIBLE or "\U0001f3fb" <= sign <= "\U0001f3ff" for sign in text)
+
+
+def reading(
+    tokens: list[int], parts: Sequence[str], spelled: Sequence[Sequence[str]], knows: Callable[[str], bool]
+) -> Reading:
+    """A reading from the parts of a text, how each is spelled (empty: not at all), and which need no spelling."""
+    new = [(part, read) for part, read in zip(parts, spelled, strict=True) if not knows(part) and not invisible(part)]
+    return Reading(tokens, [part for part, read in new if read], [part for part, read in new if not read])

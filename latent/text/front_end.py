@@ -1,18 +1,38 @@
-"""The interface of a text front end, and their registry: text to tokens, and what it could not read."""
+"""The interface of a text front end, and their registry: text to tokens, and what had to be spelled or left out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from s2s.errors import ConfigError
+from s2s.errors import ConfigError, InputError
 from s2s.registry import Registry
 
 FRONT_ENDS = Registry("front_end", "latent.text")
 
 register_front_end = FRONT_ENDS.register
+
+
+class NothingToSay(InputError):
+    """A text has nothing in it that could be read aloud."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as a front end reads it.
+
+    Args:
+        tokens: From 0 to `len(front_end) - 1`.
+        spelled: Parts that it does not know, and reads letter by letter or by name: likely to sound wrong.
+        dropped: Characters that it cannot read in any way, and leaves out.
+    """
+
+    tokens: list[int]
+    spelled: list[str]
+    dropped: list[str]
 
 
 class FrontEnd(ABC):
@@ -27,11 +47,11 @@ class FrontEnd(ABC):
         """A front end for texts like these.
 
         Args:
-            texts: What is said in the training data.
-            file: What it is made of besides (a dictionary, a model), as the configuration names it.
+            texts: The training texts.
+            file: What else it is made from (a dictionary, a model), as the configuration names it.
 
         Raises:
-            ConfigError: a file is missing or is not wanted.
+            ConfigError: a file is missing, or is given to a front end that takes none.
             InputError: the file cannot be read.
         """
 
@@ -40,20 +60,20 @@ class FrontEnd(ABC):
         """How many tokens there are."""
 
     @abstractmethod
+    def read(self, text: str) -> Reading:
+        """Read a text that `latent.text.spoken` has normalized. Every text can be read; see `Reading.dropped`."""
+
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text that is plain (see `latent.text.spoken`)."""
+        """The tokens of `read`."""
+        return self.read(text).tokens
 
     def sounds(self, text: str) -> list[str | None]:
-        """What alignments call each token of a plain text; None for tokens that are silent.
+        """The name of each token of a normalized text in alignments; None for tokens that are silent.
 
         Raises:
             ConfigError: recordings are not aligned with tokens of this front end.
         """
         raise ConfigError(f"task.cues: recordings are aligned with phonemes, not with the tokens of {self.name!r}")
-
-    def out_of_vocabulary(self, text: str) -> list[str]:
-        """Parts of the text that it does not know, and reads letter by letter or by name: likely to sound wrong."""
-        return []
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from latent.text.characters import spellings
-from latent.text.front_end import FrontEnd, register_front_end
+from latent.text.characters import invisible, reading, spell
+from latent.text.front_end import FrontEnd, Reading, register_front_end
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pronunciations.txt.gz"
@@ -27,7 +27,7 @@ _PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"
 @register_front_end("phonemes")
 @dataclass(frozen=True)
 class PhonemeFrontEnd(FrontEnd):
-    """One token for each phoneme, blank and mark; words that the dictionary lacks are tokens of their letters.
+    """One token for each phoneme, blank and mark; words that the dictionary lacks are spelled by their letters.
 
     Args:
         pronunciations: Words in lower case, with the phonemes of their first pronunciation.
@@ -55,36 +55,22 @@ class PhonemeFrontEnd(FrontEnd):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def tokens(self, text: str) -> list[int]:
-        """See `FrontEnd`.
-
-        Raises:
-            InputError: a character has no name that could be spelled.
-        """
-        return [self._ids[name] for name in self.names(text)]
+    def read(self, text: str) -> Reading:
+        parts = _parts(text)
+        names = [self._names(part) for part in parts]
+        tokens = [self._ids[name] for read in names for name in read]
+        return reading(tokens, parts, names, lambda part: part in MARKS or part in self.pronunciations)
 
     def names(self, text: str) -> list[str]:
-        """Names of the tokens: "/AH" of a phoneme, "q" of a letter that is spelled, and marks as they are.
-
-        Raises:
-            InputError: as `tokens`.
-        """
+        """Names of the tokens: "/AH" of a phoneme, "q" of a letter that is spelled, and marks as they are."""
         return [name for names in self.names_by_part(text) for name in names]
 
     def names_by_part(self, text: str) -> list[list[str]]:
-        """`names` of each word and each mark.
-
-        Raises:
-            InputError: as `tokens`.
-        """
-        return [self._names(part) for part in _PART.findall(text.casefold())]
+        """`names` of each word and each mark."""
+        return [self._names(part) for part in _parts(text)]
 
     def sounds(self, text: str) -> list[str | None]:
         return [None if name in MARKS else name for name in self.names(text)]
-
-    def out_of_vocabulary(self, text: str) -> list[str]:
-        parts = _PART.findall(text.casefold())
-        return [part for part in parts if part not in MARKS and part not in self.pronunciations]
 
     def save(self, folder: Path) -> None:
         lines = "".join(f"{word} {' '.join(sounds)}\n" for word, sounds in self.pronunciations.items())
@@ -103,10 +89,13 @@ class PhonemeFrontEnd(FrontEnd):
             return [part]
         if len(part) > 1:
             return [name for letter in part for name in ([letter] if letter in _LETTERS else self._names(letter))]
-        for spelling in spellings(part):
-            if all(letter in _LETTERS or letter in MARKS for letter in spelling):
-                return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
-        raise InputError(f"text: the character {part!r} has neither a pronunciation nor a name that can be read")
+        spelling = spell(part, lambda text: all(letter in _LETTERS or letter in MARKS for letter in text))
+        return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
+
+
+def _parts(text: str) -> list[str]:
+    """Words and marks, without what nobody sees, which would tear words apart."""
+    return _PART.findall("".join(character for character in text.casefold() if not invisible(character)))
 
 
 def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:

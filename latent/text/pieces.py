@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from latent.text.characters import spellings
-from latent.text.front_end import FrontEnd, register_front_end
+from latent.text.characters import reading, spell
+from latent.text.front_end import FrontEnd, Reading, register_front_end
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pieces.model"
@@ -19,7 +19,7 @@ _FILE = "pieces.model"
 @register_front_end("sentencepiece")
 @dataclass(frozen=True)
 class PieceFrontEnd(FrontEnd):
-    """One token for each piece; characters that the model lacks are replaced by their parts or their names.
+    """One token for each piece; characters that the model lacks are replaced by their parts or names, else left out.
 
     Args:
         model: The model's file.
@@ -37,7 +37,7 @@ class PieceFrontEnd(FrontEnd):
             found = cls(Path(file).read_bytes())
             len(found)
         except (OSError, RuntimeError) as error:
-            raise InputError(f"task.front_end.file: {file} is no sentencepiece model: {error}") from error
+            raise InputError(f"task.front_end.file: {file} is not a sentencepiece model: {error}") from error
         return found
 
     @cached_property
@@ -51,18 +51,10 @@ class PieceFrontEnd(FrontEnd):
     def __len__(self) -> int:
         return int(self._pieces.get_piece_size())
 
-    def tokens(self, text: str) -> list[int]:
-        """See `FrontEnd`.
-
-        Raises:
-            InputError: a character has no name that could be spelled.
-        """
-        found = list(self._pieces.encode("".join(map(self._known, text))))
-        assert self._pieces.unk_id() not in found, "every character is known now"
-        return found
-
-    def out_of_vocabulary(self, text: str) -> list[str]:
-        return [character for character in text if not self._knows(character)]
+    def read(self, text: str) -> Reading:
+        spelled = [spell(character, self._knows) for character in text]
+        tokens = list(self._pieces.encode("".join(spelled)))
+        return reading([token for token in tokens if token != self._pieces.unk_id()], text, spelled, self._knows)
 
     def save(self, folder: Path) -> None:
         (folder / _FILE).write_bytes(self.model)
@@ -73,9 +65,3 @@ class PieceFrontEnd(FrontEnd):
 
     def _knows(self, text: str) -> bool:
         return self._pieces.unk_id() not in self._pieces.encode(text)
-
-    def _known(self, character: str) -> str:
-        for spelling in (character, *spellings(character)):
-            if self._knows(spelling):
-                return spelling
-        raise InputError(f"text: the sentencepiece model knows neither the character {character!r} nor its name")

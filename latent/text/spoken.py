@@ -14,9 +14,8 @@ _PLAIN = str.maketrans(
         **dict.fromkeys("‘’‚‛′`´", "'"),
         **dict.fromkeys("‐‑‒–—―−", "-"),
         "…": "...",
-        "\u00ad": None,
-        "\u200b": None,
-        "\ufeff": None,
+        **dict.fromkeys("\u00ad\u200b\ufeff", ""),
+        **dict.fromkeys(map(chr, range(0xD800, 0xE000)), ""),  # half a surrogate pair is no character
     }
 )
 
@@ -47,7 +46,7 @@ def signs_as_words(text: str, language: str) -> str:
 
 
 def number_as_words(digits: str, language: str) -> str:
-    """A number, perhaps with a decimal point, as it is counted; in a language that num2words lacks, as it is.
+    """A number, perhaps with a decimal point, as it is counted; as it is where num2words cannot count it.
 
     Raises:
         InputError: num2words, which spells numbers, is not installed.
@@ -58,7 +57,13 @@ def number_as_words(digits: str, language: str) -> str:
         raise InputError('num2words is not installed; it comes with pip install "unilatent[speech]"') from error
     try:
         return str(num2words.num2words(float(digits) if "." in digits else int(digits), lang=language))
-    except (NotImplementedError, OverflowError):
+    except (
+        NotImplementedError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # a language; thousands of digits
         return digits
 
 

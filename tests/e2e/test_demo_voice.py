@@ -11,7 +11,7 @@ pytest.importorskip("soundfile")
 import latent
 from latent.audio.resampling import resample
 from latent.model_card import MODEL_CARD
-from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 
 DEMO = Path(latent.__file__).parent / "demo_voice"
 SPEAKER, TEXT = "Allison", "Please enter your number, followed by the pound key."
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not DEMO.is_dir(), reason="this checkout ships n
 @pytest.fixture(scope="module")
 def spoken() -> tuple[np.ndarray, int, float]:
     """Samples, their rate, and the seconds that were predicted."""
-    voice = Voice.load(DEMO)
+    voice = open_voice(DEMO)
     request = voice.request("demo", TEXT, SPEAKER)
     chunks = list(voice.stream([request]))
     assert chunks[-1].ended == {0: True}, "it must end by itself"
@@ -38,7 +38,7 @@ def test_its_folder_is_small_and_says_whose_voice_it_is() -> None:
     assert (DEMO / "LICENSE").is_file()
     card = (DEMO / MODEL_CARD).read_text(encoding="utf-8")
     assert "TO BE COMPLETED" not in card
-    assert all(speaker in card for speaker in Voice.load(DEMO).speakers)
+    assert all(speaker in card for speaker in open_voice(DEMO).speakers)
 
 
 def test_it_says_a_text_in_about_the_time_that_it_predicts(spoken: tuple[np.ndarray, int, float]) -> None:

@@ -21,7 +21,7 @@ from latent.audio.resampling import resample
 from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.manifest import Utterance, read_manifest
 from latent.encoding import encode_corpus
-from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 from s2s.run import parse_config, train_run
 
 SAMPLE = Path(__file__).parents[2] / "data_prep" / "sample" / "speech"
@@ -107,7 +107,7 @@ def test_a_voice_says_ten_recordings_as_its_tokenizer_gives_them_back(tmp_path: 
     clips = read_manifest(manifest)
     codec_run = trained(TOKENIZER, manifest, tmp_path / "tokenizer")
     encode_corpus([manifest], codec_run, tmp_path / "latents")
-    voice = Voice.load(trained(LATENT_LM, tmp_path / "latents", tmp_path / "voice"))
+    voice = open_voice(trained(LATENT_LM, tmp_path / "latents", tmp_path / "voice"))
     codec = load_tokenizer(codec_run)
     torch.manual_seed(0)
     returned, said = [], []

@@ -17,9 +17,9 @@ NUM_LINES = 120
 SPEAK = """
 import sys
 from latent.longform.long_form import synthesize_script
-from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 
-voice = Voice.load(sys.argv[1], overrides=["decoder.num_inference_steps=2", "decoder.stop_threshold=0.502"])
+voice = open_voice(sys.argv[1], overrides=["decoder.num_inference_steps=2", "decoder.stop_threshold=0.502"])
 synthesize_script(voice, sys.argv[2], sys.argv[3], picture=False, show_progress=False)
 """
 

@@ -104,9 +104,9 @@ def test_a_voice_speaks_lines_and_scripts_with_the_same_samples(work: Path) -> N
 
 def test_the_demo_voice_gives_the_same_samples() -> None:
     import latent
-    from latent.synthesis.voice import Voice
+    from latent.synthesis.voices import open_voice
 
-    voice = Voice.load(Path(latent.__file__).parent / "demo_voice")
+    voice = open_voice(Path(latent.__file__).parent / "demo_voice")
     for id, text in DEMO_TEXTS.items():
         chunks = list(voice.stream([voice.request(id, text, "Allison", seed=3)]))
         found = np.concatenate([audio for chunk in chunks for audio in chunk.audio.numpy()])

@@ -10,15 +10,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_voice import request_of
 
 from latent.data.cues import NO_CUE, CueWindow, token_durations
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import Sounding, Utterance
-from latent.data.vocabulary import NOTHING, PAD, SPEECH_END, SPEECH_START, SpeechVocabulary
+from latent.data.speech_prompts import generation_prompts
+from latent.data.vocabulary import NOTHING, PAD, SPEECH_END, SPEECH_START, SpeechVocabulary, timed_tokens
 from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import MixedState
 from latent.models.timed_latent_lm import TimedLatentLM
-from latent.tasks.speech_synthesis import SpeechRequest, SpeechSynthesis, generation_prompts
+from latent.tasks.speech_synthesis import SpeechSynthesis
 from s2s import checkpoint
 from s2s.errors import ConfigError, InputError
 from s2s.run import RunConfig, build_model, parse_config, read_run, train_run
@@ -214,7 +216,7 @@ def test_cues_need_a_model_that_reads_them(store: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "name", "message"),
     [
-        ("model", "latent_lm", r"model\.name: must be 'timed_latent_lm' where there is task\.cues"),
+        ("model", "latent_lm", r"model\.name: must be 'timed_latent_lm', which the task's 'cue_tokens' is for"),
         ("criterion", "next_token_diffusion", r"criterion\.name: .*NextTokenDiffusion does not train durations"),
     ],
 )
@@ -250,7 +252,7 @@ def test_generation_is_told_what_training_is_told(store: Path) -> None:
     for index in chosen:
         said = LatentStore(store).utterances[index]
         durations = token_durations(task.vocabulary.sounds(said.text), said.alignment or (), said.frames, RATE)
-        requests.append(SpeechRequest(said.id, said.text, said.speaker, None, 1, 1.0, 30, durations))
+        requests.append(request_of(task.vocabulary, said.text, said.speaker, durations=durations))
     prompts = generation_prompts(task.vocabulary, requests, latent_size=3)
     assert prompts.cues is not None
     state = model.prefill(prompts.conditional, 40)
@@ -270,8 +272,8 @@ def test_the_decoder_gives_each_latent_its_cue_and_none_without_condition(
     task, model = tiny_model(store)
     lasting = [np.array([1.0, 1, 2, 0]), np.array([0.0, 3, 2, 1, 1, 4, 2, 0])]
     requests = [
-        SpeechRequest("a", "so", "ann", None, 1, 1.0, 5, lasting[0]),
-        SpeechRequest("b", "no, so", "bob", None, 2, 1.0, 20, lasting[1]),
+        request_of(task.vocabulary, "so", "ann", durations=lasting[0], max_frames=5),
+        request_of(task.vocabulary, "no, so", "bob", durations=lasting[1], max_frames=20, seed=2),
     ]
     prompts = generation_prompts(task.vocabulary, requests, latent_size=3)
     added: list[torch.Tensor] = []
@@ -289,7 +291,7 @@ def test_the_decoder_gives_each_latent_its_cue_and_none_without_condition(
     for number, (inputs, frames) in enumerate(zip(added, steps, strict=False), start=1):
         for place, row in enumerate(frames.rows):
             window, said = CueWindow(2, 1, 2), requests[row]
-            wanted = window.cues(task.vocabulary.timed(said.text), lasting[row], number + 1)[number]
+            wanted = window.cues(timed_tokens(task.vocabulary.text(said.text)), lasting[row], number + 1)[number]
             torch.testing.assert_close(inputs[place], model.embed_cues(torch.from_numpy(wanted)))
         assert not inputs[len(frames.rows) :].any()
 
@@ -320,6 +322,6 @@ def test_durations_are_learned(store: Path, tmp_path: Path) -> None:
     assert isinstance(model, TimedLatentLM)
     checkpoint.load_weights(model, checkpoint.weights_path(tmp_path / "run", None))
     predicted = model.predict_durations(
-        torch.tensor([vocabulary.timed("so")]), torch.tensor([vocabulary.speaker("ann")])
+        torch.tensor([timed_tokens(vocabulary.text("so"))]), torch.tensor([vocabulary.speaker("ann")])
     )
     np.testing.assert_allclose(predicted[0, 1:3], [1, 1.5], atol=0.4)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,15 +21,23 @@ pytest.importorskip("soundfile")
 import tiny_voice
 
 from latent.audio.files import AudioWriter, audio_info, read_audio
+from latent.data import vocabulary
+from latent.data.speech_prompts import SpeechRequest
+from latent.decoding.audio import AudioChunk
 from latent.longform import long_form
 from latent.longform.cast import Role
 from latent.longform.journal import Journal
 from latent.longform.long_form import synthesize_script
 from latent.longform.narrator import LongFormOptions
+from latent.synthesis.files import synthesize_records, synthesize_text
 from latent.synthesis.provenance import read_tags
+from latent.synthesis.requests import Wishes, one_request, read_requests
 from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
+from latent.text.byte_text import ByteFrontEnd
 from s2s.durable import claimed
 from s2s.errors import InputError
+from s2s.ranks import Ranks
 
 DECODER = ["decoder.num_inference_steps=2", "decoder.stop_threshold=0.502"]
 TALK = "ann: Good evening.\nbob: Never mind. [pause 0.03] So.\nAnn: One.\nbob: Two.\n\nbob: Three [pause 0]"
@@ -42,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def voice(home: Path) -> Voice:
-    return Voice.load(home, overrides=DECODER)
+    return open_voice(home, overrides=DECODER)
 
 
 def options(**values: Any) -> LongFormOptions:
@@ -208,32 +217,31 @@ def test_speakers_do_not_go_on_from_one_another(voice: Voice, tmp_path: Path) ->
     np.testing.assert_array_equal(first, other)
 
 
-def test_a_given_voice_prompt_stays_in_the_window(voice: Voice, tmp_path: Path) -> None:
+def test_a_given_voice_prompt_stays_in_the_window(
+    voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompts: list[int] = []
 
-    class Listening(Voice):
-        def request(self, id, text, speaker=None, prompt=None, seed=0, temperature=1.0):  # type: ignore[no-untyped-def]
-            prompts.append(0 if prompt is None else len(prompt))
-            return super().request(id, text, speaker, prompt, seed, temperature)
+    def listening(requests: list[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
+        prompts.append(0 if requests[0].voice is None else len(requests[0].voice))
+        return type(voice).generate(voice, requests, chunk_frames)
 
-    listening = object.__new__(Listening)
-    listening.__dict__ = voice.__dict__
+    monkeypatch.setattr(voice, "generate", listening)
     given = np.ones((25, 3), np.float32)
     talk = "\n".join(f"Guest: This is line {number}." for number in range(8))
-    speak(listening, tmp_path, talk, cast={"guest": Role(None, given)})
-    spoken = prompts[8:]  # the first ones are those of the check
-    assert spoken[0] == 25
-    assert spoken[-1] == voice.voice_frames == max(spoken)
-    speak(listening, tmp_path, talk, cast={"guest": Role("bob", given[:4])}, overwrite=True)
+    speak(voice, tmp_path, talk, cast={"guest": Role(None, given)})
+    assert prompts[0] == 25
+    assert prompts[-1] == voice.voice_frames == max(prompts)
+    speak(voice, tmp_path, talk, cast={"guest": Role("bob", given[:4])}, overwrite=True)
     assert prompts[-1] <= 4 + voice.voice_frames // 2
 
 
 def test_a_line_that_does_not_end_is_cut_and_told(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    endless = Voice.load(home, overrides=["decoder.num_inference_steps=1", "decoder.stop_threshold=1"])
+    endless = open_voice(home, overrides=["decoder.num_inference_steps=1", "decoder.stop_threshold=1"])
     with caplog.at_level(logging.WARNING):
         audio = speak(endless, tmp_path, "ann: One.\nbob: Two.")
     assert [line["cut"] for line in report(audio)] == [True, True]
-    assert "talk.txt:2: did not end by itself and was cut" in caplog.text
+    assert "talk.txt:2: did not end naturally and was truncated" in caplog.text
     assert audio_info(audio).seconds > 4
 
 
@@ -286,10 +294,57 @@ def test_a_wrong_cast_is_told_before_anything_is_written(
     assert not files(tmp_path)
 
 
-def test_a_line_too_long_for_the_model_is_told_before_anything_is_written(voice: Voice, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"talk.txt:2: 'text' is too long: .*; split it"):
-        speak(voice, tmp_path, "ann: a\nbob: " + "word " * 200, max_characters=2000)
-    assert not files(tmp_path)
+def test_a_line_too_long_for_the_model_is_split(voice: Voice, tmp_path: Path) -> None:
+    audio = speak(voice, tmp_path, "ann: a\nbob: " + "word " * 200, max_characters=2000)
+    assert " ".join(line["text"] for line in report(audio)[1:]).split() == ["word"] * 200
+    assert len({line["seed"] for line in report(audio)}) == len(report(audio)) > 2
+
+
+STRANGE = st.text(st.characters(exclude_categories=["Zl", "Zp", "Cc"]), min_size=1, max_size=30)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STRANGE)
+def test_nothing_in_a_line_refuses_the_script(
+    voice: Voice, tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    folder = tmp_path_factory.mktemp("strange")
+    talk = f"ann: So.\nbob: * {text.translate(dict.fromkeys(map(ord, '[]:：{(')))}\nann: Well."
+    talk = talk.encode("utf-8", "ignore").decode()
+    assert {line["text"] for line in report(speak(voice, folder, talk))} >= {"So.", "Well."}
+
+
+def test_a_line_with_nothing_to_say_is_left_out(voice: Voice, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    audio = speak(voice, tmp_path, "ann: So.\nbob: ...\nann: Well.")
+    assert [line["text"] for line in report(audio)] == ["So.", "Well."]
+    assert "talk.txt:2: left out, since there is nothing to say" in caplog.text
+    with pytest.raises(InputError, match=r"talk.txt:1: no line of the script has anything to say"):
+        speak(voice, tmp_path, "ann: ?", name="none.wav")
+
+
+def test_a_line_is_normalized_and_tokenized_once(voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def counted(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*arguments: Any) -> Any:
+            calls.append(name)
+            return act(*arguments)
+
+        return counting
+
+    monkeypatch.setattr(vocabulary, "spoken", counted("spoken", vocabulary.spoken))
+    monkeypatch.setattr(ByteFrontEnd, "read", counted("read", ByteFrontEnd.read))
+    speak(voice, tmp_path, "ann: One.\nbob: Two.\nann: Three.")
+    assert calls == ["spoken", "read"] * 3
+    calls.clear()
+    request = one_request(voice, "Four.", Wishes(speaker="ann"))
+    synthesize_text(voice, request, tmp_path / "four.wav")
+    assert calls == ["spoken", "read"]
+    calls.clear()
+    (tmp_path / "in.jsonl").write_text('{"text": "Five.", "speaker": "ann"}\n{"text": "Six.", "speaker": "bob"}\n')
+    records = read_requests(voice, tmp_path / "in.jsonl", Wishes())
+    synthesize_records(voice, records, tmp_path / "out", Ranks(0, 1, torch.device("cpu")))
+    assert calls == ["spoken", "read"] * 2
 
 
 @pytest.mark.parametrize("limit", [{"fixed_text_length": 9}, {"longest_text": 9}])

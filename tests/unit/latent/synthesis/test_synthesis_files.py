@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ pytest.importorskip("soundfile")
 import tiny_voice
 
 from latent.audio.files import load_audio, write_audio
+from latent.data.speech_prompts import derived_seed
 from latent.synthesis import files, provenance
 from latent.synthesis.consent import consent_path, require_consent
 from latent.synthesis.files import Summary, synthesize_records, synthesize_text
 from latent.synthesis.provenance import describe_origin, read_tags, synthetic_tags
-from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, one_request, read_requests, seed_of
+from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, one_request, read_requests
 from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
+from latent.text.byte_text import ByteFrontEnd
+from latent.text.front_end import Reading
 from s2s.durable import claimed
 from s2s.errors import InputError
 from s2s.ranks import Ranks
@@ -40,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def voice(home: Path) -> Voice:
-    return Voice.load(home / "voice", overrides=OPTIONS)
+    return open_voice(home / "voice", overrides=OPTIONS)
 
 
 @pytest.fixture
@@ -263,7 +268,7 @@ def test_wishes_that_no_record_can_have_stop_at_once(voice: Voice, lines: Path, 
 def test_a_voice_without_prompts_neither_asks_for_consent_nor_notes_it(
     voice: Voice, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Voice, "voice_frames", 0)
+    monkeypatch.setattr(voice, "voice_frames", 0)
     for consent in (False, True):
         with pytest.raises(InputError, match=r"me\.wav: this model was trained without voice prompts"):
             one_request(voice, "x", Wishes(prompt=recording, consent=consent))
@@ -281,7 +286,7 @@ def test_a_record_has_its_own_voice_speaker_seed_and_temperature(voice: Voice, t
     assert isinstance(all_, Wanted)
     assert (own.request.speaker, own.request.seed, own.request.temperature) == (None, 9, 0.5)
     assert own.prompt == recording
-    assert (all_.request.speaker, all_.request.seed, all_.request.temperature) == ("bob", seed_of(3, "all"), 0.8)
+    assert (all_.request.speaker, all_.request.seed, all_.request.temperature) == ("bob", derived_seed(3, "all"), 0.8)
     assert all_.request.voice is None
 
 
@@ -301,13 +306,19 @@ def test_an_id_with_slashes_is_a_file_in_a_folder(voice: Voice, tmp_path: Path) 
 def test_what_training_never_named_is_counted(
     voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(
-        type(voice.vocabulary), "out_of_vocabulary", lambda self, text: [sign for sign in text if sign in "€ß"]
-    )
+    reads = ByteFrontEnd.read
+
+    def spelling(self: ByteFrontEnd, text: str) -> Reading:
+        return replace(reads(self, text), spelled=[sign for sign in text if sign in "€ß"])
+
+    monkeypatch.setattr(ByteFrontEnd, "read", spelling)
     one_request(voice, "Straße", Wishes(speaker="ann"))
     lines = write_lines(tmp_path / "in.jsonl", {"text": "3 € or 4 €"}, {"text": "Fuß"})
     read_requests(voice, lines, Wishes(speaker="ann"))
-    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["'ß' 1", "'€' 2, 'ß' 1"]
+    assert caplog.messages == [
+        "1 out-of-vocabulary word, spelled out letter by letter or read by name: ß (1x)",
+        "2 out-of-vocabulary words, spelled out letter by letter or read by name: € (2x), ß (1x)",
+    ]
 
 
 def test_speech_that_diverged_is_an_error_of_its_record_alone(
@@ -346,11 +357,11 @@ def test_one_text_goes_into_one_file(voice: Voice, tmp_path: Path) -> None:
 def test_speech_that_never_ends_leaves_a_valid_file_and_a_warning(
     home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endless = Voice.load(home / "voice", overrides=["decoder.num_inference_steps=1", "decoder.stop_threshold=1"])
+    endless = open_voice(home / "voice", overrides=["decoder.num_inference_steps=1", "decoder.stop_threshold=1"])
     summary = synthesize_text(endless, endless.request("text", "So.", "ann"), tmp_path / "out.wav")
     assert summary.cut == 1
     assert str(summary).endswith(", 1 cut")
-    assert "text: did not end by itself and was cut" in caplog.text
+    assert "text: did not end naturally and was truncated" in caplog.text
     assert len(load_audio(tmp_path / "out.wav", 2000)) > 4000
 
 

@@ -19,7 +19,7 @@ import tiny_voice
 from eval import recognizers
 from latent.data.latent_store import TOKENIZER
 from latent.model_card import MODEL_CARD
-from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.config import read_tree, write_tree
 from s2s.errors import InputError
@@ -40,7 +40,7 @@ def pack(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str)
 
 
 def said(run: Path, **options: Any) -> np.ndarray:
-    voice = Voice.load(run, overrides=["decoder.num_inference_steps=2", "decoder.stop_threshold=1"], **options)
+    voice = open_voice(run, overrides=["decoder.num_inference_steps=2", "decoder.stop_threshold=1"], **options)
     return voice.say(voice.request("a", "Never mind.", "bob", seed=3))
 
 
@@ -76,7 +76,7 @@ def test_a_voice_is_packed_with_the_temperature_that_it_shall_speak_with(
     config = read_tree(run / checkpoint.CONFIG) | {"decoder": {"name": "next_token_diffusion"}}
     write_tree(config, run / checkpoint.CONFIG)
     pack(run, tmp_path / "out", monkeypatch, "decoder.temperature=0.25")
-    assert Voice.load(tmp_path / "out").request("a", "So.", "bob").temperature == 0.25
+    assert open_voice(tmp_path / "out").request("a", "So.", "bob").temperature == 0.25
 
 
 def test_packing_again_keeps_the_card_and_asks_for_one_that_is_not_complete(

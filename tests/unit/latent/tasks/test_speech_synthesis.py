@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_voice import request_of
 
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import Utterance
+from latent.data.speech_prompts import generation_prompts
 from latent.data.vocabulary import LATENT, NOTHING, SPEECH_END, SPEECH_START, VOICE_END, VOICE_START, SpeechVocabulary
 from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import LatentLM
-from latent.tasks.speech_synthesis import SpeechRequest, SpeechSynthesis, generation_prompts
+from latent.tasks.speech_synthesis import SpeechSynthesis
 from s2s import checkpoint
 from s2s.errors import ConfigError, InputError
 from s2s.run import RunConfig, build_model, parse_config, read_run, train_run
@@ -122,7 +124,7 @@ def test_the_vocabulary_comes_back_from_the_run_folder(folder: Path, tmp_path: P
     assert vocabulary.text("grüß") == vocabulary.text("gru\u0308ß")
     with pytest.raises(InputError, match=r"no speaker is called 'anne'\. Did you mean 'ann'"):
         vocabulary.speaker("anne")
-    with pytest.raises(InputError, match="is no run of speech synthesis"):
+    with pytest.raises(InputError, match="is not a run of speech synthesis"):
         SpeechVocabulary.load(folder)
 
 
@@ -154,8 +156,8 @@ def test_generation_goes_on_from_the_positions_of_training(folder: Path) -> None
     hidden = model.hidden(batch)
     vocabulary = whole.vocabulary
     requests = [
-        SpeechRequest("1", "so", "bob", None, seed=1, temperature=1.0, max_frames=9),
-        SpeechRequest("2", "never", "ann", None, seed=1, temperature=1.0, max_frames=9),
+        request_of(vocabulary, "so", "bob", max_frames=9),
+        request_of(vocabulary, "never", "ann", max_frames=9),
     ]
     prompts = generation_prompts(vocabulary, requests, latent_size=3)
     state = model.prefill(prompts.conditional, 40)
@@ -216,8 +218,8 @@ def test_a_model_is_trained_into_a_run_folder_and_speaks(folder: Path, tmp_path:
     vocabulary = SpeechVocabulary.load(run)
     voice = np.zeros((2, 3), np.float32)
     requests = [
-        SpeechRequest("1", "hello", "ann", None, seed=1, temperature=1.0, max_frames=4),
-        SpeechRequest("2", "so", None, voice, seed=2, temperature=0.9, max_frames=3),
+        request_of(vocabulary, "hello", "ann", max_frames=4),
+        request_of(vocabulary, "so", None, voice, seed=2, temperature=0.9, max_frames=3),
     ]
     prompts = generation_prompts(vocabulary, requests, latent_size=3)
     decoder = NextTokenDiffusionDecoder(NextTokenDiffusionDecoder.Config(num_inference_steps=2))

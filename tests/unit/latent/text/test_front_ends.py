@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latent.text.byte_text import ByteFrontEnd
-from latent.text.characters import CharacterFrontEnd
-from latent.text.front_end import FRONT_ENDS, FrontEnd
+from latent.text.characters import CharacterFrontEnd, invisible
+from latent.text.front_end import FRONT_ENDS, FrontEnd, Reading
 from latent.text.phonemes import PhonemeFrontEnd
 from latent.text.pieces import PieceFrontEnd
+from latent.text.spoken import spoken
 from s2s.errors import ConfigError, InputError
 
 TEXTS = ["so it is,", "euro sign: one!", "never mind the gap"]
@@ -24,6 +25,10 @@ don't D OW N T
 euro Y UH R OW
 sign S AY N
 """
+
+
+CHARACTERS = CharacterFrontEnd.learn(["abcdefghijklmnopqrstuvwxyz ,.?"], None)
+PHONEMES = PhonemeFrontEnd({"so": ("S", "OW")})
 
 
 @pytest.fixture
@@ -68,19 +73,50 @@ def test_tokens_are_within_the_front_end(dictionary: str) -> None:
 def test_characters_that_differ_make_a_difference(first: str, second: str) -> None:
     front_end = CharacterFrontEnd.learn(["abcdefghijklmnopqrstuvwxyz ,.?6 0123456789"], None)
     tokens = front_end.tokens(first)
-    assert len(tokens) >= len(first)
-    if front_end.tokens(second) == tokens and not (
-        front_end.out_of_vocabulary(first) or front_end.out_of_vocabulary(second)
+    assert len(tokens) >= len(first) - first.count("漢"), "its name has letters that this alphabet has, and digits"
+    if front_end.tokens(second) == tokens and not any(
+        front_end.read(t).spelled + front_end.read(t).dropped for t in (first, second)
     ):
         assert first.casefold() == second.casefold()
+
+
+ANY = st.text(
+    st.one_of(st.characters(exclude_categories=[]), st.sampled_from("a❤\ufe0f👍🏽\u200d👩\u202e\u00ad\ud83d"))
+)
+
+
+@given(ANY)
+def test_no_text_is_too_strange(text: str) -> None:
+    plain = spoken(text, "en")
+    plain.encode()
+    for front_end in (CHARACTERS, PHONEMES, ByteFrontEnd()):
+        read = front_end.read(plain)
+        assert all(0 <= token < len(front_end) for token in read.tokens)
+        assert not any(map(invisible, read.dropped))
+
+
+def test_every_block_of_unicode_is_read_or_reported() -> None:
+    for code in (*range(0, 0x30000, 61), *range(0xE0000, 0xE0200), 0xFE0F, 0x10FFFF):
+        plain = spoken(f"a {chr(code)}", "en")
+        for front_end in (CHARACTERS, PHONEMES):
+            front_end.read(plain)
+
+
+@pytest.mark.parametrize(
+    "text", ["I love it ❤️", "thumbs up 👍🏽", "👨‍👩‍👧", "so\u200fft hy\u00adphens", "e\u0328\u0302"]
+)
+def test_what_nobody_sees_is_not_read(text: str) -> None:
+    bare = "".join(character for character in text if not invisible(character))
+    for front_end in (CHARACTERS, PHONEMES):
+        assert front_end.tokens(spoken(text, "en")) == front_end.tokens(spoken(bare, "en"))
+        assert front_end.read(spoken(text, "en")).dropped == []
 
 
 def test_unknown_characters_are_spelled_and_told() -> None:
     front_end = CharacterFrontEnd.learn(TEXTS, None)
     assert front_end.tokens("é€") == front_end.tokens("e euro sign ")
-    assert front_end.out_of_vocabulary("So: é€") == ["é", "€"]
-    with pytest.raises(InputError, match="the character '漢' is not in the training data, and no name of it is either"):
-        front_end.tokens("漢")
+    assert front_end.read("So: é€").spelled == ["é", "€"]
+    assert front_end.read("漢") == Reading([], [], ["漢"]), "its name has digits, which these texts lack"
 
 
 def test_words_are_said_as_the_dictionary_has_them_first(dictionary: str) -> None:
@@ -107,7 +143,7 @@ def test_words_the_dictionary_lacks_are_spelled_and_told(dictionary: str) -> Non
         "/N",
         " ",
     ]
-    assert front_end.out_of_vocabulary("press so €") == ["so", "€"]
+    assert front_end.read("press so € q").spelled == ["so", "€", "q"]
     assert [names[token] for token in front_end.tokens("rst, ,.")] == [*"rst, ,."], "in the order of the alphabet too"
 
 
@@ -132,11 +168,11 @@ def test_pieces_of_a_sentencepiece_model(tmp_path: Path) -> None:
     )
     front_end = PieceFrontEnd.learn(TEXTS, f"{prefix}.model")
     assert front_end.tokens("so it is,")
-    assert front_end.out_of_vocabulary("so €") == ["€"]
+    assert front_end.read("so €").spelled == ["€"]
     assert front_end.tokens("€ one") == front_end.tokens(" euro sign  one")
     front_end.save(tmp_path)
     assert PieceFrontEnd.load(tmp_path).tokens("never") == front_end.tokens("never")
-    with pytest.raises(InputError, match="is no sentencepiece model"):
+    with pytest.raises(InputError, match="is not a sentencepiece model"):
         PieceFrontEnd.learn(TEXTS, str(texts))
     with pytest.raises(ConfigError, match="needs a model"):
         PieceFrontEnd.learn(TEXTS, None)

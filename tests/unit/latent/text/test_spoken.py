@@ -24,5 +24,10 @@ def test_numbers_and_signs_become_words(text: str, said: str) -> None:
     assert spoken(said, "en") == said
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "0." + "3" * 400, "٣ ४", "1" * 70, "half \ud83d pair"])
+def test_no_number_is_too_long(text: str) -> None:
+    assert spoken(text, "en").encode()
+
+
 def test_numbers_stay_where_nobody_can_spell_them() -> None:
     assert spoken("7 € x", "xx") == "7 € x"

@@ -1,0 +1,271 @@
+"""The voice of a trained LatentLM, with the audio tokenizer of its latents."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from latent.audio.files import Source, audio_info, load_audio
+from latent.audio.levels import normalize_loudness, trim_silence
+from latent.audio_tokenizer import encode_samples, load_tokenizer
+from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
+from latent.data.speech_prompts import SpeechRequest, Timing, generation_prompts
+from latent.data.vocabulary import (
+    LATENT,
+    NOTHING,
+    VOICE_END,
+    VOICE_START,
+    SpeechVocabulary,
+    prompt_tokens,
+    timed_tokens,
+)
+from latent.decoding.audio import AudioChunk, audio_chunks
+from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
+from latent.models.latent_lm import LatentLM
+from latent.models.sigma_vae import SigmaVAE
+from latent.synthesis.voice import Take, TooLong, Turn, Voice, checked_noise, readable, said_parts
+from s2s import checkpoint
+from s2s.durable import fingerprint
+from s2s.errors import InputError
+from s2s.registry import MODELS
+from s2s.run import RunConfig, build_decoder, build_model, read_run
+
+logger = logging.getLogger(__name__)
+
+PROMPT_SECONDS = (0.5, 60.0)
+"""Shortest and longest recording that may be a voice prompt."""
+LENGTH_FACTOR, LENGTH_SECONDS = 3.0, 2.0
+"""Speech is truncated at this many times its expected length, and so many seconds more."""
+_UNKNOWN_LONGEST = 200  # characters; about 15 s
+
+
+class LatentVoice(Voice):
+    """Speaks each text by itself; a script's turns are tied together by voice prompts of what was said before.
+
+    Args:
+        name: The name of the LatentLM's run folder.
+        config: Of that run.
+        model: The LatentLM, in evaluation mode.
+        tokenizer: The σ-VAE that made the latents which the model was trained on.
+        vocabulary: Of the model.
+        decoder: How latents are drawn.
+        weights: Hashes of the weights of "model" and "tokenizer".
+        device: Where both are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: RunConfig,
+        model: LatentLM,
+        tokenizer: SigmaVAE,
+        vocabulary: SpeechVocabulary,
+        decoder: NextTokenDiffusionDecoder,
+        weights: Mapping[str, str],
+        device: str | torch.device,
+    ) -> None:
+        self.name, self.config, self.weights = name, config, weights["model"]
+        self.vocabulary, self.speakers = vocabulary, vocabulary.speakers
+        self.max_positions = int(model.config.max_positions)
+        self.sample_rate: int = tokenizer.config.sample_rate
+        self.hop_length: int = tokenizer.hop_length
+        self.frame_rate: float = tokenizer.frame_rate
+        task = cast(Any, config.task.config)
+        self.voice_frames = int(task.voice_frames) if task.voice_prompt_prob else 0
+        self._model, self._tokenizer, self._decoder, self._hashes = model, tokenizer, decoder, dict(weights)
+        self._device = device
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        tokenizer: str | Path | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        overrides: Iterable[str] = (),
+        checkpoint_name: str | None = None,
+    ) -> LatentVoice:
+        """The voice in a run folder; the data that it was trained on is not needed.
+
+        Args:
+            run: Run folder of a LatentLM.
+            tokenizer: Run folder of a σ-VAE; the copy in the LatentLM's folder by default.
+            device: Where to compute.
+            overrides: Options that replace those of the run, as `decoder.guidance_scale=1.5`.
+            checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
+
+        Raises:
+            InputError: a folder is not such a run, or the tokenizer is not that of the model's latents.
+            ConfigError: an override does not fit.
+        """
+        run = Path(run)
+        config = _read(run, list(overrides))
+        codec_run = run / TOKENIZER if tokenizer is None else Path(tokenizer)
+        codec = _matching_tokenizer(run, codec_run)
+        model = build_model(config)
+        assert isinstance(model, LatentLM)
+        files = {
+            "model": checkpoint.weights_path(run, checkpoint_name),
+            "tokenizer": checkpoint.weights_path(codec_run),
+        }
+        checkpoint.load_weights(model, files["model"])
+        decoder = build_decoder(config, NextTokenDiffusionDecoder)
+        for part in (model, codec):
+            part.eval().requires_grad_(False).to(device).prepare()
+        hashes = {name: fingerprint(path)["sha256"][:16] for name, path in files.items()}
+        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, hashes, device)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**self._hashes, "decoder": self.config.tree()["decoder"]}
+
+    def request(
+        self,
+        id: str,
+        text: str,
+        speaker: str | None = None,
+        prompt: Latents | None = None,
+        seed: int = 0,
+        temperature: float | None = None,
+    ) -> SpeechRequest:
+        text = readable(text)
+        seed, temperature = checked_noise(
+            seed, self._decoder.config.temperature if temperature is None else temperature
+        )
+        speaker = self._speaker(speaker, prompt)
+        read = self.vocabulary.read(text)
+        tokens = prompt_tokens(self.vocabulary, read.tokens, speaker, 0)
+        self._check_room(tokens, 1, prompt)  # a text of megabytes is refused, not planned
+        timing = self._timing(read.tokens, speaker)
+        if timing is None:
+            expected = self.vocabulary.expected_frames(len(read.tokens))
+        else:
+            expected = max(1, math.ceil(float(timing.durations.sum())))
+        bare = SpeechRequest(
+            id, text, speaker, tokens, None, seed, temperature, expected, 0, timing, read.spelled, read.dropped
+        )
+        return self._prompted(bare, prompt)
+
+    def continued(self, request: SpeechRequest, said: Latents | None) -> SpeechRequest:
+        """The beginning of the given voice prompt and then what was said, together as long as in training."""
+        if said is None or not self.voice_frames:
+            return request
+        given = said[:0] if request.voice is None else request.voice
+        bare = request.tokens if request.voice is None else request.tokens[len(given) + 2 :]
+        prompt = np.concatenate([given[: max(0, self.voice_frames - len(said))], said])
+        return self._prompted(replace(request, tokens=bare, voice=None), prompt)
+
+    def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
+        longest = np.zeros((self.voice_frames, self._model.config.latent_size), np.float32)
+
+        def request(turn: Turn) -> SpeechRequest:
+            made = self.request(turn.where, turn.text, turn.speaker, turn.prompt, turn.seed, temperature)
+            self.continued(made, longest)  # raises where there is no room for what will have been said
+            return made
+
+        for turn in turns:
+            for part, made in said_parts(turn, request):
+                yield Take(made, [part], pause_seconds if part.pause is None else part.pause)
+
+    def check_prompts(self, recording: object) -> None:
+        if not self.voice_frames:
+            raise InputError(f"{recording}: this model was trained without voice prompts (task.voice_prompt_prob is 0)")
+
+    def prompt(self, recording: Source) -> Latents:
+        """Latents `(F, L)` of a recording of any rate and number of channels, no more of them than in training.
+
+        It is brought to the loudness of corpora, and silence before and after is left out.
+        """
+        self.check_prompts(recording)
+        seconds, (least, most) = audio_info(recording).seconds, PROMPT_SECONDS
+        if not least <= seconds <= most:
+            raise InputError(
+                f"{recording}: a voice prompt must last {least:g} to {most:g} seconds, found {seconds:.1f}"
+            )
+        samples = trim_silence(load_audio(recording, self.sample_rate), self.sample_rate)
+        if (sound := len(samples) / self.sample_rate) < least:
+            raise InputError(f"{recording}: a voice prompt must not be silent, found {sound:.1f} seconds of sound")
+        mean = encode_samples(self._tokenizer, normalize_loudness(samples), self._device)
+        if len(mean) > self.voice_frames:
+            logger.info(f"{recording}: its first {self.voice_frames / self.frame_rate:.1f} s are used, as in training")
+        mean = mean[: self.voice_frames].unsqueeze(0)
+        return self._tokenizer.sample(mean, torch.Generator().manual_seed(0))[0].numpy()
+
+    def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
+        prompts = generation_prompts(self.vocabulary, requests, self._model.config.latent_size).to(self._device)
+        frames = self._decoder.stream(self._model, prompts)
+        return audio_chunks(self._tokenizer.decode_chunk, frames, chunk_frames)
+
+    def fits(self, text: str, max_characters: int | None) -> bool:
+        most, room = (
+            max_characters or self.vocabulary.longest_text or _UNKNOWN_LONGEST,
+            self.vocabulary.fixed_text_length,
+        )
+        return len(text) <= most and not 0 < room < len(self.vocabulary.text(text))
+
+    def _prompted(self, request: SpeechRequest, prompt: Latents | None) -> SpeechRequest:
+        """A request without a voice prompt as one with it."""
+        tokens = request.tokens
+        if prompt is not None and len(prompt):
+            tokens = [VOICE_START, *[LATENT] * len(prompt), VOICE_END, *tokens]
+        room = self._check_room(tokens, request.expected_frames, None)
+        most = math.ceil(LENGTH_FACTOR * request.expected_frames + LENGTH_SECONDS * self.frame_rate)
+        return replace(request, tokens=tokens, voice=prompt, max_frames=min(most, room))
+
+    def _check_room(self, tokens: Sequence[int], expected_frames: int, prompt: Latents | None) -> int:
+        """Positions that are left for the speech after tokens and a voice prompt."""
+        length = len(tokens) + (0 if prompt is None else len(prompt) + 2)
+        if self.max_positions - length < expected_frames:
+            raise TooLong(
+                f"'text' is too long: {length} positions and about {expected_frames} latents, the model has "
+                f"{self.max_positions} (model.max_positions); split it, or speak it as a script"
+            )
+        return self.max_positions - length
+
+    def _timing(self, text: Sequence[int], speaker: str | None) -> Timing | None:
+        tokens = timed_tokens(text)
+        durations = self._model.plan(tokens, NOTHING if speaker is None else self.vocabulary.speaker(speaker))
+        return None if durations is None else Timing(tokens, durations)
+
+    def _speaker(self, name: str | None, prompt: Latents | None) -> str | None:
+        if name is not None:
+            self.check_speaker(name)
+            return name
+        if len(self.speakers) == 1:
+            return self.speakers[0]
+        if prompt is None and self.speakers:
+            shown = ", ".join(self.speakers[:8]) + (", ..." if len(self.speakers) > 8 else "")
+            raise InputError(f"'speaker' must be given, one of {shown}; or a voice prompt")
+        return None
+
+
+def _read(run: Path, overrides: list[str]) -> RunConfig:
+    config = read_run(run)
+    if not issubclass(MODELS[config.model.name], LatentLM) or config.task.name != "speech_synthesis":
+        found = f"task {config.task.name!r} and model {config.model.name!r}"
+        raise InputError(f"{run}: must be a run of the task 'speech_synthesis' and a LatentLM, found {found}")
+    return read_run(run, overrides)
+
+
+def _matching_tokenizer(run: Path, folder: Path) -> SigmaVAE:
+    facts = StoreFacts.load(run)
+    if folder == run / TOKENIZER and not folder.is_dir():
+        raise InputError(f"{run}: holds no {TOKENIZER}/; give the run of its audio tokenizer ({facts.tokenizer})")
+    tokenizer = load_tokenizer(folder)
+    found = {
+        "latent_size": tokenizer.config.latent_size,
+        "sample_rate": tokenizer.config.sample_rate,
+        "hop_length": tokenizer.hop_length,
+    }
+    for name, value in found.items():
+        if value != getattr(facts, name):
+            raise InputError(
+                f"{folder}: is not the audio tokenizer of {run}: {name} must be {getattr(facts, name)}, found {value}"
+            )
+    return tokenizer
