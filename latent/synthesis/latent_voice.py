@@ -250,6 +250,8 @@ def _read(run: Path, overrides: list[str]) -> RunConfig:
     if not issubclass(MODELS[config.model.name], LatentLM) or config.task.name != "speech_synthesis":
         found = f"task {config.task.name!r} and model {config.model.name!r}"
         raise InputError(f"{run}: must be a run of the task 'speech_synthesis' and a LatentLM, found {found}")
+    if config.decoder is not None and config.decoder.name == "beam":  # former versions wrote it into every run
+        overrides = ["decoder.name=next_token_diffusion", *overrides]
     return read_run(run, overrides)
 
 
