@@ -6,12 +6,16 @@ import logging
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import typer
 
 from s2s.errors import InputError
 
 GROUP = "unilatent.commands"
+
+UsageError: Any = typer.BadParameter.__base__
+"""What typer raises for a command line that it cannot read; typer does not export it under its own name."""
 
 
 def build_app() -> typer.Typer:
@@ -55,10 +59,22 @@ def main() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        build_app()()
-    except InputError as error:
+        sys.exit(build_app()(standalone_mode=False))
+    except (InputError, UsageError) as error:
         first = os.environ.get("RANK", "0") == "0"  # under torchrun every rank finds the same mistake
-        sys.exit(f"error: {error}" if first else 1)
+        sys.exit(f"error: {_in_one_line(error)}" if first else 1)
+
+
+def _in_one_line(error: InputError | UsageError) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    message = (
+        (error.format_message() or "no command is given")
+        .removesuffix(".")
+        .replace("Value error, ", "")
+        .replace("Input should", "must")
+    )
+    return str(InputError(f"{message}; see `{error.ctx.command_path if error.ctx else 'unilatent'} --help`"))
 
 
 if __name__ == "__main__":
