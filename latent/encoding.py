@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from latent.audio.files import load_audio
 from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
 from latent.models.sigma_vae import SigmaVAE
-from latent.synthesis.meter import SpeechMeter
+from s2s.durable import writing
 from s2s.errors import InputError
+from s2s.progress import Meter, audio
 
 
 def encode_corpus(
@@ -43,14 +42,15 @@ def encode_corpus(
     """
     load_tokenizer(tokenizer_run)  # raises before anything is written
     utterances = _read_all(manifests)
-    with _writing(folder):
+    with writing(folder):
         copy_tokenizer(Path(tokenizer_run), Path(folder))
     tokenizer = load_tokenizer(Path(folder) / TOKENIZER).to(device)  # the run may be going on, the copy is not
     config = tokenizer.config
     facts = StoreFacts(
         str(tokenizer_run), config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
     )
-    with SpeechMeter(sum(spoken.seconds for spoken in utterances), show_progress, "encoded") as meter, _writing(folder):
+    seconds = sum(spoken.seconds for spoken in utterances)
+    with Meter(seconds, show_progress, "encoded", audio) as meter, writing(folder):
         entries = encode_recordings(tokenizer, utterances, device)
         return write_store(Path(folder), facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
 
@@ -67,18 +67,8 @@ def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:
     return utterances
 
 
-@contextlib.contextmanager
-def _writing(folder: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
-    except SafetensorError as error:  # how that library reports a full disk
-        raise InputError(f"{folder}: cannot be written: {error}") from error
-
-
 def _metered(
-    entries: Iterable[tuple[Utterance, Latents]], frame_seconds: float, meter: SpeechMeter
+    entries: Iterable[tuple[Utterance, Latents]], frame_seconds: float, meter: Meter
 ) -> Iterator[tuple[Utterance, Latents]]:
     for spoken, mean in entries:
         meter.advance(len(mean) * frame_seconds)

@@ -1,93 +1,317 @@
-"""What jobs that a kill at any instant must not spoil are made of: claims, whole writes, fingerprints of files."""
+"""The parts of jobs that survive a kill at any instant: claims, whole files, journals, and telling jobs apart."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from s2s.errors import InputError
+from s2s.json_files import dump_json, parse_object
 
 logger = logging.getLogger(__name__)
 
-_SAMPLE = 1 << 20
+WAY_OUT = "give --overwrite to replace it, or another --output"
+"""How a message ends that refuses to write over something."""
+
+_BLOCK = 1 << 20
+_LARGE = 1 << 24
+"""Bytes from which on reading a file takes longer than a person notices."""
+_FRESH = 2_000_000_000
+"""Nanoseconds in which a file may change again without a change of its time stamps."""
+_LONGEST = 60
+"""Characters of a value that a message shows."""
 
 
 @contextlib.contextmanager
 def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
-    """Hold an output against other processes; whatever ends this process, the system ends its claim.
+    """Hold an output against other processes. The system ends the claim when this process ends, however it ends.
 
     Args:
-        output: What is to be written.
-        lock: The file that stands for it, whose folder is made; OUTPUT.lock if None.
+        output: The file or folder to be written.
+        lock: The lock file; its folder is created. OUTPUT.lock if None, then `output` must be a regular file.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or no file can be written there.
     """
-    path = output.with_name(f"{output.name}.lock") if lock is None else lock
+    if lock is None:
+        check_target(output)
+    path = beside(output, "lock") if lock is None else lock
     with contextlib.ExitStack() as stack:
         while True:
             with writing(output):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(open(path, "w"))
+                file = stack.enter_context(open(path, "ab", opener=_without_links))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(
-                    f"{output}: another process is writing it; wait for it, or name another --output"
+                    f"{output}: another process is writing it; wait for it, or choose another output"
                 ) from None
-            except OSError as error:  # a file system that knows no locks
-                logger.warning("%s: cannot be locked (%s); see that no other job writes it", output, error.strerror)
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                break  # else its last holder has just removed it
+            except OSError as error:  # a file system without locks
+                logger.warning("%s: cannot be locked (%s); make sure no other job writes it", output, error.strerror)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(path.lstat(), os.fstat(file.fileno())):
+                    break  # else its last holder has just removed it
         stack.callback(path.unlink, missing_ok=True)
         yield
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """A block that the same command continues: Ctrl-C or SIGTERM end the process with a line to say so.
+
+    Raises:
+        SystemExit: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+    def terminate(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only that one receives signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        logger.warning("interrupted; the same command continues it")
+        raise SystemExit(128 + signal.SIGINT) from None
+    except SystemExit as stop:
+        if stop.code == 128 + signal.SIGTERM:
+            logger.warning("terminated; the same command continues it")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name when the block ends, and leaves nothing if the block fails.
+
+    Raises:
+        InputError: it cannot be written, or something other than a regular file has its name.
+    """
+    check_target(path)
+    unfinished = beside(path, "unfinished")
+    with writing(path):
+        unfinished.unlink(missing_ok=True)  # left by a process that was killed
+        try:
+            with open(unfinished, "xb", opener=_without_links) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: see `whole_file`.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with writing(path):
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def append(path: Path, content: bytes) -> int:
-    """Add to a file, and return its new length once it is on the disk."""
-    with writing(path), open(path, "ab") as file:
+    """Add to a file, and return its new length once it is on the disk.
+
+    Raises:
+        InputError: the file cannot be written, or is a symbolic link.
+    """
+    with writing(path), open(path, "ab", opener=_without_links) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
         return file.tell()
 
 
-def fingerprint(path: str | Path) -> dict[str, Any]:
-    """What tells one file from another, wherever it lies: its size, and a hash of its beginning and its end.
+class Journal:
+    """JSON records in a file; each is on the disk when `add` returns. Opening removes a last line that a kill tore.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with writing(path), open(path, "a+b", opener=_without_links) as file:
+            file.seek(0)
+            file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return read_journal(self.path)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Append a record.
+
+        Raises:
+            InputError: the disk takes no more; earlier records stay.
+        """
+        append(self.path, dump_json(record).encode() + b"\n")
+
+    def remove(self) -> None:
+        """The job is done."""
+        self.path.unlink()
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a journal that another process may be writing; none if there is no file.
+
+    Raises:
+        InputError: the file cannot be read, or a line is not a JSON object.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n") and line.strip():
+                    yield parse_object(line, f"{path}:{number}")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def fingerprint(path: str | Path, known: Any = None) -> dict[str, Any]:
+    """What identifies the content of a file: its size in bytes and the SHA-256 of all of it.
+
+    A second of reading is a GB, about; so of a large file the fingerprint also has "seen", the inode and time stamps
+    that it had, and while these and its size are those of a known fingerprint the file is not read.
+
+    Args:
+        path: A file.
+        known: An earlier fingerprint, perhaps of this file. One of former versions, which hashed the first and the last
+            MiB, is returned as it is if it fits.
 
     Raises:
         InputError: the file cannot be read.
     """
+    known = known if isinstance(known, dict) else {}
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            head = file.read(_SAMPLE)
-            file.seek(max(0, size - _SAMPLE))
-            return {"bytes": size, "sha256": hashlib.sha256(head + file.read(_SAMPLE)).hexdigest()}
+            stat = os.fstat(file.fileno())
+            seen = [stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+            if known.get("seen") == seen and known.get("bytes") == stat.st_size:
+                return dict(known)
+            digest = hashlib.sha256()
+            while block := file.read(_BLOCK):
+                digest.update(block)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if "seen" not in known and known.get("bytes") == stat.st_size and known == former_fingerprint(path):
+        return dict(known)
+    settled = time.time_ns() - stat.st_ctime_ns > _FRESH
+    found = {"bytes": stat.st_size, "sha256": digest.hexdigest()}
+    return {**found, "seen": seen} if stat.st_size >= _LARGE and settled else found
+
+
+def former_fingerprint(path: str | Path) -> dict[str, Any]:
+    """The fingerprint that former versions recorded, so that their jobs can be continued: of the first and last MiB."""
+    with open(path, "rb") as file:
+        head = file.read(_BLOCK)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _BLOCK))
+        return {"bytes": size, "sha256": hashlib.sha256(head + file.read(_BLOCK)).hexdigest()}
+
+
+def with_fingerprints(job: Any, known: Any = None) -> Any:
+    """What a job depends on, as JSON: a nested mapping with a fingerprint in place of each `Path`.
+
+    Args:
+        job: The mapping.
+        known: The same of an earlier start, whose fingerprints are taken over for files that have not changed since.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    if isinstance(job, Path):
+        return fingerprint(job, known)
+    if isinstance(job, Mapping):
+        return {key: with_fingerprints(job[key], known.get(key) if isinstance(known, Mapping) else None) for key in job}
+    return job
+
+
+def refuse_other_job(
+    output: Path,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    former: Mapping[str, Any] | None = None,
+    way_out: str = WAY_OUT,
+) -> None:
+    """Compare what an earlier job depends on with what the job to be started depends on.
+
+    Args:
+        output: What both write.
+        before: Nested mappings, as the earlier job recorded them.
+        now: The same of the job to be started.
+        former: The same again, as a former version would have recorded it.
+        way_out: How the message ends.
+
+    Raises:
+        InputError: they differ; names the first difference.
+    """
+    if before == former:
+        return
+    old, new = flatten(before), flatten(now)
+    for key in [*old, *new]:
+        if old.get(key) != new.get(key):
+            change = f"{key} was {_shown(old.get(key))}, is now {_shown(new.get(key))}"
+            raise InputError(f"{output}: belongs to another job ({change}); {way_out}")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with key paths such as `decoder.beam_size`; a fingerprint is one value."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if not isinstance(value, Mapping):
+            flat[f"{prefix}{key}"] = value
+        elif {"bytes", "sha256"} <= value.keys():
+            flat[f"{prefix}{key}"] = f"a file of {value['bytes']} bytes, SHA-256 {value['sha256']}"
+        else:
+            flat |= flatten(value, f"{prefix}{key}.")
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) and value.startswith("a file of") else dump_json(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The file `PATH.ending` of a job that writes `path`.
+
+    Raises:
+        InputError: the path has no name, as `.` and `..`.
+    """
+    if path.name in ("", ".."):
+        raise InputError(f"{path}: is a folder; expected the name of a file")
+    return path.with_name(f"{path.name}.{ending}")
+
+
+def check_target(path: Path) -> None:
+    """Refuse what must not be replaced by a file.
+
+    Raises:
+        InputError: a folder, device or pipe is there, or the name is too long.
+    """
+    with writing(path):
+        if not path.name or path.is_dir():
+            raise InputError(f"{path}: is a folder; expected the name of a file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a device or a pipe; expected the name of a file")
 
 
 @contextlib.contextmanager
@@ -95,7 +319,13 @@ def writing(path: str | Path) -> Iterator[None]:
     """A block that writes `path`; what the system refuses becomes an InputError."""
     try:
         yield
-    except BrokenPipeError:  # no mistake: the reader of our standard output has had enough
+    except BrokenPipeError:  # not a mistake: the reader of our standard output has had enough
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise InputError(f"{path}: cannot be written: {reason}") from error
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Opens a file for `open`; in a folder that others may write to, a link or pipe of theirs is not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from latent.data.manifest import Alignment, Utterance, read_alignment, write_alignment
 from s2s import checkpoint
 from s2s.data.jsonl import read_records
+from s2s.durable import write_whole
 from s2s.errors import InputError
 from s2s.renamed import current_facts
 
@@ -141,7 +142,7 @@ def write_store(
 
         def flush() -> None:
             nonlocal shard
-            save_file(waiting, folder / f"shard-{shard:05}.safetensors")
+            write_whole(folder / f"shard-{shard:05}.safetensors", save(waiting))
             waiting.clear()
             shard += 1
 

@@ -28,16 +28,15 @@ from latent.audio.files import AudioWriter
 from latent.audio.watermark import Mark
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
-from latent.longform.journal import Journal, refuse_other_job
 from latent.longform.narrator import LongFormOptions, Narrator
 from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
 from latent.longform.script import read_script
-from latent.synthesis.meter import SpeechMeter
 from latent.synthesis.requests import warn_of_spelling
 from latent.synthesis.voice import Take, Voice
-from s2s.durable import claimed, fingerprint
+from s2s.durable import WAY_OUT, Journal, claimed, fingerprint, former_fingerprint, refuse_other_job
 from s2s.errors import InputError
 from s2s.packages import load
+from s2s.progress import Meter, audio
 
 logger = logging.getLogger(__name__)
 
@@ -90,19 +89,21 @@ def synthesize_script(
         "voice": voice.fingerprint(),
         "watermark": mark is not None,
     }
+    former = {**job, "script": former_fingerprint(script), "voice": voice.former_fingerprint()}
     with claimed(output):
         files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
         if overwrite:
             files.remove()
         warn_of_spelling(take.request for take in takes)
-        if files.finished(job):
+        if files.finished(job, former):
             logger.info("%s: is finished already", output)
             return read_report(files.report)[0]
-        journal = files.open_journal({"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)})
+        head = {"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)}
+        journal = files.open_journal(head, former)
         if not output.exists():
             _speak(narrator, takes, journal, output, show_progress)
         files.part.unlink(missing_ok=True)
-        spoken = [SpokenLine(**record["line"]) for record in journal.records()]
+        spoken = [SpokenLine(**record["line"]) for record in list(journal)[1:]]
         summary = write_report(files.report, output, voice.sample_rate, spoken, job)
         if picture:
             draw_report(files.picture, output, voice.sample_rate, spoken)
@@ -135,36 +136,40 @@ class _Files(NamedTuple):
             except OSError as error:
                 raise InputError(f"{path}: cannot be removed: {error.strerror}") from error
 
-    def finished(self, job: Mapping[str, Any]) -> bool:
+    def finished(self, job: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
         """Whether the audio is there and is this job's; raises InputError if it is not this job's."""
         if self.journal.exists() or not self.audio.exists():
             return False
         if not self.report.exists():
-            raise InputError(f"{self.audio}: exists already; give --overwrite to replace it, or another --output")
-        refuse_other_job(self.audio, read_report(self.report)[1], job)
+            raise InputError(f"{self.audio}: exists already; {WAY_OUT}")
+        refuse_other_job(self.audio, read_report(self.report)[1], job, former)
         return True
 
-    def open_journal(self, head: Mapping[str, Any]) -> Journal:
+    def open_journal(self, head: Mapping[str, Any], former: Mapping[str, Any]) -> Journal:
         """The journal of a job to begin or to go on with; raises InputError if it is another job's."""
-        if not self.journal.exists():
-            return Journal.create(self.journal, head)
         journal = Journal(self.journal)
-        refuse_other_job(self.audio, journal.head.get("job", {}), head["job"])
+        found = next(iter(journal), None)
+        if found is None:
+            journal.add(head)
+        else:
+            refuse_other_job(self.audio, found.get("job", {}), head["job"], former)
         return journal
 
 
 def _speak(narrator: Narrator, takes: list[Take], journal: Journal, output: Path, show_progress: bool) -> None:
     """Generate what the journal does not have yet; at the end the audio takes its name."""
-    rate, end = narrator.voice.sample_rate, 0
-    for record in journal.records():
+    rate, end, begun = narrator.voice.sample_rate, 0, 0
+    records = iter(journal)
+    tags = next(records)["tags"]
+    for record in records:
+        begun += 1
         end = record["line"]["end"]
         narrator.remember(record["line"]["speaker"], _decoded(record["said"]))
-    begun = journal.num_records
     if begun:
         logger.info("continuing after %d of %d lines, %.1f s", begun, len(takes), end / rate)
     expected = [narrator.voice.expected_seconds(take.request) + take.pause for take in takes]
-    writer = AudioWriter(output, rate, journal.head["tags"], resume_at=end)
-    with writer, SpeechMeter(sum(expected[begun:]), show_progress) as meter:
+    writer = AudioWriter(output, rate, tags, resume_at=end)
+    with writer, Meter(sum(expected[begun:]), show_progress, "synthesized", audio) as meter:
         for index, take in enumerate(takes[begun:], start=begun):
             try:
                 spoken, said = narrator.speak(take, writer)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -27,16 +26,15 @@ import numpy as np
 from latent.audio.files import FORMATS, Samples, checked, write_audio
 from latent.audio.watermark import Mark
 from latent.data.speech_prompts import SpeechRequest
-from latent.synthesis.meter import SpeechMeter
 from latent.synthesis.requests import Unusable, Wanted
 from latent.synthesis.voice import Voice, warn_of_truncation
-from s2s.durable import claimed, write_whole
+from s2s.durable import WAY_OUT, Journal, claimed, read_journal, write_whole, writing
 from s2s.errors import InputError
+from s2s.progress import Meter, audio
 from s2s.ranks import Ranks
 
 MANIFEST, ERRORS, JOURNAL = "manifest.jsonl", "errors.jsonl", ".synthesis"
 CHUNK_FRAMES = 16
-_WAY_OUT = "give --overwrite to replace it, or another --output"
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Summary:
         return [(self.kept, "there already"), (self.cut, "cut"), (self.failed, f"not usable, see {ERRORS} there")]
 
 
-def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: SpeechMeter) -> Iterator[tuple[int, Spoken]]:
+def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iterator[tuple[int, Spoken]]:
     """Say requests together; each by its index as soon as it has ended."""
     parts: list[list[Samples]] = [[] for _ in requests]
     work = [0.0] * len(requests)
@@ -118,11 +116,11 @@ def synthesize_text(
         raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
     with claimed(output):
         if output.exists() and not overwrite:
-            raise InputError(f"{output}: exists already; {_WAY_OUT}")
-        with SpeechMeter(voice.expected_seconds(request), enabled=True) as meter:
+            raise InputError(f"{output}: exists already; {WAY_OUT}")
+        with Meter(voice.expected_seconds(request), True, "synthesized", audio) as meter:
             ((_, spoken),) = speak(voice, [request], meter)
         _write(voice, spoken, output, watermark)
-    return Summary(1, meter.seconds, meter.real_time_factor, cut=int(not spoken.ended))
+    return Summary(1, meter.done, meter.seconds_per_unit, cut=int(not spoken.ended))
 
 
 def synthesize_records(
@@ -168,7 +166,8 @@ def synthesize_records(
         failed: list[Unusable] = []
         begun = time.monotonic()
         expected = sum(voice.expected_seconds(wanted[index].request) for batch in batches for index in batch)
-        with SpeechMeter(expected, ranks.first) as meter, job.journal(ranks.rank) as note:
+        journal = Journal(folder / JOURNAL / f"rank-{ranks.rank}.jsonl")
+        with Meter(expected, ranks.first, "synthesized", audio) as meter:
             for batch in batches:
                 for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
                     index = batch[row]
@@ -180,11 +179,11 @@ def synthesize_records(
                         failed.append(Unusable(wanted[index].line, spoken.request.id, f"diverged: {error}"))
                         continue
                     made.append(job.entry(index, spoken))
-                    note(made[-1])  # first, so that a file which is there is known to be whole
+                    journal.add(made[-1])  # first, so that a file which is there is known to be whole
                     _write(voice, spoken, job.paths[index], watermark)
         kept = job.num_done
         made, failed = ranks.gather(made), ranks.gather(failed)
-        (said,) = ranks.sum([meter.seconds])
+        (said,) = ranks.sum([meter.done])
         unusable = sorted(
             [*failed, *(item for item in records if isinstance(item, Unusable))], key=lambda item: item.line
         )
@@ -202,9 +201,12 @@ class _Job:
     def __init__(self, voice: Voice, wanted: Sequence[Wanted], folder: Path, suffix: str, marked: bool) -> None:
         self._voice, self._wanted, self._folder = voice, wanted, folder
         self.paths = [folder / f"{item.request.id}{suffix}" for item in wanted]
-        settings = {**voice.fingerprint(), "watermark": marked}
-        self._digests = [_digest(item.request, settings) for item in wanted]
-        self._entries: dict[tuple[str, str], dict[str, Any]] = {}
+        self._digests, former = (
+            [_digest(item.request, {**fingerprint, "watermark": marked}) for item in wanted]
+            for fingerprint in (voice.fingerprint(), voice.former_fingerprint())
+        )
+        self._former = dict(zip(former, self._digests, strict=True))
+        self._entries: dict[tuple[Any, Any], dict[str, Any]] = {}
         self._done: set[int] = set()
 
     @property
@@ -220,8 +222,9 @@ class _Job:
         """Find out what is there."""
         self._entries = {}
         for path in [self._folder / MANIFEST, *sorted((self._folder / JOURNAL).glob("rank-*.jsonl"))]:
-            for entry in _read_entries(path):
-                self._entries[entry["id"], entry["digest"]] = entry
+            for entry in read_journal(path):
+                digest = self._former.get(str(entry.get("digest")), entry.get("digest"))
+                self._entries[entry.get("id"), digest] = {**entry, "digest": digest}
         keys = ((item.request.id, digest) for item, digest in zip(self._wanted, self._digests, strict=True))
         known = [key in self._entries for key in keys]
         self._done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
@@ -232,18 +235,16 @@ class _Job:
         Raises:
             InputError: a file is there that is not of this job; or the folder cannot be written.
         """
-        try:
+        with writing(self._folder):
             if overwrite:
                 shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
                 for path in [*self.paths, self._folder / MANIFEST, self._folder / ERRORS]:
                     path.unlink(missing_ok=True)
             (self._folder / JOURNAL).mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._folder}: cannot be written: {error.strerror}") from error
         self.look()
         for index, path in enumerate(self.paths):
             if path.exists() and not self.is_done(index):
-                raise InputError(f"{path}: exists already, and is not of this job; {_WAY_OUT}")
+                raise InputError(f"{path}: exists already, and is not of this job; {WAY_OUT}")
 
     def entry(self, index: int, spoken: Spoken) -> dict[str, Any]:
         """The line of a file in the manifest."""
@@ -265,10 +266,6 @@ class _Job:
             "digest": self._digests[index],
         }
 
-    def journal(self, rank: int) -> _Journal:
-        """Where a rank notes what it is about to write."""
-        return _Journal(self._folder / JOURNAL / f"rank-{rank}.jsonl")
-
     def finish(self, unusable: Sequence[Unusable]) -> None:
         """Write the manifest and the errors, and remove the journals."""
         self.look()
@@ -279,31 +276,6 @@ class _Job:
         else:
             (self._folder / ERRORS).unlink(missing_ok=True)
         shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
-
-
-class _Journal:
-    """Lines that are on the disk when they are written; called with an entry."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> _Journal:
-        try:
-            self._file = open(self._path, "ab")
-        except OSError as error:
-            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-    def __call__(self, entry: dict[str, Any]) -> None:
-        try:
-            self._file.write(b"\n" + _lines([entry]))  # an empty line first: the one before may be torn
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
 
 
 def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Mark | None) -> None:
@@ -320,18 +292,3 @@ def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
 
 def _lines(records: Sequence[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
-
-
-def _read_entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Entries of a journal or manifest, without a line that was cut off by a kill."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and {"id", "digest"} <= entry.keys():
-            yield entry

@@ -32,7 +32,7 @@ from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.synthesis.voice import Take, TooLong, Turn, Voice, checked_noise, readable, said_parts
 from s2s import checkpoint
-from s2s.durable import fingerprint
+from s2s.durable import fingerprint, former_fingerprint
 from s2s.errors import InputError
 from s2s.registry import MODELS
 from s2s.run import RunConfig, build_decoder, build_model, read_run
@@ -56,7 +56,7 @@ class LatentVoice(Voice):
         tokenizer: The σ-VAE that made the latents which the model was trained on.
         vocabulary: Of the model.
         decoder: How latents are drawn.
-        weights: Hashes of the weights of "model" and "tokenizer".
+        weights: Files of the weights of "model" and "tokenizer".
         device: Where both are.
     """
 
@@ -68,10 +68,12 @@ class LatentVoice(Voice):
         tokenizer: SigmaVAE,
         vocabulary: SpeechVocabulary,
         decoder: NextTokenDiffusionDecoder,
-        weights: Mapping[str, str],
+        weights: Mapping[str, Path],
         device: str | torch.device,
     ) -> None:
-        self.name, self.config, self.weights = name, config, weights["model"]
+        self._weights = weights
+        self._hashes = {name: fingerprint(path)["sha256"][:16] for name, path in weights.items()}
+        self.name, self.config, self.weights = name, config, self._hashes["model"]
         self.vocabulary, self.speakers = vocabulary, vocabulary.speakers
         self.max_positions = int(model.config.max_positions)
         self.sample_rate: int = tokenizer.config.sample_rate
@@ -79,7 +81,7 @@ class LatentVoice(Voice):
         self.frame_rate: float = tokenizer.frame_rate
         task = cast(Any, config.task.config)
         self.voice_frames = int(task.voice_frames) if task.voice_prompt_prob else 0
-        self._model, self._tokenizer, self._decoder, self._hashes = model, tokenizer, decoder, dict(weights)
+        self._model, self._tokenizer, self._decoder = model, tokenizer, decoder
         self._device = device
 
     @classmethod
@@ -119,11 +121,15 @@ class LatentVoice(Voice):
         decoder = build_decoder(config, NextTokenDiffusionDecoder)
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
-        hashes = {name: fingerprint(path)["sha256"][:16] for name, path in files.items()}
-        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, hashes, device)
+        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, files, device)
 
     def fingerprint(self) -> dict[str, Any]:
         return {**self._hashes, "decoder": self.config.tree()["decoder"]}
+
+    def former_fingerprint(self) -> dict[str, Any]:
+        return self.fingerprint() | {
+            name: former_fingerprint(path)["sha256"][:16] for name, path in self._weights.items()
+        }
 
     def request(
         self,

@@ -27,8 +27,8 @@ from latent.data.vibevoice_prompt import (
 )
 from latent.decoding.vibevoice import VibeVoiceDecoder
 from latent.models.vibevoice import VibeVoice
-from latent.synthesis.meter import SpeechMeter
 from s2s.errors import InputError
+from s2s.progress import Meter, audio
 
 logger = logging.getLogger(__name__)
 
@@ -188,12 +188,12 @@ def write_speech(
         raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
     device = next(model.language.parameters()).device
     most, ended = prompts.max_frames[0] / model.acoustic.frame_rate, False
-    with SpeechMeter(most, enabled=True) as meter, AudioWriter(output, model.sample_rate, tags) as writer:
+    with Meter(most, True, "synthesized", audio) as meter, AudioWriter(output, model.sample_rate, tags) as writer:
         for step in decoder.stream(model, prompts.to(device)):
             for samples in step.audio.float().cpu().numpy():
                 writer.write(samples)
                 meter.advance(len(samples) / model.sample_rate)
             ended = step.ended.get(0, ended)
     if not ended:
-        logger.warning(f"{output}: did not end by itself and was cut after {meter.seconds:.1f} s")
-    return Spoken(meter.seconds, meter.real_time_factor, ended)
+        logger.warning(f"{output}: did not end by itself and was cut after {meter.done:.1f} s")
+    return Spoken(meter.done, meter.seconds_per_unit, ended)

@@ -95,6 +95,10 @@ class Voice(Protocol):
     def fingerprint(self) -> dict[str, Any]:
         """What speech depends on besides the request: hashes of all weights, and the decoder's options."""
 
+    def former_fingerprint(self) -> dict[str, Any]:
+        """The fingerprint as former versions recorded it, to recognize their jobs."""
+        return self.fingerprint()
+
     @abstractmethod
     def request(
         self,

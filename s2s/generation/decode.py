@@ -19,9 +19,8 @@ from s2s.config import Section
 from s2s.data.jsonl import Line, opened, parse_record, read_lines
 from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
-from s2s.durable import claimed, fingerprint
+from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
-from s2s.generation.meter import Meter
 from s2s.generation.output import (
     Batches,
     Output,
@@ -32,6 +31,7 @@ from s2s.generation.output import (
     refuse_existing,
 )
 from s2s.models.base import Model
+from s2s.progress import Meter, sentences
 from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
 
@@ -127,16 +127,17 @@ def decode_file(
         window, target = _open(str(source), str(output), options, ranks, settings, trace)
         total = _count_lines(Path(source)) if Path(source).is_file() else None
         before, number = target.windows, -1
-        with _telling(ranks), Meter(_share(total, window, target, ranks), enabled=ranks.first) as meter:
+        remaining = _share(total, window, target, ranks)
+        with _telling(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
             work = _Work(task, model, decoder, ranks.device, options, trace is not None, meter)
             for number, lines in enumerate(_chunks(read_lines(source), window)):
                 if number % ranks.size == ranks.rank and not target.is_done(number):
-                    with target.batches(number) as batches:
-                        decoded = work.decode(lines, batches)
-                    target.write(number, decoded)
+                    target.write(number, work.decode(lines, target.batches(number)))
         if number < 0:
             raise InputError(f"{source}: the file is empty; expected one JSON object a line")
         target.close(number + 1)
+    if meter.done:
+        meter.report()
     if before > number and ranks.first:
         logger.info("%s: already finished, %d lines; nothing to do", output, target.counts["lines"])
     return _report(target, str(output))
@@ -198,7 +199,7 @@ def _open_files(
     if ranks.size > 1:  # small enough for all ranks to have work
         window = min(window, max(1, math.ceil(_count_lines(Path(source)) / (4 * ranks.size))))
     job = {
-        "input": fingerprint(source),
+        "input": Path(source),
         "settings": {**settings, "max_tokens": options.max_tokens, "max_sentences": options.max_sentences},
         "window": window,
     }

@@ -6,7 +6,7 @@ Input lines are decoded in windows. What a window gives is one list of lines for
     OUTPUT.errors.jsonl        the input lines that could not be used, if there are any
     OUTPUT.state.json          which job this is, how many windows are in the files, and how long the files then are
     OUTPUT.lock                held by the process that writes; there only while one does, or after it was killed
-    OUTPUT.parts/000012.batches    batches of window 12 done so far: one JSON line each, a torn last one is dropped
+    OUTPUT.parts/000012.journal    batches of window 12 done so far
     OUTPUT.parts/000012.window     window 12, complete; the first rank moves it into the files, in order
 
 Files only grow, and the state is replaced in one instant after them; so whoever starts again cuts the files to the
@@ -15,18 +15,17 @@ lengths that the state tells and loses, at most, the batch that was being decode
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from s2s.durable import append, write_whole, writing
+from s2s.durable import WAY_OUT, Journal, append, beside, refuse_other_job, with_fingerprints, write_whole, writing
 from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -41,13 +40,22 @@ class Window(NamedTuple):
     counts: dict[str, int]
 
 
-class Batches(Protocol):
-    """The batches of one window that are done already, kept as they come."""
+class Batches:
+    """The batches of one window that are done already, in a journal if there is one.
 
-    done: dict[int, Any]
+    Args:
+        journal: Keeps them as they come.
+    """
 
-    def add(self, number: int, result: Any) -> None:
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal
+        self.done: dict[int, Any] = {record["batch"]: record["rows"] for record in journal or ()}
+
+    def add(self, number: int, rows: Any) -> None:
         """Keep the result of a batch, anything that JSON can hold."""
+        if self._journal is not None:
+            self._journal.add({"batch": number, "rows": rows})
+        self.done[number] = rows
 
 
 class Output(Protocol):
@@ -64,7 +72,7 @@ class Output(Protocol):
     def is_done(self, window: int) -> bool:
         """Whether a window needs no more work."""
 
-    def batches(self, window: int) -> contextlib.AbstractContextManager[Batches]:
+    def batches(self, window: int) -> Batches:
         """What is known of an unfinished window."""
 
     def write(self, number: int, window: Window) -> None:
@@ -97,9 +105,8 @@ class PipeOutput:
     def is_done(self, window: int) -> bool:
         return False
 
-    @contextlib.contextmanager
-    def batches(self, window: int) -> Iterator[Batches]:
-        yield _Forgotten()
+    def batches(self, window: int) -> Batches:
+        return Batches()
 
     def write(self, number: int, window: Window) -> None:
         for name, lines in window.streams.items():
@@ -121,14 +128,6 @@ class PipeOutput:
         if path not in self._files:
             self._files[path] = open(path, "wb")  # noqa: SIM115
         return self._files[path]
-
-
-class _Forgotten:
-    def __init__(self) -> None:
-        self.done: dict[int, Any] = {}
-
-    def add(self, number: int, result: Any) -> None:
-        self.done[number] = result
 
 
 class FileOutput:
@@ -164,18 +163,13 @@ class FileOutput:
             self._state = read_state(self._paths["output"]) or self._state
         return bool(window < self._state["windows"])
 
-    @contextlib.contextmanager
-    def batches(self, window: int) -> Iterator[Batches]:
-        journal = _Journal(self._parts / f"{window:06d}.batches")
-        try:
-            yield journal
-        finally:
-            journal.close()
+    def batches(self, window: int) -> Batches:
+        return Batches(Journal(self._parts / f"{window:06d}.journal"))
 
     def write(self, number: int, window: Window) -> None:
         path = self._complete(number)
         write_whole(path, json.dumps(window._asdict()).encode())
-        path.with_suffix(".batches").unlink(missing_ok=True)
+        path.with_suffix(".journal").unlink(missing_ok=True)
         if self._first:
             self._move_complete_windows()
 
@@ -206,34 +200,6 @@ class FileOutput:
             path.unlink()
 
 
-class _Journal:
-    """Batches of a window in a file, one JSON line each."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.done: dict[int, Any] = {}
-        good = 0
-        with writing(path):
-            self._file = open(path, "a+b")  # noqa: SIM115
-            self._file.seek(0)
-            for line in self._file:
-                if not line.endswith(b"\n"):
-                    break
-                number, result = json.loads(line)
-                self.done[number] = result
-                good += len(line)
-            self._file.truncate(good)
-
-    def add(self, number: int, result: Any) -> None:
-        with writing(self._path):
-            self._file.write(json.dumps([number, result]).encode() + b"\n")
-            self._file.flush()
-        self.done[number] = result
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def open_output(
     paths: Mapping[str, Path], first: bool, job: dict[str, Any], overwrite: bool
 ) -> tuple[dict[str, Any], FileOutput]:
@@ -259,24 +225,29 @@ def open_output(
     if overwrite:
         discard(paths)
     state = read_state(output)
+    now = with_fingerprints(job, state and state["job"])
     if state is None:
         refuse_existing(paths)
         shutil.rmtree(parts_folder(output), ignore_errors=True)
-        state = {"job": job, "windows": 0, "lengths": dict.fromkeys(paths, 0), "counts": {}}
+        state = {"job": now, "windows": 0, "lengths": dict.fromkeys(paths, 0), "counts": {}}
         write_state(output, state)
         with writing(output):
             output.touch()
     else:
-        _check_same_job(output, state["job"], job)
+        refuse_other_job(output, _compared(state["job"]), _compared(now))
         _cut_back(paths, state["lengths"])
     return state["job"], FileOutput(paths, first, state)
+
+
+def _compared(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in job.items() if key != "window"}  # a job keeps its first size of windows
 
 
 def refuse_existing(paths: Mapping[str, Path]) -> None:
     """Raise InputError if one of the files is there."""
     for path in paths.values():
         if path.exists():
-            raise InputError(f"{path}: exists already, and is not of this job; {_WAY_OUT}")
+            raise InputError(f"{path}: exists already, and is not of this job; {WAY_OUT}")
 
 
 def discard(paths: Mapping[str, Path]) -> None:
@@ -288,34 +259,12 @@ def discard(paths: Mapping[str, Path]) -> None:
     shutil.rmtree(parts_folder(paths["output"]), ignore_errors=True)
 
 
-_WAY_OUT = "give --overwrite to replace it, or another --output"
-
-
-def _check_same_job(output: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    if before["input"] != now["input"]:
-        old_size, new_size = before["input"]["bytes"], now["input"]["bytes"]
-        found = f"of {old_size} bytes, this one has {new_size}" if old_size != new_size else "of the same size"
-        raise InputError(f"{output}: belongs to another input ({found}); {_WAY_OUT}")
-    old, new = _flatten(before["settings"]), _flatten(now["settings"])
-    for key in [*old, *new]:
-        if old.get(key) != new.get(key):
-            found = f"{key} was {json.dumps(old.get(key))}, now {json.dumps(new.get(key))}"
-            raise InputError(f"{output}: was begun with other settings ({found}); {_WAY_OUT}")
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
     for name, path in paths.items():
         length = lengths.get(name, 0)
         size = path.stat().st_size if path.exists() else 0
         if size < length:
-            raise InputError(f"{path}: has {size} bytes, {length} were written; it was changed since; {_WAY_OUT}")
+            raise InputError(f"{path}: has {size} bytes, {length} were written; it was changed since; {WAY_OUT}")
         if size > length:
             with writing(path):
                 os.truncate(path, length)
@@ -323,12 +272,12 @@ def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
 
 def state_path(output: Path) -> Path:
     """The file that says which job an output is of, and how far it is."""
-    return output.with_name(f"{output.name}.state.json")
+    return beside(output, "state.json")
 
 
 def parts_folder(output: Path) -> Path:
     """The folder of what is not in the output yet."""
-    return output.with_name(f"{output.name}.parts")
+    return beside(output, "parts")
 
 
 def read_state(output: Path) -> dict[str, Any] | None:
@@ -343,9 +292,9 @@ def read_state(output: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); {_WAY_OUT}") from error
+        raise InputError(f"{path}: cannot be read ({error}); {WAY_OUT}") from error
     if not isinstance(state, dict) or not {"job", "windows", "lengths", "counts"} <= state.keys():
-        raise InputError(f"{path}: is not the state of a decoding job; {_WAY_OUT}")
+        raise InputError(f"{path}: is not the state of a decoding job; {WAY_OUT}")
     return state
 
 

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from s2s.errors import InputError
+from s2s.progress import duration
 
 logger = logging.getLogger(__name__)
 
@@ -102,21 +103,6 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """The records of a log, without one that was cut off when its process was killed, or is just being written."""
     records = (_record(line) for line in path.read_bytes().splitlines())
     return [record for record in records if record is not None]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `3:20` or `1:03:20`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def magnitude(count: float) -> str:
-    """A large number as `530`, `12.3 k`, `22.7 M` or `1.5 G`."""
-    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.1f} {prefix}"
-    return f"{count:.0f}"
 
 
 _NOT_MEANS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_decoding as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +25,11 @@ from s2s.generation.output import parts_folder
 from s2s.generation.rerank import rerank_file
 from s2s.ranks import Ranks
 
-PROGRAM = [sys.executable, tiny.__file__]
+HERE = Path(__file__).parent
+
+import tiny_decoding as tiny  # noqa: E402
+
+PROGRAM = [sys.executable, str(HERE / "tiny_decoding.py")]
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ def test_outputs_are_those_of_sentences_decoded_alone(source: Path, tmp_path: Pa
 def test_a_sentence_in_any_batch_of_a_real_model_gets_the_tokens_it_gets_alone(
     lengths: list[int], beam_size: int, ngram: int, seed: int
 ) -> None:
-    task, model = tiny.WordTask(None), tiny.model_of_words(seed)
+    task, model = tiny.WordTask(None), tiny.tiny_model(seed)
     decoder = tiny.beam(beam_size=beam_size, no_repeat_ngram_size=ngram, length_penalty=0.6, min_length=2)
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randint(4, 64, (length,), generator=generator).tolist() for length in lengths]
@@ -112,7 +115,7 @@ def test_a_file_system_without_locks_is_no_obstacle(
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     assert tiny.decode(source, tmp_path / "out.jsonl").lines == 40
-    assert "out.jsonl: cannot be locked (No locks available); see that no other job writes it" in caplog.text
+    assert "out.jsonl: cannot be locked (No locks available); make sure no other job writes it" in caplog.text
 
 
 def test_ids_come_from_the_field_that_the_task_names_else_from_the_line(
@@ -153,7 +156,7 @@ def test_killed_ten_times_at_random_it_ends_with_the_bytes_of_an_uninterrupted_r
 def test_two_jobs_cannot_write_one_output(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.jsonl"
     refused = pytest.raises(
-        InputError, match=r"out\.jsonl: another process is writing it; wait for it, or name another"
+        InputError, match=r"out\.jsonl: another process is writing it; wait for it, or choose another"
     )
     with claimed(output):
         with refused:
@@ -220,10 +223,10 @@ def test_an_output_of_another_job_is_refused_unless_it_may_be_overwritten(source
     output, other = tmp_path / "out.jsonl", tmp_path / "other.jsonl"
     tiny.write_input(other, 3)
     tiny.decode(source, output)
-    sizes = f"of {source.stat().st_size} bytes, this one has {other.stat().st_size}"
-    with pytest.raises(InputError, match=rf"out\.jsonl: belongs to another input \({sizes}\); give --overwrite"):
+    sizes = f"was a file of {source.stat().st_size} bytes, .*, is now a file of {other.stat().st_size} bytes, .*"
+    with pytest.raises(InputError, match=rf"out\.jsonl: belongs to another job \(input {sizes}\); give --overwrite"):
         tiny.decode(other, output)
-    with pytest.raises(InputError, match=r"begun with other settings \(decoder\.beam_size was 3, now 4\)"):
+    with pytest.raises(InputError, match=r"another job \(settings\.decoder\.beam_size was 3, is now 4\)"):
         tiny.decode(source, output, settings={"decoder": {"beam_size": 4}})
     assert tiny.decode(other, output, overwrite=True).lines == 3
     assert len(records(output)) == 3

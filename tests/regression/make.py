@@ -159,6 +159,7 @@ TRAIN_VOICE = {
 def interrupt() -> None:
     """Jobs that ended in the middle, one folder each."""
     from latent.longform.journal import Journal
+
     from latent.synthesis import files
     from s2s import checkpoint
     from s2s.generation.output import _Journal

@@ -19,7 +19,7 @@ MAY_IMPORT = {
 LAYERS = [
     {"errors", "renamed"},
     {"json_files", "yaml_files", "packages"},
-    {"registry", "ranks", "durable"},
+    {"registry", "ranks", "durable", "progress"},
     {"config"},
     {"nn", "data"},
     {"tasks", "models", "criteria", "decoding"},

@@ -26,7 +26,6 @@ from latent.data.speech_prompts import SpeechRequest
 from latent.decoding.audio import AudioChunk
 from latent.longform import long_form
 from latent.longform.cast import Role
-from latent.longform.journal import Journal
 from latent.longform.long_form import synthesize_script
 from latent.longform.narrator import LongFormOptions
 from latent.synthesis.files import synthesize_records, synthesize_text
@@ -35,7 +34,7 @@ from latent.synthesis.requests import Wishes, one_request, read_requests
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from latent.text.byte_text import ByteFrontEnd
-from s2s.durable import claimed
+from s2s.durable import Journal, claimed
 from s2s.errors import InputError
 from s2s.ranks import Ranks
 
@@ -195,7 +194,7 @@ def test_every_line_goes_through_the_mark_whole(voice: Voice, tmp_path: Path) ->
     plain, audio = speak(voice, tmp_path, name="a.wav"), speak(voice, tmp_path, name="b.wav", mark=negative)
     assert marked == [round((line["stop"] - line["start"]) * RATE) for line in report(audio)]
     np.testing.assert_allclose(read_audio(audio, RATE), -read_audio(plain, RATE).clip(-0.9, 0.9), atol=1e-4)
-    with pytest.raises(InputError, match=r"another job \(watermark was true, now false\)"):
+    with pytest.raises(InputError, match=r"another job \(watermark was true, is now false\)"):
         speak(voice, tmp_path, name="b.wav")
 
 
@@ -365,9 +364,9 @@ def test_another_job_is_refused(voice: Voice, tmp_path: Path, monkeypatch: pytes
     for finished in (False, True):
         if finished:
             speak(voice, tmp_path)
-        with pytest.raises(InputError, match=r"talk.wav: was begun as another job \(script.bytes was \d+, now \d+\)"):
+        with pytest.raises(InputError, match=r"talk.wav: belongs to another job \(script was a file of \d+ bytes"):
             speak(voice, tmp_path, TALK + " more")
-        with pytest.raises(InputError, match=r"another job \(options.seed was 0, now 1\); give --overwrite"):
+        with pytest.raises(InputError, match=r"another job \(options.seed was 0, is now 1\); give --overwrite"):
             speak(voice, tmp_path, seed=1)
         with pytest.raises(InputError, match=r"another job \(cast.bob was "):
             speak(voice, tmp_path, cast={"bob": Role("ann")})

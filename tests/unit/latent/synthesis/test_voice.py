@@ -15,7 +15,6 @@ from latent.audio.files import write_audio
 from latent.data.latent_store import StoreFacts
 from latent.data.speech_prompts import SpeechRequest
 from latent.model_card import write_model_card
-from latent.synthesis import meter
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError
@@ -248,19 +247,3 @@ def test_runs_that_are_no_voice_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no audio_tokenizer/; give the run of .* \(.*tokenizer\)"):
         open_voice(run)
     assert open_voice(run, tmp_path / "tokenizer").speakers == ["ann", "bob"]
-
-
-def test_the_meter_tells_the_real_time_factor_and_the_time_left(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    now = 100.0
-    monkeypatch.setattr(meter.time, "monotonic", lambda: now)
-    with caplog.at_level("INFO"), meter.SpeechMeter(60.0, enabled=True) as measure:
-        now = 115.0
-        measure.advance(20.0)
-        assert caplog.text == "", "not yet time to say something"
-        measure.correct(20.0)
-        now = 131.0
-        measure.advance(20.0)
-    assert measure.real_time_factor == pytest.approx(31 / 40)
-    assert caplog.messages == ["synthesized 0:40/1:20  real-time factor 0.78  ETA 0:31"]
