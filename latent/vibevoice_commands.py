@@ -48,10 +48,11 @@ def vibevoice(
     import torch
 
     from latent.decoding.vibevoice import VibeVoiceDecoder
-    from latent.models.checkpoints import load_vibevoice, weight_files
+    from latent.models.checkpoints import load_vibevoice
     from latent.synthesis.consent import require_consent
     from latent.synthesis.provenance import synthetic_tags
     from latent.synthesis.vibevoice import load_text_encoder, read_turns, sample_voices, script_prompts, write_speech
+    from s2s.checkpoint import weight_files
     from s2s.config import apply_overrides, parse_section
     from s2s.durable import fingerprint
     from s2s.errors import ConfigError, InputError
@@ -76,6 +77,6 @@ def vibevoice(
         model.to(ranks.device).prepare()
         voices = sample_voices(model, voice or [], seed)
         prompts = script_prompts(model, encode, turns, voices, seed, temperature, max_seconds)
-        weights = fingerprint(weight_files(folder)[0])["sha256"][:16]
+        weights = fingerprint(next(iter(weight_files(folder))))["sha256"][:16]
         tags = synthetic_tags(Path(checkpoint).resolve().name, weights, seed)
         typer.echo(f"{output}: {write_speech(model, decoder, prompts, output, tags)}", err=True)

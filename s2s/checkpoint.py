@@ -13,7 +13,7 @@ No file is a pickle, so reading one never runs code.
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,12 +25,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from s2s.errors import InputError
+from s2s.errors import InputError, shown
+from s2s.json_files import dump_json, inside, read_object
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
 PROGRESS = "progress.json"
+_DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What the library was seen to raise on damaged files."""
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -58,7 +61,7 @@ def write_checkpoint(
         unfinished.mkdir(parents=True)
         _write_tensors(weights, unfinished / WEIGHTS)
         _write_tensors(training, unfinished / TRAINING)
-        (unfinished / PROGRESS).write_text(json.dumps(progress, indent=1) + "\n", encoding="utf-8")
+        (unfinished / PROGRESS).write_text(dump_json(progress, indent=1) + "\n", encoding="utf-8")
         _sync(unfinished / PROGRESS)
         _sync(unfinished)
         if final.exists():  # an older process of this run wrote the same
@@ -118,31 +121,64 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing or broken.
     """
-    path = checkpoint / PROGRESS
     try:
-        progress = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); delete the folder {checkpoint.name} to go on from the one before"
-        ) from error
-    assert isinstance(progress, dict)
-    return progress
+        return read_object(checkpoint / PROGRESS)
+    except InputError as error:
+        raise InputError(f"{error}; delete the folder {checkpoint.name} to continue from the one before") from error
+
+
+def weight_files(folder: Path) -> dict[Path, list[str]]:
+    """The files with the weights of a released checkpoint, and the tensors that each must hold, as its index says.
+
+    Without an index that is one file, of which nothing is known: model.safetensors or pytorch_model.bin.
+
+    Raises:
+        InputError: there are none, or the index is broken or names files outside the folder.
+    """
+    for single in (WEIGHTS, "pytorch_model.bin"):
+        index = folder / f"{single}.index.json"
+        if (folder / single).is_file():
+            return {folder / single: []}
+        if index.is_file():
+            weight_map = read_object(index).get("weight_map")
+            if not isinstance(weight_map, dict) or not weight_map:
+                raise InputError(f"{index}: expected a 'weight_map' from weights to files, found {shown(weight_map)}")
+            files: dict[Path, list[str]] = {}
+            for tensor, name in weight_map.items():
+                files.setdefault(inside(folder, name, index), []).append(tensor)
+            return dict(sorted(files.items()))
+    raise InputError(f"{folder}: no weights; expected model.safetensors or pytorch_model.bin in it")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU.
 
     Raises:
-        InputError: the file is missing, truncated, or not in the safetensors format.
+        InputError: the file is missing, truncated, or not in the safetensors format; or a number in it is not finite.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; expected weights in the safetensors format") from error
-    except (SafetensorError, OSError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path}: truncated, or not a safetensors file ({error})") from error
+    check_finite(tensors, path)
+    return tensors
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """See that no weight is NaN or infinite; 0.07 s for 100 million.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        numbers = tensor if tensor.dtype.itemsize > 1 else tensor.float()  # for 8 bits there is no kernel
+        if not all(math.isfinite(bound) for bound in torch.aminmax(numbers)):
+            raise InputError(f"{path}: damaged, {shown(name)} holds NaN or infinity")
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -168,13 +204,15 @@ def load_weights(module: nn.Module, path: Path) -> None:
         problems.append(f"lacks {_some(missing)}")
     if unknown := sorted(tensors.keys() - wanted.keys()):
         problems.append(f"also holds {_some(unknown)}")
-    shapes = [
-        f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in tensors and tensors[name].shape != wanted[name].shape
-    ]
-    if shapes:
-        problems.append(shapes[0] + (f", and {len(shapes) - 1} more differ" if len(shapes) > 1 else ""))
+    differ = []
+    for name in wanted.keys() & tensors.keys():
+        found, expected = tensors[name], wanted[name]
+        if found.shape != expected.shape:
+            differ.append(f"{name} has shape {tuple(found.shape)}, not {tuple(expected.shape)}")
+        elif found.is_floating_point() != expected.is_floating_point():
+            differ.append(f"{name} has the type {found.dtype}, not {expected.dtype}")
+    if differ:
+        problems.append(min(differ) + (f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""))
     if problems:
         raise InputError(f"{path}: does not fit this model: {'; '.join(problems)}")
     with torch.no_grad():

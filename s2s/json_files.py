@@ -68,6 +68,19 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
         ) from error
 
 
+def inside(folder: Path, name: object, where: str | Path) -> Path:
+    """The file of a folder that a document names; the folder may come from anybody, so no name leads out of it.
+
+    Raises:
+        InputError: `name` is not the name of a file, or leads out; `where` names the document.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InputError(f"{where}: expected the name of a file, found {shown(name)}")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(f"{where}: expected the name of a file inside {folder}, found {shown(name)}")
+    return folder / name
+
+
 def dump_json(value: object, indent: int | None = None) -> str:
     """JSON text of a value, in one line unless indented. A number that is not finite becomes null.
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from pydantic import Field
 
-from s2s import checkpoint
+from s2s import checkpoint, hub
 from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree, section_of, write_tree
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
@@ -323,6 +323,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
     """
     run = Path(run)
     with join_ranks(config.train.device) as ranks:
+        config = _pinned(config, run)
         task = build_task(config)
         config = resolve(config, task)
         _check_same_run(config, run)
@@ -348,6 +349,16 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
         took = duration(time.perf_counter() - started)
         logger.info(f"finished {progress.step} updates in {took}; {run / checkpoint.WEIGHTS} holds {which}")
     return TrainResult(run, progress.step, best_loss, signal)
+
+
+def _pinned(config: RunConfig, run: Path) -> RunConfig:
+    """The configuration with names on the hub at a commit: that which the run has recorded, else the latest."""
+    saved = _saved_tree(run) if (run / checkpoint.CONFIG).exists() else {}
+    task, model = (
+        Part(part.name, hub.pin(part.config, section_of(saved, kind, run)))
+        for kind, part in (("task", config.task), ("model", config.model))
+    )
+    return replace(config, task=task, model=model)
 
 
 def _check_same_run(config: RunConfig, run: Path) -> None:

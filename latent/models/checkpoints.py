@@ -7,10 +7,10 @@ layouts are read: that of VibeVoice's own repository, and that of the `transform
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from latent.diffusion.schedule import Prediction, ScheduleName
@@ -28,11 +28,10 @@ from latent.models.latent_lm import HeadSection, LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.models.vibevoice import SwitchTokens, VibeVoice
 from latent.models.vibevoice_realtime import VibeVoiceRealtime
-from s2s.checkpoint import read_tensors
 from s2s.config import parse_section
 from s2s.errors import InputError
 from s2s.json_files import read_object
-from s2s.models.pretrained import locate
+from s2s.models.pretrained import locate, read_state
 
 _PREDICTIONS: dict[str, Prediction] = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
 _SCHEDULES: dict[str, ScheduleName] = {"cosine": "cosine", "squaredcos_cap_v2": "cosine", "linear": "linear"}
@@ -53,8 +52,7 @@ def load_vibevoice(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeV
     config = vibevoice_config(read_object(where), str(where))
     with torch.device("meta"):  # neither memory nor time for random weights
         model = VibeVoice(config)
-    stored = {name: tensor for file in weight_files(folder) for name, tensor in read_tensors(file).items()}
-    weights = {name: tensor.to(dtype) for name, tensor in vibevoice_state(stored, config).items()}
+    weights = {name: tensor.to(dtype) for name, tensor in vibevoice_state(read_state(folder), config).items()}
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
@@ -75,6 +73,9 @@ def vibevoice_config(said: Mapping[str, Any], where: str) -> VibeVoice.Config:
             return _of_transformers(said)
     except KeyError as error:
         raise InputError(f"{where}: {error.args[0]!r} is missing; expected the configuration of a VibeVoice") from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = "a value has another type" if isinstance(error, ValidationError) else error
+        raise InputError(f"{where}: expected the configuration of a VibeVoice: {reason}") from error
     found = said.get("model_type")
     raise InputError(f"{where}: expected the configuration of a VibeVoice, found one of model_type {found!r}")
 
@@ -131,21 +132,6 @@ def realtime_state(weights: Mapping[str, Tensor], config: VibeVoiceRealtime.Conf
         "decoder": codec_weights(under(named, "model.audio_tower.decoder."), config.acoustic.all_decoder_depths),
     }
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weights of a checkpoint: model.safetensors, or the shards that model.safetensors.index.json names.
-
-    Raises:
-        InputError: the index is broken, or names none.
-    """
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return [folder / "model.safetensors"]
-    shards = read_object(index).get("weight_map")
-    if not isinstance(shards, dict) or not shards:
-        raise InputError(f"{index}: expected a 'weight_map' from weights to files, found {shards!r}")
-    return [folder / name for name in sorted(set(shards.values()))]
 
 
 def _of_transformers(said: Mapping[str, Any]) -> VibeVoice.Config:

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
 
 from s2s.errors import InputError
+from s2s.hub import fetch
 from s2s.json_files import describe
 
 _FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
@@ -230,13 +231,7 @@ def _folder_of(name: str) -> Path:
         return folder
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"tokenizer {name}: expected a folder with one of {', '.join(_FILES[:4])}; no such folder")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=[*_FILES, *_SETTINGS]))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise InputError(f"tokenizer {name}: neither a folder nor a hub id that can be fetched ({reason})") from error
+    return fetch(name, [*_FILES, *_SETTINGS])
 
 
 def _read_backend(folder: Path, lower_case: bool | None) -> Backend:

@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import logging
 import pickle
-import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from s2s.config import read_tree
-from s2s.errors import InputError
+from s2s.checkpoint import check_finite, read_tensors, weight_files
+from s2s.config import read_tree, section_of
+from s2s.errors import InputError, shown
+from s2s.hub import fetch, is_hub_name
 from s2s.json_files import read_object
 from s2s.models.keymaps import FAMILIES, fold_segment_row, into_bert_names, to_bert_names
 
 logger = logging.getLogger(__name__)
 
 RUN_CONFIG = "config.yaml"
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 SIZES = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -83,9 +78,9 @@ def read_sizes(checkpoint: str) -> dict[str, Any]:
     """
     path = locate(checkpoint)
     if (path / RUN_CONFIG).is_file():
-        model = read_tree(path / RUN_CONFIG).get("model", {})
+        model = section_of(read_tree(path / RUN_CONFIG), "model", path / RUN_CONFIG)
         if model.get("name") != "unilm":
-            raise InputError(f"{path / RUN_CONFIG}: model.name must be unilm, found {model.get('name')!r}")
+            raise InputError(f"{path / RUN_CONFIG}: model.name must be unilm, found {shown(model.get('name'))}")
         return {key: value for key, value in model.items() if key in SIZES}
     file = _config_file(path)
     return _sizes_of(read_object(file), file)
@@ -100,10 +95,10 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
     """
     path = locate(checkpoint)
     if (path / RUN_CONFIG).is_file():
-        return into_bert_names(_read_file(path / "model.safetensors"))
+        return into_bert_names(_as_float(read_tensors(path / "model.safetensors")))
     config_file = _config_file(path)
     family = _family_of(read_object(config_file), config_file)
-    return to_bert_names(fold_segment_row(_read_tensors(path)), family)
+    return to_bert_names(fold_segment_row(_as_float(read_state(path))), family)
 
 
 def locate(checkpoint: str) -> Path:
@@ -115,17 +110,11 @@ def locate(checkpoint: str) -> Path:
     path = Path(checkpoint).expanduser()
     if path.exists():
         return path
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", checkpoint):
+    if not is_hub_name(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder; expected a checkpoint")
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(checkpoint, allow_patterns=["config.json", "model*.safetensors*"]))
-        if not any((folder / name).is_file() for name in _WEIGHT_FILES):
-            folder = Path(snapshot_download(checkpoint, allow_patterns=["config.json", "pytorch_model*.bin*"]))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{checkpoint}: no such folder, and the hub does not give it: {reason}") from error
+    folder = fetch(checkpoint, ["config.json", "model*.safetensors*"])
+    if not any(folder.glob("model*.safetensors*")):
+        folder = fetch(checkpoint, ["config.json", "pytorch_model*.bin*"])
     return folder
 
 
@@ -150,28 +139,31 @@ def _sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
     family = _family_of(config, where)
     names = SIZES | _DISTILBERT_SIZES if family == "distilbert" else SIZES
     sizes = {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
-    if family in ("roberta", "xlm-roberta"):
+    if family in ("roberta", "xlm-roberta") and "max_positions" in sizes:
+        if not isinstance(sizes["max_positions"], int):
+            found = shown(sizes["max_positions"])
+            raise InputError(f"{where}: max_position_embeddings must be an integer, found {found}")
         sizes["max_positions"] -= 2
     if sizes.get("num_segments") == 1 or family == "distilbert":
         sizes["num_segments"] = 0
     if family == "distilbert":
         sizes["layer_norm_eps"] = 1e-12
     if "activation" in sizes:
-        if sizes["activation"] not in _ACTIVATIONS:
+        if not isinstance(sizes["activation"], str) or sizes["activation"] not in _ACTIVATIONS:
             known = ", ".join(_ACTIVATIONS)
-            raise InputError(f"{where}: the activation must be one of {known}, found {sizes['activation']!r}")
+            raise InputError(f"{where}: the activation must be one of {known}, found {shown(sizes['activation'])}")
         sizes["activation"] = _ACTIVATIONS[sizes["activation"]]
     if config.get("position_embedding_type", "absolute") != "absolute":
         found = config["position_embedding_type"]
-        raise InputError(f"{where}: position_embedding_type must be absolute, found {found!r}")
+        raise InputError(f"{where}: position_embedding_type must be absolute, found {shown(found)}")
     return sizes
 
 
 def _family_of(config: Mapping[str, Any], where: Path) -> str:
-    family = config.get("model_type", "bert")  # the configurations of UniLM do not say
-    if family not in FAMILIES:
-        raise InputError(f"{where}: model_type must be one of {', '.join(FAMILIES)}, found {family!r}")
-    return str(family)
+    family = config.get("model_type", "bert")  # the configurations of UniLM lack it
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise InputError(f"{where}: model_type must be one of {', '.join(FAMILIES)}, found {shown(family)}")
+    return family
 
 
 def _config_file(path: Path) -> Path:
@@ -185,49 +177,35 @@ def _config_file(path: Path) -> Path:
     raise InputError(f"{path}: no configuration; expected {' or '.join(place.name for place in places)} with it")
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if path.is_file():
-        return _read_file(path)
-    for name in _WEIGHT_FILES:
-        file = path / name
-        if not file.is_file():
-            continue
-        if not name.endswith(".index.json"):
-            return _read_file(file)
-        shards = read_object(file).get("weight_map", {})
-        tensors: dict[str, Tensor] = {}
-        for shard in sorted(set(shards.values())):
-            tensors |= _read_file(path / shard)
-        missing = [name for name in shards if name not in tensors]
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a released checkpoint, under its own names: a folder, or one file.
+
+    Raises:
+        InputError: a file is missing or damaged, or lacks what the index says; or a number is not finite.
+    """
+    tensors: dict[str, Tensor] = {}
+    for file, expected in ({path: []} if path.is_file() else weight_files(path)).items():
+        found = read_tensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+        missing = [name for name in expected if name not in found]
         if missing:
-            raise InputError(f"{file}: {len(missing)} of its tensors are in no shard, {missing[0]!r} first")
-        return tensors
-    raise InputError(f"{path}: no weights; expected model.safetensors or pytorch_model.bin in it")
+            raise InputError(f"{file}: lacks {len(missing)} tensors that the index puts there, {missing[0]!r} first")
+        tensors |= found
+    return tensors
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
-    read: Callable[[Path], Any] = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
-    tensors = read(path)
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise InputError(f"{path}: must hold tensors by name and nothing else")
+def _as_float(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
-def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a complete safetensors file: {error}") from error
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
     except _DAMAGED as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: not a complete PyTorch file: {reason}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise InputError(f"{path}: must hold tensors by name and nothing else")
+    check_finite(tensors, path)
+    return tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from s2s.config import parse_section
 from s2s.errors import ConfigError
 from s2s.models.pretrained import SIZES, read_sizes
 
@@ -33,7 +34,9 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
         asked = getattr(config, name)
         if config.init and name not in _RESIZABLE | _FREE and asked != known[name]:
             raise ConfigError(f"model.{name}: must be {known[name]} as in {checkpoint}, found {asked}")
-    config = config.model_copy(update={name: value for name, value in known.items() if name not in given})
+    if known:
+        values = {**known, **config.model_dump(exclude_unset=True)}
+        config = parse_section(type(config), values, f"{checkpoint}: model")
     config = config.model_copy(
         update={
             "vocab_size": _vocabulary(config, given, known, defaults),

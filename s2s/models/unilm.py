@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
@@ -42,15 +43,15 @@ class UniLM(Model):
     class Config(Section):
         """Sizes default to those of BERT base, and come from `init` or `like` where given."""
 
-        init: str | None = None
+        init: hub.Name = None
         """Checkpoint whose weights and sizes are taken: a folder, a file, a run, or a name on the Hugging Face hub."""
-        like: str | None = None
+        like: hub.Name = None
         """Checkpoint whose sizes alone are taken; the weights are random."""
         vocab_size: int = Field(0, ge=0)
         """Tokens of the vocabulary; 0 takes the checkpoint's, or else the tokenizer's."""
         hidden_size: int = Field(768, ge=1)
         """Width of the layers."""
-        num_layers: int = Field(12, ge=1)
+        num_layers: int = Field(12, ge=1, le=1000)
         """Layers."""
         num_heads: int = Field(12, ge=1)
         """Attention heads of each layer."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from s2s import hub
 from s2s.config import Section
 from s2s.data.masking import Blocks, MaskedText, corrupt
 from s2s.data.shards import Shards
@@ -84,7 +85,7 @@ class PretrainingTask(Task):
 
         data: str
         """Folder of the corpus, as `unilatent prepare pretrain-text` wrote it."""
-        tokenizer: str | None = None
+        tokenizer: hub.Name = None
         """Folder or hub id of the tokenizer that the corpus was made with. Default: that of the model, else the one in
         the corpus folder."""
         valid: bool = True

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import Feeding, SourceBatch, TokenBatch
 from s2s.data.corpus import Corpus, Side
@@ -74,7 +75,7 @@ class Seq2Seq(GenerationTask):
         """Training records: JSON-lines files, .parquet/.csv/.tsv files, data-set folders, or hub ids ("name:split")."""
         valid: str | list[str] | None = None
         """Validation records, likewise; none means no validation."""
-        tokenizer: str | None = None
+        tokenizer: hub.Name = None
         """Folder or hub id of the tokenizer. Default: that of the model."""
         method: Method = "pseudo_masked"
         """How the encoder learns to generate: causal, masked (UniLM v1) or pseudo_masked (UniLM v2)."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from s2s.errors import InputError
 from s2s.models.export import save_bert_folder
 from s2s.models.pretrained import locate, read_sizes, read_weights, resize_positions, resize_segments
+from s2s.models.sizes import resolve_sizes
 from s2s.models.unilm import UniLM
 
 CONFIG = {
@@ -275,7 +276,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         json.dumps({"weight_map": {"a": "part.safetensors", "b": "part.safetensors"}})
     )
     save_file({"a": torch.ones(1)}, tmp_path / "part.safetensors")
-    with pytest.raises(InputError, match=r"index.json: 1 of its tensors are in no shard, 'b' first"):
+    with pytest.raises(InputError, match=r"part.safetensors: lacks 1 tensors that the index puts there, 'b' first"):
         read_weights(str(tmp_path))
 
 
@@ -290,5 +291,31 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
         raise ConnectionError("cannot connect\nand much more")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(InputError, match=r"some/model: no such folder, and the hub does not give it: cannot connect$"):
+    with pytest.raises(InputError, match=r"some/model: no such folder, and .* from the hub: cannot connect$"):
         locate("some/model")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_act": ["gelu"]}, r"the activation must be one of gelu, .*, found \['gelu'\]"),
+        ({"hidden_act": 5}, "the activation must be one of"),
+        ({"model_type": ["bert"]}, r"model_type must be one of .*, found \['bert'\]"),
+        ({"model_type": {"a": 1}}, "model_type must be one of"),
+        ({"model_type": 3}, "model_type must be one of"),
+        ({"position_embedding_type": ["x" * 10_000]}, r"must be absolute, found \['xxx"),
+        ({"hidden_size": "wide"}, "model.hidden_size: must be a valid integer, .* found 'wide'"),
+        ({"hidden_size": 7.5}, "model.hidden_size: must be a valid integer, .* found 7.5"),
+        ({"hidden_size": [16]}, r"model.hidden_size: must be a valid integer, found \[16\]"),
+        ({"num_attention_heads": -1}, "model.num_heads: must be greater than"),
+        ({"num_hidden_layers": 10**9}, "model.num_layers: must be less than or equal to"),
+        ({"max_position_embeddings": "512", "model_type": "roberta"}, "max_position_embeddings must be an integer"),
+        ({"max_position_embeddings": {"a": 1}}, "model.max_positions: must be a valid"),
+        ({"layer_norm_eps": "tiny"}, "model.layer_norm_eps: must be a valid number"),
+    ],
+)
+def test_values_of_odd_types_are_one_line(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    with pytest.raises(InputError, match=message) as caught:
+        resolve_sizes(UniLM.Config(like=str(tmp_path)), {})
+    assert str(caught.value).startswith(str(tmp_path)[:50])

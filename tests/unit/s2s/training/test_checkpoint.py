@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import pickle
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -150,3 +154,100 @@ def test_what_a_killed_process_left_is_no_checkpoint_and_is_removed(tmp_path: Pa
         "step-000005",
         "training.safetensors",
     ]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.float8_e5m2])
+def test_weights_that_are_not_finite_are_refused(number: float, dtype: torch.dtype, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(3), "b": torch.tensor([[1.0, number]]).to(dtype)}, path)
+    for read in (checkpoint.read_tensors, lambda path: checkpoint.average_checkpoints([path], tmp_path / "mean")):
+        with pytest.raises(InputError, match=r"model.safetensors: damaged, 'b' holds NaN or infinity"):
+            read(path)
+
+
+def test_empty_and_integer_tensors_are_finite(tmp_path: Path) -> None:
+    tensors = {"empty": torch.zeros(0, 4), "ids": torch.tensor([2**62]), "flag": torch.tensor(True)}
+    save_file(tensors, tmp_path / "a.safetensors")
+    assert checkpoint.read_tensors(tmp_path / "a.safetensors").keys() == tensors.keys()
+
+
+def test_weights_of_another_kind_of_number_are_refused(tmp_path: Path) -> None:
+    linear = nn.Linear(2, 2)
+    save_file({"weight": torch.ones(2, 2, dtype=torch.int32), "bias": torch.ones(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"weight has the type torch.int32, not torch.float32"):
+        checkpoint.load_weights(linear, tmp_path / "a.safetensors")
+
+
+HEADER = b'{"a":{"dtype":"%b","shape":%b,"data_offsets":%b}}'
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER % (b"F7", b"[1]", b"[0,4]"),
+        HEADER % (b"F32", b"[2]", b"[0,4]"),
+        HEADER % (b"F32", b"[-1]", b"[0,4]"),
+        HEADER % (b"F32", b"[1]", b"[4,0]"),
+        HEADER % (b"F32", b"[1000000000000]", b"[0,4000000000000]"),
+        b"[" * 100_000,
+        b"{}",
+        b"\xff\xfe",
+    ],
+)
+def test_headers_that_lie_are_one_line(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+    with pytest.raises(InputError, match=r"a.safetensors: truncated, or not a safetensors file"):
+        checkpoint.read_tensors(path)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_file_that_is_cut_or_changed_is_read_or_one_line(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.ones(3), "b": torch.ones(2, 2)}, path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with contextlib.suppress(InputError):
+        checkpoint.read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (
+            {"weight_map": ["a.safetensors"]},
+            r"expected a 'weight_map' .*, found \['a.safetensors'\]",
+        ),
+        ({"weight_map": {}}, "expected a 'weight_map'"),
+        ({"weight_map": "a.safetensors"}, "expected a 'weight_map'"),
+        ({}, "expected a 'weight_map' from weights to files, found None"),
+        ({"weight_map": {"a": "../secret.safetensors"}}, r"a file inside .*, found '../secret.safetensors'"),
+        ({"weight_map": {"a": "x/../../secret"}}, r"a file inside .*, found 'x/../../secret'"),
+        ({"weight_map": {"a": "/etc/passwd"}}, r"a file inside .*, found '/etc/passwd'"),
+        ({"weight_map": {"a": 5}}, "expected the name of a file, found 5"),
+        ({"weight_map": {"a": ""}}, "expected the name of a file, found ''"),
+        ({"weight_map": {"a": "a\0b"}}, "expected the name of a file, found 'a"),
+        ({"weight_map": {"a": ["x"]}}, r"expected the name of a file, found \['x'\]"),
+        (["weight_map"], "expected a JSON object, found a list"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+def test_an_index_that_is_broken_or_leads_out_is_one_line(
+    index: object, message: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(json.dumps(index))
+    with pytest.raises(InputError, match=message) as caught:
+        checkpoint.weight_files(tmp_path)
+    assert name in str(caught.value)
+
+
+def test_files_of_an_index_come_with_the_tensors_that_they_must_hold(tmp_path: Path) -> None:
+    weight_map = {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    files = checkpoint.weight_files(tmp_path)
+    assert files == {tmp_path / "1.safetensors": ["b"], tmp_path / "2.safetensors": ["a", "c"]}
+    assert list(files) == sorted(files)
