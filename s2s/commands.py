@@ -163,14 +163,14 @@ def rerank(
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Print the configuration of a run, the size of its model, its checkpoints and its last losses."""
+    """Print what a run is: its configuration, its size, how far it got and how well it did."""
     from s2s.describe import describe_run
 
     typer.echo(describe_run(run))
 
 
 class Kind(str, Enum):
-    """Sections of the configuration."""
+    """What `options` explains."""
 
     task = "task"
     model = "model"
@@ -181,21 +181,14 @@ class Kind(str, Enum):
 
 
 def options(
-    kind: Annotated[
-        Kind | None, typer.Argument(help="A section of the configuration; all sections and names if left out.")
-    ] = None,
+    kind: Annotated[Kind, typer.Argument(help="A section of the configuration.")],
     name: Annotated[str | None, typer.Argument(help="Which task, model, criterion or decoder.")] = None,
-    imports: Annotated[
-        list[str] | None, typer.Option("--import", help="A module of yours that registers more classes.")
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Print facts about checkpoints and architectures too.")
-    ] = False,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="A module that registers more classes.")] = None,
 ) -> None:
-    """Print the options of a configuration: key paths, types, defaults, ranges and what they mean."""
+    """Print the options of a section: names, types, defaults and what they mean."""
     from s2s.describe import describe_options
 
-    typer.echo(describe_options(kind.value if kind else None, name, imports or [], everything))
+    typer.echo(describe_options(kind.value, name, imports or []))
 
 
 def average(

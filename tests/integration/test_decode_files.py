@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_decoding as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +25,11 @@ from s2s.generation.output import parts_folder
 from s2s.generation.rerank import rerank_file
 from s2s.ranks import Ranks
 
-PROGRAM = [sys.executable, tiny.__file__]
+HERE = Path(__file__).parent
+
+import tiny_decoding as tiny  # noqa: E402
+
+PROGRAM = [sys.executable, str(HERE / "tiny_decoding.py")]
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ def test_outputs_are_those_of_sentences_decoded_alone(source: Path, tmp_path: Pa
 def test_a_sentence_in_any_batch_of_a_real_model_gets_the_tokens_it_gets_alone(
     lengths: list[int], beam_size: int, ngram: int, seed: int
 ) -> None:
-    task, model = tiny.WordTask(None), tiny.model_of_words(seed)
+    task, model = tiny.WordTask(None), tiny.tiny_model(seed)
     decoder = tiny.beam(beam_size=beam_size, no_repeat_ngram_size=ngram, length_penalty=0.6, min_length=2)
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randint(4, 64, (length,), generator=generator).tolist() for length in lengths]
