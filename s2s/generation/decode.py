@@ -260,25 +260,30 @@ class _Work:
             if self.options.strict:
                 raise
             return _Failure(line.number, id, str(error).removeprefix(f"{line.where}: "))
-        return _Item(id if str(id) == source.id else source.id, source)
+        return _Item(id if str(id) == source.id else source.id, source, self.task.source_text(record))
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         sources = self.task.collate_sources([item.source for item in items]).to(self.device)
         if not self.traced:
             rows = self.decoder(self.model, sources)
-            return [(self._output(item.id, row), None) for item, row in zip(items, rows, strict=True)]
+            return [(self._output(item, row), None) for item, row in zip(items, rows, strict=True)]
         trace = self.decoder.trace(self.model, sources)
         made = zip(items, self.decoder.best(trace), trace.records(), strict=True)
-        return [(self._output(item.id, row), {"id": item.id, **frames}) for item, row, frames in made]
+        return [(self._output(item, row), {**item.named(), **frames}) for item, row, frames in made]
 
-    def _output(self, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-        return output_record(self.task, id, hypotheses)
+    def _output(self, item: _Item, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+        return output_record(self.task, item.id, hypotheses, item.text)
 
 
 @dataclass(frozen=True)
 class _Item:
     id: Any
     source: Any
+    text: str
+
+    def named(self) -> dict[str, Any]:
+        """The id, and what outputs are spelled by if anything."""
+        return {"id": self.id, **({"source": self.text} if self.text else {})}
 
 
 @dataclass(frozen=True)
@@ -288,11 +293,15 @@ class _Failure:
     error: str
 
 
-def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-    """The output line of a sentence: its best text, and all different ones if there are more hypotheses."""
+def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:
+    """The output line of a sentence: its best text, and all different ones if there are more hypotheses.
+
+    Args:
+        source: The text that outputs are spelled by; see `GenerationTask.spell`.
+    """
     scores: dict[str, float] = {}
     for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
-        scores.setdefault(task.text(item.tokens), round(item.score, 4))
+        scores.setdefault(task.spell(task.text(item.tokens), source), round(item.score, 4))
     texts = [{"tgt": text, "score": score} for text, score in scores.items()]
     return {"id": id, **texts[0], **({"nbest": texts} if len(hypotheses) > 1 else {})}
 
