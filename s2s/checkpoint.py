@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from s2s.durable import beside, check_target
 from s2s.errors import InputError, shown
 from s2s.json_files import dump_json, inside, read_object
 
@@ -82,9 +83,10 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file; it appears whole or not at all.
 
     Raises:
-        InputError: the file cannot be written; one that was there before stays.
+        InputError: the file cannot be written, or a folder, device or pipe is there; what was there before stays.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")  # a folder, because the library makes a file of its own too
+    check_target(path)
+    unfinished = beside(path, "unfinished")  # a folder, because the library makes a file of its own too
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -258,6 +260,7 @@ def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
     """
     if not paths:
         raise InputError("no checkpoint to average was given; expected at least one folder or safetensors file")
+    check_target(Path(out))
     files = [Path(path) / WEIGHTS if Path(path).is_dir() else Path(path) for path in paths]
     first = read_tensors(files[0])
     total = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in first.items()}

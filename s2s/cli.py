@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+import traceback
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -14,6 +18,8 @@ from s2s.errors import InputError
 
 GROUP = "unilatent.commands"
 
+_INTERRUPTED = 128 + signal.SIGINT
+"""The status after Ctrl-C; some versions of typer return it, others raise."""
 UsageError: Any = typer.BadParameter.__base__
 """What typer raises for a command line that it cannot read; typer does not export it under its own name."""
 
@@ -22,11 +28,13 @@ def build_app() -> typer.Typer:
     """The application with one command or group per entry point of the group `unilatent.commands`."""
     app = typer.Typer(
         name="unilatent",
-        help="Sequence-to-sequence generation from pretrained encoders: prepare, train, decode, evaluate.",
+        help="Text generation from pretrained encoders (train, decode, evaluate) and speech by next-token diffusion "
+        "(encode, train, synthesize). `unilatent VERB --help` explains a verb, `unilatent options` the configuration.",
         no_args_is_help=True,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
     )
+    app.callback()(_common)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         _add(app, entry)
     return app
@@ -49,20 +57,71 @@ def _add(app: typer.Typer, entry: EntryPoint) -> None:
         app.command(entry.name)(verb)
 
 
-def main() -> None:
-    """Run the command line. A user's mistake is one line on standard error and exit status 1.
+def _print_version(given: bool) -> None:
+    if given:
+        typer.echo(f"unilatent {version('unilatent')}")
+        raise typer.Exit
 
-    So is, without a line, a reader of our standard output that has had enough (`head`): typer sees to that.
+
+def _common(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. What a user can cause is one line on standard error; the exit status is not 0 then.
+
+    The status is 1 after a mistake, 130 after Ctrl-C and 143 after SIGTERM. A mistake of ours shows its traceback. A
+    reader of our standard output that has had enough (`head`) ends us without a line: typer sees to that.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("httpx", "datasets", "transformers", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    with contextlib.suppress(ValueError):  # only the main thread handles signals
+        signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     try:
-        sys.exit(build_app()(standalone_mode=False))
+        status = build_app()(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = _INTERRUPTED
     except (InputError, UsageError) as error:
-        first = os.environ.get("RANK", "0") == "0"  # under torchrun every rank finds the same mistake
-        sys.exit(f"error: {_in_one_line(error)}" if first else 1)
+        _fail(_in_one_line(error))
+    except Exception as error:
+        if (line := _not_our_fault(error)) is None:
+            traceback.print_exc()
+            line = "this is a bug in unilatent, not your mistake; please report it with the lines above"
+        _fail(line)
+    if status == _INTERRUPTED:
+        print("interrupted", file=sys.stderr)
+    sys.exit(status)
+
+
+def _fail(line: str) -> NoReturn:
+    first = os.environ.get("RANK", "0") == "0"  # under torchrun every rank finds the same mistake
+    sys.exit(f"error: {line}" if first else 1)
+
+
+def _terminate(process: int, number: int, _: object) -> NoReturn:
+    if os.getpid() != process:  # a worker, which has inherited this handler
+        os._exit(128 + number)
+    print("terminated", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _not_our_fault(error: Exception) -> str | None:
+    """The line for what the machine refuses and for input that is too much for it; None for a mistake of ours."""
+    reason = next(iter(str(error).strip().splitlines()), "")
+    if isinstance(error, OSError) and error.strerror:
+        return str(InputError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror))
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply"
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in reason:
+        advice = "try smaller batches (max_tokens, max_sentences), a smaller beam or a smaller model"
+        return str(InputError(f"out of memory; {advice}" + (f" ({reason})" if reason else "")))
+    return None
 
 
 def _in_one_line(error: InputError | UsageError) -> str:

@@ -1,4 +1,4 @@
-"""The verbs of s2s: train, decode, rerank, show, options, average, convert. Each parses, calls, and prints."""
+"""The verbs of s2s: train, decode, rerank, show, options, average, convert. Each parses, calls and prints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from s2s.registry import trusting_imports
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to replace, as `optim.lr=1e-4`.", show_default=False),
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to override, such as `optim.lr=1e-4`.", show_default=False),
 ]
 
 
@@ -31,15 +31,15 @@ TrustImports = Annotated[
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="The configuration, YAML; `unilatent options` explains its keys.")],
+    config: Annotated[Path, typer.Argument(help="Configuration file (YAML); `unilatent options` describes its keys.")],
     overrides: Overrides = None,
     output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Train into a run folder; the same command goes on with a run that was stopped or killed.
+    """Train a model into a run folder. The same command continues a run that was stopped or killed.
 
-    The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs, and is all
-    that decoding needs. Under torchrun (`torchrun --nproc-per-node 2 -m s2s.cli train ...`) all ranks train one model.
+    The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs; decoding
+    needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 -m s2s.cli train ...`.
     """
     from s2s.run import load_config, train_run
 
@@ -49,7 +49,7 @@ def train(
 
 
 class Precision(str, Enum):
-    """What decoding computes in."""
+    """Inference precision."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -59,30 +59,40 @@ def decode(
     run: Annotated[Path, typer.Argument(help="The run folder of a trained model.")],
     overrides: Overrides = None,
     input: Annotated[
-        str, typer.Option("--input", help="JSON lines with `src`, and `id` if there is one; `-` is stdin.")
+        str, typer.Option("--input", help="JSON lines with `src` and, optionally, `id`; `-` reads standard input.")
     ] = "-",
-    output: Annotated[str, typer.Option("--output", help="Where the outputs go, JSON lines; `-` is stdout.")] = "-",
+    output: Annotated[
+        str, typer.Option("--output", help="Output file (JSON lines); `-` writes to standard output.")
+    ] = "-",
     checkpoint: Annotated[
-        str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
+        str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Most source slots of a batch.")] = 4096,
-    max_sentences: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Most sentences of a batch.")] = 64,
+    max_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum source tokens per batch.")] = 4096,
+    max_sentences: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum sentences per batch.")] = 64,
     window: Annotated[
-        int, typer.Option(min=1, max=2**31 - 1, help="Lines read and sorted by length at a time.")
+        int, typer.Option(min=1, max=2**31 - 1, help="Number of lines that are read and sorted by length at a time.")
     ] = 4096,
-    trace: Annotated[str | None, typer.Option(help="Keep what the beam saw, for `unilatent rerank`.")] = None,
+    trace: Annotated[
+        str | None, typer.Option(help="File for the traces of the beam search, which `unilatent rerank` reads.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="bfloat16 is for GPUs.")] = Precision.float32,
+    precision: Annotated[
+        Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")
+    ] = Precision.float32,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again if the output exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Generate an output for every input line, in the input's order.
+    """Generate an output for every input line, in input order.
 
-    A killed job goes on when the same command is given again. A bad line is noted in OUTPUT.errors.jsonl and does not
-    stop the others. Options of the decoder: `decoder.beam_size=8 decoder.length_penalty=0.9`.
+    The same command continues a job that was killed. A line that cannot be used is reported in OUTPUT.errors.jsonl and
+    does not stop the others; the exit status is 1 only if no line could be used. Options of the decoder are given as
+    `decoder.beam_size=8 decoder.length_penalty=0.9`.
     """
+    from contextlib import nullcontext
+
     from s2s.checkpoint import weights_path
+    from s2s.durable import resumable
     from s2s.generation.decode import DecodeOptions, decode_file, place
     from s2s.ranks import join_ranks
     from s2s.run import load_run
@@ -98,9 +108,11 @@ def decode(
         "decoder": config.tree()["decoder"],
         "precision": precision.value,
     }
-    with join_ranks(device) as ranks:
+    with nullcontext() if "-" in (input, output) else resumable(), join_ranks(device) as ranks:
         placed = place(model, ranks.device, precision.value)
-        decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)
+        summary = decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)
+    if ranks.first:
+        summary.refuse_failure(input)
 
 
 def _finite(value: float | None) -> float | None:
@@ -117,18 +129,18 @@ class Form(str, Enum):
 
 
 def rerank(
-    run: Annotated[Path, typer.Argument(help="The run folder that decoded.")],
-    trace: Annotated[Path, typer.Option(help="The file that `decode --trace` left.")],
-    output: Annotated[str, typer.Option(help="Where the outputs go; `-` is stdout.")] = "-",
+    run: Annotated[Path, typer.Argument(help="The run folder that `decode` used.")],
+    trace: Annotated[Path, typer.Option(help="The file that `decode --trace` wrote.")],
+    output: Annotated[str, typer.Option(help="Output file; `-` writes to standard output.")] = "-",
     length_penalty: Annotated[
-        float | None, typer.Option(min=0, max=20, callback=_finite, help="Divide by the length to this power.")
+        float | None, typer.Option(min=0, max=20, callback=_finite, help="Divide scores by the length to this power.")
     ] = None,
     length_penalty_form: Annotated[
         Form | None,
         typer.Option(help="gnmt: the length is (5 + length) / 6; power: it is the length.", show_default="gnmt"),
     ] = None,
     length_reward: Annotated[
-        float | None, typer.Option(min=-1000, max=1000, callback=_finite, help="Add this for each token.")
+        float | None, typer.Option(min=-1000, max=1000, callback=_finite, help="Add this to the score for each token.")
     ] = None,
     expected_length: Annotated[
         float | None,
@@ -136,11 +148,11 @@ def rerank(
             min=0, max=1e6, callback=_finite, help="Subtract --length-reward for each token away from this length."
         ),
     ] = None,
-    num_hypotheses: Annotated[int, typer.Option(min=1, help="Outputs of each sentence.")] = 1,
+    num_hypotheses: Annotated[int, typer.Option(min=1, help="Outputs per sentence.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Choose outputs again from the traces of a beam search, by another ranking, without running the model."""
+    """Rank the hypotheses of a beam search again by another length penalty, without running the model."""
     from s2s.decoding import ranking
     from s2s.errors import InputError
     from s2s.generation.rerank import rerank_file
@@ -163,14 +175,14 @@ def rerank(
 
 
 def show(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Print what a run is: its configuration, its size, how far it got and how well it did."""
+    """Print the configuration of a run, the size of its model, its checkpoints and its last losses."""
     from s2s.describe import describe_run
 
     typer.echo(describe_run(run))
 
 
 class Kind(str, Enum):
-    """What `options` explains."""
+    """Sections of the configuration."""
 
     task = "task"
     model = "model"
@@ -181,19 +193,26 @@ class Kind(str, Enum):
 
 
 def options(
-    kind: Annotated[Kind, typer.Argument(help="A section of the configuration.")],
+    kind: Annotated[
+        Kind | None, typer.Argument(help="A section of the configuration; all sections and names if left out.")
+    ] = None,
     name: Annotated[str | None, typer.Argument(help="Which task, model, criterion or decoder.")] = None,
-    imports: Annotated[list[str] | None, typer.Option("--import", help="A module that registers more classes.")] = None,
+    imports: Annotated[
+        list[str] | None, typer.Option("--import", help="A module of yours that registers more classes.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print facts about checkpoints and architectures too.")
+    ] = False,
 ) -> None:
-    """Print the options of a section: names, types, defaults and what they mean."""
+    """Print the options of a configuration: key paths, types, defaults, ranges and what they mean."""
     from s2s.describe import describe_options
 
-    typer.echo(describe_options(kind.value, name, imports or []))
+    typer.echo(describe_options(kind.value if kind else None, name, imports or [], everything))
 
 
 def average(
     checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoint folders of one run, or safetensors files.")],
-    output: Annotated[Path, typer.Option(help="The safetensors file to write; decode it with --checkpoint.")],
+    output: Annotated[Path, typer.Option(help="The safetensors file to write; use it with `decode --checkpoint`.")],
 ) -> None:
     """Average the weights of several checkpoints."""
     from s2s.checkpoint import average_checkpoints
@@ -206,11 +225,11 @@ def convert(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     output: Annotated[Path, typer.Argument(help="The folder to write.")],
     checkpoint: Annotated[
-        str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
+        str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
     ] = None,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Write a run as a folder that `transformers` and s2s-ft read: BERT's names, config.json and the tokenizer."""
+    """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer."""
     from s2s.models.export import save_bert_folder
     from s2s.run import load_model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +14,11 @@ from s2s.registry import nearest
 from s2s.yaml_files import parse_yaml, problem_of
 
 S = TypeVar("S", bound="Section")
+T = TypeVar("T")
+
+FACT = "fact"
+Fact = Annotated[T, FACT]
+"""Type of an option that is a fact about a checkpoint or an architecture, not a knob; help folds these away."""
 
 
 class Section(BaseModel):

@@ -4,63 +4,131 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from s2s import checkpoint
-from s2s.config import Section, read_tree
+from s2s.config import FACT, Section, read_tree
 from s2s.errors import ConfigError, InputError
 from s2s.progress import magnitude
 from s2s.registry import import_modules, search_working_directory
 from s2s.renamed import current_options
-from s2s.run import REGISTRIES
+from s2s.run import REGISTRIES, Head
 from s2s.training.config import TrainConfig
 from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
 
+SECTIONS: dict[str, type[Section]] = {"optim": OptimConfig, "train": TrainConfig}
+LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
 
-def describe_options(kind: str, name: str | None, imports: Iterable[str] = ()) -> str:
-    """The options of a section: name, type, default and meaning of each.
+
+def describe_options(
+    kind: str | None, name: str | None = None, imports: Iterable[str] = (), everything: bool = False
+) -> str:
+    """The options of a section and of the sections inside it: key path, type, default, meaning and range of each.
 
     Args:
-        kind: "optim", "train", or a registry: "task", "model", "criterion", "decoder".
+        kind: "optim", "train", or a registry: "task", "model", "criterion", "decoder". None lists all sections.
         name: Which class of the registry; None lists its names.
         imports: Modules that register more classes.
+        everything: Print facts about a checkpoint or an architecture too (`s2s.config.Fact`).
 
     Raises:
         ConfigError: no class has that name, or a section that has no name was given one.
     """
     search_working_directory()
     import_modules(current_options({"imports": list(imports)})["imports"])
-    if kind not in REGISTRIES:
-        if name is not None:
-            raise ConfigError(f"{kind}: is one section and takes no name, found {name!r}")
-        sections: dict[str, type[Section]] = {"optim": OptimConfig, "train": TrainConfig}
-        return _table(kind, sections[kind])
-    if name is None:
-        plural = "criteria" if kind == "criterion" else f"{kind}s"
-        lines = [f"{plural}, for `{kind}.name`:"]
-        lines += [f"  {known:20} {_first_line(REGISTRIES[kind][known].__doc__)}" for known in REGISTRIES[kind].names()]
-        return "\n".join(lines)
+    if kind is None:
+        single = [f"{known}: {_first_line(section.__doc__)}" for known, section in SECTIONS.items()]
+        how = "`unilatent options SECTION [NAME]` prints the options of a section."
+        return "\n\n".join([_table(None, Head, everything), *map(_names, REGISTRIES), *single, how])
+    if kind in REGISTRIES:
+        return _names(kind) if name is None else _class(kind, name, bool(imports), everything)
+    if name is not None:
+        raise ConfigError(f"{kind}: is one section and takes no name, found {name!r}")
+    return _table(kind, SECTIONS[kind], everything)
+
+
+def _names(kind: str) -> str:
+    """The classes of a registry, one a line."""
+    plural = "criteria" if kind == "criterion" else f"{kind}s"
+    known = {name: _first_line(REGISTRIES[kind][name].__doc__) for name in REGISTRIES[kind].names()}
+    return "\n".join([f"{plural}, for `{kind}.name`:", *(f"  {name:26} {line}" for name, line in known.items())])
+
+
+def _class(kind: str, name: str, imported: bool, everything: bool) -> str:
     try:
         cls: Any = REGISTRIES[kind][name]
     except ConfigError as error:
-        hint = "" if imports else f"; a {kind} from outside this distribution needs --import MODULE"
+        hint = "" if imported else f"; a {kind} from outside this distribution needs --import MODULE"
         raise ConfigError(f"{error}{hint}") from error
-    return f"{kind} {name}: {_first_line(cls.__doc__)}\n\n{_table(kind, cls.Config)}"
+    return f"{kind} {name}: {_first_line(cls.__doc__)}\n\n{_table(kind, cls.Config, everything)}"
+
+
+def _table(path: str | None, section: type[Section], everything: bool) -> str:
+    rows = list(_rows(path, section, None))
+    shown = [text for text, is_fact in rows if everything or not is_fact]
+    folded = f"Facts about a checkpoint or an architecture that are not shown: {len(rows) - len(shown)} (--all)."
+    return "\n".join([*shown, *([folded] if len(shown) < len(rows) else [])])
+
+
+def _rows(path: str | None, section: type[Section], given: Section | None) -> Iterator[tuple[str, bool]]:
+    """Each option as text, and whether it is a fact; `given` holds the defaults of a section inside another."""
+    for name, field in section.model_fields.items():
+        key = name if path is None else f"{path}.{name}"
+        default = field.get_default(call_default_factory=True) if given is None else getattr(given, name)
+        limits = _limits(field.metadata)
+        meaning = [" ".join((field.description or "").split()), *([f"Range: {limits}."] if limits else [])]
+        yield f"{key}: {_type(field.annotation)}{_default(default)}\n    {' '.join(meaning)}", FACT in field.metadata
+        for part in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, Section):
+                yield from _rows(key, part, default if isinstance(default, Section) else None)
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        limits = _limits(arguments[1:])
+        return _type(arguments[0]) + (f" ({limits})" if limits else "")
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return f"[{', '.join(map(_type, arguments))}]"
+    if origin in (list, tuple):
+        return f"list of {_type(arguments[0])}"
+    if arguments:
+        return " | ".join("null" if argument is NoneType else _type(argument) for argument in arguments)
+    if isinstance(annotation, type):
+        return "section" if issubclass(annotation, Section) else annotation.__name__
+    return str(annotation)
+
+
+def _limits(metadata: Iterable[Any]) -> str:
+    """Bounds of a number, as `>= 0, < 1`."""
+    bounds = ((sign, getattr(rule, name, None)) for rule in metadata for name, sign in LIMITS.items())
+    return ", ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return " (must be given)"
+    return "" if isinstance(value, Section) else f" = {json.dumps(value)}"
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
 
 
 def describe_run(run: Path) -> str:
     """The configuration of a run, the size of its model, its checkpoints, and the last records of its log.
 
     Raises:
-        InputError: the folder is no run folder.
+        InputError: the folder is not a run folder.
     """
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
@@ -80,32 +148,3 @@ def describe_run(run: Path) -> str:
 def _by_split(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     validation = [record for record in records if record.get("split") == "valid"]
     return {"training record": [r for r in records if r.get("split") != "valid"], "validation record": validation}
-
-
-def _table(path: str, section: type[Section]) -> str:
-    lines = []
-    for name, field in section.model_fields.items():
-        lines.append(f"{path}.{name}: {_type(field.annotation)} = {_default(field)}")
-        if field.description:
-            lines.append(f"    {' '.join(field.description.split())}")
-    return "\n".join(lines)
-
-
-def _type(annotation: Any) -> str:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Literal:
-        return " | ".join(map(str, arguments))
-    if origin in (list, tuple):
-        return f"list of {_type(arguments[0])}"
-    if arguments:
-        return " | ".join("none" if argument is NoneType else _type(argument) for argument in arguments)
-    return str(getattr(annotation, "__name__", annotation))
-
-
-def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    return "(must be given)" if value is PydanticUndefined else json.dumps(value)
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]

@@ -68,7 +68,7 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def resumable() -> Iterator[None]:
-    """A block that the same command continues: Ctrl-C or SIGTERM end the process with a line to say so.
+    """A block that the same command continues after Ctrl-C or SIGTERM, which then end it with a line to say so.
 
     Raises:
         SystemExit: 130 after Ctrl-C, 143 after SIGTERM.

@@ -110,9 +110,13 @@ class TrainResult(NamedTuple):
     signal: int
 
 
-class _Head(Section):
+class Head(Section):
+    """The options of no section."""
+
     imports: list[str] = Field(default_factory=list)
+    """Modules outside this distribution that register classes."""
     seed: int = Field(1, ge=0, lt=2**64)
+    """Seed of weights, order, noise and dropout: the same seed gives the same run."""
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -140,11 +144,11 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
     """
     tree = current_options(tree)
     sections = [*REGISTRIES, "optim", "train"]
-    known = [*_Head.model_fields, *sections]
+    known = [*Head.model_fields, *sections]
     problems = [f"{key}: no such section{nearest(str(key), known)}" for key in tree if key not in known]
     if problems:
         raise all_of(problems)
-    head = parse_section(_Head, {key: tree[key] for key in _Head.model_fields if key in tree}, "")
+    head = parse_section(Head, {key: tree[key] for key in Head.model_fields if key in tree}, "")
     import_modules(head.imports)
     values = {section: tree.get(section) or {} for section in sections}
     if tokenizer is None and isinstance(values["model"], dict):

@@ -1,14 +1,20 @@
-"""Reading and writing audio files with soundfile: WAV, FLAC, Ogg (Opus, Vorbis), and MP3 for reading."""
+"""Reading and writing audio files with soundfile: WAV, FLAC, Ogg (Opus, Vorbis), and MP3 for reading.
+
+A file that is shorter than its header says was cut off and is refused; a WAV or FLAC file that was written to a pipe,
+whose header gives no length, is read to its end.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +29,13 @@ Samples = NDArray[np.float32]
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BLOCK = 1 << 16  # samples that are copied at a time
+_RATES = (1000, 1_000_000)
+_MAX_CHANNELS = 8
+_UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile, where a FLAC header gives no length
+_TOLERANCE = 0.05  # seconds: an MP3 header may count one frame too many
+_UNKNOWN_BYTES = 0x7FFF0000  # what a program writes that does not know the length is this or more
+# libsndfile's log, where a header gives another length than the file has.
+_LENGTHS = re.compile(r"(?:data|SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)")
 
 
 class AudioBytes(io.BytesIO):
@@ -33,7 +46,7 @@ class AudioBytes(io.BytesIO):
         content: The whole file.
     """
 
-    def __init__(self, path: str | Path, content: bytes) -> None:
+    def __init__(self, path: object, content: bytes) -> None:
         super().__init__(content)
         self._path = path
 
@@ -46,7 +59,7 @@ Source = str | Path | AudioBytes
 
 
 class AudioInfo(NamedTuple):
-    """The header of an audio file: sample rate in Hz, channels, length in samples of one channel."""
+    """Sample rate of an audio file in Hz, its channels, its length in samples of one channel."""
 
     sample_rate: int
     channels: int
@@ -59,13 +72,14 @@ class AudioInfo(NamedTuple):
 
 
 def audio_info(path: Source) -> AudioInfo:
-    """Sample rate, channels and length of a file, without decoding it.
+    """Sample rate, channels and length of a file, decoded only where its header gives no length.
 
     Raises:
-        InputError: the file is missing or is no audio that soundfile reads.
+        InputError: the file is missing, cut off, or is not audio that soundfile reads.
     """
     with _opened(path) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames)
+        frames = file.frames if file.frames < _UNKNOWN_FRAMES else len(_read(file, path, math.inf))
+        return AudioInfo(file.samplerate, file.channels, frames)
 
 
 def read_audio(path: str | Path, sample_rate: int, start: int = 0, stop: int | None = None) -> Samples:
@@ -83,7 +97,7 @@ def read_audio(path: str | Path, sample_rate: int, start: int = 0, stop: int | N
             wanted = f"[{start}, {'end' if stop is None else stop})"
             raise InputError(f"{path}: no samples in {wanted}; the file has {file.frames}")
         file.seek(start)
-        samples = file.read(-1 if stop is None else stop - start, dtype="float32")
+        samples = _read(file, path, math.inf if stop is None else stop - start)[:, 0]
     return checked(samples, path)
 
 
@@ -109,9 +123,9 @@ def load_audio(path: Source, sample_rate: int, start: float = 0.0, stop: float |
     with _opened(path) as file:
         rate = file.samplerate
         first = min(round(start * rate), file.frames)
-        count = -1 if stop is None else max(0, round(stop * rate) - first)
-        file.seek(first)
-        samples = file.read(count, dtype="float32", always_2d=True).mean(axis=1)
+        if first:
+            file.seek(first)
+        samples = _read(file, path, math.inf if stop is None else round(stop * rate) - first).mean(axis=1)
     return resample(checked(samples, path), rate, sample_rate)
 
 
@@ -240,10 +254,80 @@ def _opened(path: Source) -> Iterator[Any]:
     soundfile = load("soundfile", "speech")
     if isinstance(path, AudioBytes):
         path.seek(0)
-    elif not Path(path).is_file():
+    elif not Path(path).is_file() or Path(path).suffix.lower() == ".raw":  # soundfile asks for the format of .raw
         raise InputError(f"{path}: no such audio file")
     try:
         with soundfile.SoundFile(path) as file:
+            _check_header(file, path)
+            content = None if file.frames else _of_unknown_length(path)
+            if content is None:
+                yield file
+                return
+        with soundfile.SoundFile(content) as file:
             yield file
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error
+
+
+def _check_header(file: Any, path: Source) -> None:
+    low, high = _RATES
+    if not low <= file.samplerate <= high:
+        raise InputError(f"{path}: the sample rate must be {low} to {high} Hz, found {file.samplerate} Hz")
+    if file.channels > _MAX_CHANNELS:
+        raise InputError(f"{path}: must have 1 to {_MAX_CHANNELS} channels, found {file.channels}")
+    for promised, found in _LENGTHS.findall(file.extra_info):
+        if int(found) < int(promised) < _UNKNOWN_BYTES:
+            raise InputError(f"{path}: is cut off: its header promises {promised} bytes of audio, it holds {found}")
+    if file.format == "OGG" and not _has_last_page(path):
+        raise InputError(f"{path}: is cut off: the last page of the Ogg stream is missing")
+
+
+def _has_last_page(path: Source) -> bool:
+    with _bytes_of(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 16)))  # a page has less than 64 KiB
+        pages = file.read()
+    page = pages[pages.rfind(b"OggS") :]
+    if len(page) < 27:
+        return False
+    size = 27 + page[26] + sum(page[27 : 27 + page[26]])
+    return bool(page[5] & 4) and len(page) >= size
+
+
+def _of_unknown_length(path: Source) -> AudioBytes | None:
+    """A WAV file whose header says 0 bytes but is followed by audio, with the length that readers take as unknown."""
+    with _bytes_of(path) as file:
+        content = bytearray(file.read())
+    size = content.find(b"data\0\0\0\0") + 4
+    if size < 4 or re.match(rb"[\w ]{4}|$", content[size + 4 : size + 8]):  # nothing follows, or another chunk
+        return None
+    content[size : size + 4] = b"\xff\xff\xff\xff"
+    return AudioBytes(path, bytes(content))
+
+
+def _bytes_of(path: Source) -> IO[bytes]:
+    return io.BytesIO(path.getvalue()) if isinstance(path, AudioBytes) else open(path, "rb")
+
+
+def _knows_length(file: Any, path: Source) -> bool:
+    """Whether the header gives the length; without one of three tags that of an MP3 file is a guess from its size."""
+    with _bytes_of(path) as content:
+        return file.format != "MP3" or bool(re.search(b"Xing|Info|VBRI", content.read(1 << 13)))
+
+
+def _read(file: Any, path: Source, count: float) -> Samples:
+    """Up to `count` samples `(L, channels)` from here on, block by block: a header may promise more than memory holds.
+
+    Raises:
+        InputError: the whole file was read, and its header promises more.
+    """
+    begin, whole, promised = file.tell(), math.isinf(count), file.frames
+    file._info.seekable = 0  # soundfile seeks after each block, which fails where the header does not know the length
+    blocks = [np.empty((0, file.channels), np.float32)]
+    while count > 0 and len(block := file.read(int(min(count, _BLOCK)), dtype="float32", always_2d=True)):
+        blocks.append(block)
+        count -= len(block)
+    samples = np.concatenate(blocks)
+    expected, found = promised / file.samplerate, (begin + len(samples)) / file.samplerate
+    if whole and promised < _UNKNOWN_FRAMES and found < expected - _TOLERANCE and _knows_length(file, path):
+        raise InputError(f"{path}: is cut off: its header promises {expected:.2f} s of audio, it holds {found:.2f} s")
+    return samples

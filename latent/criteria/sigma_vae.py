@@ -20,7 +20,7 @@ from latent.nn.discriminators import (
     discriminator_loss,
     feature_loss,
 )
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.criteria.base import Criterion
 from s2s.registry import register_criterion
 
@@ -61,7 +61,7 @@ class SpectraCriterion(Criterion):
         """Factor of the mean square of the means."""
         mel_windows: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
         """Window lengths of the mel spectra, in samples; hops are a quarter of them."""
-        mel_bins: tuple[PositiveInt, ...] = (5, 10, 20, 40, 80, 160, 320)
+        mel_bins: Fact[tuple[PositiveInt, ...]] = (5, 10, 20, 40, 80, 160, 320)
         """Mel filters at each window length."""
         mel_floor: PositiveFloat = 1e-5
         """Smallest value under the logarithm: what is softer does not count."""
@@ -125,13 +125,13 @@ class SigmaVAECriterion(SpectraCriterion):
         """Factor of the discriminators' verdict."""
         feature_weight: NonNegativeFloat = 2.0
         """Factor of the difference of the discriminators' feature maps."""
-        periods: tuple[PositiveInt, ...] = (2, 3, 5, 7, 11)
+        periods: Fact[tuple[PositiveInt, ...]] = (2, 3, 5, 7, 11)
         """Periods of the waveform discriminators, in samples."""
-        period_widths: tuple[PositiveInt, ...] = (32, 128, 512, 1024, 1024)
+        period_widths: Fact[tuple[PositiveInt, ...]] = (32, 128, 512, 1024, 1024)
         """Channels of their layers."""
-        spectrum_windows: tuple[PositiveInt, ...] = (2048, 1024, 512)
+        spectrum_windows: Fact[tuple[PositiveInt, ...]] = (2048, 1024, 512)
         """Window lengths of the spectrum discriminators, in samples."""
-        spectrum_width: PositiveInt = 32
+        spectrum_width: Fact[PositiveInt] = 32
         """Channels of their layers."""
 
         @model_validator(mode="after")

@@ -19,7 +19,7 @@ from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
 from latent.nn.transformer import CausalBlock, causal_attention, run_blocks
 from s2s import checkpoint
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.nn.linear import pack_linears, remember_kernels
@@ -34,14 +34,14 @@ class HeadSection(Section):
     intermediate_size: NonNegativeInt = 0
     """Width inside its feed-forward networks; 0 takes three times its width."""
     num_layers: PositiveInt = 4
-    """DataLoader-forward networks."""
-    norm_eps: PositiveFloat = 1e-5
+    """Feed-forward networks."""
+    norm_eps: Fact[PositiveFloat] = 1e-5
     """Added to the mean square in its norms."""
-    timestep_size: int = Field(default=256, ge=2, multiple_of=2)
+    timestep_size: Fact[int] = Field(default=256, ge=2, multiple_of=2)
     """Waves that tell the diffusion step."""
-    timestep_max_period: PositiveFloat = 10_000
+    timestep_max_period: Fact[PositiveFloat] = 10_000
     """The longest of these waves, in steps divided by 2π."""
-    input_bias: bool = False
+    input_bias: Fact[bool] = False
     """Whether the projection of the noisy latent has a bias."""
 
 
@@ -76,13 +76,13 @@ class LatentLM(Model):
         init: str | None = None
         """Run folder of a LatentLM of the same sizes, front end and speakers, whose weights training starts from. The
         statistics of its latents stay."""
-        vocab_size: NonNegativeInt = 0
+        vocab_size: Fact[NonNegativeInt] = 0
         """Tokens, those that switch between text and latents included; 0 takes the task's."""
-        latent_size: NonNegativeInt = 0
+        latent_size: Fact[NonNegativeInt] = 0
         """Numbers per latent; 0 takes the task's."""
-        latent_mean: float | None = None
+        latent_mean: Fact[float | None] = None
         """Mean of all numbers of the training latents, which are normalized with it; none takes the task's."""
-        latent_std: PositiveFloat | None = None
+        latent_std: Fact[PositiveFloat | None] = None
         """Their standard deviation; none takes the task's."""
         max_positions: PositiveInt = 8192
         """Tokens and latents that a sequence may have."""
@@ -98,7 +98,7 @@ class LatentLM(Model):
         """Width inside the feed-forward networks."""
         rope_theta: PositiveFloat = 1e6
         """Base of the rotary frequencies."""
-        norm_eps: PositiveFloat = 1e-6
+        norm_eps: Fact[PositiveFloat] = 1e-6
         """Added to the mean square in the norms."""
         qkv_bias: bool = False
         """Whether queries, keys and values have a bias."""
@@ -117,7 +117,7 @@ class LatentLM(Model):
         """Noise schedule."""
         prediction: Prediction = "v"
         """What the diffusion head predicts."""
-        initializer_range: PositiveFloat = 0.02
+        initializer_range: Fact[PositiveFloat] = 0.02
         """Standard deviation of initial weights."""
 
     config: LatentLM.Config

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from latent.nn.codec import AudioDecoder, AudioEncoder, CodecSizes
 from latent.nn.conv import History
 from s2s import checkpoint
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.errors import ConfigError
 from s2s.models.base import Model
 from s2s.registry import register_model
@@ -56,13 +56,13 @@ class SigmaVAE(Model):
         """Samples of the spectra that stand for the first stage of both halves, a multiple of the first ratio, which is
         their hop: samples become log magnitudes, and magnitudes with phases become samples. A small model learns to
         speak clearly far sooner that way. 0: convolutions from and to samples, as in VibeVoice."""
-        expansion: PositiveInt = 4
+        expansion: Fact[PositiveInt] = 4
         """Width inside the blocks' feed-forward networks, as a multiple of the channels."""
-        norm_eps: PositiveFloat = 1e-5
+        norm_eps: Fact[PositiveFloat] = 1e-5
         """Added to the mean square in the norms."""
-        layer_scale: float = 1e-6
+        layer_scale: Fact[float] = 1e-6
         """Initial scale of each block's two branches. Small models learn faster from 0.1 or more."""
-        initializer_range: PositiveFloat | None = 0.01
+        initializer_range: Fact[PositiveFloat | None] = 0.01
         """Standard deviation of initial weights; none: the inverse root of the inputs of each output, which wide ratios
         need, since a constant one then silences the signal stage by stage."""
         sigma_rule: SigmaRule = "gaussian"

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.data.cues import NO_CUE
 from latent.models.latent_lm import LatentLM
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.errors import ConfigError
 from s2s.registry import register_model
 
@@ -44,7 +44,7 @@ class TimedLatentLM(LatentLM):
     class Config(LatentLM.Config):
         """Options of a LatentLM with cues."""
 
-        cue_tokens: NonNegativeInt = 0
+        cue_tokens: Fact[NonNegativeInt] = 0
         """Tokens in a cue; 0 takes the task's."""
         cue_size: PositiveInt = 64
         """Width of the embeddings of tokens in cues."""

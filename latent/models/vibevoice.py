@@ -13,7 +13,7 @@ from latent.models.latent_lm import Connector, LatentLM, MixedState
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.codec import AudioEncoder
 from latent.nn.conv import History, cleared, put_rows, take_rows
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.errors import InputError
 from s2s.models.base import Model
 from s2s.nn.linear import pack_linears
@@ -23,13 +23,13 @@ from s2s.registry import register_model
 class SwitchTokens(Section):
     """Tokens that decide what comes next. The defaults are VibeVoice's, which re-uses some of Qwen2.5's."""
 
-    latent: NonNegativeInt = 151_654
+    latent: Fact[NonNegativeInt] = 151_654
     """A latent follows; it stands for the latents of a voice prompt too."""
-    end: NonNegativeInt = 151_653
+    end: Fact[NonNegativeInt] = 151_653
     """Speech ends; another speaker may begin."""
-    start: NonNegativeInt = 151_652
+    start: Fact[NonNegativeInt] = 151_652
     """Speech begins."""
-    stop: NonNegativeInt = 151_643
+    stop: Fact[NonNegativeInt] = 151_643
     """Everything has been said."""
 
     def legal(self) -> list[int]:

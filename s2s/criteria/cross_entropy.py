@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.criteria.base import Criterion, Scorer
 from s2s.data.batch import TokenBatch
 from s2s.nn.token_loss import score_labels
@@ -21,7 +21,7 @@ class CrossEntropy(Criterion):
 
         label_smoothing: float = Field(0.1, ge=0, lt=1)
         """Probability spread evenly over all other tokens but the pad token; 0 is plain cross entropy."""
-        chunk_rows: int = Field(1024, ge=1)
+        chunk_rows: Fact[int] = Field(1024, ge=1)
         """Labels scored at a time; less memory when smaller, less overhead when larger."""
 
     model_type = Scorer

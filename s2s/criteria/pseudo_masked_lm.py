@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.criteria.base import Criterion, Scorer
 from s2s.data.batch import MaskedBatch
 from s2s.nn.token_loss import score_labels
@@ -26,7 +26,7 @@ class PseudoMaskedLM(Criterion):
     class Config(Section):
         """Options of the pseudo-masked criterion."""
 
-        chunk_rows: int = Field(1024, ge=1)
+        chunk_rows: Fact[int] = Field(1024, ge=1)
         """Labels scored at a time; less memory when smaller, less overhead when larger."""
 
     model_type = Scorer

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
 import math
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -19,7 +20,7 @@ from s2s.config import Section
 from s2s.data.jsonl import Line, opened, parse_record, read_lines
 from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
-from s2s.durable import claimed
+from s2s.durable import check_target, claimed
 from s2s.errors import ConfigError, InputError
 from s2s.generation.output import (
     Batches,
@@ -30,6 +31,7 @@ from s2s.generation.output import (
     open_output,
     refuse_existing,
 )
+from s2s.json_files import dump_json
 from s2s.models.base import Model
 from s2s.progress import Meter, sentences
 from s2s.ranks import Ranks
@@ -45,15 +47,15 @@ class DecodeOptions(Section):
     """Options of decoding a file, beside those of the decoder."""
 
     max_tokens: int = Field(4096, ge=1)
-    """Most source slots of a batch, padding included. A longer source makes a batch alone."""
+    """Maximum source tokens per batch, padding included. A longer source is a batch of its own."""
     max_sentences: int = Field(64, ge=1)
-    """Most sentences of a batch."""
+    """Maximum sentences per batch."""
     window: int = Field(4096, ge=1)
-    """Lines that are read, sorted by length and decoded together; more need more memory and waste less padding."""
+    """Lines that are read, sorted by length and decoded together. More lines need more memory and less padding."""
     strict: bool = False
-    """Stop at the first line that cannot be used, instead of noting it and going on."""
+    """Stop at the first line that cannot be used, instead of recording its error and continuing."""
     overwrite: bool = False
-    """Begin anew, whatever is in the output."""
+    """Start again, whatever is in the output."""
 
 
 class Source(Protocol):
@@ -79,6 +81,12 @@ class Summary:
     failed: int
     cut: int
 
+    def refuse_failure(self, source: str | Path) -> None:
+        """Raise InputError if no line at all could be used."""
+        if self.failed == self.lines:
+            expected = 'expected one JSON object a line, such as {"src": "some text"}'
+            raise InputError(f"{source}: none of its {self.lines} lines could be used; {expected}")
+
 
 def decode_file(
     task: GenerationTask,
@@ -94,9 +102,9 @@ def decode_file(
     """Decode the records of a file; every line of it gives one line, in the same order.
 
     An output line is `{"id", "tgt", "score"}`, and `"nbest"` if the decoder gives more than one hypothesis. A line
-    that cannot be used gives `{"id", "tgt": null, "error"}`, and is noted in OUTPUT.errors.jsonl. The id is that of
-    the record (`task.id_field`), else its line number. A killed job goes on where it was when the same call is made
-    again, and ends with the same bytes.
+    that cannot be used, whatever the reason, gives `{"id", "tgt": null, "error"}` and a line in OUTPUT.errors.jsonl.
+    The id is that of the record (`task.id_field`), else its line number. The same call continues a job that was
+    killed, and the output is the same, byte by byte.
 
     Args:
         task: Turns records into sources, and tokens into text.
@@ -106,20 +114,20 @@ def decode_file(
         output: A file, or `-`. Only from a file to a file can a job be continued.
         options: See `DecodeOptions`.
         ranks: All must see the same files. Windows are dealt out in turn; the first rank puts them together.
-        settings: What else the outputs depend on (the model's `fingerprint`, the decoder's options), for a job that
-            is continued to tell that it is the same.
-        trace: A file for the traces of a beam search, `s2s.generation.rerank` chooses from them; or none.
+        settings: What else the outputs depend on, such as the decoder's options and the `Path` of the weights: a job
+            is only continued with the same settings and the same content of files.
+        trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
 
     Returns:
         Counts over the whole file, on the first rank; over what the rank has seen, on others.
 
     Raises:
-        InputError: a file cannot be read or written; the output belongs to another job, or another process is at it;
-            with `strict`, a bad line.
-        ConfigError: traces are wanted of a decoder that leaves none.
+        InputError: a file cannot be read or written; the output belongs to another job, or another process is writing
+            it; with `strict`, a bad line.
+        ConfigError: the decoder does not write traces.
     """
     if trace is not None and not isinstance(decoder, BeamSearch):
-        raise ConfigError("decoder.name: traces are left by beam searches only; drop --trace or use decoder.name=beam")
+        raise ConfigError("decoder.name: only beam searches write traces; drop --trace or use decoder.name=beam")
     with contextlib.ExitStack() as claim:
         with ranks.together():
             if ranks.first and str(output) != STANDARD:
@@ -128,14 +136,18 @@ def decode_file(
         total = _count_lines(Path(source)) if Path(source).is_file() else None
         before, number = target.windows, -1
         remaining = _share(total, window, target, ranks)
-        with _telling(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
+        with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
             work = _Work(task, model, decoder, ranks.device, options, trace is not None, meter)
+            ids = _Ids(task.id_field)
             for number, lines in enumerate(_chunks(read_lines(source), window)):
+                ids.add(lines)
                 if number % ranks.size == ranks.rank and not target.is_done(number):
                     target.write(number, work.decode(lines, target.batches(number)))
         if number < 0:
             raise InputError(f"{source}: the file is empty; expected one JSON object a line")
         target.close(number + 1)
+    if ranks.first:
+        ids.warn_of_repeated(str(source))
     if meter.done:
         meter.report()
     if before > number and ranks.first:
@@ -144,8 +156,8 @@ def decode_file(
 
 
 @contextlib.contextmanager
-def _telling(ranks: Ranks) -> Iterator[None]:
-    """Tell what this rank alone finds wrong: the command line leaves speaking to the first rank."""
+def _reporting(ranks: Ranks) -> Iterator[None]:
+    """Report what this rank alone finds wrong; the command line reports the errors of the first rank."""
     try:
         yield
     except InputError as error:
@@ -178,6 +190,7 @@ def _open(
     paths = {"output": output, "errors": errors, "trace": None if trace is None else str(trace)}
     files = {name: Path(path) for name, path in paths.items() if path not in (None, STANDARD)}
     for path in files.values():  # before --overwrite removes them
+        check_target(path)
         if from_file and path.exists() and path.samefile(source):
             raise InputError(f"{path}: is the input itself; name another --output or --trace")
     if len({path.absolute() for path in files.values()}) < len(files):
@@ -225,29 +238,29 @@ class _Work:
     def decode(self, lines: Sequence[Line], batches: Batches) -> Window:
         """Decode the lines of a window; `batches` holds what is done already, and gets what is done now."""
         read = [self._read(line) for line in lines]
-        sources = {row: item for row, item in enumerate(read) if not isinstance(item, _Failure)}
-        outputs: list[dict[str, Any]] = [
-            {"id": item.id, "tgt": None, "error": item.error} if isinstance(item, _Failure) else {} for item in read
-        ]
+        sources = {row: item for row, item in enumerate(read) if isinstance(item, _Item)}
+        outputs: list[dict[str, Any]] = [{} if isinstance(item, _Item) else item for item in read]
         traces = list(outputs)
         self.meter.advance(len(lines) - len(sources))
         lengths = {row: len(item.source.tokens) for row, item in sources.items()}
         for number, rows in enumerate(batch_rows(lengths, self.options.max_tokens, self.options.max_sentences)):
             if number not in batches.done:
-                batches.add(number, self._decode_batch([sources[row] for row in rows]))
+                batches.add(number, self._decode_all([sources[row] for row in rows]))
             for row, (made, frames) in zip(rows, batches.done[number], strict=True):
                 outputs[row], traces[row] = made, frames
             self.meter.advance(len(rows))
-        failures = [item for item in read if isinstance(item, _Failure)]
-        streams = {
-            "output": [output_line(record) for record in outputs],
-            "errors": [output_line(asdict(item)) for item in failures],
-            **({"trace": [output_line(record) for record in traces]} if self.traced else {}),
-        }
+        failures = [
+            {"line": line.number, "id": record["id"], "error": record["error"]}
+            for line, record in zip(lines, outputs, strict=True)
+            if "error" in record
+        ]
+        streams = {"output": outputs, "errors": failures, **({"trace": traces} if self.traced else {})}
         cut = sum(item.source.num_cut > 0 for item in sources.values())
-        return Window(streams, {"lines": len(lines), "failed": len(failures), "cut": cut})
+        written = {name: [dump_json(record) for record in records] for name, records in streams.items()}
+        return Window(written, {"lines": len(lines), "failed": len(failures), "cut": cut})
 
-    def _read(self, line: Line) -> _Item | _Failure:
+    def _read(self, line: Line) -> _Item | dict[str, Any]:
+        """What is to be decoded, or the output line that says why it cannot be."""
         id_field = self.task.id_field
         id: Any = line.number
         try:
@@ -256,52 +269,57 @@ class _Work:
                 id = record[id_field]
             source = self.task.source({**record, id_field: id}, line.where)
             self.decoder.check(source, line.where)
-        except InputError as error:
-            if self.options.strict:
-                raise
-            return _Failure(line.number, id, str(error).removeprefix(f"{line.where}: "))
-        return _Item(id if str(id) == source.id else source.id, source, self.task.source_text(record))
+        except Exception as error:
+            return self._failure(id, line.where, error)
+        return _Item(id if str(id) == source.id else source.id, line.where, source)
+
+    def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
+        """The output line of a record that cannot be used. What nobody expected is logged with its type."""
+        if self.options.strict:
+            raise error
+        message = str(error).removeprefix(f"{where}: ")
+        if not isinstance(error, InputError):
+            message = str(InputError(f"unexpected {type(error).__name__}: {message}"))
+            logger.error("%s: %s", where, message, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return {"id": id, "tgt": None, "error": message}
+
+    def _decode_all(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Decode a batch; if that fails, each sentence alone, so that one cannot spoil the others."""
+        try:
+            return self._decode_batch(items)
+        except Exception as error:
+            if len(items) == 1:
+                failure = self._failure(items[0].id, items[0].where, error)
+                return [(failure, failure)]
+        return [made for item in items for made in self._decode_all([item])]
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         sources = self.task.collate_sources([item.source for item in items]).to(self.device)
         if not self.traced:
             rows = self.decoder(self.model, sources)
-            return [(self._output(item, row), None) for item, row in zip(items, rows, strict=True)]
+            return [(self._output(item.id, row), None) for item, row in zip(items, rows, strict=True)]
         trace = self.decoder.trace(self.model, sources)
         made = zip(items, self.decoder.best(trace), trace.records(), strict=True)
-        return [(self._output(item, row), {**item.named(), **frames}) for item, row, frames in made]
+        return [(self._output(item.id, row), {"id": item.id, **frames}) for item, row, frames in made]
 
-    def _output(self, item: _Item, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-        return output_record(self.task, item.id, hypotheses, item.text)
+    def _output(self, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+        return output_record(self.task, id, hypotheses)
 
 
 @dataclass(frozen=True)
 class _Item:
     id: Any
+    where: str
     source: Any
-    text: str
-
-    def named(self) -> dict[str, Any]:
-        """The id, and what outputs are spelled by if anything."""
-        return {"id": self.id, **({"source": self.text} if self.text else {})}
 
 
-@dataclass(frozen=True)
-class _Failure:
-    line: int
-    id: Any
-    error: str
-
-
-def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:
-    """The output line of a sentence: its best text, and all different ones if there are more hypotheses.
-
-    Args:
-        source: The text that outputs are spelled by; see `GenerationTask.spell`.
-    """
+def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+    """The output line of a sentence: its best text, and all different ones if there are more hypotheses."""
     scores: dict[str, float] = {}
     for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
-        scores.setdefault(task.spell(task.text(item.tokens), source), round(item.score, 4))
+        scores.setdefault(task.text(item.tokens), round(item.score, 4))
+    if math.isnan(hypotheses[0].score):
+        raise InputError("the model's scores are not numbers; its weights hold NaN or infinity")
     texts = [{"tgt": text, "score": score} for text, score in scores.items()]
     return {"id": id, **texts[0], **({"nbest": texts} if len(hypotheses) > 1 else {})}
 
@@ -326,18 +344,32 @@ def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
         yield chunk
 
 
-def output_line(record: dict[str, Any]) -> str:
-    """A record as one line of JSON, readable unless it holds what UTF-8 cannot (half of a surrogate pair)."""
-    line = json.dumps(record, ensure_ascii=False)
-    return line if line.isascii() or _is_unicode(line) else json.dumps(record)
+class _Ids:
+    """The ids of all lines, 16 bytes each, to find those that occur twice."""
 
+    def __init__(self, id_field: str) -> None:
+        self._id_field = id_field
+        self._hashes, self._lines = array("q"), array("q")
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    def add(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            with contextlib.suppress(InputError):  # reported where it is decoded
+                if (id := parse_record(line).get(self._id_field)) is not None:
+                    self._hashes.append(hash(str(id)))
+                    self._lines.append(line.number)
+
+    def warn_of_repeated(self, source: str) -> None:
+        hashes, lines = np.frombuffer(self._hashes, np.int64), np.frombuffer(self._lines, np.int64)
+        order = np.argsort(hashes, kind="stable")
+        again = np.flatnonzero(np.diff(hashes[order]) == 0)
+        if len(again):
+            place = min(again, key=lambda place: int(lines[order[place + 1]]))
+            first, second = lines[order[place : place + 2]]
+            more = f", and {len(again) - 1:,} more repeat an id" if len(again) > 1 else ""
+            logger.warning(
+                "%s: lines %d and %d have the same %r%s; their outputs can only be told apart by their order",
+                *(source, first, second, self._id_field, more),
+            )
 
 
 def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int | None:

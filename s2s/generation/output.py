@@ -15,6 +15,7 @@ lengths that the state tells and loses, at most, the batch that was being decode
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -144,6 +145,7 @@ class FileOutput:
         self._first = first
         self._state = state
         self._parts = parts_folder(paths["output"])
+        self._digests = _digests(paths, state) if first else {}
         with writing(self._parts):
             self._parts.mkdir(exist_ok=True)
 
@@ -189,11 +191,14 @@ class FileOutput:
             lengths = dict(self._state["lengths"])
             for name, lines in window.streams.items():
                 if lines:
-                    lengths[name] = append(self._paths[name], _encode(lines))
+                    content = _encode(lines)
+                    lengths[name] = append(self._paths[name], content)
+                    self._digests[name].update(content)
             self._state = {
                 **self._state,
                 "windows": self._state["windows"] + 1,
                 "lengths": lengths,
+                "sha256": {name: digest.hexdigest() for name, digest in self._digests.items()},
                 "counts": _add(self._state["counts"], window.counts),
             }
             write_state(self._paths["output"], self._state)
@@ -268,6 +273,20 @@ def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
         if size > length:
             with writing(path):
                 os.truncate(path, length)
+
+
+def _digests(paths: Mapping[str, Path], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Running hashes of the files, checked against those that the state has (the former version's has none)."""
+    digests = {}
+    for name, path in paths.items():
+        digests[name] = hashlib.sha256()
+        if path.exists():
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digests[name].update(block)
+        if digests[name].hexdigest() != state.get("sha256", {}).get(name, digests[name].hexdigest()):
+            raise InputError(f"{path}: was changed since it was written; {WAY_OUT}")
+    return digests
 
 
 def state_path(output: Path) -> Path:

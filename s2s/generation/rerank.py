@@ -8,8 +8,9 @@ from s2s.data.jsonl import read_records
 from s2s.decoding.ranking import Ranking
 from s2s.decoding.trace import Trace
 from s2s.errors import InputError
-from s2s.generation.decode import STANDARD, output_line, output_record
+from s2s.generation.decode import STANDARD, output_record
 from s2s.generation.output import PipeOutput, Window, refuse_existing
+from s2s.json_files import dump_json
 from s2s.tasks.base import GenerationTask
 
 
@@ -43,9 +44,8 @@ def rerank_file(
             made = record
         else:
             frames = Trace.from_record(record, where)
-            source = str(record.get("source", ""))
-            made = output_record(task, record.get("id"), frames.best(ranking, count)[0], source)
-        target.write(lines, Window({"output": [output_line(made)]}, {}))
+            made = output_record(task, record.get("id"), frames.best(ranking, count)[0])
+        target.write(lines, Window({"output": [dump_json(made)]}, {}))
         lines += 1
     target.close(lines)
     return lines

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from s2s import hub
-from s2s.config import Section
+from s2s.config import Fact, Section
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
@@ -47,7 +47,7 @@ class UniLM(Model):
         """Checkpoint whose weights and sizes are taken: a folder, a file, a run, or a name on the Hugging Face hub."""
         like: hub.Name = None
         """Checkpoint whose sizes alone are taken; the weights are random."""
-        vocab_size: int = Field(0, ge=0)
+        vocab_size: Fact[int] = Field(0, ge=0)
         """Tokens of the vocabulary; 0 takes the checkpoint's, or else the tokenizer's."""
         hidden_size: int = Field(768, ge=1)
         """Width of the layers."""
@@ -59,17 +59,17 @@ class UniLM(Model):
         """Width inside the feed-forward networks."""
         max_positions: int = Field(512, ge=1)
         """Rows of the position table; it grows by repetition where the task needs more."""
-        num_segments: int = Field(2, ge=0)
+        num_segments: Fact[int] = Field(2, ge=0)
         """Rows of the segment (token type) table; 0 for no table."""
-        source_segment: int = Field(0, ge=0)
+        source_segment: Fact[int] = Field(0, ge=0)
         """Row of the segment table that marks the source."""
-        target_segment: int = Field(1, ge=0)
+        target_segment: Fact[int] = Field(1, ge=0)
         """Row of the segment table that marks the target."""
-        embedding_size: int = Field(0, ge=0)
+        embedding_size: Fact[int] = Field(0, ge=0)
         """Width of the embeddings where it differs from the layers' (ELECTRA); 0 for the same."""
         relative_buckets: int = Field(0, ge=0, multiple_of=4)
         """Buckets of the relative position bias (UniLM v2: 32); 0 for none."""
-        max_relative_distance: int = Field(128, ge=0)
+        max_relative_distance: Fact[int] = Field(128, ge=0)
         """Distance from which on all share the last bucket."""
         neighbor_bias: float = Field(0, ge=0)
         """Relative bias with which each head of a fresh model looks at one of its neighbors (4, say); 0 as published.
@@ -79,13 +79,13 @@ class UniLM(Model):
         learns them first, through the embeddings, which then tell words apart less."""
         activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
         """Activation of the feed-forward networks."""
-        layer_norm_eps: float = Field(1e-12, gt=0)
+        layer_norm_eps: Fact[float] = Field(1e-12, gt=0)
         """Added to the variance in layer norms."""
         hidden_dropout: float = Field(0.1, ge=0, lt=1)
         """Rate on embeddings and on the output of each sublayer."""
         attention_dropout: float = Field(0.1, ge=0, lt=1)
         """Rate on attention weights. On a CPU 0 is much faster, since only then the fast attention kernel serves."""
-        initializer_range: float = Field(0.02, ge=0)
+        initializer_range: Fact[float] = Field(0.02, ge=0)
         """Standard deviation of random weights."""
         freeze_embeddings: bool = False
         """Keep the word embeddings, which are the output matrix too, as they are."""

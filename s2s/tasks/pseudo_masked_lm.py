@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from s2s.config import Fact
 from s2s.data.batch import MaskedBatch
 from s2s.data.masking import Blocks, MaskedText, pack_masked
 from s2s.data.shards import Shards
@@ -42,7 +43,7 @@ class PseudoMaskedLM(PretrainingTask):
         """Tokens of the shortest block."""
         longest_block: int = Field(6, ge=1)
         """Tokens of the longest block."""
-        pseudo_token: str | None = None
+        pseudo_token: Fact[str | None] = None
         """Token that stands where a step predicts, in quotes: "[PSEUDO]". Default: as the tokenizer's folder says, else
         the mask token. What is fine-tuned from this run generates with it."""
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from s2s.config import Section
+from s2s.config import Fact, Section
 
 Schedule = Callable[[int], float]
 """From the number of updates done (0 before the first) to what `optim.lr` is multiplied by."""
@@ -23,7 +23,7 @@ class OptimConfig(Section):
     """Highest learning rate, reached at the end of the warm-up."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of AdamW's running means of the gradient and of its square."""
-    eps: float = Field(1e-8, gt=0)
+    eps: Fact[float] = Field(1e-8, gt=0)
     """Added to the root of the second mean in AdamW."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's decoupled decay; biases, normalization weights and relative position biases are spared."""

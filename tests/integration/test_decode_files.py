@@ -13,23 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_decoding as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2s.decoding.base import Hypothesis
 from s2s.decoding.ranking import gnmt
-from s2s.durable import claimed, fingerprint
+from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
-from s2s.generation.decode import _telling
+from s2s.generation.decode import _reporting
 from s2s.generation.output import parts_folder
 from s2s.generation.rerank import rerank_file
 from s2s.ranks import Ranks
 
-HERE = Path(__file__).parent
-
-import tiny_decoding as tiny  # noqa: E402
-
-PROGRAM = [sys.executable, str(HERE / "tiny_decoding.py")]
+PROGRAM = [sys.executable, tiny.__file__]
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -72,7 +70,7 @@ def test_outputs_are_those_of_sentences_decoded_alone(source: Path, tmp_path: Pa
 def test_a_sentence_in_any_batch_of_a_real_model_gets_the_tokens_it_gets_alone(
     lengths: list[int], beam_size: int, ngram: int, seed: int
 ) -> None:
-    task, model = tiny.WordTask(None), tiny.tiny_model(seed)
+    task, model = tiny.WordTask(None), tiny.model_of_words(seed)
     decoder = tiny.beam(beam_size=beam_size, no_repeat_ngram_size=ngram, length_penalty=0.6, min_length=2)
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randint(4, 64, (length,), generator=generator).tolist() for length in lengths]
@@ -255,7 +253,7 @@ def test_no_file_of_a_job_may_be_its_input_or_another_of_its_files(
 
 
 def test_a_mistake_that_another_rank_finds_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(InputError, match="line 3"), _telling(Ranks(1, 2, torch.device("cpu"))):
+    with pytest.raises(InputError, match="line 3"), _reporting(Ranks(1, 2, torch.device("cpu"))):
         raise InputError("line 3")
     assert "error: line 3" in caplog.text
 
@@ -335,13 +333,105 @@ def test_traces_are_not_overwritten_by_what_is_chosen_from_them(source: Path, tm
 
 
 def test_traces_are_refused_of_a_decoder_that_leaves_none(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"decoder\.name: traces are left by beam searches only"):
+    with pytest.raises(ConfigError, match=r"decoder\.name: only beam searches write traces"):
         tiny.decode(source, tmp_path / "out.jsonl", decoder=object(), trace=tmp_path / "trace.jsonl")  # type: ignore[arg-type]
 
 
-def test_a_fingerprint_tells_files_apart_and_not_where_they_lie(tmp_path: Path) -> None:
-    first, copy, other = (tmp_path / name for name in "abc")
-    first.write_bytes(b"x" * 100)
-    copy.write_bytes(b"x" * 100)
-    other.write_bytes(b"x" * 99 + b"y")
-    assert fingerprint(first) == fingerprint(copy) != fingerprint(other)
+@pytest.mark.parametrize("ending", ["", ".errors.jsonl"])
+def test_an_output_edited_in_place_is_not_called_finished(source: Path, tmp_path: Path, ending: str) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl")
+    edited = tmp_path / f"out.jsonl{ending}"
+    content = bytearray(edited.read_bytes())
+    content[len(content) // 2] ^= 1
+    edited.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{edited.name}: was changed since it was written; give --overwrite"):
+        tiny.decode(source, tmp_path / "out.jsonl")
+    assert tiny.decode(source, tmp_path / "out.jsonl", overwrite=True).lines == 40
+
+
+def test_a_changed_byte_in_the_middle_of_the_input_is_another_input(source: Path, tmp_path: Path) -> None:
+    padding = '{"id": "p", "src": ""}' + " " * 1_500_000 + "\n"
+    source.write_text(padding + source.read_text() + padding)
+    tiny.decode(source, tmp_path / "out.jsonl")
+    source.write_text(source.read_text().replace('"line-20"', '"LINE-20"'))
+    with pytest.raises(InputError, match=r"out\.jsonl: belongs to another job \(input was a file of"):
+        tiny.decode(source, tmp_path / "out.jsonl")
+
+
+class Fragile(tiny.BeamSearch):
+    """Fails with an error that nobody expects at a sentence that holds a certain word."""
+
+    def __call__(self, model: Any, sources: Any) -> Any:
+        if (sources.tokens == tiny.WORDS.index("w5")).any():
+            raise ZeroDivisionError("in the search")
+        return super().__call__(model, sources)
+
+
+def test_an_unexpected_error_costs_one_line_and_not_its_batch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps({"id": i, "src": f"w{i}"}) + "\n" for i in range(9)) + '{"src": "unknown"}\n')
+    search = Fragile(Fragile.Config(beam_size=2, max_length=4), tiny.WORDS.index)
+    assert tiny.decode(source, output, search).failed == 2
+    made = records(output)
+    assert [item["id"] for item in made if item["tgt"] is None] == [5, 10]
+    assert made[5]["error"] == "unexpected ZeroDivisionError: in the search"
+    assert made[9]["error"] == "unexpected ValueError: 'unknown' is not in list"
+    assert [item["line"] for item in records(tmp_path / "out.jsonl.errors.jsonl")] == [6, 10]
+    assert f"{source}:6: unexpected ZeroDivisionError: in the search" in caplog.messages
+    with pytest.raises(ZeroDivisionError):
+        tiny.decode(source, tmp_path / "strict.jsonl", search, strict=True)
+
+
+def test_scores_that_are_no_numbers_are_an_error_of_their_line(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"src": "w1"}\n')
+
+    class Broken(tiny.BeamSearch):
+        def __call__(self, model: Any, sources: Any) -> Any:
+            return [[Hypothesis([5], 0.0, float("nan"), True)]]
+
+    summary = tiny.decode(tmp_path / "in.jsonl", tmp_path / "out.jsonl", Broken(Broken.Config(), tiny.WORDS.index))
+    assert summary.failed == 1
+    assert "hold NaN or infinity" in records(tmp_path / "out.jsonl")[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "warning"),
+    [
+        (
+            ["a", "b", "a", "b", "c"],
+            "lines 1 and 3 have the same 'id', and 1 more repeat an id; their outputs can",
+        ),
+        ([7, "7"], "lines 1 and 2 have the same 'id'; their outputs"),
+        (["a", None, None, "b"], None),
+    ],
+)
+def test_ids_that_occur_twice_are_reported_with_their_lines(
+    tmp_path: Path, ids: list[Any], warning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"id": id, "src": "w1"}) + "\n" for id in ids))
+    tiny.decode(source, tmp_path / "out.jsonl", window=2)
+    assert (f"{source}: {warning}" in caplog.text) if warning else ("the same" not in caplog.text)
+
+
+def test_a_job_of_which_every_line_failed_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "plain.txt"
+    source.write_text("Some text.\nMore text.\n")
+    summary = tiny.decode(source, tmp_path / "out.jsonl")
+    with pytest.raises(InputError, match=r"plain\.txt: none of its 2 lines could be used; expected one JSON"):
+        summary.refuse_failure(source)
+    source.write_text('Some text.\n{"src": "w1"}\n')
+    tiny.decode(source, tmp_path / "out.jsonl", overwrite=True).refuse_failure(source)
+
+
+@pytest.mark.parametrize("name", [".", "", "folder", "x" * 250, "y" * 300])
+def test_a_place_that_takes_no_file_is_refused_before_anything_is_decoded(
+    source: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for outputs in ({"output": name}, {"output": "out.jsonl", "trace": name})[: 1 + (len(name) != 250)]:
+        with pytest.raises(InputError, match=r"is a folder|File name too long"):
+            tiny.decode(source, overwrite=True, **outputs)
+        assert sorted(tmp_path.iterdir()) == before

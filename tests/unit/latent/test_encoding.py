@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_models import tiny_sigma_vae
 
 pytest.importorskip("soundfile")
 import tiny_voice
@@ -17,14 +18,11 @@ from latent.audio_tokenizer import encode_samples
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import read_manifest
 from latent.encoding import encode_corpus, encode_recordings
-from latent.models.sigma_vae import SigmaVAE
 from s2s.errors import InputError
 
 
 def test_recordings_encoded_in_chunks_are_the_means_of_the_whole(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    sizes = {"ratios": (2, 4), "depths": (1, 1, 1), "widths": (4, 6, 8), "latent_size": 3, "layer_scale": 0.3}
-    vae = SigmaVAE(SigmaVAE.Config(**sizes, sample_rate=2000, initializer_range=0.3)).eval()
+    vae = tiny_sigma_vae(latent_size=3, sample_rate=2000).eval()
     lines = []
     for index, count in enumerate([1001, 64]):
         samples = np.random.default_rng(index).standard_normal(count).astype(np.float32) * 0.1

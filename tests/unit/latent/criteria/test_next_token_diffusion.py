@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_models import tiny_latent_lm
 
 from latent.criteria.next_token_diffusion import NextTokenDiffusion, diffusion_loss
 from latent.data.batch import GenerationPrompts, MixedBatch, MixedSequences
@@ -15,10 +16,9 @@ LATENT, END, START = 9, 10, 8
 
 
 def tiny_model(hidden_size: int = 32, **options: object) -> LatentLM:
-    torch.manual_seed(4)
-    config = {"vocab_size": 11, "latent_size": 2, "latent_mean": 0.0, "latent_std": 1.0, "max_positions": 40}
-    config |= {"hidden_size": hidden_size, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "intermediate_size": 64}
-    return LatentLM(LatentLM.Config(**(config | {"head": HeadSection(num_layers=2)} | options)))
+    sizes = {"latent_size": 2, "latent_mean": 0.0, "latent_std": 1.0, "num_heads": 4, "intermediate_size": 64}
+    sizes |= {"hidden_size": hidden_size, "head": HeadSection(num_layers=2), "initializer_range": 0.02}
+    return tiny_latent_lm(**(sizes | options))
 
 
 def speech(texts: list[list[int]], latents: list[torch.Tensor]) -> MixedBatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_models import tiny_sigma_vae
 
 from latent.criteria.sigma_vae import SigmaVAECriterion, SpectraCriterion
 from latent.data.batch import AudioBatch
@@ -25,12 +26,6 @@ SMALL |= {"spectrum_windows": (64,), "spectrum_width": 3}
 def criterion(**options: object) -> SigmaVAECriterion:
     torch.manual_seed(2)
     return SigmaVAECriterion(SigmaVAECriterion.Config(**(SMALL | options)))
-
-
-def tiny_vae(**options: object) -> SigmaVAE:
-    torch.manual_seed(1)
-    sizes = {"ratios": (2, 4), "depths": (1, 1, 1), "widths": (4, 6, 8), "latent_size": 4, "layer_scale": 0.3}
-    return SigmaVAE(SigmaVAE.Config(**(sizes | {"initializer_range": 0.2} | options)))
 
 
 def tones(rows: int, samples: int = 256) -> AudioBatch:
@@ -67,7 +62,7 @@ def test_losses_of_perfect_verdicts() -> None:
 
 
 def test_each_phase_trains_its_own_part() -> None:
-    vae, losses, batch = tiny_vae(), criterion(), tones(2)
+    vae, losses, batch = tiny_sigma_vae(), criterion(), tones(2)
     assert {id(p) for p in losses.parameters_of("discriminator", vae)} == {id(p) for p in losses.parameters()}
     assert {id(p) for p in losses.parameters_of("generator", vae)} == {id(p) for p in vae.parameters()}
     losses(vae, batch, "discriminator")["discriminator_loss"].backward()
@@ -78,7 +73,7 @@ def test_each_phase_trains_its_own_part() -> None:
 
 
 def test_the_names_of_the_phases_are_the_losses() -> None:
-    vae, losses, batch = tiny_vae(), criterion(), tones(3)
+    vae, losses, batch = tiny_sigma_vae(), criterion(), tones(3)
     names = [name for phase in losses.phases for name in losses(vae, batch, phase)]
     assert sorted(names) == sorted(losses.losses)
     assert losses.weights(batch) == dict.fromkeys(losses.losses, 3.0)
@@ -86,7 +81,7 @@ def test_the_names_of_the_phases_are_the_losses() -> None:
 
 def test_sums_of_rows_add_up_where_rows_are_drawn_alike() -> None:
     """Without noise two micro-batches give the sums of the whole batch."""
-    vae, losses, whole = tiny_vae(sigma_rule="none"), criterion(), tones(4)
+    vae, losses, whole = tiny_sigma_vae(sigma_rule="none"), criterion(), tones(4)
     halves = [AudioBatch(whole.ids[part], whole.audio[part], 2000) for part in (slice(0, 1), slice(1, 4))]
     for phase in losses.phases:
         parts = [losses(vae, half, phase) for half in halves]
@@ -103,7 +98,7 @@ def test_the_mel_difference_is_zero_for_the_same_and_grows_with_noise() -> None:
 
 def test_the_tokenizer_learns_to_reconstruct() -> None:
     """Both phases in turn, as the trainer does it: the mel difference falls by 40 percent."""
-    vae, losses, batch = tiny_vae(std=0.1), criterion(), tones(4)
+    vae, losses, batch = tiny_sigma_vae(std=0.1), criterion(), tones(4)
     optimizers = {
         phase: torch.optim.AdamW(losses.parameters_of(phase, vae), lr=3e-3, betas=(0.8, 0.99))
         for phase in losses.phases
@@ -127,7 +122,7 @@ def test_scales_must_agree() -> None:
 
 
 def test_spectra_alone_train_the_whole_tokenizer_in_one_phase() -> None:
-    vae, batch = tiny_vae(), tones(2)
+    vae, batch = tiny_sigma_vae(), tones(2)
     losses = SpectraCriterion(SpectraCriterion.Config(mel_windows=(32, 64), mel_bins=(5, 10)))
     assert losses.phases == ("generator",)
     sums = losses(vae, batch)

@@ -8,37 +8,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import draw_weights_, tiny_latent_lm
 
 from latent.data.batch import GenerationPrompts, MixedSequences, stacked
 from latent.decoding.audio import audio_chunks
 from latent.decoding.next_token_diffusion import Frames, NextTokenDiffusionDecoder
-from latent.models.latent_lm import HeadSection, LatentLM
+from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
 
 LATENT, END = 9, 10
 
 
 def tiny_model() -> LatentLM:
-    torch.manual_seed(4)
-    model = LatentLM(
-        LatentLM.Config(
-            vocab_size=11,
-            latent_size=3,
-            latent_mean=0.5,
-            latent_std=2.0,
-            max_positions=40,
-            hidden_size=12,
-            num_layers=2,
-            num_heads=6,
-            num_kv_heads=2,
-            intermediate_size=10,
-            tie_embeddings=False,
-            initializer_range=0.4,
-            head=HeadSection(num_layers=1, timestep_size=8),
-        )
-    )
-    for parameter in model.head.parameters():
-        torch.nn.init.normal_(parameter, std=0.4)
+    model = tiny_latent_lm(tie_embeddings=False)
+    draw_weights_(model.head)
     return model.double().eval().requires_grad_(False)
 
 

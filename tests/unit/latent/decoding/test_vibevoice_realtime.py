@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_models import draw_weights_, latent_lm_config
 
 from latent.decoding.vibevoice_realtime import RealtimeDecoder, RealtimePrompt
-from latent.models.latent_lm import HeadSection, LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.models.vibevoice_realtime import StoredRow, VibeVoiceRealtime, VoicePreset
 from s2s.errors import InputError
@@ -16,26 +16,19 @@ from s2s.errors import InputError
 
 def tiny_model() -> VibeVoiceRealtime:
     torch.manual_seed(5)
-    language = LatentLM.Config(
-        vocab_size=9,
-        latent_size=3,
-        latent_mean=0.0,
-        latent_std=1.0,
-        max_positions=64,
-        hidden_size=8,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        intermediate_size=6,
-        connector="mlp",
-        initializer_range=0.4,
-        head=HeadSection(num_layers=1, timestep_size=8),
-    )
+    sizes = {
+        "vocab_size": 9,
+        "latent_mean": 0.0,
+        "latent_std": 1.0,
+        "hidden_size": 8,
+        "num_heads": 4,
+        "connector": "mlp",
+    }
+    language = latent_lm_config(intermediate_size=6, **sizes)
     acoustic = SigmaVAE.Config(ratios=(2,), depths=(1, 1), widths=(2, 4), latent_size=3, layer_scale=0.5)
     config = VibeVoiceRealtime.Config(language=language, text_layers=1, acoustic=acoustic)
     model = VibeVoiceRealtime(config).eval().requires_grad_(False)  # type: ignore[abstract]
-    for parameter in model.language.head.parameters():
-        torch.nn.init.normal_(parameter, std=0.4)
+    draw_weights_(model.language.head)
     model.stop[2].weight.zero_()
     model.stop[2].bias.fill_(-1)  # never stops by itself
     return model

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import draw_weights_
 
 from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.diffusion.schedule import NoiseSchedule, add_noise, clean_from, target
@@ -24,9 +25,7 @@ schedules, solvers, predictions = map(st.sampled_from, (SCHEDULES, SOLVERS, PRED
 def tiny_head() -> DiffusionHead:
     torch.manual_seed(2)
     head = DiffusionHead(latent_size=3, condition_size=5, hidden_size=8, intermediate_size=12, num_layers=2)
-    for parameter in head.parameters():
-        torch.nn.init.normal_(parameter, std=0.4)
-    return head.double().requires_grad_(False)
+    return draw_weights_(head).double().requires_grad_(False)
 
 
 HEAD = tiny_head()

@@ -8,23 +8,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import tiny_latent_lm
 
 from latent.data.batch import MixedBatch, MixedSequences
 from latent.models.keymaps import language_model_weights
-from latent.models.latent_lm import HeadSection, LatentLM
+from latent.models.latent_lm import LatentLM
 from s2s.config import parse_section
 from s2s.errors import ConfigError, InputError
 from s2s.registry import MODELS
 
-SIZES = {"vocab_size": 11, "latent_size": 3, "latent_mean": 0.5, "latent_std": 2.0, "max_positions": 40}
-SIZES |= {"hidden_size": 12, "num_layers": 2, "num_heads": 6, "num_kv_heads": 2, "intermediate_size": 10}
-HEAD = HeadSection(num_layers=1, timestep_size=8)
-
 
 def tiny_model(**options: object) -> LatentLM:
-    torch.manual_seed(4)
-    model = LatentLM(LatentLM.Config(**(SIZES | {"head": HEAD, "initializer_range": 0.4} | options)))
-    return model.double().eval().requires_grad_(False)
+    return tiny_latent_lm(max_positions=40, **options).double().eval().requires_grad_(False)
 
 
 MODEL = tiny_model(qkv_bias=True, connector="mlp")
@@ -219,8 +214,8 @@ def test_the_language_model_equals_qwen2_of_transformers(kv_heads: int) -> None:
     for name, parameter in qwen.named_parameters():
         if name.endswith("bias") or "norm" in name:
             torch.nn.init.normal_(parameter, mean=0.5, std=0.3)
-    sizes = SIZES | {"hidden_size": 24, "intermediate_size": 20, "num_kv_heads": kv_heads}
-    model = LatentLM(LatentLM.Config(**sizes, qkv_bias=True, head=HEAD)).eval()
+    sizes = {"hidden_size": 24, "intermediate_size": 20, "num_kv_heads": kv_heads, "qkv_bias": True}
+    model = tiny_latent_lm(initializer_range=0.02, **sizes).eval()
     _, unknown = model.load_state_dict(language_model_weights(qwen.state_dict()), strict=False)
     assert not unknown
     tokens = torch.randint(0, 11, (2, 9))

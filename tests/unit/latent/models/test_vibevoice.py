@@ -11,49 +11,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny_models import tiny_vibevoice
 
 from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.decoding.vibevoice import SpokenStep, VibeVoiceDecoder
 from latent.models.checkpoints import load_vibevoice, vibevoice_config, vibevoice_state
-from latent.models.latent_lm import HeadSection, LatentLM
-from latent.models.sigma_vae import SigmaVAE
 from latent.models.vibevoice import SwitchTokens, VibeVoice
 from s2s.errors import InputError
 
 TOKENS = SwitchTokens(latent=6, end=7, start=8, stop=9)
-CODEC = {"ratios": (2, 3), "depths": (1, 1, 1), "widths": (2, 4, 8), "layer_scale": 0.5, "initializer_range": 0.4}
-
-
-def tiny_model(**options: Any) -> VibeVoice:
-    torch.manual_seed(3)
-    language = LatentLM.Config(
-        vocab_size=10,
-        latent_size=3,
-        latent_mean=0.5,
-        latent_std=2.0,
-        max_positions=60,
-        hidden_size=12,
-        num_layers=2,
-        num_heads=6,
-        num_kv_heads=2,
-        intermediate_size=10,
-        qkv_bias=True,
-        tie_embeddings=False,
-        connector="mlp",
-        initializer_range=0.4,
-        head=HeadSection(num_layers=1, timestep_size=8),
-    )
-    semantic = SigmaVAE.Config(latent_size=5, sigma_rule="none", **CODEC)
-    config = VibeVoice.Config(
-        language=language.model_copy(update=options),
-        acoustic=SigmaVAE.Config(latent_size=3, **CODEC),
-        semantic=semantic,
-        tokens=TOKENS,
-    )
-    model = VibeVoice(config)
-    for parameter in model.language.head.parameters():
-        torch.nn.init.normal_(parameter, std=0.4)
-    return model.double().eval().requires_grad_(False)
 
 
 def sequences(rows: list[list[int]]) -> MixedSequences:
@@ -112,7 +78,7 @@ SCRIPTS = ["LLESLL.", "ELLLLLL.", "LESLELES."]
 
 @pytest.mark.parametrize("guidance", [1.0, 1.5])
 def test_a_row_in_a_batch_equals_the_row_alone(guidance: float) -> None:
-    model = tiny_model()
+    model = tiny_vibevoice()
     follow(model, SCRIPTS)
     together = generate(model, prompts(ROWS), guidance)
     for row in range(3):
@@ -126,7 +92,7 @@ def test_a_row_in_a_batch_equals_the_row_alone(guidance: float) -> None:
 
 
 def test_a_speaker_begins_in_silence() -> None:
-    model = tiny_model()
+    model = tiny_vibevoice()
     follow(model, ["LLESLL."])
     said = [step for step in generate(model, prompts(ROWS[:1])) if step.rows]
     frames = [model.language.denormalize(step.latents) for step in said]
@@ -137,7 +103,7 @@ def test_a_speaker_begins_in_silence() -> None:
 
 
 def test_the_unconditional_stream_sees_the_latents_since_the_last_start_alone() -> None:
-    model = tiny_model()
+    model = tiny_vibevoice()
     state = model.prefill(sequences([ROWS[0], [TOKENS.start]]), 30, streams=2)
     step = torch.randn(2, 12, dtype=torch.float64)
     lengths = []
@@ -149,7 +115,7 @@ def test_the_unconditional_stream_sees_the_latents_since_the_last_start_alone() 
 
 
 def test_a_model_that_never_stops_is_cut() -> None:
-    model = tiny_model()
+    model = tiny_vibevoice()
     model.language.scores.weight.zero_()  # all equal: the first one, a latent, is chosen
     steps = generate(model, prompts(ROWS[:2], most=5))
     assert [tokens_of(steps, row) for row in range(2)] == [[6] * 6] * 2
@@ -158,7 +124,7 @@ def test_a_model_that_never_stops_is_cut() -> None:
 
 
 def test_what_was_said_feeds_back_through_both_tokenizers() -> None:
-    model = tiny_model()
+    model = tiny_vibevoice()
     state = model.prefill(sequences([ROWS[0]]), 20, streams=1)
     latent = torch.randn(1, 3, dtype=torch.float64)
     audio, inputs = model.speak(state, latent)
@@ -170,7 +136,7 @@ def test_what_was_said_feeds_back_through_both_tokenizers() -> None:
 
 
 def test_a_prepared_model_says_the_same() -> None:
-    plain, prepared = tiny_model().float(), tiny_model().float()
+    plain, prepared = tiny_vibevoice().float(), tiny_vibevoice().float()
     prepared.prepare()
     follow(plain, SCRIPTS)
     follow(prepared, SCRIPTS)
@@ -280,7 +246,7 @@ def test_what_is_no_vibevoice_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_voice_prompt_is_drawn_around_the_means() -> None:
-    model = tiny_model()
+    model = tiny_vibevoice()
     recording = torch.randn(13, dtype=torch.float64)
     latents = model.voice_latents(recording, torch.Generator().manual_seed(1))
     assert latents.shape == (3, 3)

@@ -6,21 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import tiny_sigma_vae
 
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.conv import CausalConv, CausalUpsampling, cleared, run_stack
 from s2s.config import parse_section
 from s2s.errors import ConfigError
 
-
-def tiny_vae(**options: object) -> SigmaVAE:
-    config = {"ratios": (2, 3), "depths": (1, 2, 1), "widths": (3, 5, 4), "latent_size": 6, "layer_scale": 0.5}
-    config |= {"kernel_size": 5, "initializer_range": 0.3, **options}
-    torch.manual_seed(1)
-    return SigmaVAE(SigmaVAE.Config(**config)).double().eval()
-
-
-VAE = tiny_vae()
+SIZES = {"ratios": (2, 3), "depths": (1, 2, 1), "widths": (3, 5, 4), "latent_size": 6, "kernel_size": 5}
+VAE = tiny_sigma_vae(layer_scale=0.5, **SIZES).double().eval()
 chunk_sizes = st.lists(st.integers(1, 4), min_size=1, max_size=6)
 
 
@@ -130,13 +124,14 @@ def test_one_scale_for_a_recording_drawn_before_the_noise() -> None:
 def test_the_fixed_and_the_absent_variance() -> None:
     mean, noise = torch.randn(2, 2, 3, 6, dtype=torch.float64)
     scale = torch.randn(2, dtype=torch.float64)
-    fixed, absent = tiny_vae(sigma_rule="fixed", std=0.7), tiny_vae(sigma_rule="none")
+    fixed, absent = tiny_sigma_vae(sigma_rule="fixed", std=0.7), tiny_sigma_vae(sigma_rule="none")
     torch.testing.assert_close(fixed.perturb(mean, scale, noise), mean + 0.7 * noise)
     assert torch.equal(absent.sample(mean), mean)
 
 
 def test_decoder_depths_are_the_encoders_reversed_unless_given() -> None:
-    assert [len(tiny_vae(decoder_depths=depths).decoder.layers) for depths in (None, (1, 1, 1), (3, 1, 1))] == [8, 7, 9]
+    models = [tiny_sigma_vae(decoder_depths=depths, **SIZES) for depths in (None, (1, 1, 1), (3, 1, 1))]
+    assert [len(model.decoder.layers) for model in models] == [8, 7, 9]
     assert VAE.hop_length == 6
     assert VAE.frame_rate == 4000
 

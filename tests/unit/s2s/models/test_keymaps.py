@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_models import tiny_unilm
 from torch import Tensor
 
 from s2s.errors import InputError
@@ -16,9 +17,7 @@ SEGMENTS = "roberta.embeddings.token_type_embeddings.weight"
 
 
 def model() -> UniLM:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 12, "num_layers": 2, "num_heads": 3, "intermediate_size": 20, "embedding_size": 8}
-    return UniLM(UniLM.Config(vocab_size=17, max_positions=9, relative_buckets=8, **sizes))
+    return tiny_unilm(num_layers=2, num_heads=3, embedding_size=8, relative_buckets=8)
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

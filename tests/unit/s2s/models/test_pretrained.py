@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from tiny_models import tiny_unilm
 from torch import Tensor
 
 from s2s.errors import InputError
@@ -34,9 +35,8 @@ CONFIG = {
 
 
 def tiny(**options: Any) -> UniLM:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 12, "num_layers": 2, "num_heads": 3, "intermediate_size": 20, "max_positions": 9}
-    return UniLM(UniLM.Config(**{"vocab_size": 17, **sizes, **options}))
+    sizes = {"vocab_size": 17, "num_layers": 2, "num_heads": 3, "max_positions": 9, "initializer_range": 0.02}
+    return tiny_unilm(**(sizes | options))
 
 
 def write_folder(folder: Path, weights: dict[str, Tensor], **config: Any) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_models import tiny_unilm
 from torch import Tensor
 
 from s2s.criteria.pseudo_masked_lm import PseudoMaskedLM
@@ -34,13 +35,7 @@ VARIANTS: list[dict[str, Any]] = [{}, RELATIVE]
 
 
 def tiny(**options: Any) -> UniLM:
-    sizes = {"vocab_size": VOCAB, "hidden_size": 12, "num_layers": LAYERS, "num_heads": 2, "intermediate_size": 20}
-    quiet = {"max_positions": 40, "initializer_range": 0.5, "hidden_dropout": 0.0, "attention_dropout": 0.0}
-    torch.manual_seed(0)
-    model = UniLM(UniLM.Config(**{**sizes, **quiet, **options}))
-    if model.relative_bias is not None:
-        torch.nn.init.normal_(model.relative_bias.weight)
-    return model.double()
+    return tiny_unilm(vocab_size=VOCAB, **options).double().train()
 
 
 def masked_text(length: int, blocks: Sequence[Sequence[int]], seed: int = 0) -> MaskedText:

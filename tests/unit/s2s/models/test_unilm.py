@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import tiny_unilm
 from torch import Tensor
 
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
@@ -18,7 +19,7 @@ from s2s.nn import packing
 from s2s.nn.masks import visible
 from s2s.nn.positions import relative_bucket
 
-VOCAB, HIDDEN, LAYERS, HEADS = 31, 12, 3, 2
+VOCAB, HIDDEN, LAYERS, HEADS = 31, 12, 3, 2  # of tiny_unilm
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "relative": {"relative_buckets": 8, "max_relative_distance": 6},
@@ -29,22 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def tiny(dtype: torch.dtype = torch.float64, **options: Any) -> UniLM:
-    sizes = {
-        "vocab_size": VOCAB,
-        "hidden_size": HIDDEN,
-        "num_layers": LAYERS,
-        "num_heads": HEADS,
-        "intermediate_size": 20,
-        "max_positions": 40,
-        "initializer_range": 0.5,
-        "hidden_dropout": 0.0,
-        "attention_dropout": 0.0,
-    }
-    torch.manual_seed(0)
-    model = UniLM(UniLM.Config(**{**sizes, **options}))
-    if model.relative_bias is not None:
-        torch.nn.init.normal_(model.relative_bias.weight)
-    return model.to(dtype).eval()
+    return tiny_unilm(**options).to(dtype)
 
 
 def pseudo_masked_batch(sources: Sequence[int] = (5, 3, 1), targets: Sequence[int] = (2, 4, 3)) -> TokenBatch:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from tiny_models import tiny_unilm
 from torch import nn
 
 from s2s.data.batch import Feeding, SourceBatch
-from s2s.models.unilm import UniLM
 from s2s.nn.linear import Linear, PackedLinear, can_pack, pack_linears
 
 needs_packing = pytest.mark.skipif(not can_pack(torch.empty(1)), reason="torch was built without oneDNN")
@@ -74,9 +74,7 @@ def test_what_cannot_be_packed_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("feeding", [Feeding(end=2, mask=3), Feeding(end=2, start=2)])
 def test_a_prepared_model_generates_what_it_did(feeding: Feeding) -> None:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 24, "num_layers": 2, "num_heads": 3, "intermediate_size": 40, "max_positions": 20}
-    model = UniLM(UniLM.Config(vocab_size=50, embedding_size=16, **sizes)).eval()
+    model = tiny_unilm(hidden_size=24, num_heads=3, intermediate_size=40, embedding_size=16, initializer_range=0.02)
     tokens = torch.tensor([[1, 7, 9, 2], [1, 5, 2, 0]])
     sources = SourceBatch(["a", "b"], tokens, torch.tensor([4, 3]), feeding, [[], []])
 

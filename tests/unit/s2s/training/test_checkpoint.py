@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -251,3 +253,15 @@ def test_files_of_an_index_come_with_the_tensors_that_they_must_hold(tmp_path: P
     files = checkpoint.weight_files(tmp_path)
     assert files == {tmp_path / "1.safetensors": ["b"], tmp_path / "2.safetensors": ["a", "c"]}
     assert list(files) == sorted(files)
+
+
+def test_weights_replace_only_regular_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = save(Tied(), tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("pipe", "link")
+    for name in ("pipe", "link", "", ".", "..", str(tmp_path), "x" * 300, "x" * 250):
+        with pytest.raises(InputError):
+            checkpoint.average_checkpoints([source], name)
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+    assert sorted(os.listdir()) == ["link", "model.safetensors", "pipe"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_models import tiny_unilm
 
 from s2s.data.batch import Feeding, SourceBatch, TokenBatch
 from s2s.data.jsonl import text_field
@@ -74,14 +75,12 @@ class WordTask(GenerationTask):
         return WORDS.index(token)
 
 
-def tiny_model(seed: int = 0) -> UniLM:
+def model_of_words(seed: int = 0) -> UniLM:
     """A random model that ends at different lengths."""
-    torch.manual_seed(seed)
-    sizes = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 24, "max_positions": 32}
-    model = UniLM(UniLM.Config(vocab_size=len(WORDS), initializer_range=0.5, **sizes))
+    model = tiny_unilm(seed, vocab_size=len(WORDS), hidden_size=16, num_layers=2, intermediate_size=24)
     with torch.no_grad():
         model.head.bias[2] = 3.0
-    return model.eval()
+    return model
 
 
 def beam(**options: Any) -> BeamSearch:
@@ -100,7 +99,7 @@ def decode(
     settings = options.pop("settings", {"decoder": {"beam_size": 3}})
     small = DecodeOptions(**{"window": 7, "max_tokens": 40, "max_sentences": 3, **options})
     return decode_file(
-        WordTask(None), tiny_model(), decoder or beam(), source, output, small, ranks or alone(), settings, trace
+        WordTask(None), model_of_words(), decoder or beam(), source, output, small, ranks or alone(), settings, trace
     )
 
 
