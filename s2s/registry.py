@@ -69,7 +69,7 @@ class Registry:
             _import_all(package)
             if name in self._classes:
                 return self._classes[name]
-        raise ConfigError(f"{self.kind}.name: no {self.kind} is called {name!r}{nearest(name, self._classes)}")
+        raise ConfigError(f"{self.kind}.name: no {self.kind} is called {shown(name)}{nearest(name, self._classes)}")
 
     def names(self) -> list[str]:
         """All names, sorted."""

@@ -23,6 +23,7 @@ from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
 from s2s.errors import ConfigError, InputError, shown
 from s2s.models.base import Model
+from s2s.models.memory import check_memory
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
 from s2s.registry import (
@@ -201,10 +202,10 @@ def _name_and_options(section: str, values: Any, default: str | None) -> tuple[A
     if not isinstance(values, dict):
         raise ConfigError(f"{section}: must be a mapping of options, found {shown(values)}")
     options = dict(values)
-    name = options.pop("name", default)
+    name = options.pop("name", None)
     if not isinstance(name, str | None):
         raise ConfigError(f"{section}.name: must be a name, found {shown(name)}")
-    return name, options
+    return default if name is None else name, options
 
 
 def build_task(config: RunConfig) -> Task:
@@ -227,19 +228,24 @@ def build_decoder(config: RunConfig, kind: type[D], token_id: TokenIds = no_toke
 
 
 def build_model(config: RunConfig) -> Model:
-    """The model of a run, with fresh weights; every size must be in its section."""
-    model: Model = MODELS[config.model.name](config.model.config)
-    return model
+    """The model of a run, with fresh weights; every size must be in its section.
+
+    Raises:
+        ConfigError: the weights would take more memory than there is.
+    """
+    cls: type[Model] = MODELS[config.model.name]
+    check_memory(cls, config.model.config)
+    return cls(config.model.config)
 
 
-def resolve(config: RunConfig, task: Task) -> RunConfig:
-    """The configuration with the model's sizes filled in, from the checkpoint it names and from the task.
+def resolve(config: RunConfig, defaults: Mapping[str, Any]) -> RunConfig:
+    """The configuration with the model's sizes filled in, from the checkpoint it names and `Task.model_defaults`.
 
     Raises:
         ConfigError: they disagree.
     """
     cls: type[Model] = MODELS[config.model.name]
-    section = cls.resolve(config.model.config, task.model_defaults())
+    section = cls.resolve(config.model.config, dict(defaults))
     return replace(config, model=Part(config.model.name, section))
 
 
@@ -258,6 +264,7 @@ def load_run(
     """
     config = read_run(run, overrides)
     task = build_generation_task(config, run)
+    _check_vocabulary(config, task, run)
     decoder = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
     model = build_model(config)
     if not isinstance(model, Generator):
@@ -278,12 +285,21 @@ def build_generation_task(config: RunConfig, run: str | Path) -> GenerationTask:
     return cls(config.task.config)
 
 
+def _check_vocabulary(config: RunConfig, task: Task, run: str | Path) -> None:
+    if isinstance(task, GenerationTask):
+        try:
+            resolve(config, {"vocab_size": task.model_defaults()["vocab_size"]})
+        except ConfigError as error:
+            raise ConfigError(f"{run}: {error}") from error
+
+
 def load_model(
     run: str | Path, overrides: Iterable[str] = (), checkpoint_name: str | None = None
 ) -> tuple[RunConfig, Task, Model]:
     """A run without its decoder, whether it generates anything or not; see `load_run`."""
     config = read_run(run, overrides)
     task, model = build_task(config), build_model(config)
+    _check_vocabulary(config, task, run)
     checkpoint.load_weights(model, checkpoint.weights_path(Path(run), checkpoint_name))
     return config, task, model.eval()
 
@@ -329,7 +345,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
     with join_ranks(config.train.device) as ranks:
         config = _pinned(config, run)
         task = build_task(config)
-        config = resolve(config, task)
+        config = resolve(config, task.model_defaults())
         _check_same_run(config, run)
         found = checkpoint.checkpoints(run)
         if found:

@@ -88,7 +88,7 @@ def voice_config(store: Path, **task: Any) -> RunConfig:
 def write_run(config: RunConfig, run: Path, seed: int = 0) -> Path:
     """A run folder with random weights, as training would leave it."""
     task = build_task(config)
-    config = resolve(config, task)
+    config = resolve(config, task.model_defaults())
     run.mkdir(parents=True)
     write_tree(config.tree(), run / checkpoint.CONFIG)
     task.save(run)

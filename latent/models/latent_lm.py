@@ -33,7 +33,7 @@ class HeadSection(Section):
     """Width of the head; 0 takes the model's."""
     intermediate_size: NonNegativeInt = 0
     """Width inside its feed-forward networks; 0 takes three times its width."""
-    num_layers: PositiveInt = 4
+    num_layers: int = Field(default=4, ge=1, le=1000)
     """Feed-forward networks."""
     norm_eps: Fact[PositiveFloat] = 1e-5
     """Added to the mean square in its norms."""
@@ -88,7 +88,7 @@ class LatentLM(Model):
         """Tokens and latents that a sequence may have."""
         hidden_size: PositiveInt = 512
         """Width of the layers."""
-        num_layers: PositiveInt = 8
+        num_layers: int = Field(default=8, ge=1, le=1000)
         """Layers."""
         num_heads: PositiveInt = 8
         """Attention heads of queries."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -42,9 +42,9 @@ class SigmaVAE(Model):
         """Samples per second of the audio (Hz)."""
         ratios: tuple[PositiveInt, ...] = (2, 2, 4, 5, 5, 8)
         """Down-sampling of each stage after the first, encoder order. Their product is the hop length in samples."""
-        depths: tuple[NonNegativeInt, ...] = (3, 3, 3, 3, 3, 3, 8)
+        depths: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = (3, 3, 3, 3, 3, 3, 8)
         """Blocks of each encoder stage, one more entry than `ratios`. A first stage without blocks is far faster."""
-        decoder_depths: tuple[NonNegativeInt, ...] | None = None
+        decoder_depths: tuple[Annotated[int, Field(ge=0, le=1000)], ...] | None = None
         """Blocks of each decoder stage, decoder order. Default: `depths` reversed."""
         widths: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
         """Channels of each stage, encoder order, one more entry than `ratios`."""

@@ -25,7 +25,7 @@ class DurationSection(Section):
 
     hidden_size: PositiveInt = 128
     """Width."""
-    num_layers: PositiveInt = 3
+    num_layers: int = Field(default=3, ge=1, le=1000)
     """Convolutions."""
     kernel_size: int = Field(default=5, ge=1)
     """Tokens that each looks at; odd."""

@@ -111,8 +111,11 @@ class LatentVoice(Voice):
         config = _read(run, list(overrides))
         codec_run = run / TOKENIZER if tokenizer is None else Path(tokenizer)
         codec = _matching_tokenizer(run, codec_run)
-        model = build_model(config)
+        vocabulary, model = SpeechVocabulary.load(run), build_model(config)
         assert isinstance(model, LatentLM)
+        if len(vocabulary) != model.config.vocab_size:
+            size = model.config.vocab_size
+            raise InputError(f"{run}: its vocabulary has {len(vocabulary)} tokens, its model {size}; they must agree")
         files = {
             "model": checkpoint.weights_path(run, checkpoint_name),
             "tokenizer": checkpoint.weights_path(codec_run),
@@ -121,7 +124,7 @@ class LatentVoice(Voice):
         decoder = build_decoder(config, NextTokenDiffusionDecoder)
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
-        return cls(run.resolve().name, config, model, codec, SpeechVocabulary.load(run), decoder, files, device)
+        return cls(run.resolve().name, config, model, codec, vocabulary, decoder, files, device)
 
     def fingerprint(self) -> dict[str, Any]:
         return {**self._hashes, "decoder": self.config.tree()["decoder"]}

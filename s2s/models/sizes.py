@@ -11,7 +11,9 @@ from s2s.models.pretrained import SIZES, read_sizes
 _RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
 _FREE = {"hidden_dropout", "attention_dropout", "initializer_range", "layer_norm_eps"}
 _SPARE_ROWS = 1000
-"""A vocabulary table may have this many rows that the tokenizer does not use, as some do for alignment."""
+"""The vocabulary table of a released checkpoint may have fewer than this many rows that its tokenizer does not use."""
+_PADDED_TO = (8, 64, 128)
+"""Others may only be padded to a multiple of one of these, for speed."""
 
 
 def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
@@ -57,7 +59,9 @@ def _vocabulary(config: Any, given: set[str], known: dict[str, Any], defaults: d
     if not asked and not config.init:
         return tokens
     rows = asked or stored
-    if tokens - defaults.get("added_tokens", 0) > rows or rows - tokens >= _SPARE_ROWS:
+    spare = rows - tokens
+    padded = spare < _SPARE_ROWS if config.init else any(rows % m == 0 and spare < m for m in _PADDED_TO)
+    if -spare > defaults.get("added_tokens", 0) or (spare > 0 and not padded):
         where = "model.vocab_size" if asked else config.init
         raise ConfigError(f"model.vocab_size: the tokenizer has {tokens} tokens, {where} has {rows}; they must agree")
     return max(rows, tokens)

@@ -1,0 +1,46 @@
+"""Whether a model fits into the memory of this machine, before it is built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import torch
+
+from s2s.config import Section
+from s2s.errors import ConfigError
+from s2s.models.base import Model
+
+_TOO_MANY = 1 << 63
+
+
+def check_memory(cls: type[Model], section: Section) -> None:
+    """See that the weights of a model fit into memory.
+
+    Raises:
+        ConfigError: they cannot; names the largest size, and the memory that the weights would take.
+    """
+    needed, available = _bytes(cls, section), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        size, name = max(_sizes(section, "model"))
+        amount = f"{needed / 1e9:,.0f} GB" if needed < _TOO_MANY else f"more than {_TOO_MANY / 1e18:.0f} EB"
+        raise ConfigError(
+            f"{name}: {size} makes weights that take {amount} of memory; this machine has {available / 1e9:,.0f} GB"
+        )
+
+
+def _bytes(cls: type[Model], section: Section) -> int:
+    try:
+        with torch.device("meta"):  # shapes alone
+            return sum(weight.numel() * weight.element_size() for weight in cls(section).parameters())
+    except RuntimeError as error:  # PyTorch's for a size of more than 63 bits; another will come when it is built
+        return _TOO_MANY if "overflow" in str(error) else 0
+
+
+def _sizes(section: Section, path: str) -> Iterator[tuple[int, str]]:
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from _sizes(value, f"{path}.{name}")
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, int):
+                yield number, f"{path}.{name}"
