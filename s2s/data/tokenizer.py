@@ -13,6 +13,7 @@ from typing import Any
 from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
 
+from s2s.data.readable import join_words
 from s2s.errors import InputError
 from s2s.hub import fetch
 from s2s.json_files import describe
@@ -168,6 +169,8 @@ class Tokenizer:
         """Readable text: pieces joined, punctuation attached; the special tokens left out."""
         silent = {*vars(self.special).values()}
         kept = [int(id) for id in ids if int(id) not in silent]
+        if self.is_wordpiece:
+            return join_words(wordpiece_join(self.tokens(kept)).split())
         return str(self._backend.decode(kept, skip_special_tokens=False)).strip()
 
     def s2s_ft_text(self, ids: Iterable[int]) -> str:
@@ -183,6 +186,12 @@ class Tokenizer:
         if self.is_wordpiece:
             return wordpiece_join(self.tokens(kept))
         return str(self._backend.decode(kept, skip_special_tokens=False)).strip().replace("\n", " [X_SEP] ")
+
+    @property
+    def drops_case(self) -> bool:
+        """Whether text loses its capitals."""
+        normalizer = self._backend.normalizer
+        return normalizer is not None and bool(normalizer.normalize_str("A") == "a")
 
     @property
     def is_wordpiece(self) -> bool:

@@ -271,7 +271,7 @@ class _Work:
             self.decoder.check(source, line.where)
         except Exception as error:
             return self._failure(id, line.where, error)
-        return _Item(id if str(id) == source.id else source.id, line.where, source)
+        return _Item(id if str(id) == source.id else source.id, line.where, source, self.task.source_text(record))
 
     def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
         """The output line of a record that cannot be used. What nobody expected is logged with its type."""
@@ -297,13 +297,13 @@ class _Work:
         sources = self.task.collate_sources([item.source for item in items]).to(self.device)
         if not self.traced:
             rows = self.decoder(self.model, sources)
-            return [(self._output(item.id, row), None) for item, row in zip(items, rows, strict=True)]
+            return [(self._output(item, row), None) for item, row in zip(items, rows, strict=True)]
         trace = self.decoder.trace(self.model, sources)
         made = zip(items, self.decoder.best(trace), trace.records(), strict=True)
-        return [(self._output(item.id, row), {"id": item.id, **frames}) for item, row, frames in made]
+        return [(self._output(item, row), {**item.named(), **frames}) for item, row, frames in made]
 
-    def _output(self, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-        return output_record(self.task, id, hypotheses)
+    def _output(self, item: _Item, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
+        return output_record(self.task, item.id, hypotheses, item.text)
 
 
 @dataclass(frozen=True)
@@ -311,13 +311,22 @@ class _Item:
     id: Any
     where: str
     source: Any
+    text: str
+
+    def named(self) -> dict[str, Any]:
+        """The id, and what outputs are spelled by if anything."""
+        return {"id": self.id, **({"source": self.text} if self.text else {})}
 
 
-def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-    """The output line of a sentence: its best text, and all different ones if there are more hypotheses."""
+def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:
+    """The output line of a sentence: its best text, and all different ones if there are more hypotheses.
+
+    Args:
+        source: The text that outputs are spelled by; see `GenerationTask.spell`.
+    """
     scores: dict[str, float] = {}
     for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
-        scores.setdefault(task.text(item.tokens), round(item.score, 4))
+        scores.setdefault(task.spell(task.text(item.tokens), source), round(item.score, 4))
     if math.isnan(hypotheses[0].score):
         raise InputError("the model's scores are not numbers; its weights hold NaN or infinity")
     texts = [{"tgt": text, "score": score} for text, score in scores.items()]

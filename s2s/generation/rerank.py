@@ -44,7 +44,8 @@ def rerank_file(
             made = record
         else:
             frames = Trace.from_record(record, where)
-            made = output_record(task, record.get("id"), frames.best(ranking, count)[0])
+            source = str(record.get("source", ""))
+            made = output_record(task, record.get("id"), frames.best(ranking, count)[0], source)
         target.write(lines, Window({"output": [dump_json(made)]}, {}))
         lines += 1
     target.close(lines)

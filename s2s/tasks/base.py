@@ -115,6 +115,14 @@ class GenerationTask(Task):
     def text(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens (without the end token)."""
 
+    def source_text(self, record: dict[str, Any]) -> str:
+        """The text of an input record that its output may be spelled by; none unless a task says so."""
+        return ""
+
+    def spell(self, text: str, source: str) -> str:
+        """An output as its source's text spells the same words; unchanged unless a task says so."""
+        return text
+
     @abstractmethod
     def token_id(self, token: str) -> int:
         """The id of one vocabulary item.

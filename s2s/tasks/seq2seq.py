@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,18 @@ from pydantic import Field
 from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import Feeding, SourceBatch, TokenBatch
-from s2s.data.corpus import Corpus, Side
+from s2s.data.corpus import Corpus, Side, records
 from s2s.data.jsonl import text_field
 from s2s.data.layout import Layout, Method, Noise, layout, pack, room
+from s2s.data.spelling import FILE as SPELLING
+from s2s.data.spelling import Spelling
 from s2s.data.tokenizer import SpecialIds, Tokenizer
 from s2s.errors import ConfigError
 from s2s.registry import register_task
 from s2s.tasks.base import GenerationTask
+
+_SPELLED_BY = 100_000
+"""Characters of a source that outputs are spelled by."""
 
 
 class PairDataset:
@@ -59,6 +65,10 @@ class Source:
     tokens: list[int]
     prefix: list[int]
     num_cut: int
+
+
+def _files(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else paths
 
 
 @register_task("seq2seq")
@@ -108,6 +118,9 @@ class Seq2Seq(GenerationTask):
         """Refuse sources and targets that are too long, instead of cutting them."""
         output: Literal["readable", "s2s_ft"] = "readable"
         """Form of the generated text: readable, or words apart from punctuation as s2s-ft writes it."""
+        restore_spelling: bool | None = None
+        """Write the words of readable text as their source and the training data do, capitals and accents included.
+        Default: if the tokenizer drops capitals."""
 
     config: Seq2Seq.Config
 
@@ -147,8 +160,7 @@ class Seq2Seq(GenerationTask):
         paths = {"train": self.config.train, "valid": self.config.valid}[split]
         if not paths:
             raise ConfigError(f"task.{split}: must name at least one file")
-        files = [paths] if isinstance(paths, str) else paths
-        corpus = Corpus.read(files, self._tokenizer, self._source, self._target, self.config.id_field)
+        corpus = Corpus.read(_files(paths), self._tokenizer, self._source, self._target, self.config.id_field)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -209,6 +221,24 @@ class Seq2Seq(GenerationTask):
         """The text of generated tokens."""
         return self._tokenizer.text(tokens) if self.config.output == "readable" else self._tokenizer.s2s_ft_text(tokens)
 
+    def source_text(self, record: dict[str, Any]) -> str:
+        """The source, if it is a text."""
+        text = record.get(self.config.source_field)
+        return text[:_SPELLED_BY] if isinstance(text, str) and self._restores else ""
+
+    def spell(self, text: str, source: str) -> str:
+        """The text, spelled as `task.restore_spelling` says."""
+        return self._spelling.restore(text, source) if self._restores else text
+
+    @property
+    def _restores(self) -> bool:
+        wanted = self.config.restore_spelling
+        return self.config.output == "readable" and (self._tokenizer.drops_case if wanted is None else wanted)
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        return Spelling.load(Path(str(self.config.tokenizer)))
+
     def token_id(self, token: str) -> int:
         """The id of one vocabulary item."""
         return self._tokenizer.token_id(token)
@@ -222,5 +252,14 @@ class Seq2Seq(GenerationTask):
         return sizes | ({"added_tokens": self._tokenizer.num_added} if self._tokenizer.num_added else {})
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a run folder."""
+        """Write the tokenizer's files into a run folder, and how the training data spell words."""
         self._tokenizer.save(folder)
+        if self._restores and self.config.train and not (folder / SPELLING).exists():
+            Spelling.learn(self._pairs(self.config.train)).save(folder)
+
+    def _pairs(self, paths: str | list[str]) -> Iterator[tuple[str, str]]:
+        for path in _files(paths):
+            for _, record in records(path):
+                source, target = record.get(self.config.source_field), record.get(self.config.target_field)
+                if isinstance(source, str) and isinstance(target, str):
+                    yield source, target
