@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from array import array
@@ -21,6 +22,8 @@ from tqdm import tqdm
 
 from s2s.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 SPLITS = ("train", "valid", "test")
 
 Text = str | list[str]
@@ -32,7 +35,7 @@ class Pair:
     """One source and its target.
 
     Args:
-        id: Name of the pair, unique in its corpus.
+        id: Name of the pair, unique in its file.
         source: What is read.
         target: What is to be written.
         fields: Further fields of the record.
@@ -53,7 +56,8 @@ class CorpusWriter:
     """Context manager that writes OUT/{train,valid,test}.jsonl and OUT/DATA_CARD.md.
 
     Pairs go to temporary files, which take their names when the block ends without an error and are removed when it
-    does not; so a corpus is complete or was never there. Memory holds 24 bytes a pair.
+    does not; so a corpus is complete or was never there. Memory holds 32 bytes a pair. An id that occurs twice in
+    a file is reported.
 
     Args:
         folder: Where to; made if missing. An older corpus there is replaced.
@@ -134,8 +138,14 @@ class CorpusWriter:
         self._documents["DATA_CARD.md"] = self._card()
         for name, text in self._documents.items():
             self._temporary(name).write_text(text, encoding="utf-8")
-        for split in self._splits.values():
+        for name, split in self._splits.items():
             split.close()  # a full disk shows here, before anything is replaced
+            if repeated := split.repeated_id():
+                count, first, second = repeated
+                logger.warning(
+                    "warning: %s: %d lines have the id of an earlier line, first %d and %d; evaluate matches by id",
+                    *(self.folder / f"{name}.jsonl", count, first, second),
+                )
         for name, split in self._splits.items():
             if len(split):
                 os.replace(split.path, self.folder / f"{name}.jsonl")
@@ -198,6 +208,7 @@ class _Split:
         self._file: IO[str] = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (open between calls)
         self._sources = array("Q")
         self._pairs = array("Q")
+        self._ids = array("Q")
         self.source_words = _Lengths()
         self.target_words = _Lengths()
 
@@ -208,6 +219,7 @@ class _Split:
         self._file.write(pair.line())
         self._sources.append(_digest(pair.source))
         self._pairs.append(_digest([str(pair.source), str(pair.target)]))
+        self._ids.append(_digest(pair.id))
         self.source_words.add(pair.source)
         self.target_words.add(pair.target)
 
@@ -216,6 +228,16 @@ class _Split:
 
     def duplicates(self) -> int:
         return len(self) - len(np.unique(np.frombuffer(self._pairs, dtype=np.uint64)))
+
+    def repeated_id(self) -> tuple[int, int, int] | None:
+        """How many lines have the id of an earlier line, and of the first of them: the earlier line, its own."""
+        ids = np.frombuffer(self._ids, dtype=np.uint64)
+        order = np.argsort(ids, kind="stable")
+        same = np.flatnonzero(ids[order][1:] == ids[order][:-1])
+        if not len(same):
+            return None
+        first = same[order[same + 1].argmin()]
+        return len(same), int(order[first]) + 1, int(order[first + 1]) + 1
 
     def close(self) -> None:
         self._file.flush()

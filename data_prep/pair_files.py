@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from data_prep.corpus_writer import CorpusWriter, Pair
-from data_prep.text_lines import read_text_lines
-from s2s.data.jsonl import read_records, text_field
+from s2s.data.jsonl import id_field, read_records, text_field
+from s2s.data.text_lines import read_text_lines
 from s2s.errors import InputError
 
 
@@ -28,18 +29,18 @@ def write(folder: Path, title: str, splits: Mapping[str, Iterator[Pair]]) -> str
 
 
 def read_table(path: Path, source_column: str, target_column: str, split: str) -> Iterator[Pair]:
-    """Pairs of a file of tab-separated columns, which are not quoted.
+    """Pairs of a file of tab-separated columns. Cells are taken as they stand: quotes, NA and 007 are text.
 
     Args:
         source_column: Number from 1; or a name, then the first line holds names.
-        target_column: Likewise.
-        split: Begins the ids.
+        target_column: The same for the target.
+        split: First part of the ids.
 
     Raises:
         InputError: a line has too few columns, or the first line lacks a name.
     """
     lines = read_text_lines(path)
-    if source_column.isdigit() and target_column.isdigit():
+    if all(re.fullmatch("[0-9]{1,6}", column) for column in (source_column, target_column)):
         columns = [int(source_column) - 1, int(target_column) - 1]
         if min(columns) < 0:
             raise InputError("--source-column, --target-column: columns are counted from 1, got 0")
@@ -78,10 +79,10 @@ def read_s2s_ft(path: Path, split: str) -> Iterator[Pair]:
     """Pairs of a file for s2s-ft: `{"src": ..., "tgt": ...}` a line, each a string or a list of tokens.
 
     Raises:
-        InputError: a line is no such record.
+        InputError: a line is not such a record.
     """
     for number, (where, record) in enumerate(read_records(path), start=1):
         source, target = text_field(record, "src", where), text_field(record, "tgt", where)
         if isinstance(source, list) != isinstance(target, list):
             raise InputError(f"{where}: 'src' and 'tgt' must both be strings or both be lists of tokens")
-        yield Pair(str(record.get("id", f"{split}-{number}")), source, target)
+        yield Pair(id_field(record, where) or f"{split}-{number}", source, target)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import json
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -24,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.corpus_writer import CorpusWriter, Pair
-from data_prep.text_lines import read_text, read_text_lines
+from s2s.data.jsonl import check_unicode
+from s2s.data.text_lines import read_text, read_text_lines
 from s2s.errors import InputError
-from s2s.json_files import describe
+from s2s.json_files import describe, parse_json
 
 PUBLISHED = {"zhou": (86_635, 8_965, 8_964), "du": (70_484, 10_570, 11_877), "reversed": (70_484, 11_877, 10_570)}
 """Pairs of train, valid and test in the literature."""
@@ -83,10 +83,7 @@ def read_squad(path: Path, skip: Callable[[str], None], all_answers: bool = Fals
     Raises:
         InputError: the file is not JSON, or a part of it is missing or wrongly typed; the message gives the path to it.
     """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
+    content = parse_json(read_text(path), path)
     for article, where in _items(content, "data", f"{path}: $"):
         title = _get(article, "title", str, where)
         for paragraph, where_paragraph in _items(article, "paragraphs", where):
@@ -104,7 +101,7 @@ def _answers(entry: Any, passage: str, where: str, skip: Callable[[str], None]) 
     found: dict[tuple[int, str], None] = {}
     for answer, where_answer in _items(entry, "answers", where):
         start, text = _get(answer, "answer_start", int, where_answer), _get(answer, "text", str, where_answer)
-        if text.strip() and passage[start : start + len(text)] == text:
+        if text.strip() and start >= 0 and passage[start : start + len(text)] == text:
             found[start, text] = None
         else:
             skip("answers that do not stand where the file says")
@@ -121,10 +118,13 @@ def _get(parent: Any, field: str, kind: type, where: str) -> Any:
         raise InputError(f"{where}: expected an object with {field!r}, found {describe(parent)}")
     if field not in parent:
         raise InputError(f"{where}: {field!r} is missing; found {', '.join(map(repr, parent)) or 'no field'}")
-    if not isinstance(parent[field], kind):
-        names = {str: "a string", int: "a number", list: "a list"}
-        raise InputError(f"{where}: {field!r} must be {names[kind]}, found {describe(parent[field])}")
-    return parent[field]
+    value = parent[field]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        names = {str: "a string", int: "a whole number", list: "a list"}
+        raise InputError(f"{where}: {field!r} must be {names[kind]}, found {describe(value)}")
+    if isinstance(value, str):
+        check_unicode(value, field, where)
+    return value
 
 
 def split_zhou(train: Path, dev: Path, seed: int, skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:

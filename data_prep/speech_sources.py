@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.speech_corpus import Recording
-from s2s.data.jsonl import read_lines
+from s2s.data.text_lines import read_text, read_text_lines
 from s2s.errors import InputError
 
 Skip = Callable[[str], None]
@@ -79,6 +79,8 @@ def common_voice(folder: Path, language: str, skip: Skip) -> Iterator[Recording]
             if not last < len(fields) <= len(header):  # empty columns at the end are not there
                 raise InputError(f"{where}: expected {len(header)} fields as in the first line, found {len(fields)}")
             row = dict(zip(header, fields, strict=False))
+            if Path(row["path"]).name != row["path"]:
+                raise InputError(f"{where}: 'path' must be the name of a file in clips, found {row['path']!r}")
             audio = folder / "clips" / row["path"]
             speaker = row["client_id"][:16]  # a digest of 128 digits
             yield Recording(audio.stem, audio, row["sentence"], speaker, language, split)
@@ -96,14 +98,16 @@ def kaldi(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
     for where, name, place in _segments(folder, files):
         parts = place.split()
         try:
-            file, start, stop = parts[0], float(parts[1]), None if float(parts[2]) < 0 else float(parts[2])
-        except (IndexError, ValueError) as error:
-            raise InputError(f"{where}: expected ID FILE-ID START STOP, times in seconds, found {place!r}") from error
+            file, start, stop = parts[0], float(parts[1]), float(parts[2])
+        except (IndexError, ValueError):
+            file, start, stop = "", math.nan, math.nan
+        if not (0 <= start < math.inf and (stop < 0 or start < stop < math.inf)):
+            raise InputError(f"{where}: expected ID FILE-ID START STOP, times in seconds, found {place!r}")
         if file not in files:
             raise InputError(f"{where}: no line of wav.scp has the id {file!r}")
         if name in texts:
             speaker = speakers.get(name, "unknown")
-            yield Recording(name, files[file], texts[name], speaker, language, None, start, stop)
+            yield Recording(name, files[file], texts[name], speaker, language, None, start, None if stop < 0 else stop)
         else:
             skip("without a text")
 
@@ -116,7 +120,7 @@ def transcripts(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
                 f"{where}: expected FILE<tab>TEXT or FILE<tab>TEXT<tab>SPEAKER, found {len(fields)} fields"
             )
         audio = folder / fields[0]
-        if audio.suffix not in _AUDIO_SUFFIXES:
+        if audio.suffix.lower() not in _AUDIO_SUFFIXES:
             raise InputError(f"{where}: expected an audio file ({', '.join(_AUDIO_SUFFIXES)}), found {fields[0]!r}")
         speaker = fields[2] if len(fields) == 3 else folder.resolve().name
         yield Recording(str(Path(fields[0]).with_suffix("")), audio, fields[1], speaker, language)
@@ -155,25 +159,21 @@ def _files(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def _read_text(path: Path) -> str:
-    return " ".join(line.content.decode("utf-8", "replace") for line in read_lines(path))
-
-
-def _decoded(path: Path) -> Iterator[tuple[str, str]]:
-    for line in read_lines(path):
-        try:
-            yield line.where, line.content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{line.where}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text") from error
+    return " ".join(read_text(path).split())
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[str, list[str]]]:
-    for where, line in _decoded(path):
-        yield where, next(csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE))
+    """`(where, cells)` of each line that is not blank; cells are text, quotes and all."""
+    for where, line in read_text_lines(path):
+        if line.strip():
+            yield where, line.split(delimiter)
 
 
 def _named_values(path: Path) -> Iterator[tuple[str, str, str]]:
     """`(where, name, value)` for each line: a name, blanks, and the rest."""
-    for where, line in _decoded(path):
+    for where, line in read_text_lines(path):
+        if not (line := line.strip()):
+            continue
         name, _, value = line.partition(" ") if "\t" not in line.partition(" ")[0] else line.partition("\t")
         if not value.strip():
             raise InputError(f"{where}: expected an id and a value, found {line!r}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_prep.corpus_writer import SPLITS, CorpusWriter, Pair, Text, normal_form
 from s2s.data.jsonl import read_records, text_field
+from s2s.data.text_lines import read_text
 from s2s.errors import InputError
 
 OPENING_WORDS = 12
@@ -31,7 +32,7 @@ def write(folder: Path, corpus: Path, sizes: Mapping[str, int]) -> str:
     )
     seen: set[str] = set()
     notice = corpus / "NOTICE"
-    documents = {notice.name: notice.read_text(encoding="utf-8")} if notice.is_file() else {}
+    documents = {notice.name: read_text(notice)} if notice.is_file() else {}
     with CorpusWriter(folder, f"{_title(corpus)}: a subset", [rule], documents) as writer:
         for split in reversed(SPLITS):
             if not sizes[split]:
@@ -74,7 +75,7 @@ def _title(corpus: Path) -> str:
     card = corpus / "DATA_CARD.md"
     if not card.is_file():
         return corpus.name
-    return card.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+    return read_text(card).partition("\n")[0].lstrip("# ")
 
 
 def _plain(text: Text) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.corpus_writer import SPLITS, CorpusWriter, Pair
 from data_prep.pair_files import read_parallel
-from data_prep.text_lines import read_text, read_text_lines
-from s2s.data.jsonl import text_field
+from s2s.data.jsonl import id_field, text_field
+from s2s.data.text_lines import read_text, read_text_lines
 from s2s.errors import InputError
+from s2s.json_files import parse_json
 
 Found = Iterator[tuple[str, Pair | None]]
 """`(split, pair)`; for a pair that is missing `(reason, None)`."""
@@ -48,7 +48,7 @@ def read_dataset(name: str, source_field: str, target_field: str, separator: str
     for split, published in zip(SPLITS, ("train", "validation", "test"), strict=True):
         for number, (where, record) in enumerate(records(f"{name}:{published}"), start=1):
             source, target = (_line_or_blank(record, field, where) for field in (source_field, target_field))
-            id = str(record.get("id", f"{split}-{number}"))
+            id = id_field(record, where) or f"{split}-{number}"
             yield split, Pair(id, " ".join(source), separator.join(target))
 
 
@@ -84,7 +84,7 @@ def read_cnndm(folder: Path, separator: str) -> Found:
 
 def parse_story(text: str) -> tuple[list[str], list[str]]:
     """Lines of the article, and highlights, of a .story file."""
-    article, *highlights = re.split(r"^@highlight\s*$", text, flags=re.MULTILINE)
+    article, *highlights = re.split(r"^[^\S\n]*@highlight[^\S\n]*$", text, flags=re.MULTILINE)
     return _sentences(article), [" ".join(_sentences(part)) for part in highlights if part.strip()]
 
 
@@ -131,13 +131,11 @@ def parse_bbc(text: str, path: Path) -> dict[str, str]:
 
 
 def _ids(path: Path, split: str) -> list[str]:
-    try:
-        ids = json.loads(read_text(path))[split]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected a JSON object with a list of ids in {split!r}") from error
-    if not isinstance(ids, list):
-        raise InputError(f"{path}: expected a list of ids in {split!r}")
-    return [str(id) for id in ids]
+    content = parse_json(read_text(path), path)
+    ids = content.get(split) if isinstance(content, dict) else None
+    if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+        raise InputError(f"{path}: expected a JSON object with a list of ids (strings) in {split!r}")
+    return ids
 
 
 _GIGAWORD = {

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from s2s.data.jsonl import read_records, text_field
+from s2s.data.jsonl import id_field, read_records, suffix_of, text_field
+from s2s.data.text_lines import read_text_lines
 from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError
-from s2s.json_files import describe
 
 _JSON_LINES = (".jsonl", ".json", ".ndjson")
+_TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_references(path: str | Path) -> list[Entry]:
     return [
         Entry(
             where,
-            _id(record, where),
+            id_field(record, where),
             _as_text(text_field(record, "tgt", where)),
             _as_text(text_field(record, "src", where)) if "src" in record else None,
         )
@@ -70,7 +70,7 @@ def read_hypotheses(path: str | Path) -> list[Entry]:
     for where, record in read_records(path):
         failed = "tgt" in record and record["tgt"] is None
         text = "" if failed or _is_blank(record.get("tgt")) else _as_text(text_field(record, "tgt", where))
-        entries.append(Entry(where, _id(record, where), text, failed=failed))
+        entries.append(Entry(where, id_field(record, where), text, failed=failed))
     return entries
 
 
@@ -102,35 +102,24 @@ def match(hypotheses: Sequence[Entry], references: Sequence[Entry], path: str, r
 
 
 def _is_json_lines(path: str | Path) -> bool:
-    return str(path) == "-" or Path(path).suffix in _JSON_LINES
+    if suffix_of(path) in _TABLES:
+        raise InputError(f"{path}: is a table by its name; expected JSON lines (.jsonl) or plain lines")
+    return str(path) == "-" or suffix_of(path) in _JSON_LINES
 
 
-def _plain_lines(path: str | Path) -> Iterator[tuple[str, str]]:
+def _plain_lines(path: str | Path) -> list[tuple[str, str]]:
     """`(where, text)` of every line, empty ones too."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if not content.strip():
-        raise InputError(f"{path}: the file is empty; expected one text a line")
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
-        try:
-            yield f"{path}:{number}", line.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}:{number}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text"
-            ) from error
+    lines = [(where, line.strip()) for where, line in read_text_lines(path)]
+    where, first = next((line for line in lines if line[1]), ("", ""))
+    if not first:
+        raise InputError(f"{path}: all lines are empty; expected one text a line")
+    if first.startswith("{") and first.endswith("}") and '"tgt"' in first:
+        raise InputError(f"{where}: is a JSON record in a file of plain lines; give JSON lines a name in .jsonl")
+    return lines
 
 
 def _is_blank(value: object) -> bool:
     return value == [] or (isinstance(value, str) and not value.strip())
-
-
-def _id(record: dict[str, Any], where: str) -> str | None:
-    value = record.get("id")
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
-        raise InputError(f"{where}: 'id' must be a string or a whole number, found {describe(value)}")
-    return None if value is None else str(value)
 
 
 def _as_text(value: str | list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import sys
 import zlib
@@ -35,7 +36,9 @@ class Line(NamedTuple):
         try:
             return self.content.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"{self.where}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text") from error
+            marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            found = "UTF-16" if self.content.startswith(marks) else f"invalid UTF-8 at byte {error.start + 1}"
+            raise InputError(f"{self.where}: {found}; expected UTF-8 text") from error
 
 
 def suffix_of(path: str | Path) -> str:
@@ -107,6 +110,20 @@ def read_records(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise InputError(f"{path}: the file is empty; expected one JSON object a line")
 
 
+def id_field(record: dict[str, Any], where: str) -> str | None:
+    """The id of a record as text, None if it has none.
+
+    Raises:
+        InputError: it is of another type, or is not valid Unicode.
+    """
+    value = record.get("id")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+        raise InputError(f"{where}: 'id' must be a string or a whole number, found {describe(value)}")
+    if isinstance(value, str):
+        check_unicode(value, "id", where)
+    return None if value is None else str(value)
+
+
 def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str]:
     """The value of a text field: a string, or a list of tokens.
 
@@ -122,7 +139,7 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
                 raise InputError(
                     f"{where}: {field!r} must be a string or a list of tokens, found {describe(item)} in it"
                 )
-            _check_unicode(item, field, where)
+            check_unicode(item, field, where)
         if not value:
             raise InputError(f"{where}: {field!r} is empty")
         return value
@@ -130,11 +147,11 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
         raise InputError(f"{where}: {field!r} must be a string or a list of tokens, found {describe(value)}")
     if not value.strip():
         raise InputError(f"{where}: {field!r} is empty")
-    _check_unicode(value, field, where)
+    check_unicode(value, field, where)
     return value
 
 
-def _check_unicode(value: str, field: str, where: str) -> None:
+def check_unicode(value: str, field: str, where: str) -> None:
     """JSON may escape half of a surrogate pair, which is no character and which no tokenizer takes."""
     try:
         value.encode("utf-8")

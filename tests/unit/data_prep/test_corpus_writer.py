@@ -93,3 +93,12 @@ def test_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'out'}: cannot be written: File exists")):
         CorpusWriter(tmp_path / "out", "Title", []).__enter__()
+
+
+def test_an_id_that_occurs_twice_is_reported_with_both_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with CorpusWriter(tmp_path, "t", []) as writer:
+        for number, name in enumerate(["a", "b", "c", "b", "a", "b"]):
+            writer.add("train", Pair(name, f"source {number}", "target"))
+        writer.add("test", Pair("a", "the same id in another file", "target"))
+    expected = "train.jsonl: 3 lines have the id of an earlier line, first 2 and 4; evaluate matches by id"
+    assert [record.getMessage() for record in caplog.records] == [f"warning: {tmp_path}/{expected}"]

@@ -101,3 +101,37 @@ def test_bad_text_files_are_named(tmp_path: Path) -> None:
 def test_no_split_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--train, --valid, --test: at least one must be given"):
         write(tmp_path / "out", "Tables", {})
+
+
+def test_cells_of_tables_are_text(tmp_path: Path) -> None:
+    rows = ['"She said hi\tone two', 'he "replied" loudly\tNA', "null\t007", "None\t1,234", "True\t''", 'nan\t"a""b"']
+    (tmp_path / "a.tsv").write_bytes("\n".join(rows).encode())
+    found = [(pair.source, pair.target) for pair in read_table(tmp_path / "a.tsv", "1", "2", "train")]
+    assert found == [tuple(row.split("\t")) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\tb\rc\td\r", r"a\.tsv:1: a carriage return \(CR\) at character 4; expected UTF-8 text whose lines end"),
+        (b"a\tb\n\rc\td\n", r"a\.tsv:2: a carriage return \(CR\) at character 1"),
+        ("a\tb\n".encode("utf-16"), r"a\.tsv:1: UTF-16; expected UTF-8 text"),
+        ("a\tb\n".encode("utf-16-be"), r"a\.tsv:1: a NUL at character 1; expected UTF-8 text"),
+    ],
+)
+def test_files_with_other_line_ends_or_encodings_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.tsv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(read_table(tmp_path / "a.tsv", "1", "2", "train"))
+
+
+def test_mark_and_crlf_are_no_part_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"\xef\xbb\xbfa\tb\r\nc\td\r\n")
+    assert [(p.source, p.target) for p in read_table(tmp_path / "a.tsv", "1", "2", "t")] == [("a", "b"), ("c", "d")]
+
+
+@pytest.mark.parametrize("column", ["²", "0", "-1", "9" * 5000, "1.5", ""])
+def test_columns_that_are_not_there_are_refused(tmp_path: Path, column: str) -> None:
+    (tmp_path / "a.tsv").write_text("a\tb\n")
+    with pytest.raises(InputError, match=r"columns are counted from 1|no column is called|expected at least"):
+        list(read_table(tmp_path / "a.tsv", column, "2", "train"))

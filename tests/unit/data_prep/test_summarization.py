@@ -15,6 +15,7 @@ from data_prep.summarization import (
     read_xsum,
     write,
 )
+from s2s.data.text_lines import read_text
 from s2s.errors import InputError
 
 STORY = '(CNN) -- First  line\n\nHe said: "Second."\n\n@highlight\n\nOne thing\n\n@highlight\n\nAnother thing .\n'
@@ -100,7 +101,8 @@ def test_malformed_xsum_files_are_named(tmp_path: Path) -> None:
     for content in ("{", "[]", '{"train": 3}'):
         save(tmp_path / "SPLITS-SPLIT.json", content)
         with pytest.raises(
-            InputError, match=r"SPLITS-SPLIT\.json: expected a (JSON object with a )?list of ids in 'train'"
+            InputError,
+            match=r"SPLITS-SPLIT\.json: (expected a JSON object with a list of ids \(strings\) in 'train'|broken JSON)",
         ):
             list(read_xsum(tmp_path))
 
@@ -143,3 +145,20 @@ def test_dataset_without_the_field_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "train.jsonl", '{"text": "a", "summary": "b"}\n')
     with pytest.raises(InputError, match="row 1: 'document' is missing; found 'text', 'summary'"):
         list(read_dataset(str(tmp_path), "document", "summary"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_stories_are_read_whatever_their_lines_end_with_and_marks_may_be_indented(tmp_path: Path, end: str) -> None:
+    lines = ["First line", "", "  second line.  ", "  @highlight  ", "", "one thing", "\t@highlight", "another"]
+    (tmp_path / "a.story").write_bytes(end.join(lines).encode())
+    assert parse_story(read_text(tmp_path / "a.story")) == (["First line.", "second line."], ["one thing.", "another."])
+
+
+def test_empty_stories_are_counted(tmp_path: Path) -> None:
+    addresses = {name: f"http://{name}" for name in ("train", "val", "test")}
+    for name, address in addresses.items():
+        save(tmp_path / f"all_{name}.txt", address + "\n")
+        key = hashlib.sha1(address.encode()).hexdigest()
+        save(tmp_path / f"{key}.story", "" if name == "val" else "a\n\n@highlight\n\nb\n")
+    summary = write(tmp_path / "out", "t", [], read_cnndm(tmp_path, " "))
+    assert summary.endswith("1 / 0 / 1 pairs (train / valid / test); skipped 1 empty source or target")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def test_broken_references_are_named(tmp_path: Path, record: Any, message: str) 
     ("content", "message"),
     [
         (None, r"x.txt: cannot be read: No such file"),
-        (b"\n \n", r"x.txt: the file is empty; expected one text a line"),
+        (b"\n \n", r"x.txt: all lines are empty; expected one text a line"),
         (b"a\n\nb\n", r"x.txt:2: the line is empty; expected a reference on every line"),
         (b"a\nb\xff\n", r"x.txt:2: invalid UTF-8 at byte 2"),
     ],
@@ -125,3 +126,30 @@ def test_broken_plain_references_are_named(tmp_path: Path, content: bytes | None
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_references(path)
+
+
+@pytest.mark.parametrize("name", ["x.JSONL", "x.Json", "x.ndjson", "x.jsonl.gz"])
+def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path, name: str) -> None:
+    content = b'{"src": "b", "tgt": "a"}\n'
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert [entry.text for entry in read_references(tmp_path / name)] == ["a"]
+    assert [entry.text for entry in read_hypotheses(tmp_path / name)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("y.txt", b'{"id": "1", "tgt": "a"}\n', r"y.txt:1: is a JSON record in a file of plain lines"),
+        ("y.out", b'\n{"tgt": "a"}\n', r"y.out:2: is a JSON record in a file of plain lines"),
+        ("y.jsonl", b"plain text\n", r"y.jsonl:1: broken JSON"),
+        ("y.tsv", b"a\tb\n", r"y.tsv: is a table by its name; expected JSON lines"),
+        ("y.txt", b"a\rb\r", r"y.txt:1: a carriage return"),
+        ("y.txt", "a\n".encode("utf-16"), r"y.txt:1: UTF-16; expected UTF-8 text"),
+        ("y.txt", b"\n\n \n", r"y.txt: all lines are empty"),
+    ],
+)
+def test_wrong_guesses_by_a_name_are_noticed(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    for read in (read_hypotheses, read_references):
+        with pytest.raises(InputError, match=message):
+            read(tmp_path / name)

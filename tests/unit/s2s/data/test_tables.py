@@ -76,7 +76,7 @@ def test_a_folder_of_tables_is_read_as_text_too(tmp_path):
         ("x.csv", b'src,tgt\na,"b" c\n', r"x.csv:2: not a row of a table: .*expected after"),
         ("x.csv", b"src,tgt\ra,b\rc,d\r", r"x.csv:1: a carriage return inside the line; expected lines that end in"),
         ("x.tsv", b"src\ttgt\na\tb\rc\td\n", r"x.tsv:2: a carriage return inside the line"),
-        ("x.tsv", "src\ttgt\na\tb\n".encode("utf-16"), r"x.tsv:1: invalid UTF-8 at byte 1"),
+        ("x.tsv", "src\ttgt\na\tb\n".encode("utf-16"), r"x.tsv:1: UTF-16; expected UTF-8 text"),
         ("x.csv", b"src,tgt\na,\xff\n", r"x.csv:2: invalid UTF-8 at byte 3"),
         ("x.csv", b"src,src\na,b\n", r"x.csv:1: two columns are named 'src'"),
         ("x.csv", b"src,tgt\n\n", r"x.csv: the table is empty"),
