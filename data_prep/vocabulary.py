@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tqdm import tqdm
 
 from data_prep.pretrain_text.raw_text import Unit, files_of, read_raw, text_of
-from data_prep.pretrain_text.sentences import sentences
+from s2s.data.sentences import sentences
 from s2s.errors import InputError
 
 Kind = Literal["wordpiece", "unigram", "bpe"]

@@ -82,7 +82,7 @@ def metric_notes(metrics: Mapping[str, Sequence[Metric]]) -> Iterator[str]:
 
 
 def present(report: Report, json_file: str | None) -> None:
-    """Log the notes of a report, write it as JSON if that is wanted, and print its table.
+    """Log the notes of a report, print its table, and write it as JSON if that is wanted.
 
     Args:
         report: What to show.
@@ -94,15 +94,12 @@ def present(report: Report, json_file: str | None) -> None:
     for note in report.notes:
         logging.getLogger(__name__).warning("warning: %s", note)
     content = dump_json(asdict(report), indent=2)
-    if json_file == "-":
-        typer.echo(content)
-        return
-    if json_file is not None:
+    typer.echo(content if json_file == "-" else as_text(report))
+    if json_file is not None and json_file != "-":
         try:
             Path(json_file).write_text(content + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"--json: cannot write {json_file}: {error.strerror}") from error
-    typer.echo(as_text(report))
 
 
 def as_text(report: Report) -> str:

@@ -37,7 +37,7 @@ def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Seque
             [_repeats(tokens) for tokens in outputs],
             [max(len(tokens) - 1, 0) for tokens in outputs],
             f"% of the outputs' 2-grams that stood earlier in the same output; {WORDS}",
-            note="no output has two words",
+            note="no output has a 2-gram",
         ),
         mean(
             "duplicates %",
@@ -56,7 +56,7 @@ def _novelty(outputs: list[list[str]], sources: list[list[str]], size: int) -> M
         new.append(sum(ngram not in known for ngram in made))
         all_of_them.append(len(made))
     signature = f"% of the outputs' {size}-grams not in their source; {WORDS}"
-    return ratio(f"new {size}-grams %", new, all_of_them, signature, note=f"no output has {size} words")
+    return ratio(f"new {size}-grams %", new, all_of_them, signature, note=f"no output has a {size}-gram")
 
 
 def _repeats(tokens: list[str]) -> int:

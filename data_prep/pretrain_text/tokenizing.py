@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data_prep.pretrain_text.exclusion import Exclusion
 from data_prep.pretrain_text.packing import groups, two_segments
 from data_prep.pretrain_text.raw_text import LONGEST, Raw, cut, text_of
-from data_prep.pretrain_text.sentences import sentences
+from s2s.data.sentences import sentences
 from s2s.data.tokenizer import Tokenizer
 
 _CHARACTERS_AT_ONCE = 1 << 18

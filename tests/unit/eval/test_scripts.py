@@ -145,7 +145,7 @@ def test_one_word_references_have_no_rouge_2_and_the_note_counts_them(tmp_path: 
 def test_empty_outputs_have_no_novelty_and_the_json_no_nan(tmp_path: Path) -> None:
     system, notes = score(tmp_path, ["", ""], ["a b c d", "e f"])
     assert system.form["repeated %"] is None
-    assert "repeated %: left out: no output has two words" in notes
+    assert "repeated %: left out: no output has a 2-gram" in notes
     assert all(found is None or math.isfinite(found.value) for found in system.quality.values())
 
 

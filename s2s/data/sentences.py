@@ -25,12 +25,16 @@ def sentences(text: str) -> list[str]:
     return found
 
 
+def sentence_ends(paragraph: str) -> Iterator[int]:
+    """Where sentences end inside one paragraph with single blanks, behind their last blank."""
+    return (mark.end() for mark in _END.finditer(paragraph) if _ends_sentence(paragraph, mark))
+
+
 def _divide(paragraph: str) -> Iterator[str]:
     start = 0
-    for mark in _END.finditer(paragraph):
-        if _ends_sentence(paragraph, mark):
-            yield paragraph[start : mark.end()].rstrip()
-            start = mark.end()
+    for end in sentence_ends(paragraph):
+        yield paragraph[start:end].rstrip()
+        start = end
     if start < len(paragraph):
         yield paragraph[start:]
 
