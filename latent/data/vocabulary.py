@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ from typing import cast
 from latent.data.cues import CueWindow
 from latent.text.front_end import FRONT_ENDS, FrontEnd, NothingToSay, Reading
 from latent.text.spoken import spoken
-from s2s.errors import ConfigError, InputError
-from s2s.json_files import describe
+from s2s.errors import InputError
+from s2s.json_files import describe, dump_json, read_object
 from s2s.registry import nearest
 from s2s.renamed import current_facts
 
@@ -114,7 +113,7 @@ class SpeechVocabulary:
             "longest_text": self.longest_text,
             "cues": None if self.cues is None else asdict(self.cues),
         }
-        (folder / _FILE).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / _FILE).write_text(dump_json(facts) + "\n", encoding="utf-8")
         self.front_end.save(folder)
 
     @classmethod
@@ -125,13 +124,13 @@ class SpeechVocabulary:
             InputError: the file is missing or broken.
         """
         try:
-            facts = current_facts(json.loads((folder / _FILE).read_text(encoding="utf-8")))
+            facts = current_facts(read_object(folder / _FILE))
             front_end = cast("type[FrontEnd]", FRONT_ENDS[facts.pop("front_end")]).load(folder)
             window = facts.pop("cues", None)
             return cls(front_end=front_end, cues=None if window is None else CueWindow(**window), **facts)
-        except OSError as error:
-            raise InputError(f"{folder}: is not a run of speech synthesis: {_FILE}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, ConfigError) as error:
+        except InputError as error:
+            raise InputError(f"{folder}: is not a run of speech synthesis: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / _FILE}: broken: {error}") from error
 
 

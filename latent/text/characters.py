@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from latent.text.front_end import FrontEnd, Reading, refuse_file, register_front_end
+from s2s.json_files import dump_json, read_json
 
 _FILE = "characters.json"
 _INVISIBLE = ("Cc", "Cf", "Cs", "Mn", "Me")  # control, format, surrogate, marks; and skin tones, which are symbols
@@ -45,11 +45,11 @@ class CharacterFrontEnd(FrontEnd):
         return reading([self.alphabet.index(known) for part in spelled for known in part], text, spelled, self._knows)
 
     def save(self, folder: Path) -> None:
-        (folder / _FILE).write_text(json.dumps(self.alphabet, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / _FILE).write_text(dump_json(self.alphabet) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> CharacterFrontEnd:
-        return cls(str(json.loads((folder / _FILE).read_text(encoding="utf-8"))))
+        return cls(str(read_json(folder / _FILE)))
 
     def _knows(self, text: str) -> bool:
         return all(character in self.alphabet for character in text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
 
 from s2s.data.readable import join_words
-from s2s.errors import InputError
+from s2s.errors import InputError, shown
 from s2s.hub import fetch
-from s2s.json_files import describe
+from s2s.json_files import dump_json, read_object
 
 _FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
@@ -106,7 +106,7 @@ class Tokenizer:
         backend = _as_text(backend, added_tokens)
         backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
         names = _special_names(backend, settings, folder)
-        pseudo_token = pseudo_token or _content(settings.get("pseudo_token"))
+        pseudo_token = pseudo_token or _content(settings, "pseudo_token", folder)
         if pseudo_token is not None:
             if backend.token_to_id(pseudo_token) is None:
                 raise InputError(
@@ -126,7 +126,7 @@ class Tokenizer:
         settings |= {f"{role}_token": token for role, token in self._special_names.items()}
         if self.unknown is not None:
             settings["unk_token"] = self._backend.id_to_token(self.unknown)
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (folder / "tokenizer_config.json").write_text(dump_json(settings, indent=2) + "\n", encoding="utf-8")
 
     def encode(self, text: str | list[str]) -> list[int]:
         """Ids of a text, or of a list of vocabulary items, without special tokens."""
@@ -306,7 +306,7 @@ def _special_names(backend: Backend, settings: dict[str, Any], folder: Path) -> 
     """The special tokens by role: as the folder's settings say, else by their usual names."""
     names = {}
     for role, usual in _USUAL_NAMES.items():
-        said = _content(settings.get(f"{role}_token"))
+        said = _content(settings, f"{role}_token", folder)
         token = next((token for token in (said, *usual) if token and backend.token_to_id(token) is not None), None)
         if token is None:
             raise InputError(f"tokenizer {folder}: it has no {role} token ({' or '.join(usual)}), which encoders need")
@@ -314,22 +314,20 @@ def _special_names(backend: Backend, settings: dict[str, Any], folder: Path) -> 
     return names
 
 
-def _content(token: Any) -> str | None:
+def _content(settings: Mapping[str, Any], option: str, folder: Path) -> str | None:
     """The text of a token in a tokenizer's settings, where it may be described by a mapping."""
-    return token.get("content") if isinstance(token, dict) else token
+    token = settings.get(option)
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str | None):
+        raise InputError(f"tokenizer {folder}: {option} must be the text of a token, found {shown(token)}")
+    return text
 
 
 def _settings(folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name in _SETTINGS:
         if (folder / name).is_file():
-            try:
-                found = json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{folder / name}: broken JSON: {error}") from error
-            if not isinstance(found, dict):
-                raise InputError(f"{folder / name}: expected a JSON object, found {describe(found)}")
-            settings |= found
+            settings |= read_object(folder / name)
     return settings
 
 

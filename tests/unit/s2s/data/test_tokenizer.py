@@ -260,3 +260,13 @@ def test_special_tokens_that_are_also_added_tokens_stay_whole_in_text(tmp_path):
     assert tokenizer.tokens(tokenizer.encode("dog [SEP] ran [MASK]"))[:3] == ["dog", "[SEP]", "ran"]
     assert (tokenizer.num_added, tokenizer.special.sep in tokenizer.reserved) == (0, True)
     assert tokenizer.special.mask not in tokenizer.encode("ran [MASK]")
+
+
+@pytest.mark.parametrize("option", ["pseudo_token", "cls_token", "sep_token", "mask_token", "pad_token"])
+@pytest.mark.parametrize("value", [5, ["[X]"], {"content": 5}, {"content": ["[X]"]}, True])
+def test_a_token_of_another_type_is_named(option: str, value: object, tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({option: value}))
+    with pytest.raises(InputError, match=r"^tokenizer "):
+        Ours.load(tmp_path)

@@ -29,10 +29,12 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The configuration of a tiny run, and the folder it lies in."""
     folder = tmp_path_factory.mktemp("packed")
     (folder / "vocab.txt").write_text("\n".join(WORDS))
+    train = folder.with_name("train.jsonl")
+    train.write_text('{"src": "a b c", "tgt": "a b"}\n')
     tree = {
         "task": {
-            "train": "gone.jsonl",
-            "valid": "gone.jsonl",
+            "train": str(train),
+            "valid": str(train),
             "tokenizer": str(folder),
             "max_source": 8,
             "max_target": 8,
@@ -46,6 +48,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     task.save(folder)
     model = build_model(config)
     checkpoint.write_weights(checkpoint.named_tensors(model), folder / checkpoint.WEIGHTS)
+    train.unlink()
     return {"folder": folder, "tree": config.tree()}
 
 
