@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,28 @@ def load_weights(module: nn.Module, path: Path) -> None:
         InputError: the file cannot be read, or belongs to another architecture.
     """
     tensors, wanted = read_tensors(path), named_tensors(module)
+    check_fit(path, tensors, wanted)
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(tensors[name])
+
+
+def check_fit(
+    path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], may_lack: Collection[str] = ()
+) -> None:
+    """Refuse the tensors of a file that cannot take the place of others.
+
+    Args:
+        path: The file, for the message.
+        tensors: What it holds.
+        wanted: Tensors of the names, shapes and kinds of numbers that are expected.
+        may_lack: Names that may be missing.
+
+    Raises:
+        InputError: names what is missing, what is unknown, and what has another shape or type.
+    """
     problems = []
-    if missing := sorted(wanted.keys() - tensors.keys()):
+    if missing := sorted(wanted.keys() - tensors.keys() - set(may_lack)):
         problems.append(f"lacks {_some(missing)}")
     if unknown := sorted(tensors.keys() - wanted.keys()):
         problems.append(f"also holds {_some(unknown)}")
@@ -217,9 +237,6 @@ def load_weights(module: nn.Module, path: Path) -> None:
         problems.append(min(differ) + (f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""))
     if problems:
         raise InputError(f"{path}: does not fit this model: {'; '.join(problems)}")
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(tensors[name])
 
 
 def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:

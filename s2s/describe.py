@@ -15,10 +15,11 @@ from pydantic_core import PydanticUndefined
 from s2s import checkpoint
 from s2s.config import FACT, Section, read_tree
 from s2s.errors import ConfigError, InputError
+from s2s.json_files import dump_json
 from s2s.progress import magnitude
 from s2s.registry import import_modules, search_working_directory
 from s2s.renamed import current_options
-from s2s.run import REGISTRIES, Head
+from s2s.run_config import REGISTRIES, Head
 from s2s.training.config import TrainConfig
 from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
@@ -141,7 +142,7 @@ def describe_run(run: Path) -> str:
     parts.append(f"checkpoints at steps: {steps or 'none'}")
     if (run / LOG).exists():
         records = read_log(run / LOG)
-        parts += [f"last {kind}: {json.dumps(found[-1])}" for kind, found in _by_split(records).items() if found]
+        parts += [f"last {kind}: {dump_json(found[-1])}" for kind, found in _by_split(records).items() if found]
     return "\n".join(parts)
 
 

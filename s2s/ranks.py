@@ -74,10 +74,10 @@ def join_ranks(device: str) -> Iterator[Ranks]:
         device: "auto" (an accelerator if there is one), "cpu" or "cuda".
 
     Raises:
-        ConfigError: CUDA was asked for and there is none.
+        ConfigError: the device has another name, or is cuda and there is none.
     """
-    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     chosen = _choose_device(device)
+    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if size > 1:
@@ -98,6 +98,8 @@ def join_ranks(device: str) -> Iterator[Ranks]:
 
 
 def _choose_device(device: str) -> torch.device:
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device: must be auto, cpu or cuda, found {device!r}")
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise ConfigError("device: 'cuda' was asked for, but torch finds no GPU here; use cpu or auto")

@@ -1,4 +1,4 @@
-"""A run: its configuration, the parts built from it, training into a run folder, loading it again for decoding.
+"""A run: the parts built from its configuration, training into a run folder, loading it again for decoding.
 
 The one module that knows tasks, models, criteria, decoders and the trainer; the verbs call its functions.
 """
@@ -6,51 +6,39 @@ The one module that knows tasks, models, criteria, decoders and the trainer; the
 from __future__ import annotations
 
 import logging
+import math
 import signal as signals
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from pydantic import Field
 
 from s2s import checkpoint, hub
-from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree, section_of, write_tree
+from s2s.config import apply_overrides, read_tree, section_of, write_tree
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
-from s2s.errors import ConfigError, InputError, shown
+from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
-from s2s.registry import (
-    CRITERIA,
-    DECODERS,
-    MODELS,
-    TASKS,
-    Registry,
-    import_modules,
-    nearest,
-    refuse_untrusted,
-    search_working_directory,
-)
+from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, refuse_untrusted
 from s2s.renamed import current_options
+from s2s.run_config import Part, RunConfig, load_config, parse_config
 from s2s.tasks.base import GenerationTask, Task
-from s2s.training.config import TrainConfig
 from s2s.training.data_loader import DataLoader
-from s2s.training.optim import OptimConfig
 from s2s.training.state import Progress
 from s2s.training.trainer import Trainer
+
+__all__ = ["RunConfig", "load_config", "parse_config", "train_run"]
 
 logger = logging.getLogger(__name__)
 
 D = TypeVar("D", bound=Decoder)
-
-REGISTRIES: dict[str, Registry] = {"task": TASKS, "model": MODELS, "criterion": CRITERIA, "decoder": DECODERS}
-DEFAULT_TASK = "seq2seq"
 
 MAY_CHANGE = (
     "decoder",
@@ -62,44 +50,8 @@ MAY_CHANGE = (
     "train.parallel",
     "train.workers",
 )
-"""Keys that a run may go on with another value of: none of them is what the run is about."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """The name of a registered class and its options."""
-
-    name: str
-    config: Section
-
-    def tree(self) -> dict[str, Any]:
-        """Its section, as `config.yaml` holds it."""
-        return {"name": self.name, **self.config.model_dump(mode="json")}
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """All that a run is made of; a run can be repeated from it alone."""
-
-    imports: list[str]
-    seed: int
-    task: Part
-    model: Part
-    criterion: Part
-    decoder: Part | None
-    optim: OptimConfig
-    train: TrainConfig
-
-    def tree(self) -> dict[str, Any]:
-        """Every option with its value, as `config.yaml` holds it."""
-        parts = {"task": self.task, "model": self.model, "criterion": self.criterion, "decoder": self.decoder}
-        return {
-            "imports": self.imports,
-            "seed": self.seed,
-            **{kind: part.tree() for kind, part in parts.items() if part is not None},
-            "optim": self.optim.model_dump(mode="json"),
-            "train": self.train.model_dump(mode="json"),
-        }
+"""Keys that may have another value when a run is resumed: none of them is what the run is about."""
+MAY_GROW = ("train.max_steps", "train.epochs")
 
 
 class TrainResult(NamedTuple):
@@ -109,103 +61,6 @@ class TrainResult(NamedTuple):
     step: int
     best_loss: float | None
     signal: int
-
-
-class Head(Section):
-    """The options of no section."""
-
-    imports: list[str] = Field(default_factory=list)
-    """Modules outside this distribution that register classes."""
-    seed: int = Field(1, ge=0, lt=2**64)
-    """Seed of weights, order, noise and dropout: the same seed gives the same run."""
-
-
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """The configuration in a YAML file with `key.path=value` overrides.
-
-    Raises:
-        ConfigError: one message for all that is wrong.
-    """
-    search_working_directory()
-    return parse_config(apply_overrides(read_tree(path), overrides))
-
-
-def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:
-    """The configuration in a mapping of sections.
-
-    What a section leaves open is filled in: the task takes the tokenizer of the model's checkpoint (`model.init`, else
-    `model.like`), and says which model, criterion and decoder are its own and what follows for them (`Task.implied`).
-
-    Args:
-        tree: Sections, as `config.yaml` holds them.
-        tokenizer: Where the tokenizer is if the task does not say, instead of the model's checkpoint.
-
-    Raises:
-        ConfigError: one message for all that is wrong.
-    """
-    tree = current_options(tree)
-    sections = [*REGISTRIES, "optim", "train"]
-    known = [*Head.model_fields, *sections]
-    problems = [f"{key}: no such section{nearest(str(key), known)}" for key in tree if key not in known]
-    if problems:
-        raise all_of(problems)
-    head = parse_section(Head, {key: tree[key] for key in Head.model_fields if key in tree}, "")
-    import_modules(head.imports)
-    values = {section: tree.get(section) or {} for section in sections}
-    if tokenizer is None and isinstance(values["model"], dict):
-        tokenizer = values["model"].get("init") or values["model"].get("like")
-    parsed: dict[str, Any] = {}
-
-    def parse(section: str, read: Callable[[], Any]) -> None:
-        try:
-            parsed[section] = read()
-        except ConfigError as error:
-            problems.append(str(error))
-
-    parse("task", lambda: _parse_task(values["task"], tokenizer))
-    parse("model", lambda: _parse_part("model", values["model"], parsed.get("task")))
-    parse("criterion", lambda: _parse_part("criterion", values["criterion"], parsed.get("task")))
-    parse("decoder", lambda: _parse_part("decoder", values["decoder"], parsed.get("task")))
-    parse("optim", lambda: parse_section(OptimConfig, values["optim"], "optim"))
-    parse("train", lambda: parse_section(TrainConfig, values["train"], "train"))
-    if problems:
-        raise all_of(problems)
-    return RunConfig(imports=head.imports, seed=head.seed, **parsed)
-
-
-def _parse_task(values: Any, tokenizer: str | None) -> Part:
-    name, options = _name_and_options("task", values, DEFAULT_TASK)
-    cls: type[Task] = TASKS[name]
-    if cls.has_tokenizer and tokenizer:
-        options = {"tokenizer": tokenizer, **options}
-    return Part(name, parse_section(cls.Config, options, "task"))
-
-
-def _parse_part(kind: str, values: Any, task: Part | None) -> Part | None:
-    """The model, criterion or decoder of a section; None where neither the section nor the task names one."""
-    defaults: dict[str, Any] = {}
-    if task is not None:
-        cls: type[Task] = TASKS[task.name]
-        declared = {"model": cls.model, "criterion": cls.criterion, "decoder": cls.decoder}
-        defaults = {"name": declared[kind], **cls.implied(task.config).get(kind, {})}
-    name, options = _name_and_options(kind, values, defaults.get("name"))
-    if name is None:
-        if task is not None and (options or kind != "decoder"):
-            raise ConfigError(f"{kind}.name: must be given, the task {task.name!r} declares none")
-        return None
-    section: type[Section] = REGISTRIES[kind][name].Config  # type: ignore[attr-defined]
-    known = {option: value for option, value in defaults.items() if option in section.model_fields}
-    return Part(name, parse_section(section, {**known, **options}, kind))
-
-
-def _name_and_options(section: str, values: Any, default: str | None) -> tuple[Any, dict[str, Any]]:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{section}: must be a mapping of options, found {shown(values)}")
-    options = dict(values)
-    name = options.pop("name", None)
-    if not isinstance(name, str | None):
-        raise ConfigError(f"{section}.name: must be a name, found {shown(name)}")
-    return default if name is None else name, options
 
 
 def build_task(config: RunConfig) -> Task:
@@ -336,7 +191,10 @@ def _saved_tree(run: Path) -> dict[str, Any]:
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:
-    """Train into a run folder; continue where it stopped if the folder holds an unfinished run of this configuration.
+    """Train into a run folder; continue where it stopped if the folder holds a run of this configuration.
+
+    A run may be made longer (`train.max_steps` or `train.epochs`), before and after its end, where that changes none of
+    the learning rates so far; then it is the run that it would have been with the new length.
 
     Raises:
         InputError: see `load_config`, `Task.dataset`, `Trainer.fit`; or the folder holds another run.
@@ -346,24 +204,27 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
         config = _pinned(config, run)
         task = build_task(config)
         config = resolve(config, task.model_defaults())
-        _check_same_run(config, run)
+        former = _former_config(config, run)
         found = checkpoint.checkpoints(run)
         if found:
-            progress = Progress.from_record(checkpoint.read_progress(found[-1]))
-            if progress.finished:
-                logger.info(f"{run}: already finished, {progress.step} updates; nothing to do")
+            progress = Progress.read(found[-1])
+            if progress.is_over(config.train):
+                why = " (train.patience)" if progress.is_stopped(config.train) else ""
+                logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
                 return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, 0)
-        with ranks.together():
-            if ranks.first:
-                _prepare_folder(config, task, run)
+        if former is None:
+            _prepare_folder(config, task, run, ranks)
         trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
+        if former is not None:
+            trainer.check_length(former.train)
+            _prepare_folder(config, task, run, ranks)
         started = time.perf_counter()
         signal = trainer.fit()
     progress = trainer.progress
     best_loss, best_step = progress.best[0] if progress.best else (None, progress.step)
     if signal:
         name = signals.Signals(signal).name
-        logger.info(f"stopped by {name} after update {progress.step}, which is saved; the same command goes on there")
+        logger.info(f"stopped by {name} after update {progress.step}, which is saved; the same command continues it")
     else:
         which = f"the best, validation loss {best_loss:.4g} at step {best_step}" if progress.best else "the last"
         took = duration(time.perf_counter() - started)
@@ -381,23 +242,27 @@ def _pinned(config: RunConfig, run: Path) -> RunConfig:
     return replace(config, task=task, model=model)
 
 
-def _check_same_run(config: RunConfig, run: Path) -> None:
+def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
+    """The configuration of the run that the folder holds, if any; it must be the same but for what may change."""
     path = run / checkpoint.CONFIG
     if not path.exists():
         if checkpoint.checkpoints(run):
             raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
-        return
-    before, now = _flat(parse_config(_saved_tree(run)).tree()), _flat(config.tree())
+        return None
+    former = parse_config(_saved_tree(run))
+    before, now = _flat(former.tree()), _flat(config.tree())
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}"
         for key in [*before, *(key for key in now if key not in before)]
         if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+        if not (key in MAY_GROW and (before.get(key) or math.inf) < (now.get(key) or 0))
     ]
     if changed:
         raise ConfigError(
-            f"{run}: holds a run of another configuration: {'; '.join(changed)}; "
-            "undo this to go on with that run, or choose another folder"
+            f"{run}: holds a run of another configuration: {'; '.join(changed)}; undo this to continue that run, or "
+            f"choose another folder, with model.init={run} to start from its weights"
         )
+    return former
 
 
 def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -407,16 +272,19 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _prepare_folder(config: RunConfig, task: Task, run: Path) -> None:
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        checkpoint.remove_leftovers(run)
-        unfinished = run / f"{checkpoint.CONFIG}.unfinished"
-        write_tree(config.tree(), unfinished)
-        unfinished.replace(run / checkpoint.CONFIG)
-        task.save(run)
-    except OSError as error:
-        raise InputError(f"{run}: the run folder cannot be written: {error.strerror}") from error
+def _prepare_folder(config: RunConfig, task: Task, run: Path, ranks: Ranks) -> None:
+    with ranks.together():
+        if not ranks.first:
+            return
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            checkpoint.remove_leftovers(run)
+            unfinished = run / f"{checkpoint.CONFIG}.unfinished"
+            write_tree(config.tree(), unfinished)
+            unfinished.replace(run / checkpoint.CONFIG)
+            task.save(run)
+        except OSError as error:
+            raise InputError(f"{run}: the run folder cannot be written: {error.strerror}") from error
 
 
 def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:

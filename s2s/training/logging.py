@@ -1,9 +1,10 @@
-"""What a training run tells: records in log.jsonl and TensorBoard, a progress bar or plain lines for people."""
+"""What a training run reports: records in log.jsonl and TensorBoard, a progress bar or plain lines for people."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,6 +12,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 from s2s.progress import duration
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,10 @@ class TrainingLog:
             self._bar.update(step - self._bar.n)
 
     def train(self, record: dict[str, Any], seconds_left: float) -> None:
-        """Log means over the last updates: the criterion's losses, lr, grad_norm, tokens_per_s and so on."""
+        """Log means over the last updates: the criterion's losses, lr, grad_norm, tokens_per_s and so on.
+
+        A measurement that is not finite becomes null in log.jsonl; a loss never is, the trainer stops before.
+        """
         self._write({"split": "train", **record})
         rate = _rate(record["tokens_per_s"])
         if self._bar is not None:
@@ -89,13 +94,13 @@ class TrainingLog:
         if not self._enabled:
             return
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(dump_json(record) + "\n")
             self._file.flush()
         except OSError as error:
             raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
         if self._board is not None:
             for name, value in record.items():
-                if name not in ("split", "step"):
+                if name not in ("split", "step") and math.isfinite(value):
                     self._board.add_scalar(f"{record['split']}/{name}", value, record["step"])
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -30,7 +30,7 @@ from torch.distributed.tensor import DTensor
 from s2s import checkpoint
 from s2s.criteria.base import Criterion
 from s2s.data.batch import Batch
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.ranks import Ranks
 from s2s.training.config import TrainConfig
@@ -40,7 +40,14 @@ from s2s.training.ema import EMA
 from s2s.training.logging import TrainingLog
 from s2s.training.means import Means
 from s2s.training.optim import OptimConfig, make_optimizer, make_schedule, set_lr
-from s2s.training.state import Progress, gather_tensors, optimizer_tensors, parameters_of, restore_optimizer
+from s2s.training.state import (
+    Progress,
+    gather_tensors,
+    optimizer_templates,
+    optimizer_tensors,
+    parameters_of,
+    restore_optimizer,
+)
 from s2s.training.stopping import StopRequest
 
 
@@ -62,7 +69,7 @@ class Trainer:
     """Trains a model into a run folder.
 
     Args:
-        model: With the weights to start from, or those of the checkpoint to go on from.
+        model: With the weights to start from, or those of the checkpoint to resume from.
         criterion: What to minimize.
         train_loader: This rank's training batches.
         valid_loader: This rank's validation batches, or None.
@@ -86,7 +93,7 @@ class Trainer:
         ranks: Ranks,
     ) -> None:
         self._config, self._optim, self._seed, self._run, self._ranks = config, optim, seed, run, ranks
-        self._train_feed, self._valid_feed = train_loader, valid_loader
+        self._train_loader, self._valid_loader = train_loader, valid_loader
         self._step_module = TrainStep(model, criterion)
         self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), len(criterion.phases))
         self._criterion = criterion
@@ -101,13 +108,15 @@ class Trainer:
         self.progress = Progress()
 
     def restore(self, folder: Path) -> None:
-        """Go on from a checkpoint whose weights the model had when this trainer was made.
+        """Resume from a checkpoint whose weights the model had when this trainer was made.
 
         Raises:
-            InputError: a file of the checkpoint is missing or broken.
+            InputError: a file of the checkpoint is missing or broken, or does not fit.
         """
-        self.progress = Progress.from_record(checkpoint.read_progress(folder))
-        tensors = checkpoint.read_tensors(folder / checkpoint.TRAINING)
+        self.progress = Progress.read(folder)
+        path = folder / checkpoint.TRAINING
+        tensors = checkpoint.read_tensors(path)
+        self._check_state(path, tensors)
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
@@ -119,6 +128,37 @@ class Trainer:
         for phase, optimizer in self._optimizers.items():
             restore_optimizer(optimizer, self._names, part(f"optimizer/{phase}/"))
 
+    def _check_state(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Refuse a training state that is not whole, which would train on from other means than those it had."""
+        wanted = {f"criterion/{name}": tensor for name, tensor in checkpoint.named_tensors(self._criterion).items()}
+        if self._mean:
+            wanted |= {f"weights/{name}": tensor for name, tensor in self._weights.items()}
+        state: dict[str, Tensor] = {}
+        for phase, optimizer in self._optimizers.items():
+            of_phase = optimizer_templates(optimizer, self._names)
+            state |= {f"optimizer/{phase}/{name}": tensor for name, tensor in of_phase.items()}
+        written = self.progress.tensors  # parameters that never had a gradient have no state
+        may_lack = state if len(tensors) == written or (written is None and tensors.keys() & state.keys()) else ()
+        checkpoint.check_fit(path, tensors, {**wanted, **state}, may_lack)
+
+    def check_length(self, former: TrainConfig) -> None:
+        """Refuse to make a run longer if its learning rates so far would have been others with the new length.
+
+        Args:
+            former: The section `train` of the run so far.
+
+        Raises:
+            ConfigError: they would have been.
+        """
+        done = self.progress.step
+        before, now = (make_schedule(self._optim, self._total_steps(config)) for config in (former, self._config))
+        if any(before(step) != now(step) for step in range(done)):
+            raise ConfigError(
+                f"{self._run}: cannot be made longer: with optim.schedule={self._optim.schedule} the learning rates of "
+                f"the {done} updates done would have been others; start another run from its weights: "
+                f"model.init={self._run}"
+            )
+
     def fit(self) -> int:
         """Train until the end, or until a signal asks to stop.
 
@@ -128,24 +168,25 @@ class Trainer:
         Raises:
             InputError: the loss is not finite, or a checkpoint cannot be written.
         """
-        progress, total_steps = self.progress, self._total_steps()
+        progress, total_steps = self.progress, self._total_steps(self._config)
         schedule = make_schedule(self._optim, total_steps)
         log = TrainingLog(self._run, progress.step, total_steps, self._ranks.first)
         with contextlib.closing(log), StopRequest.listen() as request, contextlib.closing(self._updates()) as updates:
             means = Means()
             for micro_batches, place in updates:
                 epoch, lr = progress.epoch, self._optim.lr * schedule(progress.step)
-                weights, stop = self._share(micro_batches, request.signal)
+                weights, stop = self._global_weights(micro_batches), self._stop_requested(request.signal)
                 grad_norm = self._update(micro_batches, weights, lr, means)
                 progress.step, (progress.epoch, progress.position) = progress.step + 1, place
-                progress.finished = progress.step >= total_steps
+                progress.finished = progress.is_over(self._config)
                 progress.seconds += means.count_update(weights)
                 if self._mean is not None:
                     self._mean.update(progress.step)
                 log.advance(progress.step)
                 if progress.step % self._config.log_every == 0 or progress.finished or stop:
                     means = self._log(log, means, epoch, lr, grad_norm, total_steps)
-                self._keep(log, stop)
+                best = self._validate_if_due(log)
+                self._save_if_due(best, stop)
                 means.resume_clock()
                 if stop or progress.finished:
                     return 0 if progress.finished else stop
@@ -154,30 +195,33 @@ class Trainer:
     def _updates(self) -> Generator[tuple[list[MicroBatch], tuple[int, int]], None, None]:
         """The updates of this epoch and of all that follow, with the (epoch, position) after each."""
         while True:
-            yield from self._train_feed.updates(self.progress.epoch, self.progress.position, self._config.accumulate)
+            yield from self._train_loader.updates(self.progress.epoch, self.progress.position, self._config.accumulate)
 
-    def _total_steps(self) -> int:
-        """Updates of the whole run."""
-        if self._config.max_steps is not None:
-            return self._config.max_steps
-        assert self._config.epochs is not None
-        here, accumulate = self.progress, self._config.accumulate
-        later = range(here.epoch + 1, self._config.epochs)
-        return (
-            here.step
-            + (self._train_feed.num_updates(here.epoch, here.position, accumulate) if not here.finished else 0)
-            + sum(self._train_feed.num_updates(epoch, 0, accumulate) for epoch in later)
+    def _total_steps(self, config: TrainConfig) -> int:
+        """Updates of a whole run of that length."""
+        if config.max_steps is not None:
+            return config.max_steps
+        assert config.epochs is not None
+        here = self.progress
+        first = {here.epoch: here.position}  # of this epoch the rest is left, of later ones everything
+        return here.step + sum(
+            self._train_loader.num_updates(epoch, first.get(epoch, 0), self._config.accumulate)
+            for epoch in range(here.epoch, config.epochs)
         )
 
-    def _share(self, micro_batches: Sequence[MicroBatch], stop: int) -> tuple[dict[str, float], int]:
-        """The global weights of an update, its tokens among them, and the signal that any rank received."""
+    def _global_weights(self, micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
+        """The weights of an update, its tokens among them, added up over micro-batches and ranks."""
         weights = {"tokens": 0.0}
         for micro in micro_batches:
             own = {**self._criterion.weights(micro.batch), "tokens": float(micro.batch.num_tokens)}
             for name, value in own.items():
                 weights[name] = weights.get(name, 0.0) + (value if micro.counts else 0.0)
-        *totals, stops = self._ranks.sum([*weights.values(), float(stop > 0)])
-        return dict(zip(weights, totals, strict=True)), (stop or int(signal.SIGTERM)) if stops else 0
+        return dict(zip(weights, self._ranks.sum(list(weights.values())), strict=True))
+
+    def _stop_requested(self, received: int) -> int:
+        """The signal that this rank, or else any other, received; 0 if there was none."""
+        any_received = self._ranks.sum([float(received > 0)])[0] > 0
+        return (received or int(signal.SIGTERM)) if any_received else 0
 
     def _update(self, micro_batches: Sequence[MicroBatch], weights: dict[str, float], lr: float, means: Means) -> float:
         """One optimizer step of each phase; the norm of the last phase's gradient before clipping."""
@@ -247,26 +291,31 @@ class Trainer:
         log.train(record, seconds_left=means.seconds_per_update * (total_steps - progress.step))
         return Means()
 
-    def _keep(self, log: TrainingLog, stop: int) -> None:
-        """Validate and save, if it is time."""
-        progress, config = self.progress, self._config
-        validated = False
-        if self._valid_feed is not None:
-            over = (
-                progress.position == 0 if config.validate_every is None else progress.step % config.validate_every == 0
-            )
-            validated = over or progress.finished
-        best = self._validate(log, self._valid_feed) if validated and self._valid_feed is not None else False
-        on_time = config.save_every is not None and progress.step % config.save_every == 0
-        if validated or on_time or stop or progress.finished:
-            self._save(publish=best or self._valid_feed is None)
+    def _validate_if_due(self, log: TrainingLog) -> bool | None:
+        """Whether the validation loss is the lowest so far; None if it is not time to validate."""
+        progress, every = self.progress, self._config.validate_every
+        due = progress.position == 0 if every is None else progress.step % every == 0
+        if self._valid_loader is None or not (due or progress.finished):
+            return None
+        return self._validate(log, self._valid_loader, due)
 
-    def _validate(self, log: TrainingLog, loader: DataLoader) -> bool:
-        """Log the means over the validation split; whether the loss is the lowest so far."""
+    def _save_if_due(self, best: bool | None, stop: int) -> None:
+        """Save after a validation, from time to time, and at the end; `best` is from `_validate_if_due`."""
+        progress, every = self.progress, self._config.save_every
+        on_time = every is not None and progress.step % every == 0
+        if best is not None or on_time or stop or progress.finished:
+            self._save(publish=best or self._valid_loader is None)
+
+    def _validate(self, log: TrainingLog, loader: DataLoader, due: bool) -> bool:
+        """Log the means over the validation split; whether the loss is the lowest so far.
+
+        Only validations that are due count for the patience; the one at the end of a run that is made longer later
+        would not have been.
+        """
         means, progress = Means(), self.progress
         with self._mean.in_place() if self._mean else contextlib.nullcontext(), evaluating(self._module) as module:
             for micro_batches, _ in loader.updates(epoch=0, position=0, accumulate=1):
-                weights, _ = self._share(micro_batches, 0)
+                weights = self._global_weights(micro_batches)
                 for micro in micro_batches:
                     batch = replace(micro, batch=micro.batch.to(self._ranks.device))
                     for index, phase in enumerate(self._criterion.phases):
@@ -280,9 +329,10 @@ class Trainer:
             raise InputError(f"update {progress.step}: the validation loss is {loss}; no checkpoint was touched")
         best = not progress.best or loss < progress.best[0][0]
         progress.best = sorted([*progress.best, (loss, progress.step)])[: max(1, self._config.keep_best)]
-        progress.validations_since_best = 0 if best else progress.validations_since_best + 1
+        if due:
+            progress.validations_since_best = 0 if best else progress.validations_since_best + 1
         log.validation({"step": progress.step, "epoch": progress.epoch + (progress.position > 0), **values}, best)
-        if self._config.patience is not None and progress.validations_since_best >= self._config.patience:
+        if due and progress.is_stopped(self._config):
             progress.finished = True
             log.say(f"stopping: {progress.validations_since_best} validations in a row were no better than the best")
         return best
@@ -298,7 +348,8 @@ class Trainer:
             state = optimizer_tensors(optimizer, self._names)
             training |= {f"optimizer/{phase}/{name}": tensor for name, tensor in state.items()}
         training = gather_tensors(training, first)
-        with self._ranks.together():  # nobody goes on, or ends, before the files are there
+        progress.tensors = len(training)
+        with self._ranks.together():  # nobody continues, or ends, before the files are there
             if first:
                 if publish:  # first, so that a run that is killed in between is not left behind its own checkpoint
                     checkpoint.write_weights(decode_weights, self._run / checkpoint.WEIGHTS)

@@ -26,6 +26,7 @@ LAYERS = [
     {"nn", "data"},
     {"tasks", "models", "criteria", "decoding"},
     {"training"},
+    {"run_config"},
     {"run"},
     {"generation", "describe"},
     {"commands"},

@@ -13,7 +13,7 @@ from s2s.config import FACT, Section
 from s2s.describe import SECTIONS, describe_options
 from s2s.errors import ConfigError
 from s2s.progress import magnitude
-from s2s.run import REGISTRIES
+from s2s.run_config import REGISTRIES
 
 
 @pytest.mark.parametrize(

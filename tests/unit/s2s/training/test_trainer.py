@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from s2s import checkpoint
 from s2s.errors import ConfigError, InputError
@@ -112,8 +113,8 @@ def test_changed_configuration_is_refused_by_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=expected) as raised:
         train(tmp_path, train={"max_steps": 4}, optim={"lr": 0.5}, model={"dropout": 0.2})
     assert "\n" not in str(raised.value)
-    with pytest.raises(ConfigError, match=r"train.max_steps was 4, is now 9; undo this"):
-        train(tmp_path, train={"max_steps": 9})
+    with pytest.raises(ConfigError, match=r"train.max_steps was 4, is now 3; undo this"):
+        train(tmp_path, train={"max_steps": 3})
 
 
 def test_what_the_run_is_not_about_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,3 +279,172 @@ def test_each_phase_trains_its_own_parameters(tmp_path: Path, monkeypatch: pytes
 def test_budget_below_the_longest_example_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train.max_tokens must be at least 9"):
         train(tmp_path, train={"max_tokens": 8})
+
+
+# Longer runs
+
+
+def everything_saved(run: Path, step: int) -> list[bytes]:
+    folder = run / "checkpoints" / f"step-{step:06d}"
+    return [(folder / name).read_bytes() for name in ("model.safetensors", "training.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("optim", "length", "longer"),
+    [
+        ({"schedule": "constant"}, {"max_steps": 7}, {"max_steps": 12}),
+        ({"schedule": "constant"}, {"epochs": 2}, {"epochs": 4}),
+        ({"schedule": "inverse_sqrt"}, {"max_steps": 7}, {"max_steps": 12}),
+        ({"schedule": "linear", "warmup_steps": 9}, {"max_steps": 7}, {"max_steps": 12}),
+        ({"schedule": "cosine", "warmup_steps": 9}, {"max_steps": 7}, {"max_steps": 12}),
+        ({"schedule": "wsd", "decay_steps": 0}, {"max_steps": 7}, {"max_steps": 12}),
+    ],
+)
+def test_a_finished_run_made_longer_is_the_run_that_it_would_have_been(
+    tmp_path: Path, optim: dict[str, Any], length: dict[str, int], longer: dict[str, int]
+) -> None:
+    options = {"max_steps": None, "ema_decay": 0.9, "validate_every": 3}
+    whole = train(tmp_path / "whole", optim=optim, train={**options, **longer})
+    first = train(tmp_path / "parts", optim=optim, train={**options, **length})
+    assert first.step < whole.step
+    assert train(tmp_path / "parts", optim=optim, train={**options, **longer}).step == whole.step
+    assert everything_saved(tmp_path / "parts", whole.step) == everything_saved(tmp_path / "whole", whole.step)
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    assert train(tmp_path / "parts", optim=optim, train={**options, **longer}).step == whole.step, "finished again"
+
+
+def test_an_unfinished_run_is_made_longer_before_its_decay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optim = {"schedule": "wsd", "decay_steps": 4}
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, signal.SIGTERM)
+        assert train(tmp_path / "parts", optim=optim, train={"max_steps": 10}).step == 6
+    train(tmp_path / "parts", optim=optim, train={"max_steps": 15})
+    train(tmp_path / "whole", optim=optim, train={"max_steps": 15})
+    assert everything_saved(tmp_path / "parts", 15) == everything_saved(tmp_path / "whole", 15)
+
+
+@pytest.mark.parametrize(
+    "optim",
+    [{"schedule": "linear"}, {"schedule": "cosine"}, {"schedule": "wsd", "decay_steps": 2}],
+)
+def test_a_run_whose_rates_would_have_been_others_is_not_made_longer(tmp_path: Path, optim: dict[str, Any]) -> None:
+    train(tmp_path, optim=optim, train={"max_steps": 6})
+    config = (tmp_path / "config.yaml").read_bytes()
+    with pytest.raises(ConfigError, match=rf"cannot be made longer: .* of the 6 updates .*model\.init={tmp_path}"):
+        train(tmp_path, optim=optim, train={"max_steps": 9})
+    assert (tmp_path / "config.yaml").read_bytes() == config
+    assert train(tmp_path, optim=optim, train={"max_steps": 6}).step == 6
+    with pytest.raises(ConfigError, match=r"train\.max_steps was 6, is now 5; .* model\.init="):
+        train(tmp_path, optim=optim, train={"max_steps": 5})
+
+
+def test_a_kill_between_new_length_and_first_checkpoint_loses_nothing(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"optim": {"schedule": "constant"}}
+    train(tmp_path / "parts", train={"max_steps": 5}, **options)
+    config = tmp_path / "parts" / "config.yaml"
+    config.write_text(config.read_text().replace("max_steps: 5", "max_steps: 8"))
+    assert train(tmp_path / "parts", train={"max_steps": 8}, **options).step == 8
+    train(tmp_path / "whole", train={"max_steps": 8}, **options)
+    assert everything_saved(tmp_path / "parts", 8) == everything_saved(tmp_path / "whole", 8)
+
+
+def test_a_run_that_patience_ended_stays_at_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options: dict[str, Any] = {"optim": {"schedule": "constant", "lr": 1e-9}, "model": {"dropout": 0.0}}
+    lengths = {"validate_every": 2, "patience": 3}
+    step = train(tmp_path, train={**lengths, "max_steps": 40}, **options).step
+    assert step < 40
+    with caplog.at_level(logging.INFO):
+        assert train(tmp_path, train={**lengths, "max_steps": 50}, **options).step == step
+    assert f"already finished, {step} updates (train.patience); nothing to do" in caplog.text
+
+
+def test_the_validation_at_a_former_end_does_not_count_for_patience(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"optim": {"schedule": "constant", "lr": 1e-9}, "model": {"dropout": 0.0}}
+    lengths = {"validate_every": 4, "patience": 2}
+    whole = train(tmp_path / "whole", train={**lengths, "max_steps": 40}, **options)
+    for steps in (5, 7, 40):
+        parts = train(tmp_path / "parts", train={**lengths, "max_steps": steps}, **options)
+    assert parts.step == whole.step < 40
+
+
+# Training state that is not whole
+
+
+def break_state(run: Path, change: Any) -> Path:
+    path = checkpoint.checkpoints(run)[-1] / "training.safetensors"
+    tensors = checkpoint.read_tensors(path)
+    change(tensors)
+    save_file(tensors, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.clear(), r"lacks optimizer/model/model\..* and \d+ more"),
+        (
+            lambda tensors: tensors.pop("optimizer/model/model.head.bias:exp_avg"),
+            r"lacks optimizer/.*head.bias:exp_avg",
+        ),
+        (lambda tensors: tensors.update(noise=torch.zeros(2)), "also holds noise"),
+        (lambda tensors: tensors.update({"criterion/bias": torch.zeros(2)}), "also holds criterion/bias"),
+        (
+            lambda tensors: tensors.update({"optimizer/model/model.head.bias:exp_avg": torch.zeros(3)}),
+            r"head.bias:exp_avg has shape \(3,\), not \(11,\)",
+        ),
+        (
+            lambda tensors: tensors.update({"optimizer/model/model.head.bias:max": torch.zeros(11)}),
+            r"also holds optimizer/model/model.head.bias:max",
+        ),
+    ],
+)
+def test_a_training_state_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, message: str
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, signal.SIGTERM)
+        train(tmp_path)
+    path = break_state(tmp_path, change)
+    with pytest.raises(InputError, match=message) as raised:
+        train(tmp_path)
+    assert str(raised.value).startswith(f"{path}: does not fit this model: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_state_of_former_versions_without_a_count_of_tensors_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, signal.SIGTERM)
+        train(tmp_path / "parts")
+    progress = checkpoint.checkpoints(tmp_path / "parts")[-1] / "progress.json"
+    record = json.loads(progress.read_text())
+    del record["tensors"]
+    progress.write_text(json.dumps(record))
+    train(tmp_path / "parts")
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("content", ["{}", '{"step": "many"}', '{"step": 6, "best": 4}', "{"])
+def test_a_progress_file_that_holds_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, signal.SIGTERM)
+        train(tmp_path)
+    path = checkpoint.checkpoints(tmp_path)[-1] / "progress.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(str(path))) as raised:
+        train(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_measurement_that_is_not_finite_is_null_in_the_log(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, 0, 5, enabled=True, bar=False)
+    log.validation({"step": 1, "epoch": 1, "loss": 2.0, "accuracy": float("nan")}, best=True)
+    log.close()
+    assert (tmp_path / "log.jsonl").read_text() == (
+        '{"split": "valid", "step": 1, "epoch": 1, "loss": 2.0, "accuracy": null}\n'
+    )

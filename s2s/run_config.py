@@ -1,0 +1,164 @@
+"""The configuration of a run: its sections, the classes that they name, and what a section leaves to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree
+from s2s.errors import ConfigError, shown
+from s2s.registry import (
+    CRITERIA,
+    DECODERS,
+    MODELS,
+    TASKS,
+    Registry,
+    import_modules,
+    nearest,
+    search_working_directory,
+)
+from s2s.renamed import current_options
+from s2s.tasks.base import Task
+from s2s.training.config import TrainConfig
+from s2s.training.optim import OptimConfig
+
+REGISTRIES: dict[str, Registry] = {"task": TASKS, "model": MODELS, "criterion": CRITERIA, "decoder": DECODERS}
+DEFAULT_TASK = "seq2seq"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The name of a registered class and its options."""
+
+    name: str
+    config: Section
+
+    def tree(self) -> dict[str, Any]:
+        """Its section, as `config.yaml` holds it."""
+        return {"name": self.name, **self.config.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that a run is made of; a run can be repeated from it alone."""
+
+    imports: list[str]
+    seed: int
+    task: Part
+    model: Part
+    criterion: Part
+    decoder: Part | None
+    optim: OptimConfig
+    train: TrainConfig
+
+    def tree(self) -> dict[str, Any]:
+        """Every option with its value, as `config.yaml` holds it."""
+        parts = {"task": self.task, "model": self.model, "criterion": self.criterion, "decoder": self.decoder}
+        return {
+            "imports": self.imports,
+            "seed": self.seed,
+            **{kind: part.tree() for kind, part in parts.items() if part is not None},
+            "optim": self.optim.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json"),
+        }
+
+
+class Head(Section):
+    """The options of no section."""
+
+    imports: list[str] = Field(default_factory=list)
+    """Modules outside this distribution that register classes."""
+    seed: int = Field(1, ge=0, lt=2**64)
+    """Seed of weights, order, noise and dropout: the same seed gives the same run."""
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration in a YAML file with `key.path=value` overrides.
+
+    Raises:
+        ConfigError: one message for all that is wrong.
+    """
+    search_working_directory()
+    return parse_config(apply_overrides(read_tree(path), overrides))
+
+
+def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:
+    """The configuration in a mapping of sections.
+
+    What a section leaves open is filled in: the task takes the tokenizer of the model's checkpoint (`model.init`, else
+    `model.like`), and says which model, criterion and decoder are its own and what follows for them (`Task.implied`).
+
+    Args:
+        tree: Sections, as `config.yaml` holds them.
+        tokenizer: Where the tokenizer is if the task does not say, instead of the model's checkpoint.
+
+    Raises:
+        ConfigError: one message for all that is wrong.
+    """
+    tree = current_options(tree)
+    sections = [*REGISTRIES, "optim", "train"]
+    known = [*Head.model_fields, *sections]
+    problems = [f"{key}: no such section{nearest(str(key), known)}" for key in tree if key not in known]
+    if problems:
+        raise all_of(problems)
+    head = parse_section(Head, {key: tree[key] for key in Head.model_fields if key in tree}, "")
+    import_modules(head.imports)
+    values = {section: tree.get(section) or {} for section in sections}
+    if tokenizer is None and isinstance(values["model"], dict):
+        tokenizer = values["model"].get("init") or values["model"].get("like")
+    parsed: dict[str, Any] = {}
+
+    def parse(section: str, read: Callable[[], Any]) -> None:
+        try:
+            parsed[section] = read()
+        except ConfigError as error:
+            problems.append(str(error))
+
+    parse("task", lambda: _parse_task(values["task"], tokenizer))
+    parse("model", lambda: _parse_part("model", values["model"], parsed.get("task")))
+    parse("criterion", lambda: _parse_part("criterion", values["criterion"], parsed.get("task")))
+    parse("decoder", lambda: _parse_part("decoder", values["decoder"], parsed.get("task")))
+    parse("optim", lambda: parse_section(OptimConfig, values["optim"], "optim"))
+    parse("train", lambda: parse_section(TrainConfig, values["train"], "train"))
+    if problems:
+        raise all_of(problems)
+    return RunConfig(imports=head.imports, seed=head.seed, **parsed)
+
+
+def _parse_task(values: Any, tokenizer: str | None) -> Part:
+    name, options = _name_and_options("task", values, DEFAULT_TASK)
+    cls: type[Task] = TASKS[name]
+    if cls.has_tokenizer and tokenizer:
+        options = {"tokenizer": tokenizer, **options}
+    return Part(name, parse_section(cls.Config, options, "task"))
+
+
+def _parse_part(kind: str, values: Any, task: Part | None) -> Part | None:
+    """The model, criterion or decoder of a section; None where neither the section nor the task names one."""
+    defaults: dict[str, Any] = {}
+    if task is not None:
+        cls: type[Task] = TASKS[task.name]
+        declared = {"model": cls.model, "criterion": cls.criterion, "decoder": cls.decoder}
+        defaults = {"name": declared[kind], **cls.implied(task.config).get(kind, {})}
+    name, options = _name_and_options(kind, values, defaults.get("name"))
+    if name is None:
+        if task is not None and (options or kind != "decoder"):
+            raise ConfigError(f"{kind}.name: must be given, the task {task.name!r} declares none")
+        return None
+    section: type[Section] = REGISTRIES[kind][name].Config  # type: ignore[attr-defined]
+    known = {option: value for option, value in defaults.items() if option in section.model_fields}
+    return Part(name, parse_section(section, {**known, **options}, kind))
+
+
+def _name_and_options(section: str, values: Any, default: str | None) -> tuple[Any, dict[str, Any]]:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{section}: must be a mapping of options, found {shown(values)}")
+    options = dict(values)
+    name = options.pop("name", None)
+    if not isinstance(name, str | None):
+        raise ConfigError(f"{section}.name: must be a name, found {shown(name)}")
+    return default if name is None else name, options
