@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from latent.data.latent_store import Latents
-from latent.longform.script import ScriptLine, same_speaker
+from latent.longform.script import ScriptLine
+from latent.text.labels import NUMBERED, same_speaker
 from s2s.errors import InputError
-
-_NUMBERED = re.compile(r"(?:speaker )?(\d{1,6})")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def find_roles(
 
 
 def _numbered(name: str, line: ScriptLine, speakers: Sequence[str]) -> Role:
-    number = _NUMBERED.fullmatch(name)
+    number = NUMBERED.fullmatch(name)
     if number and 0 < int(number[1]) <= len(speakers):
         return Role(speakers[int(number[1]) - 1])
     shown = ", ".join(speakers[:8]) + (", ..." if len(speakers) > 8 else "") if speakers else "none"

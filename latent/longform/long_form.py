@@ -78,7 +78,8 @@ def synthesize_script(
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
         load("matplotlib", "speech")  # rather now than in an hour
-    lines = read_script(script, lambda text: voice.fits(text, options.max_characters))
+    names = [*(cast or {}), *voice.speakers]
+    lines = read_script(script, lambda text: voice.fits(text, options.max_characters), names)
     roles = find_roles(script, lines, cast or {}, voice.speakers)
     narrator = Narrator(voice, roles, options, mark)
     takes = narrator.plan(lines)

@@ -15,8 +15,9 @@ from latent.data.speech_prompts import derived_seed
 from latent.decoding.audio import AudioChunk
 from latent.longform.cast import Role
 from latent.longform.report import SpokenLine
-from latent.longform.script import ScriptLine, same_speaker
+from latent.longform.script import ScriptLine
 from latent.synthesis.voice import Take, Turn, Voice, warn_of_truncation
+from latent.text.labels import same_speaker
 from s2s.config import Section
 from s2s.errors import InputError
 

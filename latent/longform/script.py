@@ -1,4 +1,4 @@
-"""Scripts: who says what, as plain text or JSON.
+"""Scripts: who says what, as plain text or JSON. The content decides which, not the name of the file.
 
 Plain text:
 
@@ -6,37 +6,41 @@ Plain text:
       the news.
     anna: A line may have any name before its colon.
 
-    A line without a name goes on with the one before; after a blank line it is a new line of the same speaker.
+    A line without a name continues the one before; after a blank line it is a new line of the same speaker.
     [pause 1.5]
 
-Text before the first name is Speaker 1's. An indented line is never read as one with a name, so that a colon in it is
-only a colon. `[pause SECONDS]` is silence, inside a line or on a line of its own.
+Text before the first name is Speaker 1's. An indented line has no name (unless it is that of a known speaker), so that
+a colon in it is only a colon. `[pause SECONDS]` is silence, inside a line or on a line of its own. Other stage
+directions, as (laughs) or [music], are left out with a warning. `latent.text.labels` says how names may be written.
 
 JSON (a list, or one object a line): `{"speaker": "anna", "text": "...", "pause": 1.5, "seed": 7}`; pause (after the
-line) and seed need not be there, and a speaker 1 is Speaker 1.
+line) and seed are optional, and a speaker 1 is Speaker 1.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from latent.text.labels import find_label, find_mistaken_label, same_speaker, without_directions
 from latent.text.splitting import Fits, split_text
-from s2s.data.jsonl import Line, parse_record, read_lines
+from s2s.data.jsonl import Line, parse_record
 from s2s.errors import InputError
 from s2s.json_files import describe
+
+logger = logging.getLogger(__name__)
 
 FIRST_SPEAKER = "Speaker 1"
 MAX_PAUSE = 600.0
 """Seconds; a longer pause is taken for a mistake."""
 
-_NAMED = re.compile(r"(?P<name>[^\s:\[][^:,;!?\"“”]{0,39}):(?:\s+(?P<text>.*))?")
 _PAUSE = re.compile(r"\[\s*pause\b\s*:?\s*(?P<seconds>[^\]]*?)\s*\]", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
+_JSON_LIST, _JSON_LINES = re.compile(r"\s*\[\s*[{\"\]]"), re.compile(r"\s*\{\s*[\"}]")
 _FIELDS = ("speaker", "text", "pause", "seed")
 
 
@@ -61,22 +65,23 @@ class ScriptLine:
     seed: int | None = None
 
 
-def read_script(path: str | Path, fits: Fits) -> list[ScriptLine]:
+def read_script(path: str | Path, fits: Fits, names: Collection[str] = ()) -> list[ScriptLine]:
     """What a script says, in order, in pieces that can be said at once.
 
     Args:
-        path: `.json`, `.jsonl`, or anything else for plain text.
+        path: Plain text or JSON, in UTF-8.
         fits: Which texts can; others are split: at the end of sentences, else of clauses, else of words.
+        names: Speakers that are known besides those whom the script itself names.
 
     Raises:
         InputError: the file cannot be read or says nothing; a line is not as described above, or `fits` raises it.
     """
-    suffix = Path(path).suffix.lower()
-    readers = {".json": _read_json, ".jsonl": _read_jsonl}
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     lines: list[ScriptLine] = []
-    for turn in readers.get(suffix, _read_text)(path):
-        if not turn.text:
-            raise InputError(f"{turn.where}: {turn.speaker!r} says nothing; expected text after the colon")
+    for turn in parse_script(content, str(path), names):
         for part in _parts(turn, fits):
             if part.text:
                 lines.append(part)
@@ -89,9 +94,42 @@ def read_script(path: str | Path, fits: Fits) -> list[ScriptLine]:
     return lines
 
 
-def same_speaker(name: str) -> str:
-    """A speaker's name in the form that compares: case and spaces do not count."""
-    return _SPACE.sub(" ", name.strip()).casefold()
+def parse_script(content: bytes, where: str, names: Collection[str] = ()) -> list[ScriptLine]:
+    """The turns of a script, whole and with their pauses in them; see `read_script`."""
+    numbered = list(_decoded(content, where))
+    text = "\n".join(line for _, line in numbered)
+    suffix = Path(where).suffix.lower()
+    if _JSON_LINES.match(text) or (suffix == ".jsonl" and not _JSON_LIST.match(text)):
+        turns = [_from_record(parse_record(Line(0, line.encode(), at)), at) for at, line in numbered if line.strip()]
+    elif _JSON_LIST.match(text) or suffix == ".json":
+        turns = list(_read_list(text, where))
+    else:
+        known = {same_speaker(name) for name in names}
+        known |= {same_speaker(found.name) for _, line in numbered if (found := find_label(line))}
+        turns = list(_read_text(numbered, known))
+    known = {same_speaker(name) for name in [*names, *(turn.speaker for turn in turns)]}
+    return _to_say(turns, known)
+
+
+def _to_say(turns: list[ScriptLine], known: Collection[str]) -> list[ScriptLine]:
+    """The turns without stage directions; refuses text in which something looks like a label."""
+    kept, left_out = [], list[str]()
+    for turn in turns:
+        text, directions = without_directions(turn.text)
+        left_out += [f"{direction} ({turn.where})" for direction in directions]
+        if (column := find_mistaken_label(text, known)) is not None:
+            raise InputError(
+                f"{turn.where}: column {column} of the text looks like a speaker's label: {text[column - 1 :][:40]!r}; "
+                "begin a new line with 'NAME: ', or write it differently"
+            )
+        if text:
+            kept.append(replace(turn, text=text))
+        elif not directions:
+            raise InputError(f"{turn.where}: {turn.speaker!r} says nothing; expected text after the colon")
+    if left_out:
+        more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
+        logger.warning(f"stage directions are not spoken: {', '.join(left_out[:8])}{more}")
+    return kept
 
 
 def _parts(turn: ScriptLine, fits: Fits) -> Iterator[ScriptLine]:
@@ -119,52 +157,50 @@ def _pause_seconds(given: str, where: str) -> float:
     return seconds
 
 
-def _read_text(path: str | Path) -> Iterator[ScriptLine]:
+def _decoded(content: bytes, where: str) -> Iterator[tuple[str, str]]:
+    """Every line with its place, blank ones and indents included; lines may end as on any system."""
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
+        try:
+            yield f"{where}:{number}", line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{where}:{number}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text"
+            ) from None
+
+
+def _read_text(lines: list[tuple[str, str]], known: Collection[str]) -> Iterator[ScriptLine]:
     speaker, turn = FIRST_SPEAKER, None
-    for where, line in _text_lines(path):
-        named = None if line[:1].isspace() else _NAMED.fullmatch(line.rstrip())
-        text = ((named["text"] or "") if named else line).strip()
-        if turn is not None and (named or not text):
+    for where, line in lines:
+        label, text = find_label(line, known), line.strip()
+        if _JSON_LINES.match(line):
+            raise InputError(f"{where}: looks like JSON in a script of plain text; expected 'NAME: text'")
+        if turn is not None and (label or not text):
             yield turn
             turn = None
-        if named:
-            speaker = named["name"].strip()
+        if label is not None:
+            speaker, text = label
+        elif text and (column := find_mistaken_label(text, known)) is not None:
+            column += len(line) - len(line.lstrip())
+            raise InputError(f"{where}:{column}: looks like a speaker's label, expected 'NAME: text': {text[:40]!r}")
         if turn is not None:
             turn = replace(turn, text=f"{turn.text} {text}".strip())
-        elif named or text:
+        elif label is not None or text:
             turn = ScriptLine(where, speaker, text)
     if turn is not None:
         yield turn
 
 
-def _text_lines(path: str | Path) -> Iterator[tuple[str, str]]:
-    """Every line with its place, blank ones and indents included."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        try:
-            yield f"{path}:{number}", line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}:{number}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text") from None
-
-
-def _read_jsonl(path: str | Path) -> Iterator[ScriptLine]:
-    for line in read_lines(path):
-        yield _from_record(parse_record(line), line.where)
-
-
-def _read_json(path: str | Path) -> Iterator[ScriptLine]:
-    """A list of objects, each with the line of the file that it begins on."""
-    text = "\n".join(line for _, line in _text_lines(path))
+def _read_list(text: str, where: str) -> Iterator[ScriptLine]:
+    """A JSON list of objects, each with the line of the file that it begins on."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
+        raise InputError(f"{where}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
+        raise InputError(f"{where}: JSON that cannot be read: {error}") from error
     start = len(text) - len(text.lstrip())
     if text[start : start + 1] != "[":
-        raise InputError(f"{path}: expected a list of objects with 'speaker' and 'text', found {text[start:][:20]!r}")
+        raise InputError(f"{where}: expected a list of objects with 'speaker' and 'text', found {text[start:][:20]!r}")
     decoder, position = json.JSONDecoder(), start + 1
     while True:
         position = _after(text, position, " \t\r\n,")
@@ -172,8 +208,8 @@ def _read_json(path: str | Path) -> Iterator[ScriptLine]:
             return
         number = text.count("\n", 0, position) + 1
         record, position = decoder.raw_decode(text, position)
-        content = json.dumps(record).encode()
-        yield _from_record(parse_record(Line(number, content, f"{path}:{number}")), f"{path}:{number}")
+        at = f"{where}:{number}"
+        yield _from_record(parse_record(Line(number, json.dumps(record).encode(), at)), at)
 
 
 def _after(text: str, position: int, skipped: str) -> int:
@@ -187,7 +223,7 @@ def _from_record(record: dict[str, Any], where: str) -> ScriptLine:
         if field not in _FIELDS:
             raise InputError(f"{where}: no field is called {field!r}; a line of a script has {', '.join(_FIELDS)}")
     speaker, text = record.get("speaker", FIRST_SPEAKER), record.get("text")
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
+    if not isinstance(speaker, bool) and str(speaker).isdecimal():
         speaker = f"Speaker {speaker}"
     for field, value in (("speaker", speaker), ("text", text)):
         if not isinstance(value, str) or not value.strip():
@@ -200,4 +236,4 @@ def _from_record(record: dict[str, Any], where: str) -> ScriptLine:
         pause = float(pause)
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
         raise InputError(f"{where}: 'seed' must be a whole number from 0, found {describe(seed)}")
-    return ScriptLine(where, speaker.strip(), text.strip(), pause=pause, seed=seed)
+    return ScriptLine(where, speaker.strip(), text.encode("utf-8", "ignore").decode().strip(), pause=pause, seed=seed)

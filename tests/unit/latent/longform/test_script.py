@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from latent.text.labels import same_speaker
 
-from latent.longform.script import Fits, ScriptLine, read_script, same_speaker, split_text
+from latent.longform.script import ScriptLine, read_script
+from latent.text.splitting import Fits, split_text
 from s2s.errors import InputError
 
 
@@ -111,7 +113,7 @@ def test_a_text_that_cannot_be_said_is_told_with_its_place(tmp_path: Path) -> No
         ("a.txt", "A: c [pause]", r"a.txt:1: a pause is written"),
         ("a.txt", "A: c [pause -1]", r"a.txt:1: a pause must be 0 to 600 seconds, found -1"),
         ("a.txt", "A: c [pause nan]", r"a.txt:1: a pause must be 0 to 600 seconds, found nan"),
-        ("a.json", '{"text": "b"}', r"a.json: expected a list of objects with 'speaker' and 'text'"),
+        ("a.json", '"b"', r"a.json: expected a list of objects with 'speaker' and 'text'"),
         ("a.json", "[]", r"a.json: nothing is said in it"),
         ("a.json", '[{"text": "b"},\n{"text": }]', r"a.json:2: broken JSON"),
         ("a.json", '[{"text": "b"},\n{"text": 3}]', r"a.json:2: 'text' must be a string that is not blank, found a nu"),
