@@ -88,7 +88,6 @@ setup(
             "encode = latent.commands:encode",
             "synthesize = latent.commands:synthesize",
             "provenance = latent.commands:provenance",
-            "vibevoice = latent.vibevoice_commands:vibevoice",
             "prepare = data_prep.commands:app",
             "evaluate = eval.commands:app",
         ],

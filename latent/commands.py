@@ -1,4 +1,4 @@
-"""The verbs of latent: encode, synthesize, provenance. Each parses, calls, and prints."""
+"""The verbs of speech: encode, synthesize, provenance. Each parses, calls, and prints."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from latent.synthesis.requests import Wishes
     from latent.synthesis.voice import Voice
 
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY.PATH=VALUE", help="Options of the decoder, as `decoder.guidance_scale=1.5`."),
-]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -30,48 +26,61 @@ class Format(str, Enum):
 
 
 def encode(
-    manifests: Annotated[list[Path], typer.Argument(help="JSON lines with `id`, `audio` and `text`; ids all differ.")],
-    tokenizer: Annotated[Path, typer.Option(help="The run folder of an audio tokenizer.")],
-    output: Annotated[Path, typer.Option(help="The folder that the latents go to.")],
+    manifests: Annotated[list[Path], typer.Argument(help="JSON lines with a unique `id`, `audio` and `text`.")],
+    tokenizer: Annotated[Path, typer.Option(help="Run folder of an audio tokenizer.")],
+    output: Annotated[Path, typer.Option(help="Folder for the latents.")],
     device: Device = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Encode the recordings of manifests once, so that a speech model can be trained on their latents.
 
-    The folder keeps a copy of the tokenizer, and so will every run that is trained on it.
+    The folder gets a copy of the tokenizer, and so does every run that is trained on it.
     """
     from latent.encoding import encode_corpus
     from s2s.errors import InputError
     from s2s.ranks import join_ranks
 
     if (output / "store.json").exists() and not overwrite:
-        raise InputError(f"{output}: holds latents already; give --overwrite to replace them, or another --output")
+        raise InputError(f"{output}: already has latents; give --overwrite to replace them, or another --output")
     with join_ranks(device) as ranks:
         if ranks.size > 1:
-            raise InputError("encode: is the work of one process; start it without torchrun")
+            raise InputError("encode: runs in one process; start it without torchrun")
         facts = encode_corpus(manifests, tokenizer, output, ranks.device, show_progress=True)
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(
         f"{output}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "
-        f"mean {facts.mean:.3f}, spread {facts.latent_std:.3f}",
+        f"mean {facts.mean:.3f}, std {facts.latent_std:.3f}",
         err=True,
     )
 
 
 def synthesize(
-    run: Annotated[Path, typer.Argument(help="The run folder of a trained voice.")],
-    overrides: Overrides = None,
-    text: Annotated[str | None, typer.Option(help="What to say, into one file.")] = None,
+    voice_or_run: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Run folder of a voice, or released VibeVoice weights (folder or hub name).",
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY.PATH=VALUE",
+            help="Options of the decoder and of scripts: `decoder.guidance_scale=1.5`, `script.pause_seconds=0.8`.",
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Text to speak, into one file.")] = None,
     input: Annotated[
         str | None,
         typer.Option(
             "--input",
-            help="Or JSON lines: `text`, and `id`, `speaker`, `voice`, `seed`, `temperature` if wanted; `-` is stdin.",
+            help="JSON lines to speak, one file each: `text`, and optionally `id`, `speaker`, `voice`, `seed`, "
+            "`temperature`; `-` is stdin.",
         ),
     ] = None,
     script: Annotated[
-        Path | None, typer.Option(help="Or a script of any length, `Speaker 1: ...` or JSON, into one file.")
+        Path | None, typer.Option(help="Script of any length, `Speaker 1: ...` lines or JSON, into one file.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -81,93 +90,105 @@ def synthesize(
             show_default="speech.wav; with --input speech",
         ),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="Of the files of a folder.")] = Format.wav,
+    format: Annotated[Format, typer.Option("--format", help="Format of the files of --input.")] = Format.wav,
     speaker: Annotated[
-        str | None, typer.Option(help="Who speaks, of those in RUN/MODEL_CARD.md, where a record does not say.")
+        str | None,
+        typer.Option(help="Default speaker for records without a `speaker` (names: RUN/MODEL_CARD.md)."),
     ] = None,
-    voice: Annotated[Path | None, typer.Option(help="A recording of the voice to speak in, likewise.")] = None,
+    voice: Annotated[
+        Path | None, typer.Option(help="Recording of the voice to speak in (VibeVoice-Realtime: a preset).")
+    ] = None,
+    cast: Annotated[
+        list[str] | None,
+        typer.Option(help='Speaker or recording for a name in the script: "Speaker 1=anna.wav"; repeat for more.'),
+    ] = None,
     consent: Annotated[
         bool,
         typer.Option(
-            "--i-have-consent", help="Its speaker agreed; needed once for each recording, and noted beside it."
+            "--i-have-consent",
+            help="The people in the recordings of --voice and --cast agreed. Noted beside each recording.",
         ),
     ] = False,
+    consent_for: Annotated[
+        list[Path] | None,
+        typer.Option(help="The person in this recording, which the lines of --input name, agreed; repeat for more."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same speech.")] = 0,
     temperature: Annotated[
-        float | None, typer.Option(min=0, help="Less than 1 is tamer.", show_default="the voice's decoder.temperature")
+        float | None,
+        typer.Option(min=0, help="Below 1: less variation.", show_default="decoder.temperature of the voice"),
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Another run of the audio tokenizer than the voice's own.")
+        str | None, typer.Option(help="Other run of the audio tokenizer; for VibeVoice, its text tokenizer.")
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
-    cast: Annotated[
-        list[str] | None, typer.Option(help="Of a script: `Speaker 1=NAME`, a speaker or a recording; repeat for more.")
-    ] = None,
-    pause: Annotated[float, typer.Option(min=0, help="Of a script: seconds of silence after a line.")] = 0.4,
-    max_characters: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of a script: longer lines are split.", show_default="of the longest training text"),
-    ] = None,
-    continuity: Annotated[
-        int | None, typer.Option(min=0, help="Of a script: latents of a speaker's last line that the next one follows.")
-    ] = None,
-    picture: Annotated[bool, typer.Option(help="Of a script: draw OUTPUT.png.")] = True,
-    watermark: Annotated[bool, typer.Option("--watermark", help="Mark the samples; needs resemble-perth.")] = False,
-    max_rows: Annotated[int, typer.Option(min=1, help="Most records said together.")] = 16,
+    picture: Annotated[bool, typer.Option(help="Draw a script's audio as OUTPUT.png.")] = True,
+    watermark: Annotated[bool, typer.Option("--watermark", help="Mark the audio; needs resemble-perth.")] = False,
+    max_rows: Annotated[int, typer.Option(min=1, help="Maximum batch size.")] = 16,
     device: Device = "auto",
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be said.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the output exists.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be spoken.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Say a text, each record of a file, or a script, in a trained voice.
+    """Speak a text, the records of a file, or a script of several speakers.
 
-    A killed job goes on when the same command is given again. A record that cannot be said is noted in
-    OUTPUT/errors.jsonl and does not stop the others. Every file says in its metadata that it is synthetic.
+    The same command continues a job that was killed. A record that cannot be spoken is noted in OUTPUT/errors.jsonl and
+    does not stop the others. Every file says in its metadata that it is synthetic.
     """
     from latent.audio.watermark import Watermark
-    from latent.synthesis.files import synthesize_records, synthesize_text
+    from latent.synthesis.files import Summary, synthesize_records, synthesize_text
     from latent.synthesis.requests import Wishes, one_request, read_requests
     from latent.synthesis.voices import open_voice
+    from s2s.durable import resumable
     from s2s.errors import InputError
     from s2s.ranks import join_ranks
 
     if sum(given is not None for given in (text, input, script)) != 1:
         raise InputError("synthesize: give one of --text, --input and --script")
+    roles = _parse_cast(cast or [])
+    of_script, of_voice = _split_overrides(overrides or [])
+    if script is None and (roles or of_script):
+        raise InputError(f"{'--cast' if roles else of_script[0]}: is for a script; give --script")
+    named = [*([] if voice is None else [voice]), *(Path(who) for who in roles.values())]
+    consented = (*(named if consent else []), *(consent_for or []))
     output = output or Path("speech.wav" if input is None else "speech")
-    wishes = Wishes(speaker, voice, seed, temperature, consent)
+    wishes = Wishes(speaker, voice, seed, temperature, consented)
     mark = Watermark.load() if watermark else None
-    with join_ranks(device) as ranks:
+    with join_ranks(device) as ranks, resumable():
         if ranks.size > 1 and input in (None, "-"):
-            raise InputError("synthesize: several processes share the records of a file; name one by --input")
-        loaded = open_voice(run, tokenizer, device=ranks.device, overrides=overrides or [], checkpoint_name=checkpoint)
-        summary: object
+            raise InputError("synthesize: several processes share the records of a file; give it by --input")
+        opened = open_voice(
+            voice_or_run, tokenizer, device=ranks.device, overrides=of_voice, checkpoint_name=checkpoint
+        )
+        summary: Summary | str
         if script is not None:
-            options = {"pause_seconds": pause, "max_characters": max_characters, "continuity_frames": continuity}
             more = {"overwrite": overwrite, "picture": picture, "mark": mark}
-            summary = _speak_script(loaded, script, output, wishes, cast or [], options, **more)
+            summary = _speak_script(opened, script, output, wishes, roles, of_script, **more)
         elif input is not None:
             for turn in (True, False):  # the first rank notes consent, the others find it noted
                 if ranks.first == turn:
-                    records = read_requests(loaded, input, wishes, strict)
+                    records = read_requests(opened, input, wishes, strict)
                 ranks.gather([])
             suffix = f".{format.value}"
             summary = synthesize_records(
-                loaded, records, output, ranks, suffix=suffix, max_rows=max_rows, overwrite=overwrite, watermark=mark
+                opened, records, output, ranks, suffix=suffix, max_rows=max_rows, overwrite=overwrite, watermark=mark
             )
         else:
-            summary = synthesize_text(loaded, one_request(loaded, text or "", wishes), output, overwrite, mark)
+            summary = synthesize_text(opened, one_request(opened, text or "", wishes), output, overwrite, mark)
         if ranks.first:
             typer.echo(f"{output}: {summary}", err=True)
+    if isinstance(summary, Summary) and not (summary.files or summary.kept):
+        raise typer.Exit(1)
 
 
 def provenance(
     files: Annotated[list[Path], typer.Argument(help="Audio files.")],
 ) -> None:
-    """Print what audio files tell of their origin: their metadata, and whether a watermark is heard in them.
+    """Print where audio files come from: their metadata, and whether they are watermarked.
 
-    That neither is found does not mean that a person spoke: both can be removed, and other software leaves none.
+    Neither proves that a person spoke if it is missing: both can be removed, and other software writes neither.
     """
     from latent.synthesis.provenance import describe_origin
 
@@ -175,35 +196,50 @@ def provenance(
         typer.echo(f"{path}: {describe_origin(path)}")
 
 
+def _parse_cast(cast: list[str]) -> dict[str, str]:
+    from s2s.errors import InputError
+
+    roles: dict[str, str] = {}
+    for given in cast:
+        name, equals, who = (part.strip() for part in given.partition("="))
+        if not (name and equals and who):
+            raise InputError(f'--cast: must read "NAME IN THE SCRIPT=speaker or recording", found {given!r}')
+        roles[name] = who
+    return roles
+
+
+def _split_overrides(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """Those of the script, and the others."""
+    of_script = [given for given in overrides if given.startswith("script.")]
+    return of_script, [given for given in overrides if given not in of_script]
+
+
 def _speak_script(
     voice: Voice,
     script: Path,
     output: Path,
     wishes: Wishes,
-    cast: list[str],
-    options: dict[str, Any],
+    cast: dict[str, str],
+    overrides: list[str],
     **more: Any,
 ) -> str:
     from latent.longform.cast import Role
     from latent.longform.long_form import synthesize_script
     from latent.longform.narrator import LongFormOptions
     from latent.synthesis.requests import VoicePrompts
+    from s2s.config import apply_overrides, parse_section
     from s2s.errors import InputError
 
     if wishes.speaker is not None or wishes.prompt is not None:
         raise InputError(
             '--speaker, --voice: a script has speakers of its own; give --cast "Speaker 1=NAME or recording"'
         )
-    prompts = VoicePrompts(voice, wishes.consent)
+    given = {"script": {"seed": wishes.seed, "temperature": wishes.temperature}}
+    options = parse_section(LongFormOptions, apply_overrides(given, overrides)["script"], "script")
+    prompts = VoicePrompts(voice, wishes.consented)
     roles: dict[str, Role] = {}
-    for given in cast:
-        name, equals, who = (part.strip() for part in given.partition("="))
-        if not (name and equals and who):
-            raise InputError(f'--cast: must read "NAME IN THE SCRIPT=speaker or recording", found {given!r}')
+    for name, who in cast.items():
         if not Path(who).is_file():
             voice.check_speaker(who)
-        roles[name] = Role(who) if who in voice.speakers else Role(prompt=prompts[Path(who)])
-    wanted = LongFormOptions(seed=wishes.seed, temperature=wishes.temperature, **options)
-    summary = synthesize_script(voice, script, output, roles, wanted, **more)
-    cut = f", {summary.cut} cut" if summary.cut else ""
-    return f"{summary.seconds:.1f} s of audio, {summary.lines} lines{cut}"
+        roles[name] = Role(who) if who in voice.speakers else Role(prompt=prompts.read(Path(who)))
+    return str(synthesize_script(voice, script, output, roles, options, **more))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -12,21 +13,16 @@ from torch import Tensor
 
 from latent.audio.levels import normalize_loudness
 from latent.data.batch import GenerationPrompts, MixedSequences
-from latent.data.vibevoice_prompt import (
-    SwitchName,
-    parse_script,
-    prompt_pieces,
-    prompt_sequence,
-    script_of_json,
-    script_of_text,
-)
+from latent.data.vibevoice_prompt import SwitchName, plain_text, prompt_pieces, speaker_numbers, tokenized
 from latent.decoding.vibevoice import SpokenStep, VibeVoiceDecoder
 from latent.decoding.vibevoice_realtime import RealtimeDecoder, RealtimePrompt
 from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.diffusion.solver import make_solver
+from latent.longform.script import parse_script
 from latent.models.checkpoints import realtime_config, realtime_state, vibevoice_config, vibevoice_state
 from latent.models.vibevoice import SpeechState, VibeVoice
 from latent.models.vibevoice_realtime import VibeVoiceRealtime, VoicePreset
+from latent.text.labels import NUMBERED, find_label
 
 
 class GivenNoise(RowNoise):
@@ -157,21 +153,38 @@ def spoken_audio(model: VibeVoice, prompts: MixedSequences, case: dict[str, Any]
 def check_prompt(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Scripts to turns and prompts, files to scripts, and the loudness of voice samples."""
     for number, item in enumerate(case["items"]):
-        turns = parse_script(item["script"])
-        yield Figure(f"{number} turns", exact([[turn.speaker, turn.text] for turn in turns], item["parsed"]), 0)
+        turns = turns_of(item["script"])
+        yield Figure(f"{number} turns", exact([[speaker, f" {text}"] for speaker, text in turns], item["parsed"]), 0)
         frames = [-(-length // case["hop"]) for length in item["voice_lengths"]]
         pieces = prompt_pieces(turns, frames)
         spelled = [piece if isinstance(piece, str) else SPELLING[piece.name] * piece.count for piece in pieces]
         yield Figure(f"{number} prompt", exact("".join(spelled), item["prompt_text"]), 0)
-        voices = [torch.ones(count, 2) for count in frames]
-        sequence = prompt_sequence(turns, voices, lambda text: list(map(ord, text)), SWITCHES, 2)
-        yield Figure(f"{number} slots", exact(sequence.latent_slots.tolist(), item["speech_input_mask_positions"]), 0)
+        tokens = tokenized(pieces, lambda text: list(map(ord, text)), SWITCHES)
+        slots = [place for place, token in enumerate(tokens) if token == SWITCHES["latent"]]
+        yield Figure(f"{number} slots", exact(slots, item["speech_input_mask_positions"]), 0)
         for voice, length in enumerate(item["voice_lengths"]):
             given = tensors.under(f"item{number}.")
             yield from part(voice_sample(f"{number} voice {voice}", given, voice, length, frames[voice]))
     for file in case["file_conversions"]:
-        read = script_of_json if file["suffix"] == ".json" else script_of_text
-        yield Figure(f"script of {file['suffix']}", exact(read(file["content"]), file["script"]), 0)
+        read = script_of(file["content"], file["suffix"])
+        yield Figure(f"script of {file['suffix']}", exact(read, file["script"]), 0)
+
+
+def turns_of(script: str) -> list[tuple[int, str]]:
+    """The turns of a script; the released parser skips lines without a label, which are text to ours."""
+    labeled = "\n".join(line for line in script.splitlines() if find_label(line))
+    lines = parse_script(labeled.encode(), "script")
+    numbers = speaker_numbers([line.speaker for line in lines])
+    return [(numbers[line.speaker], plain_text(line.text)) for line in lines]
+
+
+def script_of(content: str, suffix: str) -> str:
+    """A file as a script; the released code skips entries without number or text, which ours reads or refuses."""
+    if suffix == ".json":
+        entries = [entry for entry in json.loads(content) if str(entry.get("speaker")).isdecimal()]
+        content = json.dumps([entry for entry in entries if entry.get("text", "").strip()])
+    lines = parse_script(content.encode(), f"script{suffix}")
+    return "\n".join(f"Speaker {NUMBERED.fullmatch(line.speaker)[1]}: {line.text}" for line in lines)
 
 
 def voice_sample(name: str, tensors: Taps, voice: int, length: int, frames: int) -> Iterator[Figure]:

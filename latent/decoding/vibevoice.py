@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, stacked
@@ -56,6 +56,10 @@ class VibeVoiceDecoder(Streamer):
         """Calls of the diffusion head for each latent."""
         guidance_scale: NonNegativeFloat = 1.3
         """How much the difference to the unconditional stream counts; 1 is no guidance."""
+        temperature: NonNegativeFloat = 1.0
+        """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation."""
+        max_seconds: PositiveFloat | None = None
+        """Audio after which speech is truncated. None: twice what the text should take, and ten seconds."""
 
     config: VibeVoiceDecoder.Config
 

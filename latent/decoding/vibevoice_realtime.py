@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from latent.decoding.audio import AudioChunk
 from latent.diffusion.sampler import GuidedSampler, RowNoise
@@ -27,12 +27,14 @@ class RealtimePrompt:
         text: Tokens; an iterator may still be waiting for later ones.
         max_frames: Frames after which it is cut.
         seed: Of the noise.
+        temperature: Factor of the noise that latents are drawn from.
     """
 
     preset: Any
     text: Iterable[int]
     max_frames: int
     seed: int
+    temperature: float = 1.0
 
 
 @register_decoder("vibevoice_realtime")
@@ -48,6 +50,10 @@ class RealtimeDecoder(Streamer):
         """Calls of the diffusion head for each latent."""
         guidance_scale: NonNegativeFloat = 1.5
         """How much the difference to the unconditional stream counts; 1 is no guidance."""
+        temperature: NonNegativeFloat = 1.0
+        """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation."""
+        max_seconds: PositiveFloat | None = None
+        """Audio after which speech is truncated. None: twice what the text should take, and ten seconds."""
         text_window: PositiveInt = 5
         """Tokens of the text that are read at a time."""
         speech_window: PositiveInt = 6
@@ -75,7 +81,8 @@ class RealtimeDecoder(Streamer):
                 model.read(state, window)
             for _ in range(min(config.speech_window, prompts.max_frames - frame)):
                 hidden, silent = state.speech.hidden.chunk(2)
-                latent = sampler.sample(hidden, silent, noise.draw().to(hidden.dtype), noise)
+                drawn = noise.draw().to(hidden.dtype) * prompts.temperature
+                latent = sampler.sample(hidden, silent, drawn, noise)
                 yield AudioChunk([0], model.speak(state, latent), {})
                 frame += 1
                 stopped = bool(model.remember(state, latent) > 0)

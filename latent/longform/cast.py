@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from latent.data.latent_store import Latents
 from latent.longform.script import ScriptLine
 from latent.text.labels import NUMBERED, same_speaker
 from s2s.errors import InputError
@@ -18,25 +18,30 @@ class Role:
 
     Args:
         speaker: One that the model knows, or None.
-        prompt: Latents of a voice prompt `(F, L)`, or None.
+        prompt: A voice prompt, or None.
     """
 
     speaker: str | None = None
-    prompt: Latents | None = None
+    prompt: Any = None
 
 
 def find_roles(
-    script: str | Path, lines: Sequence[ScriptLine], cast: Mapping[str, Role], speakers: Sequence[str]
+    script: str | Path,
+    lines: Sequence[ScriptLine],
+    cast: Mapping[str, Role],
+    speakers: Sequence[str],
+    numbers: bool = False,
 ) -> dict[str, Role]:
     """A role for each name in the script, by its `same_speaker` form.
 
-    What `cast` does not say: a name that the model knows is that speaker, and Speaker N its Nth.
+    Without an entry in `cast` a name that the model knows is that speaker, and Speaker N its Nth.
 
     Args:
         script: For messages.
         lines: What the script says.
         cast: By name.
         speakers: Those of the model.
+        numbers: Whether "Speaker 1" needs no role.
 
     Raises:
         InputError: nobody speaks for a name, at its first line; or `cast` has a name that the script has not.
@@ -48,6 +53,8 @@ def find_roles(
             found = ", ".join(dict.fromkeys(line.speaker for line in lines))
             raise InputError(f"--cast {name}: nobody is called that in {script}; its speakers are {found}")
     known = {same_speaker(name): Role(name) for name in reversed(speakers)}
+    if numbers:
+        known |= {name: Role() for name in names if NUMBERED.fullmatch(name)}
     return {name: given.get(name) or known.get(name) or _numbered(name, line, speakers) for name, line in names.items()}
 
 

@@ -6,16 +6,16 @@
     OUTPUT.report.json        what is said when
     OUTPUT.png                the same as a picture
 
-Each line is generated for itself, so the memory of the model is bounded by the longest line. What ties the lines of a
-speaker together is the voice: its name, its voice prompt, and the last latents of what it said before, which are a
-voice prompt too. A line depends on these and on its own seed; a job that goes on has them from the journal, and ends
-with the bytes that it would have had anyway (but every .ogg has a serial number of its own).
+The voice decides what is generated in one go (a take). A LatentLM speaks line by line, so its memory is bounded by the
+longest line; what ties a speaker's lines together is the voice prompt, and the last latents of the previous line, which
+serve as one. VibeVoice speaks as many lines together as its context holds. A take depends on these and on its seed; a
+continued job has them from the journal, and ends with the bytes of one that was never stopped (but every .ogg has a
+serial number of its own).
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,10 +29,10 @@ from latent.audio.watermark import Mark
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
 from latent.longform.narrator import LongFormOptions, Narrator
-from latent.longform.report import SpokenLine, Summary, draw_report, read_report, write_report
+from latent.longform.report import ScriptSummary, SpokenLine, draw_report, read_report, write_report
 from latent.longform.script import read_script
 from latent.synthesis.requests import warn_of_spelling
-from latent.synthesis.voice import Take, Voice
+from latent.synthesis.voice import Take, Voice, prompt_digest
 from s2s.durable import WAY_OUT, Journal, claimed, fingerprint, former_fingerprint, refuse_other_job
 from s2s.errors import InputError
 from s2s.packages import load
@@ -53,20 +53,20 @@ def synthesize_script(
     overwrite: bool = False,
     picture: bool = True,
     show_progress: bool = True,
-) -> Summary:
-    """Speak a script into a file; the same call goes on with a job that was killed.
+) -> ScriptSummary:
+    """Speak a script into a file; the same call continues a job that was killed.
 
     Args:
         voice: Who speaks.
         script: See `latent.longform.script`.
         output: A .wav, .flac or .ogg.
-        cast: Who speaks for the names in the script; see `latent.longform.cast`.
+        cast: Speakers or voice prompts for names in the script; see `latent.longform.cast`.
         options: See `LongFormOptions`.
-        tags: Metadata of the audio, the voice's own by default; a job that goes on keeps those that it began with.
+        tags: Metadata of the audio, the voice's own by default; a continued job keeps those that it began with.
         mark: What the samples of every line go through, a watermark perhaps.
-        overwrite: Begin anew, whatever is there.
+        overwrite: Start over, whatever is there.
         picture: Whether to draw OUTPUT.png.
-        show_progress: Whether to tell how far it is.
+        show_progress: Whether to show a progress bar.
 
     Returns:
         What was spoken.
@@ -80,7 +80,7 @@ def synthesize_script(
         load("matplotlib", "speech")  # rather now than in an hour
     names = [*(cast or {}), *voice.speakers]
     lines = read_script(script, lambda text: voice.fits(text, options.max_characters), names)
-    roles = find_roles(script, lines, cast or {}, voice.speakers)
+    roles = find_roles(script, lines, cast or {}, voice.speakers, voice.names_speakers)
     narrator = Narrator(voice, roles, options, mark)
     takes = narrator.plan(lines)
     job = {
@@ -184,8 +184,8 @@ def _speak(narrator: Narrator, takes: list[Take], journal: Journal, output: Path
             meter.advance(seconds)
 
 
-def _digest(latents: Latents | None) -> str | None:
-    return None if latents is None else hashlib.sha256(latents.astype("<f4").tobytes()).hexdigest()[:16]
+def _digest(prompt: Any) -> str | None:
+    return None if prompt is None else prompt_digest(prompt)[:16]
 
 
 def _encoded(latents: Latents | None) -> list[Any] | None:

@@ -15,7 +15,7 @@ from s2s.errors import InputError
 
 @dataclass(frozen=True)
 class SpokenLine:
-    """A line that is in the audio: speech from sample `start` to `stop`, silence from there to `end`.
+    """A line (or a take of several) in the audio: speech from sample `start` to `stop`, silence from there to `end`.
 
     Args:
         where: File and line of the script.
@@ -26,7 +26,7 @@ class SpokenLine:
         start: Its first sample.
         stop: One after its last.
         end: Where the next line begins.
-        cut: Whether it did not end by itself.
+        cut: Whether it was truncated, because it did not end naturally.
     """
 
     where: str
@@ -41,23 +41,27 @@ class SpokenLine:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What was spoken: lines, those of them that had to be cut, and seconds of audio."""
+class ScriptSummary:
+    """What was spoken of a script: lines (or takes of several), those that had to be truncated, seconds of audio."""
 
     lines: int
     cut: int
     seconds: float
 
+    def __str__(self) -> str:
+        truncated = f", {self.cut} truncated" if self.cut else ""
+        return f"{self.seconds:.1f} s of audio, {self.lines} line{'s' * (self.lines != 1)}{truncated}"
+
 
 def write_report(
     path: Path, audio: Path, sample_rate: int, lines: Sequence[SpokenLine], job: Mapping[str, Any]
-) -> Summary:
+) -> ScriptSummary:
     """Write the report of a finished job, and what the audio depends on; times are seconds of the audio.
 
     Raises:
         InputError: the file cannot be written.
     """
-    told = [
+    spoken = [
         {
             "where": line.where,
             "part": line.part,
@@ -70,15 +74,15 @@ def write_report(
         }
         for line in lines
     ]
-    summary = Summary(len(lines), sum(line.cut for line in lines), round(lines[-1].end / sample_rate, 3))
+    summary = ScriptSummary(len(lines), sum(line.cut for line in lines), round(lines[-1].end / sample_rate, 3))
     about = {"audio": audio.name, "sample_rate": sample_rate, **vars(summary), "job": job}
     head = json.dumps(about, ensure_ascii=False)
-    rows = ",\n  ".join(json.dumps(line, ensure_ascii=False) for line in told)
+    rows = ",\n  ".join(json.dumps(line, ensure_ascii=False) for line in spoken)
     write_whole(path, f'{head[:-1]}, "spoken": [\n  {rows}\n]}}\n'.encode())
     return summary
 
 
-def read_report(path: Path) -> tuple[Summary, dict[str, Any]]:
+def read_report(path: Path) -> tuple[ScriptSummary, dict[str, Any]]:
     """What was spoken, and the job that it was; of an earlier report.
 
     Raises:
@@ -86,9 +90,9 @@ def read_report(path: Path) -> tuple[Summary, dict[str, Any]]:
     """
     try:
         report = json.loads(path.read_bytes())
-        return Summary(report["lines"], report["cut"], report["seconds"]), dict(report["job"])
+        return ScriptSummary(report["lines"], report["cut"], report["seconds"]), dict(report["job"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is not the report of a script that was spoken") from error
+        raise InputError(f"{path}: is not the report of a spoken script") from error
 
 
 def draw_report(path: Path, audio: Path, sample_rate: int, lines: Sequence[SpokenLine]) -> None:

@@ -7,11 +7,12 @@ layouts are read: that of VibeVoice's own repository, and that of the `transform
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from latent.diffusion.schedule import Prediction, ScheduleName
 from latent.models.keymaps import (
@@ -33,6 +34,8 @@ from s2s.errors import InputError
 from s2s.json_files import read_object
 from s2s.models.pretrained import locate, read_state
 
+M = TypeVar("M", bound=nn.Module)
+
 _PREDICTIONS: dict[str, Prediction] = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
 _SCHEDULES: dict[str, ScheduleName] = {"cosine": "cosine", "squaredcos_cap_v2": "cosine", "linear": "linear"}
 
@@ -48,13 +51,29 @@ def load_vibevoice(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeV
         InputError: there is no such checkpoint, or it is not one of VibeVoice, or it is damaged.
     """
     folder = locate(checkpoint)
-    where = folder / "config.json"
-    config = vibevoice_config(read_object(where), str(where))
+    config = vibevoice_config(read_object(folder / "config.json"), str(folder / "config.json"))
     with torch.device("meta"):  # neither memory nor time for random weights
         model = VibeVoice(config)
-    weights = {name: tensor.to(dtype) for name, tensor in vibevoice_state(read_state(folder), config).items()}
+    return _with_weights(model, folder, vibevoice_state(read_state(folder), config), dtype)
+
+
+def load_realtime(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeVoiceRealtime:
+    """The same for VibeVoice-Realtime."""
+    folder = locate(checkpoint)
+    config = realtime_config(read_object(folder / "config.json"), str(folder / "config.json"))
+    with torch.device("meta"):
+        model = VibeVoiceRealtime(config)
+    return _with_weights(model, folder, realtime_state(read_state(folder), config), dtype)
+
+
+def is_realtime(folder: Path) -> bool:
+    """Whether a checkpoint is one of VibeVoice-Realtime."""
+    return "tts_backbone_num_hidden_layers" in read_object(folder / "config.json")
+
+
+def _with_weights(model: M, folder: Path, weights: Weights, dtype: torch.dtype) -> M:
     try:
-        model.load_state_dict(weights, assign=True)
+        model.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()}, assign=True)
     except RuntimeError as error:
         raise InputError(f"{folder}: weights do not fit config.json: {str(error).splitlines()[1].strip()}") from error
     return model.eval().requires_grad_(False)

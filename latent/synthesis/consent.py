@@ -15,42 +15,51 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from latent.audio.files import AudioBytes
 from s2s.durable import write_whole
 from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+
+class NoConsent(InputError):
+    """Nobody has confirmed that a recording may be used as a voice prompt."""
+
+
 STATEMENT = "The person who speaks in this recording has agreed that speech is synthesized in their voice."
 
 
-def require_consent(recording: str | Path, given: bool) -> None:
-    """Make sure that the use of a recording as a voice prompt was agreed to.
+def read_with_consent(recording: Path, given: bool) -> AudioBytes:
+    """A recording that may be used as a voice prompt: exactly the bytes that consent was given for.
 
     Args:
         recording: The audio file.
-        given: Whether the user says so now (`--i-have-consent`); then it is noted beside the recording.
+        given: Whether the user confirms it now, for this recording; then it is noted beside the recording.
 
     Raises:
-        InputError: it was neither said now nor noted before; or the recording cannot be read.
+        InputError: consent was neither given now nor noted before; or the recording cannot be read.
     """
-    recording = Path(recording)
     try:
-        digest = hashlib.sha256(recording.read_bytes()).hexdigest()
+        content = recording.read_bytes()
     except OSError as error:
         raise InputError(f"{recording}: cannot be read: {error.strerror}") from error
-    note = consent_path(recording)
-    if _noted(note).get("sha256") == digest:
-        return
-    if not given:
-        raise InputError(
-            f"{recording}: a voice prompt needs the consent of the person who speaks; "
-            "if you have it, say so once with --i-have-consent"
-        )
+    digest, note = hashlib.sha256(content).hexdigest(), consent_path(recording)
+    if _noted(note).get("sha256") != digest:
+        if not given:
+            raise NoConsent(
+                f"{recording}: a voice prompt needs the consent of the person who speaks; if you have it, give "
+                "--i-have-consent once for recordings on the command line, --consent-for for others"
+            )
+        _note(note, digest)
+    return AudioBytes(recording, content)
+
+
+def _note(note: Path, digest: str) -> None:
     record = {"sha256": digest, "consent": STATEMENT, "date": date.today().isoformat()}
     try:
         write_whole(note, json.dumps(record, indent=1).encode() + b"\n")
     except InputError as error:
-        logger.warning(f"{error}; --i-have-consent will be needed again")
+        logger.warning(f"{error}; consent will be asked for again")
 
 
 def consent_path(recording: Path) -> Path:

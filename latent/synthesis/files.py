@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from latent.audio.files import FORMATS, Samples, checked, write_audio
+from latent.audio.files import FORMATS, Samples, write_audio
 from latent.audio.watermark import Mark
 from latent.data.speech_prompts import SpeechRequest
 from latent.synthesis.requests import Unusable, Wanted
-from latent.synthesis.voice import Voice, warn_of_truncation
+from latent.synthesis.voice import Voice, prompt_digest, warn_of_truncation
 from s2s.durable import WAY_OUT, Journal, claimed, read_journal, write_whole, writing
 from s2s.errors import InputError
 from s2s.progress import Meter, audio
@@ -44,7 +44,7 @@ class Spoken:
     Args:
         request: What was to be said.
         samples: Its audio, `(S,)`.
-        ended: Whether it ended by itself; else it was cut.
+        ended: Whether it ended naturally; else it was truncated.
         work_seconds: What it took to make: its share of the time of its batch.
     """
 
@@ -62,9 +62,9 @@ class Summary:
         files: Written now.
         seconds: Of audio in them.
         real_time_factor: Seconds of work for each.
-        cut: Files that did not end by themselves.
+        cut: Files that did not end naturally, and were truncated.
         kept: Files that were there already.
-        failed: Records that could not be said.
+        failed: Records that could not be spoken.
     """
 
     files: int
@@ -81,7 +81,7 @@ class Summary:
         return ", ".join(parts)
 
     def _counts(self) -> list[tuple[int, str]]:
-        return [(self.kept, "there already"), (self.cut, "cut"), (self.failed, f"not usable, see {ERRORS} there")]
+        return [(self.kept, "already there"), (self.cut, "truncated"), (self.failed, f"failed, see {ERRORS} there")]
 
 
 def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iterator[tuple[int, Spoken]]:
@@ -168,16 +168,10 @@ def synthesize_records(
         expected = sum(voice.expected_seconds(wanted[index].request) for batch in batches for index in batch)
         journal = Journal(folder / JOURNAL / f"rank-{ranks.rank}.jsonl")
         with Meter(expected, ranks.first, "synthesized", audio) as meter:
-            for batch in batches:
-                for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
-                    index = batch[row]
-                    if job.is_done(index):
-                        continue
-                    try:
-                        checked(spoken.samples, spoken.request.id)
-                    except InputError as error:
-                        failed.append(Unusable(wanted[index].line, spoken.request.id, f"diverged: {error}"))
-                        continue
+            for index, spoken in _spoken(voice, wanted, batches, meter):
+                if isinstance(spoken, str):
+                    failed.append(Unusable(wanted[index].line, wanted[index].request.id, spoken))
+                elif not job.is_done(index):
                     made.append(job.entry(index, spoken))
                     journal.add(made[-1])  # first, so that a file which is there is known to be whole
                     _write(voice, spoken, job.paths[index], watermark)
@@ -193,6 +187,30 @@ def synthesize_records(
         factor = (time.monotonic() - begun) / max(said, 1e-9)
         cut = sum(not entry["ended"] for entry in made)
         return Summary(len(made), seconds, factor, cut, kept, len(unusable))
+
+
+def _spoken(
+    voice: Voice, wanted: Sequence[Wanted], batches: Sequence[Sequence[int]], meter: Meter
+) -> Iterator[tuple[int, Spoken | str]]:
+    """What becomes of each record, by its index: speech, or what went wrong. An error stops one record alone."""
+    left = [list(batch) for batch in batches]
+    while left:
+        batch, missing = left.pop(0), set[int]()
+        try:
+            missing.update(batch)
+            for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
+                missing.remove(batch[row])
+                if np.isfinite(spoken.samples).all() and len(spoken.samples):
+                    yield batch[row], spoken
+                else:
+                    yield batch[row], "diverged: the samples must be finite numbers, at least one"
+        except InputError:
+            raise
+        except Exception as error:  # whatever goes wrong with one record, the others are spoken
+            if len(batch) == 1:
+                yield batch[0], f"unexpected {type(error).__name__}: {error}"
+            else:
+                left[:0] = [[index] for index in batch if index in missing]
 
 
 class _Job:
@@ -285,7 +303,7 @@ def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Mark | None) -> 
 
 def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
     """Of all that the samples depend on."""
-    prompt = None if request.voice is None else hashlib.sha256(request.voice.tobytes()).hexdigest()
+    prompt = None if request.voice is None else prompt_digest(request.voice)
     said = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
     return hashlib.sha256(json.dumps([said, settings], sort_keys=True).encode()).hexdigest()[:16]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
+import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latent.data.latent_store import Latents
+from latent.audio.files import FORMATS
 from latent.data.speech_prompts import SpeechRequest, derived_seed
-from latent.synthesis.consent import require_consent
+from latent.synthesis.consent import NoConsent, read_with_consent
 from latent.synthesis.voice import Voice
 from s2s.data.jsonl import parse_record, read_lines
 from s2s.errors import InputError
@@ -20,31 +22,32 @@ from s2s.json_files import describe
 logger = logging.getLogger(__name__)
 
 _NO_NAMES = {*map(chr, range(32)), *'\\:"<>|?*'}
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # on Windows
 LONGEST_NAME = 200  # bytes; file systems take 255, and hidden parts of a file have longer names
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What holds for a record that does not say otherwise.
+    """Defaults for records that give no values of their own.
 
     Args:
         speaker: A name of the vocabulary, or None.
         prompt: A recording of the voice to speak in, or None.
         seed: Of the noise; each record of a file gets one of its own from this one and its id.
         temperature: Factor of the noise; None: the voice's.
-        consent: Whether the user says that the use of voice prompts was agreed to.
+        consented: Recordings for which the user confirms the consent of their speakers.
     """
 
     speaker: str | None = None
     prompt: Path | None = None
     seed: int = 0
     temperature: float | None = None
-    consent: bool = False
+    consented: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One line that can be said, with the voice prompt that it names."""
+    """One line that can be said, with the recording of its voice prompt."""
 
     line: int
     request: SpeechRequest
@@ -61,22 +64,28 @@ class Unusable:
 
 
 class VoicePrompts:
-    """Voice prompts, each read once, and only with consent."""
+    """Voice prompts, each read once, and only with consent.
 
-    def __init__(self, voice: Voice, consent: bool) -> None:
-        self._voice, self._consent = voice, consent
-        self._known: dict[Path, Latents] = {}
+    Args:
+        voice: Who will speak.
+        consented: Recordings for which the user confirms consent now.
+    """
 
-    def __getitem__(self, path: Path) -> Latents:
-        """The latents of a recording.
+    def __init__(self, voice: Voice, consented: Iterable[Path]) -> None:
+        self._voice = voice
+        self._consented = {path.resolve() for path in consented}
+        self._known: dict[Path, Any] = {}
+
+    def read(self, path: Path) -> Any:
+        """The voice prompt of a recording.
 
         Raises:
-            InputError: it cannot be a voice prompt, or there is no consent.
+            NoConsent: there is no consent.
+            InputError: it cannot be a voice prompt.
         """
         if path not in self._known:
             self._voice.check_prompts(path)
-            require_consent(path, self._consent)
-            self._known[path] = self._voice.prompt(path)
+            self._known[path] = self._voice.prompt(read_with_consent(path, path.resolve() in self._consented))
         return self._known[path]
 
 
@@ -93,26 +102,31 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
         InputError: the file cannot be read or is empty; a wish cannot be met; with `strict`, a line cannot be used.
     """
     read: list[Wanted | Unusable] = []
-    prompts, lines = VoicePrompts(voice, wishes.consent), dict[str, int]()
+    prompts, lines, refused = VoicePrompts(voice, wishes.consented), dict[str, int](), dict[str, None]()
     if wishes.speaker is not None:
         voice.check_speaker(wishes.speaker)
     if wishes.prompt is not None:
-        prompts[wishes.prompt]
+        prompts.read(wishes.prompt)
     for line in read_lines(source):
         record: dict[str, Any] = {}
         try:
             record = parse_record(line)
             record.setdefault("id", line.number)
             id = file_name(record["id"])
-            if id in lines:
-                raise InputError(f"'id' {id!r} is that of line {lines[id]}; ids must differ")
-            lines[id] = line.number
+            check_name(id, lines)
+            lines[id.casefold()] = line.number
             read.append(Wanted(line.number, *_request(voice, prompts, id, record, wishes, Path(source).parent)))
-        except InputError as error:
-            message = str(error).removeprefix(f"{line.where}: ")
+        except Exception as error:  # whatever is wrong with one line, the others are said
+            message = str(error) if isinstance(error, InputError) else f"unexpected {type(error).__name__}: {error}"
+            message = message.removeprefix(f"{line.where}: ")
             if strict:
                 raise InputError(f"{line.where}: {message}") from error
+            if isinstance(error, NoConsent):
+                refused[str(Path(source).parent / record["voice"])] = None
             read.append(Unusable(line.number, record.get("id", line.number), message))
+    if refused:
+        options = " ".join(f"--consent-for {shlex.quote(path)}" for path in refused)
+        logger.warning(f"recordings in {source} need the consent of their speakers; if you have it, give {options}")
     warn_of_spelling(item.request for item in read if isinstance(item, Wanted))
     if not read:
         raise InputError(f"{source}: the file is empty; expected one JSON object a line")
@@ -125,8 +139,7 @@ def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
     Raises:
         InputError: it cannot be said.
     """
-    prompts = VoicePrompts(voice, wishes.consent)
-    prompt = None if wishes.prompt is None else prompts[wishes.prompt]
+    prompt = None if wishes.prompt is None else VoicePrompts(voice, wishes.consented).read(wishes.prompt)
     request = voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
     warn_of_spelling([request])
     return request
@@ -150,6 +163,21 @@ def _counted(counts: Counter[str]) -> str:
     return shown + (f" and {len(counts) - 8} others" if len(counts) > 8 else "")
 
 
+def check_name(id: str, lines: Mapping[str, int]) -> None:
+    """Refuse a name whose file would be that of an earlier line, or would need one of these as its folder.
+
+    Args:
+        id: From `file_name`.
+        lines: Names of earlier lines, case folded as some file systems do, and their numbers.
+
+    Raises:
+        InputError: it would.
+    """
+    name = id.casefold()
+    if name in lines:
+        raise InputError(f"'id' {id!r} is that of line {lines[name]}; ids must differ, not only in case")
+
+
 def file_name(id: Any) -> str:
     """An id as the name of a file, without suffix; one with slashes lies in a folder.
 
@@ -160,7 +188,8 @@ def file_name(id: Any) -> str:
         raise InputError(f"'id' must be a string or a whole number, found {describe(id)}")
     name = str(id)
     parts = name.split("/")
-    if any(not part.strip() or part.startswith(".") for part in parts) or any(sign in _NO_NAMES for sign in name):
+    unusable = any(not part.strip() or part[0] == "." or part[-1] in ". " or _RESERVED.match(part) for part in parts)
+    if unusable or any(sign in _NO_NAMES for sign in name) or any(Path(part).suffix in FORMATS for part in parts[:-1]):
         raise InputError(f"'id' becomes the name of a file and cannot be {describe(id)}")
     if len(name.encode(errors="replace")) > LONGEST_NAME:
         raise InputError(f"'id' becomes the name of a file and must not be longer than {LONGEST_NAME} bytes")
@@ -179,7 +208,7 @@ def _request(
     temperature = _value(record, "temperature", (int, float), "a number", wishes.temperature)
     if text is None:
         raise InputError(f"'text' is missing; found {', '.join(map(repr, record))}")
-    latents = None if prompt is None else prompts[prompt]
+    latents = None if prompt is None else prompts.read(prompt)
     seed = derived_seed(wishes.seed, id) if seed is None else seed
     return voice.request(id, text, speaker, latents, seed, temperature), prompt
 

@@ -9,6 +9,7 @@ for samples in voice.chunks(request):          # or piece by piece, while it is 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from abc import abstractmethod
@@ -237,6 +238,13 @@ def checked_noise(seed: int, temperature: float) -> tuple[int, float]:
     if not (0 <= temperature < math.inf):
         raise InputError(f"'temperature' must be 0 or more, found {temperature}")
     return seed, temperature
+
+
+def prompt_digest(prompt: Any) -> str:
+    """What identifies a voice prompt: a hash of its latents, or of the file of a preset."""
+    return (
+        hashlib.sha256(prompt.astype("<f4").tobytes()).hexdigest() if isinstance(prompt, np.ndarray) else prompt.digest
+    )
 
 
 def readable(text: str) -> str:

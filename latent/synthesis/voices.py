@@ -7,8 +7,14 @@ from pathlib import Path
 
 import torch
 
+from latent.models.checkpoints import is_realtime
 from latent.synthesis.latent_voice import LatentVoice
+from latent.synthesis.realtime_voice import RealtimeVoice
+from latent.synthesis.vibevoice_voice import VibeVoiceVoice
 from latent.synthesis.voice import Voice
+from s2s.checkpoint import CONFIG
+from s2s.errors import InputError
+from s2s.models.pretrained import locate
 
 
 def open_voice(
@@ -19,5 +25,24 @@ def open_voice(
     overrides: Iterable[str] = (),
     checkpoint_name: str | None = None,
 ) -> Voice:
-    """The voice of a checkpoint."""
-    return LatentVoice.load(checkpoint, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
+    """The voice of a run folder, or of released weights of VibeVoice or VibeVoice-Realtime.
+
+    Args:
+        checkpoint: A run folder of a LatentLM; a folder with config.json and weights; or the name of one on the hub.
+        tokenizer: Instead of what the checkpoint brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
+        device: Where to compute.
+        overrides: Options of the decoder, as `decoder.guidance_scale=1.5`.
+        checkpoint_name: Of a run: a step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
+
+    Raises:
+        InputError: it is not such a checkpoint, or lacks something.
+        ConfigError: an override does not fit.
+    """
+    path = Path(checkpoint)
+    if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
+        return LatentVoice.load(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
+    if checkpoint_name is not None:
+        raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
+    folder = locate(str(checkpoint))
+    kind = RealtimeVoice if is_realtime(folder) else VibeVoiceVoice
+    return kind.load(folder, None if tokenizer is None else str(tokenizer), torch.device(device), overrides)

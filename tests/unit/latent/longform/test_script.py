@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from latent.text.labels import same_speaker
 
 from latent.longform.script import ScriptLine, read_script
+from latent.text.labels import same_speaker
 from latent.text.splitting import Fits, split_text
 from s2s.errors import InputError
 

@@ -7,9 +7,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from latent.text.labels import find_label, find_mistaken_label, without_directions
 
 from latent.longform.script import parse_script
+from latent.text.labels import find_label, find_mistaken_label, without_directions
 from s2s.errors import InputError
 
 WAYS = [

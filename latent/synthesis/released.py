@@ -1,0 +1,137 @@
+"""What voices of released VibeVoice weights share: the text tokenizer, options of the decoder, lengths."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from latent.models.latent_lm import LatentLM
+from latent.synthesis.voice import Voice, readable
+from latent.text.front_end import NothingToSay
+from s2s.checkpoint import weight_files
+from s2s.config import Section, apply_overrides, parse_section
+from s2s.durable import fingerprint
+from s2s.errors import ConfigError, InputError
+from s2s.json_files import describe, read_object
+
+_CHARACTERS_PER_SECOND = 15
+_LENGTH_FACTOR, _LENGTH_SECONDS = 2.0, 10.0
+
+
+class TextEncoder:
+    """Text to tokens, without tokens around it. Special tokens that a text spells out are left out of it.
+
+    Args:
+        tokenizer: One of transformers.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._special = re.compile("|".join(map(re.escape, tokenizer.get_added_vocab())) or r"(?!)")
+
+    def __len__(self) -> int:
+        return len(self._tokenizer)
+
+    def __call__(self, text: str) -> Sequence[int]:
+        tokens: list[int] = self._tokenizer.encode(self._special.sub("", text), add_special_tokens=False)
+        return tokens
+
+
+class ReleasedVoice(Voice):
+    """A voice of released weights: no speakers of its own, lengths guessed from characters.
+
+    Args:
+        folder: The checkpoint.
+        decoder: Options of the decoder.
+        encode: Its text tokenizer.
+        language: Options of the language model.
+
+    Raises:
+        InputError: the tokenizer is not that of the model.
+    """
+
+    def __init__(self, folder: Path, decoder: Any, encode: TextEncoder, language: LatentLM.Config) -> None:
+        if len(encode) > language.vocab_size:
+            sizes = f"{len(encode)} tokens, the model {language.vocab_size}"
+            raise InputError(f"{folder}: the text tokenizer has {sizes}; give --tokenizer")
+        self.name = folder.resolve().name
+        hashes = [fingerprint(path)["sha256"] for path in weight_files(folder)]
+        whole = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        self.weights, self.max_positions = whole[:16], language.max_positions
+        self._decoder, self._encode = decoder, encode
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"model": self.weights, "decoder": self._decoder.config.model_dump(mode="json")}
+
+    def expected_frames(self, text: str) -> int:
+        """About how many latents a text will take."""
+        return max(1, math.ceil(len(text) / _CHARACTERS_PER_SECOND * self.frame_rate))
+
+    def most_frames(self, expected: int, room: int) -> int:
+        """Latents after which speech is truncated.
+
+        Raises:
+            InputError: `decoder.max_seconds` is more than there is room for.
+        """
+        if self._decoder.config.max_seconds is None:
+            return min(room, math.ceil(_LENGTH_FACTOR * expected + _LENGTH_SECONDS * self.frame_rate))
+        most: int = math.ceil(self._decoder.config.max_seconds * self.frame_rate)
+        if most > room:
+            raise InputError(
+                f"decoder.max_seconds: the model has room for {room / self.frame_rate:.1f} s after this text, found "
+                f"{self._decoder.config.max_seconds:g}"
+            )
+        return most
+
+
+def speakable(text: str) -> str:
+    """A text with something to say in it; see `readable`.
+
+    Raises:
+        NothingToSay: it holds only punctuation.
+    """
+    text = readable(text)
+    if all(unicodedata.category(sign)[0] in "PZCM" for sign in text):
+        raise NothingToSay(f"'text' must hold more than punctuation, found {describe(text)}")
+    return text
+
+
+def decoder_options(config: type[Section], overrides: Iterable[str]) -> Any:
+    """Options of a decoder from the command line.
+
+    Raises:
+        ConfigError: an override is not one of them.
+    """
+    tree = apply_overrides({"decoder": {}}, list(overrides))
+    if others := tree.keys() - {"decoder"}:
+        raise ConfigError(f"{min(others)}: only options of the decoder and the script can be given here")
+    return parse_section(config, tree["decoder"], "decoder")
+
+
+def load_text_encoder(folder: Path, name: str | None) -> TextEncoder:
+    """The tokenizer of a checkpoint.
+
+    Args:
+        folder: Of the checkpoint. It may hold the tokenizer, or name it in preprocessor_config.json.
+        name: A folder or hub id to use instead.
+
+    Raises:
+        InputError: no tokenizer is named, or it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    if name is None and not (folder / "tokenizer.json").is_file():
+        facts = folder / "preprocessor_config.json"
+        name = read_object(facts).get("language_model_pretrained_name") if facts.is_file() else None
+        if name is None:
+            raise InputError(f"{folder}: has no text tokenizer and names none; give --tokenizer (Qwen/Qwen2.5-1.5B)")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name or str(folder))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--tokenizer {name}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    return TextEncoder(tokenizer)
