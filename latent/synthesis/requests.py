@@ -189,7 +189,11 @@ def file_name(id: Any) -> str:
     name = str(id)
     parts = name.split("/")
     unusable = any(not part.strip() or part[0] == "." or part[-1] in ". " or _RESERVED.match(part) for part in parts)
-    if unusable or any(sign in _NO_NAMES for sign in name) or any(Path(part).suffix in FORMATS for part in parts[:-1]):
+    if (
+        unusable
+        or any(sign in _NO_NAMES for sign in name)
+        or any(Path(part).suffix.lower() in FORMATS for part in parts[:-1])
+    ):
         raise InputError(f"'id' becomes the name of a file and cannot be {describe(id)}")
     if len(name.encode(errors="replace")) > LONGEST_NAME:
         raise InputError(f"'id' becomes the name of a file and must not be longer than {LONGEST_NAME} bytes")

@@ -80,12 +80,12 @@ def test_records_become_a_folder_that_can_be_encoded(home: Path, tmp_path: Path)
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     arguments = ["--input", tmp_path / "in.jsonl", "--output", tmp_path / "out", "--format", "ogg", "--speaker", "bob"]
     assert ": " in speak(home, *arguments)
-    assert "0.0 s of audio in 0 files, 2 there already" in speak(home, *arguments)
+    assert "0.0 s of audio in 0 files, 2 already there" in speak(home, *arguments)
     told = call(
         "encode", tmp_path / "out/manifest.jsonl", "--tokenizer", home / "tokenizer", "--output", tmp_path / "st"
     )
     assert "latents of 3 numbers" in told
-    with pytest.raises(InputError, match="holds latents already; give --overwrite"):
+    with pytest.raises(InputError, match="already has latents; give --overwrite"):
         call("encode", tmp_path / "out/manifest.jsonl", "--tokenizer", home / "tokenizer", "--output", tmp_path / "st")
 
 
@@ -101,7 +101,7 @@ def test_a_voice_prompt_needs_consent_once(home: Path, tmp_path: Path) -> None:
 def test_a_script_is_spoken_by_its_cast(home: Path, tmp_path: Path) -> None:
     (tmp_path / "play.txt").write_text("Speaker 1: Good day.\nGuest: So.\n")
     arguments = ["--script", tmp_path / "play.txt", "--output", tmp_path / "play.wav", "--no-picture"]
-    assert "s of audio, 2 lines" in speak(home, *arguments, "--cast", "Guest=bob", "--pause", 0.1)
+    assert "s of audio, 2 lines" in speak(home, *arguments, "--cast", "Guest=bob", "script.pause_seconds=0.1")
     with pytest.raises(InputError, match="no speaker is called 'bobb'"):
         speak(home, *arguments, "--cast", "Guest=bobb")
     with pytest.raises(InputError, match=r"--cast: must read \"NAME IN THE SCRIPT=speaker or recording\", found 'bob'"):

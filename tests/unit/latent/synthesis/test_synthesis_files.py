@@ -19,7 +19,7 @@ import tiny_voice
 from latent.audio.files import load_audio, write_audio
 from latent.data.speech_prompts import derived_seed
 from latent.synthesis import files, provenance
-from latent.synthesis.consent import consent_path, require_consent
+from latent.synthesis.consent import consent_path, read_with_consent
 from latent.synthesis.files import Summary, synthesize_records, synthesize_text
 from latent.synthesis.provenance import describe_origin, read_tags, synthetic_tags
 from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, one_request, read_requests
@@ -212,7 +212,7 @@ def _full_after(write: Any, most: int) -> Any:
 
 
 def test_records_that_cannot_be_said_are_noted_and_the_others_said(
-    voice: Voice, tmp_path: Path, recording: Path
+    voice: Voice, tmp_path: Path, recording: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = tmp_path / "lines.jsonl"
     lines.write_text(
@@ -232,7 +232,7 @@ def test_records_that_cannot_be_said_are_noted_and_the_others_said(
     )
     summary = run(voice, lines, tmp_path / "out")
     assert (summary.files, summary.failed) == (2, 11)
-    assert str(summary).endswith(", 11 not usable, see errors.jsonl there")
+    assert str(summary).endswith(", 11 failed, see errors.jsonl there")
     errors = [json.loads(line) for line in (tmp_path / "out/errors.jsonl").read_text().splitlines()]
     assert [error["line"] for error in errors] == list(range(2, 13))
     told = [error["error"] for error in errors]
@@ -240,12 +240,12 @@ def test_records_that_cannot_be_said_are_noted_and_the_others_said(
     assert told[1] == "'text' is missing; found 'id', 'speaker'"
     assert told[2] == "'text' is empty; expected something to say"
     assert told[3] == "no speaker is called 'annn'. Did you mean 'ann'?"
-    assert told[4] == "'id' 'a' is that of line 1; ids must differ"
+    assert told[4] == "'id' 'a' is that of line 1; ids must differ, not only in case"
     assert told[5] == "'id' becomes the name of a file and cannot be a string (\"../e\")"
     assert told[6] == "'text' must be a string, found a number (3)"
     assert told[7] == "'seed' must be a whole number, found a string (\"one\")"
-    assert told[8].endswith("me.wav: a voice prompt needs the consent of the person who speaks; "
-                            "if you have it, say so once with --i-have-consent")  # fmt: skip
+    assert "me.wav: a voice prompt needs the consent of the person who speaks" in told[8]
+    assert f"if you have it, give --consent-for {recording}" in caplog.text
     assert told[9] == "'speaker' must be given, one of ann, bob; or a voice prompt"
     assert told[10] == "'id' must be a string or a whole number, found a list ([\"j\"])"
     assert [entry["id"] for entry in manifest(tmp_path / "out")] == ["a", "13"]
@@ -269,9 +269,9 @@ def test_a_voice_without_prompts_neither_asks_for_consent_nor_notes_it(
     voice: Voice, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(voice, "voice_frames", 0)
-    for consent in (False, True):
+    for consented in ((), (recording,)):
         with pytest.raises(InputError, match=r"me\.wav: this model was trained without voice prompts"):
-            one_request(voice, "x", Wishes(prompt=recording, consent=consent))
+            one_request(voice, "x", Wishes(prompt=recording, consented=consented))
     assert not consent_path(recording).exists()
 
 
@@ -281,7 +281,7 @@ def test_a_record_has_its_own_voice_speaker_seed_and_temperature(voice: Voice, t
         {"id": "own", "text": "x", "voice": "me.wav", "seed": 9, "temperature": 0.5},
         {"id": "all", "text": "x"},
     )
-    own, all_ = read_requests(voice, lines, Wishes("bob", None, 3, 0.8, consent=True))
+    own, all_ = read_requests(voice, lines, Wishes("bob", None, 3, 0.8, consented=(recording,)))
     assert isinstance(own, Wanted)
     assert isinstance(all_, Wanted)
     assert (own.request.speaker, own.request.seed, own.request.temperature) == (None, 9, 0.5)
@@ -296,7 +296,22 @@ def test_an_id_with_slashes_is_a_file_in_a_folder(voice: Voice, tmp_path: Path) 
     assert manifest(tmp_path / "out")[0]["audio"] == "en/a.wav"
     assert load_audio(tmp_path / "out/en/a.wav", tiny_voice.RATE).any()
     assert run(voice, lines, tmp_path / "out").kept == 1
-    for bad in ("/a", "a/", "a//b", "a/../b", ".a", "a\\b", "a\n", " "):
+    for bad in (
+        "/a",
+        "a/",
+        "a//b",
+        "a/../b",
+        ".a",
+        "a\\b",
+        "a\n",
+        " ",
+        "CON",
+        "nul.x",
+        "a./b",
+        "a ",
+        "x.wav/y",
+        "x.FLAC/y",
+    ):
         with pytest.raises(InputError, match="'id' becomes the name of a file and cannot be a string"):
             file_name(bad)
     with pytest.raises(InputError, match="must not be longer than 200 bytes"):
@@ -321,6 +336,42 @@ def test_what_training_never_named_is_counted(
     ]
 
 
+def test_an_unexpected_error_stops_one_record(
+    voice: Voice, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says, requests = files.speak, type(voice).request
+
+    def failing(voice: Voice, requests: Any, meter: Any) -> Iterator[Any]:
+        for row, spoken in says(voice, requests, meter):
+            if spoken.request.id == "r3":
+                raise RuntimeError("no memory")
+            yield row, spoken
+
+    def refusing(self: Voice, id: str, *arguments: Any) -> Any:
+        if id == "r5":
+            raise ValueError("too odd")
+        return requests(self, id, *arguments)
+
+    monkeypatch.setattr(files, "speak", failing)
+    monkeypatch.setattr(type(voice), "request", refusing)
+    summary = run(voice, lines, tmp_path / "out")
+    assert (summary.files, summary.failed) == (4, 2)
+    errors = [json.loads(line) for line in (tmp_path / "out/errors.jsonl").read_text().splitlines()]
+    assert [error["error"] for error in errors] == [
+        "unexpected RuntimeError: no memory",
+        "unexpected ValueError: too odd",
+    ]
+    with pytest.raises(InputError, match=r"lines.jsonl:6: unexpected ValueError: too odd"):
+        read_requests(voice, lines, Wishes(), strict=True)
+
+
+def test_names_that_differ_in_case_alone_are_refused(voice: Voice, tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "in.jsonl", *({"id": id, "text": "So.", "speaker": "ann"} for id in ("A", "b", "a")))
+    bad = read_requests(voice, lines, Wishes())[2]
+    assert isinstance(bad, Unusable)
+    assert bad.error == "'id' 'a' is that of line 1; ids must differ, not only in case"
+
+
 def test_speech_that_diverged_is_an_error_of_its_record_alone(
     voice: Voice, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,7 +388,7 @@ def test_speech_that_diverged_is_an_error_of_its_record_alone(
     summary = synthesize_records(voice, records, tmp_path / "out", ALONE)
     assert (summary.files, summary.failed) == (5, 2)
     errors = [json.loads(line) for line in (tmp_path / "out/errors.jsonl").read_text().splitlines()]
-    assert errors[0] == {"line": 4, "id": "r3", "error": "diverged: r3: sample 5 is nan, expected finite numbers"}
+    assert errors[0] == {"line": 4, "id": "r3", "error": "diverged: the samples must be finite numbers, at least one"}
 
 
 def test_one_text_goes_into_one_file(voice: Voice, tmp_path: Path) -> None:
@@ -360,7 +411,7 @@ def test_speech_that_never_ends_leaves_a_valid_file_and_a_warning(
     endless = open_voice(home / "voice", overrides=["decoder.num_inference_steps=1", "decoder.stop_threshold=1"])
     summary = synthesize_text(endless, endless.request("text", "So.", "ann"), tmp_path / "out.wav")
     assert summary.cut == 1
-    assert str(summary).endswith(", 1 cut")
+    assert str(summary).endswith(", 1 truncated")
     assert "text: did not end naturally and was truncated" in caplog.text
     assert len(load_audio(tmp_path / "out.wav", 2000)) > 4000
 
@@ -407,21 +458,37 @@ def test_origin_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert describe_origin(tmp_path / "y.wav").endswith("Watermark: 0.99 (0 none, 1 certain).")
 
 
+def test_audio_is_what_consent_was_given_for(voice: Voice, recording: Path) -> None:
+    """The recording is read once: what takes its place afterwards is not spoken with."""
+    content = read_with_consent(recording, given=True)
+    before = voice.prompt(recording)
+    write_audio(recording, np.full(3000, 0.2, np.float32), 2000)
+    np.testing.assert_array_equal(voice.prompt(content), before)
+    assert str(content) == str(recording)
+
+
+def test_a_note_of_consent_follows_no_link(recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    consent_path(recording).symlink_to(tmp_path / "precious")
+    read_with_consent(recording, given=True)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_consent_is_asked_once_for_each_recording(recording: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(InputError, match=r"needs the consent of the person who speaks; .* --i-have-consent"):
-        require_consent(recording, given=False)
-    require_consent(recording, given=True)
-    require_consent(recording, given=False)
+    with pytest.raises(InputError, match=r"needs the consent of the person who speaks; .* --consent-for"):
+        read_with_consent(recording, given=False)
+    read_with_consent(recording, given=True)
+    read_with_consent(recording, given=False)
     assert json.loads(consent_path(recording).read_text())["consent"].startswith("The person who speaks")
     write_audio(recording, np.full(900, 0.2, np.float32), 2000)
     with pytest.raises(InputError, match="needs the consent"):
-        require_consent(recording, given=False)
+        read_with_consent(recording, given=False)
     consent_path(recording).write_text("broken")
     with pytest.raises(InputError, match="needs the consent"):
-        require_consent(recording, given=False)
+        read_with_consent(recording, given=False)
     with pytest.raises(InputError, match=r"gone\.wav: cannot be read: No such file"):
-        require_consent(recording.with_name("gone.wav"), given=True)
+        read_with_consent(recording.with_name("gone.wav"), given=True)
     consent_path(recording).unlink()
     consent_path(recording).mkdir()
-    require_consent(recording, given=True)
-    assert "--i-have-consent will be needed again" in caplog.text
+    read_with_consent(recording, given=True)
+    assert "consent will be asked for again" in caplog.text
