@@ -13,6 +13,9 @@ from s2s.packages import load
 _SIZE_INCHES = (7.0, 4.2)
 _DOTS_PER_INCH = 150
 
+_SPLITS = ("train", "valid")
+_NO_LOSS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
+
 Points = tuple[list[float], list[float]]
 
 
@@ -26,16 +29,20 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
     Raises:
         InputError: a run has no log or no losses in it; the picture cannot be written; matplotlib is missing.
     """
-    losses = {name: _losses(Path(run)) for name, run in runs.items()}
+    curves = {
+        f"{name} {loss}".removesuffix(" loss"): points
+        for name, run in runs.items()
+        for loss, points in _losses(Path(run)).items()
+    }
     load("matplotlib", "logging").use("Agg")
     pyplot = load("matplotlib.pyplot", "logging")
     figure, axes = pyplot.subplots(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
-    for number, (name, (training, validation)) in enumerate(losses.items()):
+    for number, (name, (training, validation)) in enumerate(curves.items()):
         color = f"C{number % 10}"
         axes.plot(*training, color=color, alpha=0.45, linewidth=1, label=f"{name}, training")
         if validation[0]:
             axes.plot(*validation, color=color, marker="o", markersize=4, label=f"{name}, validation")
-    axes.set(xlabel="update", ylabel="loss per target token")
+    axes.set(xlabel="update", ylabel="loss")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     try:
@@ -46,10 +53,10 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
         pyplot.close(figure)
 
 
-def _losses(run: Path) -> tuple[Points, Points]:
-    """`(steps, losses)` of training and of validation."""
+def _losses(run: Path) -> dict[str, tuple[Points, Points]]:
+    """`(steps, values)` of training and of validation, by the name of the loss: `loss`, or those of several parts."""
     path = run if run.suffix == ".jsonl" else run / "log.jsonl"
-    found: dict[str, Points] = {"train": ([], []), "valid": ([], [])}
+    found: dict[str, tuple[Points, Points]] = {}
     lines = list(read_lines(path))
     if not lines:
         raise InputError(f"{path}: the file is empty; expected the log of a run")
@@ -61,13 +68,15 @@ def _losses(run: Path) -> tuple[Points, Points]:
                 break
             raise
         split = record.get("split")
-        if split not in found:
+        if split not in _SPLITS:
             raise InputError(f"{line.where}: 'split' must be 'train' or 'valid', found {describe(split)}")
-        for values, field in zip(found[split], ("step", "loss"), strict=True):
-            values.append(_number(record, field, line.where))
-    if not found["train"][0]:
+        for name in [key for key in record if key not in _NO_LOSS and not key.endswith("accuracy")] or ["loss"]:
+            points = found.setdefault(name, (([], []), ([], [])))[_SPLITS.index(split)]
+            for values, field in zip(points, ("step", name), strict=True):
+                values.append(_number(record, field, line.where))
+    if not any(training[0] for training, _ in found.values()):
         raise InputError(f"{path}: no training loss in it; expected the log of a run")
-    return found["train"], found["valid"]
+    return found
 
 
 def _number(record: dict[str, Any], field: str, where: str) -> float:

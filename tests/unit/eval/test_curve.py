@@ -33,6 +33,16 @@ def test_a_picture_of_two_runs_is_drawn(tmp_path: Path) -> None:
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_of_several_losses_has_a_curve_for_each(tmp_path: Path) -> None:
+    parts = [{"split": "train", "step": n, "token_loss": 3.0 / n, "latent_loss": 1.0 / n} for n in (1, 2)]
+    run = make_run(tmp_path / "voice", parts)
+    result = CliRunner().invoke(app, ["curve", f"voice={run}", "--output", str(tmp_path / "curve.svg")])
+    assert result.exit_code == 0
+    legend = (tmp_path / "curve.svg").read_text()
+    assert "<!-- voice token_loss, training -->" in legend
+    assert "<!-- voice latent_loss, training -->" in legend
+
+
 def test_a_log_that_was_cut_off_by_a_kill_is_drawn(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", losses(4.0))
     with (run / "log.jsonl").open("a") as log:

@@ -1,0 +1,305 @@
+"""Every command, configuration and Python block of README.md and docs/*.md works, on tiny data in a temporary folder.
+
+Stand-ins take the place of what the documents name: a folder called `bert-base-uncased`, ten pairs, a few short
+recordings. `SMALLER` is appended to the command lines of `train`, and nothing else is changed. What cannot run here is
+marked "needs ..." in the document, and `NOT_RUN` lists it.
+"""
+
+from __future__ import annotations
+
+import ast
+import glob
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import unilatent
+
+REPO = Path(__file__).parents[2]
+DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+GUIDES = ("README", "text", "pretraining", "speech", "evaluation", "python")
+"""Documents whose every command is for users to try; the others report what was run once."""
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
+
+SMALLER = {
+    "my.yaml": ["train.epochs=null", "train.max_steps=1", "train.keep_last=2"],
+    "s2s/configs/xsum.yaml": [
+        "train.max_steps=1",
+        "train.precision=float32",
+        "task.max_source=64",
+        "task.max_target=16",
+    ],
+    "s2s/configs/pretrain_laptop.yaml": ["train.max_steps=1", "model.hidden_size=32", "model.num_layers=1"],
+    "latent/configs/sigma_vae_small.yaml": ["train.max_steps=1", "train.max_tokens=20000", "model.widths=[1,8,8]"],
+    "latent/configs/latent_lm_small.yaml": ["train.max_steps=1", "model.num_layers=1", "train.precision=float32"],
+}
+NOT_RUN = {
+    "README": [
+        "scripts/quickstart.sh",
+        "scripts/speak.sh",
+        "scripts/test.sh",
+        'pip install -e ".[eval,logging]"',
+        'pip install -e ".[speech,speech-eval]"',
+    ],
+    "text": [
+        "unilatent prepare xsum EdinburghNLP/xsum data/xsum",
+        "torchrun --standalone --nproc-per-node 4 -m s2s.cli train my.yaml --output runs/four",
+    ],
+    "pretraining": ["scripts/pretraining_corpus.sh data/debian_text data/debian/en"],
+    "speech": [
+        "unilatent prepare asterisk-prompts data/asterisk --language en",
+        'unilatent synthesize runs/voice --text "Please hold." --voice anna.wav --i-have-consent --output anna.flac',
+        'unilatent synthesize microsoft/VibeVoice-1.5B --script talk.txt --cast "Speaker 1=anna.wav"'
+        ' --cast "Speaker 2=ben.wav" --i-have-consent --output talk.wav',
+    ],
+    "evaluation": ["unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer"],
+    "python": [],
+}
+WORDS = [
+    "bash",
+    "shows",
+    "reads",
+    "small",
+    "fast",
+    "images",
+    "sounds",
+    "text",
+    "files",
+    "tools",
+    "for",
+    "and",
+    "the",
+    "a",
+]
+WORDS += ["library", "command", ".", ","]
+
+
+def blocks(document: Path) -> list[tuple[str, str]]:
+    """The fenced blocks of a document: language and content."""
+    return FENCE.findall(document.read_text(encoding="utf-8"))
+
+
+def commands(block: str) -> Iterator[tuple[str, bool]]:
+    """The commands of a block, and whether each can run here."""
+    for line in block.replace("\\\n", " ").splitlines():
+        command, _, comment = line.partition(" # ")
+        if command.strip():
+            yield " ".join(command.split()), not NEEDS.search(comment)
+
+
+def document(name: str) -> Path:
+    return REPO / "README.md" if name == "README" else REPO / f"docs/{name}.md"
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def write_encoder(folder: Path) -> None:
+    """A tiny encoder in BERT's layout, with its vocabulary."""
+    from tiny_models import tiny_unilm
+
+    from s2s.models.export import save_bert_folder
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    save_bert_folder(tiny_unilm(vocab_size=len(vocabulary), num_layers=1, max_positions=512), folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+
+
+def write_recordings(folder: Path) -> None:
+    """Fourteen English recordings of the shipped sample, with transcripts.tsv."""
+    sample = REPO / "data_prep/sample/speech"
+    records = [json.loads(line) for line in (sample / "train.jsonl").read_text().splitlines()]
+    chosen = sorted(records, key=lambda record: record["seconds"])[74:88]
+    folder.mkdir()
+    for record in chosen:
+        shutil.copy(sample / record["audio"], folder)
+    rows = [f"{Path(record['audio']).name}\t{record['text']}\tann" for record in chosen]
+    (folder / "transcripts.tsv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the documents find on a user's machine."""
+    folder = tmp_path_factory.mktemp("stand_ins")
+    for name in ("s2s", "latent", "data_prep"):
+        (folder / name).symlink_to(REPO / name)
+    pairs = [
+        {
+            "id": str(i),
+            "src": f"{word} shows {word} images and reads text files . a fast library",
+            "tgt": f"small {word} tools",
+        }
+        for i, word in enumerate(WORDS)
+    ]
+    for split, part in {"train": pairs, "valid": pairs[:4], "test": pairs[4:8]}.items():
+        write_lines(folder / f"{split}.jsonl", part)
+    for name, part in {"pairs": pairs, "more_pairs": pairs[:4]}.items():
+        (folder / f"{name}.tsv").write_text("".join(f"{pair['src']}\t{pair['tgt']}\n" for pair in part))
+    (folder / "texts").mkdir()
+    texts = [f"The {a} library {b} files. It shows {b} {a} images and text." for a in WORDS for b in WORDS]
+    write_lines(folder / "texts/all.jsonl", [{"text": text} for text in texts])
+    (folder / "texts/one.txt").write_text("A file of plain text. It is one document.\n")
+    write_lines(folder / "lines.jsonl", [{"id": "greeting", "text": "Hello.", "speaker": "Allison"}])
+    (folder / "talk.txt").write_text("Speaker 1: Hello. [pause 0.2]\nSpeaker 2: Thank you.\n")
+    write_encoder(folder / "bert-base-uncased")
+    return folder
+
+
+@pytest.fixture
+def home(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the stand-ins, as the current folder."""
+    shutil.copytree(stand_ins, tmp_path / "home", symlinks=True)
+    monkeypatch.chdir(tmp_path / "home")
+    return tmp_path / "home"
+
+
+def run(command: str) -> None:
+    """A command of a document, in this process."""
+    verb, *arguments = [part for word in shlex.split(command) for part in (sorted(glob.glob(word)) or [word])]
+    assert verb == "unilatent", f"{command}: the tests cannot run it; mark what it needs"
+    unilatent(*arguments, *SMALLER.get(arguments[1], []) if arguments[0] == "train" else [])
+
+
+class Player:
+    """Stands for what plays samples."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def write(self, samples: Any) -> None:
+        self.samples += len(samples)
+
+
+def run_document(name: str, home: Path) -> None:
+    """All blocks of a document, in order; YAML and text blocks whose first line names a file become that file."""
+    player = Player()
+    variables: dict[str, Any] = {"player": player}
+    for language, content in blocks(document(name)):
+        file = re.match(r"# (\S+\.(?:yaml|txt))\n", content)
+        if file and language in ("yaml", "text"):
+            (home / file[1]).write_text(content if language == "yaml" else content[file.end() :])
+        elif language == "bash":
+            for command, runs in commands(content):
+                if runs:
+                    run(command)
+        elif language == "python":
+            exec(compile(content, name, "exec"), variables)
+    if "player.write" in document(name).read_text():
+        assert player.samples > 1000
+
+
+def test_readme(home: Path) -> None:
+    run_document("README", home)
+    assert (home / "runs/finetuned/model.safetensors").exists()
+    assert {path.name for path in home.glob("spoken/*")} >= {"greeting.wav", "manifest.jsonl"}
+
+
+def test_guide_to_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_document("text", home)
+    assert len((home / "reranked.jsonl").read_text().splitlines()) == 4
+    assert "task.target_mask_prob" in capsys.readouterr().out
+
+
+def test_guide_to_pretraining(home: Path) -> None:
+    run_document("pretraining", home)
+    assert (home / "curve.png").stat().st_size > 1000
+
+
+def test_guide_to_speech(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pocketsphinx")
+    write_recordings(home / "recordings")
+    run_document("speech", home)
+    assert (home / "hold.wav").exists()
+    assert "Synthetic speech" in capsys.readouterr().out
+
+
+def test_guide_to_evaluation(home: Path) -> None:
+    references = [json.loads(line) for line in (home / "test.jsonl").read_text().splitlines()]
+    for name, suffix in (("hyp", ""), ("other", " and a file")):
+        write_lines(home / f"{name}.jsonl", [{"id": ref["id"], "tgt": ref["tgt"] + suffix} for ref in references])
+    unilatent("train", write_config(home), "--output", "runs/mine", *SMALLER["my.yaml"])
+    unilatent("synthesize", "latent/demo_voice", "--input", "lines.jsonl", "--output", "spoken")
+    recorded = [{"id": "greeting", "audio": "spoken/greeting.wav", "text": "Hello."}]
+    write_lines(home / "lines.jsonl", recorded)
+    run_document("evaluation", home)
+    assert json.loads((home / "scores.json").read_text())
+
+
+def test_guide_to_python(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unilatent("train", write_config(home), "--output", "runs/mine", *SMALLER["my.yaml"])
+    (home / "my.yaml").write_text((home / "my.yaml").read_text().replace("epochs: 3", "max_steps: 1"))
+    run_document("python", home)
+    assert (home / "talk.wav").exists()
+
+
+def write_config(home: Path) -> Path:
+    """The configuration that README.md begins with."""
+    content = next(content for language, content in blocks(document("README")) if language == "yaml")
+    (home / "my.yaml").write_text(content)
+    return home / "my.yaml"
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_what_is_not_run_here_is_marked_and_listed(name: str) -> None:
+    marked = [
+        command
+        for language, content in blocks(document(name))
+        if language == "bash"
+        for command, runs in commands(content)
+        if not runs
+    ]
+    assert marked == NOT_RUN[name]
+
+
+def test_readme_is_short_and_every_link_of_the_documents_leads_somewhere() -> None:
+    assert len(document("README").read_text().splitlines()) <= 150
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_option_that_a_guide_names_exists() -> None:
+    """`section.key` in running text is an option of some class of that section."""
+    from s2s.describe import describe_options
+    from s2s.run import REGISTRIES
+
+    known = {
+        kind: "\n".join(describe_options(kind, name, [], True) for name in registry.names())
+        for kind, registry in REGISTRIES.items()
+    }
+    known |= {kind: describe_options(kind, None, [], True) for kind in ("optim", "train")}
+    for path in DOCUMENTS:
+        for kind, key in re.findall(
+            r"`(task|model|criterion|decoder|optim|train)\.([a-z_.]+)", path.read_text(encoding="utf-8")
+        ):
+            assert key == "name" or re.search(rf"\b{re.escape(key)}\b", known[kind]), f"{path.name}: {kind}.{key}"
+
+
+def messages() -> Iterator[str]:
+    """The texts of the code, with … in the place of what is filled in."""
+    for package in ("s2s", "latent", "data_prep", "eval"):
+        for path in (REPO / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def test_the_messages_that_are_explained_are_those_of_the_code() -> None:
+    found = list(messages())
+    explained = re.findall(
+        r"^- \*\*`([^`]+)`\*\*", document("troubleshooting").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(explained) > 15
+    for message in explained:
+        pattern = re.compile(".*".join(map(re.escape, (part.strip() for part in message.split("…")))), re.DOTALL)
+        assert any(pattern.search(text) for text in found), message
