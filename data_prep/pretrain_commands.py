@@ -54,6 +54,7 @@ def pretrain_text(
     import os
 
     from data_prep.pretrain_text.preparation import Settings, prepare
+    from s2s.durable import resumable
 
     settings = Settings(
         inputs=tuple(input),
@@ -69,7 +70,8 @@ def pretrain_text(
         shard_tokens=shard_tokens,
         seed=seed,
     )
-    typer.echo(prepare(out, settings, processes or len(os.sched_getaffinity(0))))
+    with resumable():
+        typer.echo(prepare(out, settings, processes or len(os.sched_getaffinity(0))))
 
 
 @app.command()

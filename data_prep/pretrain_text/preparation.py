@@ -35,7 +35,9 @@ from data_prep.pretrain_text.tokenizing import Tokenizing
 from data_prep.workers import share
 from s2s.data.shards import Header, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
+from s2s.durable import claimed, refuse_other_job, whole_file, write_whole, writing
 from s2s.errors import InputError
+from s2s.json_files import dump_json, read_object
 
 _PART = 1 << 22
 """Bytes of raw text in one part, about: what a process holds at a time."""
@@ -73,15 +75,14 @@ def prepare(folder: Path, settings: Settings, processes: int) -> str:
     files = {name: files_of(name) for name in settings.inputs}
     tokenizer = Tokenizer.load(settings.tokenizer)
     job = _Job(folder, settings, tokenizer)
-    try:
-        if not job.begin(_plan(settings, files, job.header.fingerprint)):
+    plan = _plan(settings, files, job.header.fingerprint)
+    with claimed(folder, folder / ".preparation.lock"), writing(folder):
+        if not job.begin(plan):
             return f"{job.summary()} (nothing was left to do)"
         if not job.runs_file.exists():
             _tokenize(job, files, processes)
         _write_shards(job, processes)
         job.finish()
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     return job.summary()
 
 
@@ -132,24 +133,21 @@ class _Job:
         Raises:
             InputError: the folder holds another preparation, or other files.
         """
-        for path, state in (
-            (self.stats_file, "holds"),
-            (self.work / "plan.json", "holds an unfinished preparation of"),
-        ):
+        for path in (self.stats_file, self.work / "plan.json"):
             if path.exists():
-                _check_same(self.folder, _read_json(path)["plan"], plan, state)
+                _refuse_other_corpus(self.folder, read_object(path).get("plan", {}), plan)
                 return path != self.stats_file
         if any(self.folder.glob("*.parquet")):
-            raise InputError(f"{self.folder}: holds shards that are not of a preparation; choose another folder")
-        self.work.mkdir(parents=True, exist_ok=True)
+            raise InputError(f"{self.folder}: holds shards that no preparation wrote; choose another folder")
+        self.work.mkdir(exist_ok=True)
         _write_json(self.work / "plan.json", {"plan": plan})
         return True
 
     def finish(self) -> None:
-        runs = _read_json(self.runs_file)
+        runs = read_object(self.runs_file)
         splits: dict[str, Any] = {}
         for split, count in runs["shards"].items():
-            shards = [_read_json(self.work / f"{shard_name(split, i, count)}.json") for i in range(count)]
+            shards = [read_object(self.work / f"{shard_name(split, i, count)}.json") for i in range(count)]
             splits[split] = _added(shards) | {"shards": count}
         if not splits["train"]["examples"]:
             left_out = "; ".join(f"{number:,} {reason}" for reason, number in runs["counts"].items() if number)
@@ -157,17 +155,17 @@ class _Job:
         (self.folder / "tokenizer").mkdir(exist_ok=True)
         self.tokenizer.save(self.folder / "tokenizer")
         stats = {
-            "plan": _read_json(self.work / "plan.json")["plan"],
+            "plan": read_object(self.work / "plan.json")["plan"],
             "counts": runs["counts"],
             "inputs": runs["inputs"],
             "splits": splits,
         }
-        (self.folder / "DATA_CARD.md").write_text(card(stats), encoding="utf-8")
+        write_whole(self.folder / "DATA_CARD.md", card(stats).encode())
         _write_json(self.stats_file, stats)
         shutil.rmtree(self.work)
 
     def summary(self) -> str:
-        splits = _read_json(self.stats_file)["splits"]
+        splits = read_object(self.stats_file)["splits"]
         parts = ", ".join(
             f"{name} {facts['examples']:,} examples of {facts['tokens']:,} tokens in {facts['shards']} shards"
             for name, facts in splits.items()
@@ -250,7 +248,7 @@ def _parts(files: dict[str, list[str]], settings: Settings) -> Iterator[_Part]:
 
 
 def _write_shards(job: _Job, processes: int) -> None:
-    runs = _read_json(job.runs_file)
+    runs = read_object(job.runs_file)
     tasks = [_ShardTask(split, i, count) for split, count in runs["shards"].items() for i in range(count)]
     missing = [task for task in tasks if not (job.work / f"{shard_name(*task)}.json").exists()]
     paths = [job.run_path(number) for number in range(runs["parts"])]
@@ -272,10 +270,9 @@ class _WriteShard:
 
     def __call__(self, task: _ShardTask) -> None:
         merged = merge(self.paths, task.split, task.number, task.shards)
-        name = shard_name(*task)
-        write_shard(self.work / name, merged.rows, self.header)
-        os.replace(self.work / name, self.folder / name)
-        rows = merged.rows
+        name, rows = shard_name(*task), merged.rows
+        with whole_file(self.folder / name) as file:
+            write_shard(file, rows, self.header)
         facts = {
             "examples": len(rows.lengths),
             "tokens": len(rows.values),
@@ -312,35 +309,17 @@ def _digest(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-_CHANGED = {
-    "files": "its input files have changed",
-    "vocabulary": "its tokenizer has changed",
-    "excluded": "a test set has changed",
-}
-"""What to say of a fact whose values tell a user nothing."""
+_WAY_OUT = "choose another folder, or delete it"
+_CHANGED = {"files": "an input file", "vocabulary": "the tokenizer", "excluded": "a test set to keep out"}
+"""Facts of a plan whose values mean nothing to a user."""
 
 
-def _check_same(folder: Path, found: dict[str, Any], plan: dict[str, Any], state: str) -> None:
-    for name, value in plan.items():
-        if found.get(name) != value:
-            option = name.replace("_", "-")
-            change = _CHANGED.get(name, f"{option} was {_short(found.get(name))}, is now {_short(value)}")
-            raise InputError(f"{folder}: {state} another corpus: {change}; choose another folder, or delete it")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; delete {path.parent} to begin anew") from error
+def _refuse_other_corpus(folder: Path, before: dict[str, Any], plan: dict[str, Any]) -> None:
+    refuse_other_job(folder, before | {name: plan[name] for name in _CHANGED}, plan, way_out=_WAY_OUT)
+    for name, what in _CHANGED.items():
+        if before.get(name) != plan[name]:
+            raise InputError(f"{folder}: belongs to another job ({what} has changed); {_WAY_OUT}")
 
 
 def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, f"{dump_json(value, indent=1)}\n".encode())

@@ -8,7 +8,6 @@ how it was divided.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from data_prep.pretrain_text.tokenizing import Packed
 from s2s.data.shards import Rows
+from s2s.durable import whole_file
 
 SPLITS = ("train", "valid")
 
@@ -47,10 +47,8 @@ def write_run(path: Path, packed: Packed) -> None:
         "ids": ids,
     }
     batch = pa.record_batch(columns).replace_schema_metadata({_COUNTS: json.dumps(packed.counts)})
-    temporary = path.with_suffix(".writing")
-    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+    with whole_file(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
-    os.replace(temporary, path)
 
 
 def run_counts(path: Path) -> Counter[str]:

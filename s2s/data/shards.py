@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -91,14 +91,14 @@ def shard_name(split: str, index: int, count: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}.parquet"
 
 
-def write_shard(path: Path, rows: Rows, header: Header) -> None:
+def write_shard(target: Path | BinaryIO, rows: Rows, header: Header) -> None:
     """Write some examples as one shard; the same rows and header give the same bytes."""
     offsets = np.concatenate([[0], np.cumsum(rows.lengths, dtype=np.int64)]).astype(np.int32)
     ids = pa.ListArray.from_arrays(offsets, rows.values.astype(np.int32), type=_SCHEMA.field("ids").type)
     facts = {"format": FORMAT, "tokens": len(rows.values), **header.__dict__}
     schema = _SCHEMA.with_metadata({f"{_PREFIX}{name}": str(value) for name, value in facts.items()})
     table = pa.Table.from_arrays([ids, pa.array(rows.splits.astype(np.int32))], schema=schema)
-    pq.write_table(table, path, row_group_size=_ROW_GROUP, compression="zstd")
+    pq.write_table(table, target, row_group_size=_ROW_GROUP, compression="zstd")
 
 
 class Shards:

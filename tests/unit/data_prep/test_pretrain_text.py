@@ -20,6 +20,7 @@ from data_prep.pretrain_text.exclusion import Exclusion
 from data_prep.pretrain_text.preparation import Settings, prepare
 from s2s.data.shards import Shards
 from s2s.data.tokenizer import Tokenizer
+from s2s.durable import claimed
 from s2s.errors import InputError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -189,12 +190,20 @@ def test_a_finished_folder_is_left_as_it_is_and_another_preparation_refused(tmp_
     prepare(tmp_path / "out", settings, 1)
     before = files_in(tmp_path / "out")
     assert "nothing was left to do" in prepare(tmp_path / "out", settings, 1)
-    with pytest.raises(InputError, match="out: holds another corpus: max-length was 24, is now 30; choose"):
+    with pytest.raises(InputError, match=r"out: belongs to another job \(max_length was 24, is now 30\); choose"):
         prepare(tmp_path / "out", replace(settings, max_length=30), 1)
     (Path(settings.inputs[0]) / "b1.txt").write_text("W1.")
-    with pytest.raises(InputError, match="holds another corpus: its input files have changed"):
+    with pytest.raises(InputError, match=r"another job \(an input file has changed\)"):
         prepare(tmp_path / "out", settings, 1)
     assert files_in(tmp_path / "out") == before
+
+
+def test_two_preparations_cannot_write_one_folder(tmp_path: Path, settings: Settings) -> None:
+    refused = pytest.raises(InputError, match=r"out: another process is writing it; wait for it, or choose another")
+    with claimed(tmp_path / "out", tmp_path / "out/.preparation.lock"), refused:
+        prepare(tmp_path / "out", settings, 1)
+    prepare(tmp_path / "out", settings, 1)
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 # test sets
@@ -278,6 +287,6 @@ def test_inputs_too_short_for_the_tokens_asked_for_are_refused(tmp_path: Path, s
 def test_shards_of_unknown_origin_are_not_overwritten(tmp_path: Path, settings: Settings) -> None:
     prepare(tmp_path / "out", settings, 1)
     (tmp_path / "out/stats.json").unlink()
-    with pytest.raises(InputError, match="holds shards that are not of a preparation"):
+    with pytest.raises(InputError, match="holds shards that no preparation wrote"):
         prepare(tmp_path / "out", settings, 1)
     shutil.rmtree(tmp_path / "out")
