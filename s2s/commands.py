@@ -230,10 +230,10 @@ def convert(
     trust_imports: TrustImports = False,
 ) -> None:
     """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer."""
-    from s2s.models.export import save_bert_folder
+    from s2s.models.export import save_bert_folder, save_tokenizer
     from s2s.run import load_model
 
     _, task, model = load_model(run, checkpoint_name=checkpoint)
     save_bert_folder(model, output)
-    task.save(output)
+    save_tokenizer(task.tokenizer, output)
     typer.echo(f"{output}: written", err=True)

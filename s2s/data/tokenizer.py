@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, normalizers
+from tokenizers import AddedToken, normalizers, processors
 from tokenizers import Tokenizer as Backend
 
 from s2s.data.readable import join_words
@@ -122,11 +122,37 @@ class Tokenizer:
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which `load` and transformers' AutoTokenizer read."""
         self._backend.save(str(folder / "tokenizer.json"))
-        settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
-        settings |= {f"{role}_token": token for role, token in self._special_names.items()}
+        self._write_settings(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+
+    def export(self, folder: Path, max_length: int) -> None:
+        """What `save` writes and all else that other readers look for.
+
+        That is the greatest length, the names of a model's inputs, the vocabulary's own files, and the special tokens,
+        which are put around every text.
+        """
+        backend = Backend.from_str(self._backend.to_str())
+        backend.model.save(str(folder))  # vocab.txt; vocab.json and merges.txt; unigram.json
+        if self.is_wordpiece:
+            items = "".join(f"{item}\n" for item in self.tokens(range(self.vocab_size)))
+            (folder / "vocab.txt").write_text(items, encoding="utf-8")  # with the added tokens
+        if backend.post_processor is None:
+            cls, sep = (self._special_names[role] for role in ("cls", "sep"))
+            backend.post_processor = processors.BertProcessing((sep, self.special.sep), (cls, self.special.cls))
+        backend.save(str(folder / "tokenizer.json"))
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": max_length,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "do_lower_case": self.drops_case,
+        }
+        self._write_settings(folder / "tokenizer_config.json", settings)
+        self._write_settings(folder / "special_tokens_map.json", {})
+
+    def _write_settings(self, path: Path, settings: dict[str, Any]) -> None:
+        names: dict[str, Any] = {f"{role}_token": token for role, token in self._special_names.items()}
         if self.unknown is not None:
-            settings["unk_token"] = self._backend.id_to_token(self.unknown)
-        (folder / "tokenizer_config.json").write_text(dump_json(settings, indent=2) + "\n", encoding="utf-8")
+            names["unk_token"] = self._backend.id_to_token(self.unknown)
+        path.write_text(dump_json(settings | names, indent=2) + "\n", encoding="utf-8")
 
     def encode(self, text: str | list[str]) -> list[int]:
         """Ids of a text, or of a list of vocabulary items, without special tokens."""

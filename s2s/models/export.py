@@ -5,7 +5,6 @@ A model with a relative position bias is no BERT: it is written as UniLM v2 has 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
+from s2s.json_files import dump_json, read_object
 from s2s.models.base import Model
 from s2s.models.pretrained import SIZES
 from s2s.models.unilm import UniLM
@@ -42,18 +43,33 @@ def save_bert_folder(model: Model, folder: Path) -> None:
         state["bert.embeddings.token_type_embeddings.weight"] = torch.zeros(1, config.hidden_size)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(_describe(model), indent=2) + "\n", encoding="utf-8")
+        (folder / "config.json").write_text(dump_json(_describe(model), indent=2) + "\n", encoding="utf-8")
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
         _save_pickle(state, folder / "pytorch_model.bin")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder}: the model cannot be written: {error}") from error
 
 
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the tokenizer's files beside the model's, and the id of its pad token into config.json."""
+    path = folder / "config.json"
+    config = read_object(path) | {"pad_token_id": tokenizer.special.pad}
+    try:
+        tokenizer.export(folder, config["max_position_embeddings"])
+        path.write_text(dump_json(config, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: the tokenizer cannot be written: {error}") from error
+
+
 def _describe(model: UniLM) -> dict[str, Any]:
     """What config.json says."""
     config = model.config
     sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items() if ours not in _NOT_BERTS}
-    sizes |= {"type_vocab_size": max(1, config.num_segments), "hidden_act": _ACTIVATIONS[config.activation]}
+    sizes |= {
+        "tie_word_embeddings": True,
+        "type_vocab_size": max(1, config.num_segments),
+        "hidden_act": _ACTIVATIONS[config.activation],
+    }
     if model.relative_bias is None:
         return {"model_type": "bert", "architectures": ["BertForMaskedLM"], **sizes}
     bias = {SIZES[name]: getattr(config, name) for name in ("relative_buckets", "max_relative_distance")}

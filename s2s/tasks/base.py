@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from s2s.config import Section
 from s2s.data.batch import Batch, SourceBatch
+from s2s.data.tokenizer import Tokenizer
 from s2s.errors import ConfigError
 
 
@@ -38,6 +39,8 @@ class Task(ABC):
     """Name of its decoder, in the same way; a task without one generates nothing."""
     has_tokenizer: ClassVar[bool] = False
     """Whether `Config` has the option `tokenizer`, for a tokenizer that a run folder holds after `save`."""
+    tokenizer: Tokenizer
+    """That tokenizer."""
 
     class Config(Section):
         """Options of a task."""

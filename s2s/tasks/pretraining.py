@@ -108,8 +108,8 @@ class PretrainingTask(Task):
         own = Path(config.data) / "tokenizer"
         if config.tokenizer is None and not own.is_dir():
             raise InputError(f"task.data: must be a folder of `unilatent prepare pretrain-text`, found no folder {own}")
-        self._tokenizer = Tokenizer.load(config.tokenizer or own, None, config.added_tokens, pseudo_token)
-        self._special = self._tokenizer.special
+        self.tokenizer = Tokenizer.load(config.tokenizer or own, None, config.added_tokens, pseudo_token)
+        self._special = self.tokenizer.special
         self._splits: dict[str, Shards] = {}
 
     @property
@@ -123,23 +123,23 @@ class PretrainingTask(Task):
             InputError: the corpus lacks it, is damaged, or was made with another tokenizer.
         """
         if split not in self._splits:
-            self._splits[split] = Shards.read(self.config.data, split, self._tokenizer)
+            self._splits[split] = Shards.read(self.config.data, split, self.tokenizer)
         return self._splits[split]
 
     def model_defaults(self) -> dict[str, int]:
         """`vocab_size`; `num_positions`; and `added_tokens`, how many of the vocabulary no checkpoint can know."""
-        sizes = {"vocab_size": self._tokenizer.vocab_size, "num_positions": self.shards("train").max_length}
-        return sizes | ({"added_tokens": self._tokenizer.num_added} if self._tokenizer.num_added else {})
+        sizes = {"vocab_size": self.tokenizer.vocab_size, "num_positions": self.shards("train").max_length}
+        return sizes | ({"added_tokens": self.tokenizer.num_added} if self.tokenizer.num_added else {})
 
     def token_counts(self) -> NDArray[np.int64]:
         """See `Task.token_counts`: of the first texts, which lie in random order; special tokens are not predicted."""
         shards = self.shards("train")
-        counts = np.zeros(self._tokenizer.vocab_size, np.int64)
+        counts = np.zeros(self.tokenizer.vocab_size, np.int64)
         for index in range(min(len(shards), _COUNTED)):
             np.add.at(counts, shards[index].ids, 1)
-        counts[self._tokenizer.special_ids] = 0
+        counts[self.tokenizer.special_ids] = 0
         return counts
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a run folder."""
-        self._tokenizer.save(folder)
+        self.tokenizer.save(folder)

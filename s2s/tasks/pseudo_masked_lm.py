@@ -65,7 +65,7 @@ class PseudoMaskedLM(PretrainingTask):
         Raises:
             InputError: see `PretrainingTask.shards`.
         """
-        return PseudoMaskedDataset(self.config, self.shards(split), self._tokenizer, self._autoregressive, seed)
+        return PseudoMaskedDataset(self.config, self.shards(split), self.tokenizer, self._autoregressive, seed)
 
     def collate(self, examples: Sequence[MaskedText]) -> MaskedBatch:
         """A batch of examples; see `pack_masked`."""

@@ -130,8 +130,8 @@ class Seq2Seq(GenerationTask):
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
         if config.tokenizer is None:
             raise ConfigError("task.tokenizer: must be given, a folder or a hub id")
-        self._tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, config.added_tokens)
-        self._special = self._tokenizer.special
+        self.tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, config.added_tokens)
+        self._special = self.tokenizer.special
         max_source, max_target = room(config.method, config.max_source, config.max_target)
         self._source = Side("source", config.source_field, max_source, config.strict)
         self._target = Side("target", config.target_field, max_target, config.strict)
@@ -160,14 +160,14 @@ class Seq2Seq(GenerationTask):
         paths = {"train": self.config.train, "valid": self.config.valid}[split]
         if not paths:
             raise ConfigError(f"task.{split}: must name at least one file")
-        corpus = Corpus.read(_files(paths), self._tokenizer, self._source, self._target, self.config.id_field)
+        corpus = Corpus.read(_files(paths), self.tokenizer, self._source, self._target, self.config.id_field)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
             self.config.random_prob,
             self.config.keep_prob,
             self.config.max_masked,
-            np.setdiff1d(np.arange(self._tokenizer.vocab_size), self._tokenizer.special_ids),
+            np.setdiff1d(np.arange(self.tokenizer.vocab_size), self.tokenizer.special_ids),
         )
         limits = (self.config.max_source, self.config.max_target)
         return PairDataset(corpus, self.config.method, self._special, limits, noise, seed)
@@ -183,7 +183,7 @@ class Seq2Seq(GenerationTask):
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
         text = text_field(record, self._source.field, where)
-        ids = self._source.encode([text], [where], self._tokenizer)[0]
+        ids = self._source.encode([text], [where], self.tokenizer)[0]
         kept = ids[: self._source.limit]
         id = record.get(self.config.id_field)
         return Source(
@@ -194,7 +194,7 @@ class Seq2Seq(GenerationTask):
         )
 
     def _prefix_of(self, record: dict[str, Any], where: str) -> list[int]:
-        return self._prefix.encode([text_field(record, "prefix", where)], [where], self._tokenizer)[0]
+        return self._prefix.encode([text_field(record, "prefix", where)], [where], self.tokenizer)[0]
 
     def collate_sources(self, examples: Sequence[Source]) -> SourceBatch:
         """A batch of sources, padded on the right."""
@@ -219,7 +219,7 @@ class Seq2Seq(GenerationTask):
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens."""
-        return self._tokenizer.text(tokens) if self.config.output == "readable" else self._tokenizer.s2s_ft_text(tokens)
+        return self.tokenizer.text(tokens) if self.config.output == "readable" else self.tokenizer.s2s_ft_text(tokens)
 
     def source_text(self, record: dict[str, Any]) -> str:
         """The source, if it is a text."""
@@ -233,7 +233,7 @@ class Seq2Seq(GenerationTask):
     @property
     def _restores(self) -> bool:
         wanted = self.config.restore_spelling
-        return self.config.output == "readable" and (self._tokenizer.drops_case if wanted is None else wanted)
+        return self.config.output == "readable" and (self.tokenizer.drops_case if wanted is None else wanted)
 
     @cached_property
     def _spelling(self) -> Spelling:
@@ -241,19 +241,19 @@ class Seq2Seq(GenerationTask):
 
     def token_id(self, token: str) -> int:
         """The id of one vocabulary item."""
-        return self._tokenizer.token_id(token)
+        return self.tokenizer.token_id(token)
 
     def model_defaults(self) -> dict[str, int]:
         """`vocab_size`; `num_positions`; and `added_tokens`, how many of the vocabulary no checkpoint can know."""
         sizes = {
-            "vocab_size": self._tokenizer.vocab_size,
+            "vocab_size": self.tokenizer.vocab_size,
             "num_positions": self.config.max_source + self.config.max_target,
         }
-        return sizes | ({"added_tokens": self._tokenizer.num_added} if self._tokenizer.num_added else {})
+        return sizes | ({"added_tokens": self.tokenizer.num_added} if self.tokenizer.num_added else {})
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a run folder, and how the training data spell words."""
-        self._tokenizer.save(folder)
+        self.tokenizer.save(folder)
         if self._restores and self.config.train and not (folder / SPELLING).exists():
             Spelling.learn(self._pairs(self.config.train)).save(folder)
 

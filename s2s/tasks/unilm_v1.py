@@ -75,7 +75,7 @@ class UniLMv1(PretrainingTask):
         Raises:
             InputError: see `PretrainingTask.shards`.
         """
-        return MixtureDataset(self.config, self.shards(split), self._tokenizer, seed)
+        return MixtureDataset(self.config, self.shards(split), self.tokenizer, seed)
 
     def collate(self, examples: Sequence[MixtureExample]) -> TokenBatch:
         """A batch under the objective that its first example draws."""

@@ -162,7 +162,7 @@ def test_a_pretrained_run_is_exported_and_read_back_but_not_decoded(pretrained: 
     before, after = (load_file(folder / "model.safetensors") for folder in (pretrained, run))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert load_run(run)[1].feeding.mask == PSEUDO  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="its task, 'pseudo_masked_lm', generates nothing"):
+    with pytest.raises(InputError, match="its task, 'pseudo_masked_lm', generates no text"):
         load_run(pretrained)
 
 
