@@ -36,7 +36,7 @@ def fetch_packages(languages: Sequence[str], folder: Path) -> list[Path]:
     """Download the packages of some languages with apt-get into `folder`; needs no root and installs nothing.
 
     Raises:
-        InputError: there is no apt-get here, or it has no such package.
+        InputError: apt-get is not installed, or has no such package.
     """
     names = [f"asterisk-core-sounds-{language}{kind}" for language in languages for kind in ("", "-g722")]
     folder.mkdir(parents=True, exist_ok=True)

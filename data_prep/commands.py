@@ -77,7 +77,7 @@ def subset(
     valid: Annotated[int, typer.Option(min=0, help="Pairs of valid.jsonl.")],
     test: Annotated[int, typer.Option(min=0, help="Pairs of test.jsonl.")],
 ) -> None:
-    """A smaller corpus out of a prepared one: the same pairs on every machine, none in train that gives test away."""
+    """A smaller corpus from a prepared one: the same pairs on every machine, without leaks from test to train."""
     from data_prep.subset import write
 
     typer.echo(write(out, corpus, {"train": train, "valid": valid, "test": test}))
@@ -142,18 +142,18 @@ def squad_qg(
         Literal["sentence", "paragraph"] | None,
         typer.Option(help="Passage around the answer; by default sentence for zhou, paragraph for the others."),
     ] = None,
-    window_words: Annotated[int, typer.Option(min=1, help="Most words of a passage, around the answer.")] = 320,
+    window_words: Annotated[int, typer.Option(min=1, help="Maximum words of a passage, around the answer.")] = 320,
     train_articles: Annotated[
         Path | None, typer.Option(help="du, reversed: titles of train's articles, one a line, that are train.")
     ] = None,
     test_articles: Annotated[
         Path | None, typer.Option(help="du, reversed: titles of train's articles that are test (reversed: valid).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="zhou: draws the halves of dev.")] = 0,
+    seed: Annotated[int, typer.Option(help="zhou: random seed of the halves of dev.")] = 0,
 ) -> None:
     """Question generation from SQuAD 1.1: passage and answer in, question out, in one of three named divisions.
 
-    The lists of articles of Du et al. are not ours to ship; they come with the authors' code (doclist-train.txt,
+    The article lists of Du et al. are not included; they come with the authors' code (doclist-train.txt,
     doclist-test.txt). 320 words are about 464 WordPieces.
     """
     from functools import partial
@@ -179,12 +179,12 @@ def squad_qg(
 def tsv(
     out: Out,
     train: Annotated[Path | None, typer.Option(help="File of columns between tabs, or .gz of it.")] = None,
-    valid: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    valid: Annotated[Path | None, typer.Option(help="The same for validation.")] = None,
+    test: Annotated[Path | None, typer.Option(help="The same for the test set.")] = None,
     source_column: Annotated[str, typer.Option(help="Number from 1; or its name in the first line.")] = "1",
     target_column: Annotated[str, typer.Option(help="Number from 1; or its name in the first line.")] = "2",
 ) -> None:
-    """Tables of tab-separated columns, one pair a line, without quoting."""
+    """Tables of tab-separated columns, one pair a line. Cells are plain text: quotes are characters."""
     from data_prep.pair_files import read_table, write
 
     files = {"train": train, "valid": valid, "test": test}
@@ -196,10 +196,10 @@ def tsv(
 def parallel(
     out: Out,
     train: Annotated[tuple[Path, Path] | None, typer.Option(help="Source file and target file.")] = None,
-    valid: Annotated[tuple[Path, Path] | None, typer.Option(help="Likewise.")] = None,
-    test: Annotated[tuple[Path, Path] | None, typer.Option(help="Likewise.")] = None,
+    valid: Annotated[tuple[Path, Path] | None, typer.Option(help="The two files of validation.")] = None,
+    test: Annotated[tuple[Path, Path] | None, typer.Option(help="The two files of the test set.")] = None,
 ) -> None:
-    """Parallel text files: line N of the one belongs to line N of the other. Plain or .gz."""
+    """Parallel text files, plain or .gz: line N of the source belongs to line N of the target."""
     from data_prep.pair_files import read_parallel, write
 
     files = {"train": train, "valid": valid, "test": test}
@@ -212,8 +212,8 @@ def s2s_ft(
     train: Annotated[
         Path | None, typer.Option(help='{"src": ..., "tgt": ...} a line: strings, or lists of tokens.')
     ] = None,
-    valid: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Likewise.")] = None,
+    valid: Annotated[Path | None, typer.Option(help="The same for validation.")] = None,
+    test: Annotated[Path | None, typer.Option(help="The same for the test set.")] = None,
 ) -> None:
     """JSON lines made for s2s-ft, tokenized or not: checked, given ids, and counted."""
     from data_prep.pair_files import read_s2s_ft, write

@@ -36,8 +36,8 @@ class Pair:
 
     Args:
         id: Name of the pair, unique in its file.
-        source: What is read.
-        target: What is to be written.
+        source: The model's input.
+        target: The text to generate.
         fields: Further fields of the record.
     """
 
@@ -245,7 +245,7 @@ class _Split:
         self._file.close()
 
     def discard(self) -> None:
-        with suppress(OSError):  # a full disk has been told already
+        with suppress(OSError):  # a full disk has been reported already
             self._file.close()
         self.path.unlink(missing_ok=True)
 

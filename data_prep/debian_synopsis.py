@@ -103,7 +103,7 @@ class Descriptions:
 def pairs(
     packages: Iterable[Package], texts: Mapping[str, str], language: str, skip: Callable[[str], None]
 ) -> Iterator[tuple[str, Pair]]:
-    """`(split, pair)` for each package that the rule (`RULE`) keeps; `skip` is told why another one is left out.
+    """`(split, pair)` for each package that the rule (`RULE`) keeps; `skip` gets the reason for each other one.
 
     Args:
         packages: In the order of the rule.
@@ -151,7 +151,7 @@ def parts_of(description: str) -> tuple[str, str, str]:
 
 
 def _join(words: list[str]) -> str:
-    return _UNSPACED_BLANK.sub("", " ".join(words))  # a line break is no blank in a script without spaces
+    return _UNSPACED_BLANK.sub("", " ".join(words))  # in a script without spaces a line break is not a blank
 
 
 def word_count(text: str) -> int:

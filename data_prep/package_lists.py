@@ -58,7 +58,7 @@ def fetch_lists(folder: Path, languages: Sequence[str]) -> PackageLists:
     and security suites.
 
     Raises:
-        InputError: a language is malformed; there is no apt here, it cannot fetch, or it knows no Debian source.
+        InputError: a language is malformed; apt is not installed, cannot fetch, or has no Debian source.
     """
     for language in languages:
         if not re.fullmatch(r"[A-Za-z_]+", language):
@@ -93,7 +93,7 @@ def given_lists(packages: Sequence[Path], translations: Sequence[Path]) -> Packa
     """Lists that the user names; the language of a Translation file is the end of its name.
 
     Raises:
-        InputError: there is no Packages file, or a Translation file's name does not tell its language.
+        InputError: there is no Packages file, or a Translation file's name lacks its language.
     """
     if not packages:
         raise InputError("--packages: missing; --translation joins descriptions to the packages of a Packages file")
@@ -178,7 +178,7 @@ def _open_by_apt(path: Path) -> Iterator[IO[bytes]]:
     try:
         process = subprocess.Popen([_APT_HELPER, "cat-file", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: {path.suffix} needs apt, which is not here; decompress it first") from error
+        raise InputError(f"{path}: {path.suffix} needs apt, which is not installed; decompress it first") from error
     with process:
         assert process.stdout is not None
         assert process.stderr is not None

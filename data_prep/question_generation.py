@@ -77,7 +77,7 @@ def read_squad(path: Path, skip: Callable[[str], None], all_answers: bool = Fals
     """Questions of a SQuAD 1.1 JSON file, which is held in memory.
 
     Args:
-        skip: Told about answers that do not stand where the file says.
+        skip: Called for each answer that is not at the place the file gives.
         all_answers: Every distinct answer of a question (dev has up to six), not the first alone.
 
     Raises:
@@ -216,11 +216,11 @@ def write(
     shape: Callable[[Question], Question],
     template: str,
 ) -> str:
-    """Write the pairs of one division; returns the summary, which tells the published sizes too.
+    """Write the pairs of one division; returns the summary, with the published sizes.
 
     Args:
         split: A name of `PUBLISHED`; "reversed" exchanges valid and test of the questions.
-        questions: Gives `(split, question)`, told how to count what it skips.
+        questions: Gives `(split, question)`; its argument counts what it skips.
         shape: Cuts the passage of a question.
         template: A name of `TEMPLATES`.
     """

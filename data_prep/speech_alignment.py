@@ -26,18 +26,18 @@ from s2s.errors import InputError
 from s2s.packages import load
 
 LANGUAGE = "en"
-"""Of the acoustic model that comes with pocketsphinx."""
+"""Sample rate of the acoustic model that comes with pocketsphinx."""
 
 _PACKAGE = "pocketsphinx"
 _RATE, _FRAME_SECONDS = 16000, 0.01
-_FRAME_CENTER = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: what it tells is in their middle
+_FRAME_CENTER = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: its features are from their middle
 _SHORTEST = 3 * _FRAME_SECONDS
 _SILENCE_DB = 40.0
 _WORST_SCORE = -40.0
 """Mean of the model's log likelihood over frames: right texts have -6 to -35 nearly always, others -40 to -65."""
 _UNREADABLE, _UNFOUND = "that cannot be read", "whose text was not found in the sound"
 _OTHER = "(2)"
-"""What the dictionary adds to the name of a word that is said in a second way."""
+"""What the dictionary adds to the name of a second pronunciation of a word."""
 
 _LETTER_NAMES = {
     "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH", "i": "AY",
@@ -127,18 +127,18 @@ class Aligner:
                 return None
             decoder.set_alignment()
             _decode(decoder, content)
-            said = [
+            segments = [
                 _Said(entry.name, entry.score, entry.duration, [_span(phone) for phone in entry])
                 for entry in decoder.get_alignment()
             ]  # entries are valid while the iteration stands at them
         except RuntimeError:  # how it says that it has found no way through the words
             return None
-        if sum(entry.score for entry in said) < _WORST_SCORE * sum(entry.frames for entry in said):
+        if sum(entry.score for entry in segments) < _WORST_SCORE * sum(entry.frames for entry in segments):
             return None
-        said = [entry for entry in said if entry.name.startswith("w")]
-        if [entry.name.removesuffix(_OTHER) for entry in said] != names:
+        segments = [entry for entry in segments if entry.name.startswith("w")]
+        if [entry.name.removesuffix(_OTHER) for entry in segments] != names:
             return None
-        found = [sounding for entry, word in zip(said, words, strict=True) for sounding in _soundings(entry, word)]
+        found = [sounding for entry, word in zip(segments, words, strict=True) for sounding in _soundings(entry, word)]
         return _within_sound(found, samples)
 
     def _open(self) -> Any:
@@ -170,10 +170,10 @@ def _span(phone: Any) -> tuple[float, float]:
     return _seconds(phone.start), _seconds(phone.start + phone.duration)
 
 
-def _soundings(said: _Said, word: Word) -> Iterator[Sounding]:
+def _soundings(segments: _Said, word: Word) -> Iterator[Sounding]:
     """The units of one word."""
-    spans = iter(said.phones)
-    for unit, sounds in zip(word, readings(word)[said.name.endswith(_OTHER)], strict=True):
+    spans = iter(segments.phones)
+    for unit, sounds in zip(word, readings(word)[segments.name.endswith(_OTHER)], strict=True):
         unit_spans = [next(spans) for _ in sounds]
         yield Sounding(unit, unit_spans[0][0], unit_spans[-1][1])
 
@@ -210,7 +210,7 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
     for package in (_PACKAGE, "soundfile"):
         load(package, "speech")  # raises before anything is read
     utterances = read_manifest(manifest, alignments=False)
-    with claimed(Path(output)):  # a place that takes no file is told before the work begins
+    with claimed(Path(output)):  # an output that cannot be written is reported before the work begins
         tasks, skipped = _tasks(PhonemeFrontEnd.learn([], None), utterances)
         different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
         aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
@@ -223,9 +223,9 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
             else:
                 alignments[identity] = found
         write_whole(Path(output), "".join(_lines(manifest, Path(output), utterances, alignments)).encode())
-    told = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items() if ids)
+    left_out = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items() if ids)
     seconds = time.monotonic() - begin
-    return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{told}"
+    return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{left_out}"
 
 
 def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple[dict[str, Task], dict[str, list[str]]]:

@@ -12,9 +12,11 @@ from s2s.errors import InputError
 
 app = typer.Typer()
 
-SampleRate = Annotated[int, typer.Option(help="Of the corpus, in Hz.")]
+SampleRate = Annotated[int, typer.Option(help="Sample rate of the corpus in Hz.")]
 TrimDb = Annotated[float, typer.Option(min=0, help="Cut ends this far below the loudest frame; 0: cut nothing.")]
-Loudness = Annotated[float, typer.Option(max=0, help="Bring every recording to this level; 0: as recorded.")]
+Loudness = Annotated[
+    float, typer.Option(max=0, help="Level of every recording in dBFS; 0: as recorded.")
+]
 MinSeconds = Annotated[float, typer.Option(help="Leave out shorter recordings, after the cut.")]
 MaxSeconds = Annotated[float, typer.Option(help="Leave out longer recordings.")]
 SpellOut = Annotated[bool, typer.Option("--spell-out/--no-spell-out", help="Write numbers and signs as words.")]
@@ -80,13 +82,13 @@ def asterisk_prompts(
 @app.command("teacher-speech")
 def teacher_speech(
     texts: Annotated[list[Path], typer.Argument(metavar="TEXTS... OUT", help="JSON lines; last, the new corpus.")],
-    field: Annotated[str, typer.Option(help="Where the text is in a line.")] = "text",
-    count: Annotated[int, typer.Option(min=1, help="Most utterances.")] = 2000,
-    min_words: Annotated[int, typer.Option(min=1, help="Fewest words of an utterance.")] = 1,
-    max_words: Annotated[int, typer.Option(min=1, help="Most words of an utterance.")] = 10,
+    field: Annotated[str, typer.Option(help="Field of a line that holds the text.")] = "text",
+    count: Annotated[int, typer.Option(min=1, help="Maximum number of utterances.")] = 2000,
+    min_words: Annotated[int, typer.Option(min=1, help="Minimum words of an utterance.")] = 1,
+    max_words: Annotated[int, typer.Option(min=1, help="Maximum words of an utterance.")] = 10,
     voice: Annotated[list[str] | None, typer.Option(help="slt, rms, awb or kal16; repeat for more.")] = None,
-    flite: Annotated[str, typer.Option(help="The program that speaks.")] = "flite",
-    seed: Annotated[int, typer.Option(help="Of the choice of utterances.")] = 1,
+    flite: Annotated[str, typer.Option(help="The flite program.")] = "flite",
+    seed: Annotated[int, typer.Option(help="Random seed of the choice of utterances.")] = 1,
     sample_rate: SampleRate = 16000,
     trim_db: TrimDb = 40.0,
     loudness_dbfs: Loudness = -25.0,
@@ -129,9 +131,9 @@ def teacher_speech(
 
 @app.command("align-speech")
 def align_speech(
-    manifest: Annotated[Path, typer.Argument(help="Of any speech corpus, JSON lines.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest of any speech corpus, JSON lines.")],
     output: Annotated[Path, typer.Option(help="The manifest with alignments; may be the same file.")],
-    processes: Annotated[int, typer.Option(min=1, help="How many work at a time.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
     """When each phoneme of a text sounds in its English recording: what a model with cues is trained on."""
     from data_prep.speech_alignment import align_manifest
@@ -143,7 +145,7 @@ def _verb(name: str) -> Callable[..., None]:
     def prepare(
         folder: Annotated[Path, typer.Argument(metavar="IN", help="Folder of the corpus as it was unpacked.")],
         output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new corpus.")],
-        language: Annotated[str, typer.Option(help="Of the texts, two letters.")] = "en",
+        language: Annotated[str, typer.Option(help="Language of the texts, two letters.")] = "en",
         sample_rate: SampleRate = 24000,
         trim_db: TrimDb = 40.0,
         loudness_dbfs: Loudness = -25.0,

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording as a corpus has it, and what is said in it.
+    """One recording as a corpus has it, and its text.
 
     Args:
         id: Unique in the corpus; also the path of its audio, so parts are separated by "/".
@@ -61,16 +61,16 @@ class SpeechOptions:
     """What is done to recordings, and which are kept.
 
     Args:
-        sample_rate: Of the corpus, in Hz.
+        sample_rate: Sample rate of the corpus in Hz.
         trim_db: Ends that are so far below the loudest frame are cut; 0: nothing is.
         loudness_dbfs: Root-mean-square level that every recording is brought to; 0: as recorded.
         min_seconds: Shorter ones, after the cut, are left out.
         max_seconds: Longer ones too.
         min_characters_per_second: Fewer suggest that the text lacks words.
-        max_characters_per_second: More suggest that the text has words nobody said.
+        max_characters_per_second: More suggest that the text has words that are not in the audio.
         spell_out: Whether numbers and signs are written as words.
-        valid_percent: Share of the texts, where the corpus has no splits.
-        test_percent: Likewise.
+        valid_percent: Per cent of the texts for validation, where the corpus has no splits.
+        test_percent: The same for the test set.
         jobs: Threads.
     """
 
@@ -101,7 +101,7 @@ class SpeechOptions:
 
 @dataclass(frozen=True)
 class Clip:
-    """One line of a manifest: where the audio is, from the manifest's folder, how long, and what is said by whom."""
+    """One line of a manifest: where the audio is, from the manifest's folder, its length, text and speaker."""
 
     id: str
     audio: str

@@ -1,4 +1,4 @@
-"""Transcripts to what was said, for training data: what would be a guess is left out."""
+"""Transcripts to spoken words, for training data; texts whose reading would be a guess are left out."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def phrases(
             sentences += [part.split() for part in _SENTENCE_END.split(plain(record[field]))]
     chooser = random.Random(seed)
     chooser.shuffle(sentences)
-    told: set[str] = set()
+    used: set[str] = set()
     for sentence in sentences:
         if not all(_WORD.fullmatch(word.rstrip(",")) for word in sentence):
             skip("sentences with something else than words")
@@ -62,8 +62,8 @@ def phrases(
         while len(sentence) >= words[0]:
             length = chooser.randint(*words)
             phrase, sentence = " ".join(sentence[:length]).rstrip(","), sentence[length:]
-            if phrase.count(" ") + 1 >= words[0] and normal_form(phrase) not in told:
-                told.add(normal_form(phrase))
+            if phrase.count(" ") + 1 >= words[0] and normal_form(phrase) not in used:
+                used.add(normal_form(phrase))
                 yield phrase
 
 

@@ -97,7 +97,7 @@ def _draw(found: Iterator[str], most: int, seed: int) -> list[str]:
 
 
 def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
-    """The trainer would number characters in an order of chance, and numbers decide ties; so it is told them."""
+    """The trainer numbers characters in random order, and numbers decide ties; so they are given to it."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -1,6 +1,6 @@
 """Predicted mean opinion scores, 1 (bad) to 5 (excellent), without a reference: DistillMOS and DNSMOS.
 
-Both predict what listeners would say of quality and noise, not whether the right words were said.
+Both predict what listeners would say of quality and noise, not whether the words are right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ROUGE by the rules of the py-rouge 1.1 package, which the evaluation scripts of s2s-ft print without `--perl`.
 
 That package is unmaintained and cannot be imported where setuptools has no pkg_resources any more, so its rules are
-written anew here; only its two tables of irregular words (WordNet exceptions) are read from the installed package.
+implemented here; only its two tables of irregular words (WordNet exceptions) are read from the installed package.
 
 Rules: lower case, only a-z and 0-9 count; sentences end at newlines; words of more than three letters are looked up in
 the tables, else stemmed (Porter's original algorithm); "gonna" and the like are two words. ROUGE-L is the union, over
@@ -52,16 +52,16 @@ def py_rouge(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, 
 
 def py_rouge_of_pair(hypothesis: str, reference: str) -> dict[str, Score]:
     """The scores of one pair, as `py_rouge` names them."""
-    said, meant = _stemmed_sentences(hypothesis), _stemmed_sentences(reference)
-    all_said, all_meant = list(chain(*said)), list(chain(*meant))
-    scores = {f"rouge-{size}": _ngram_score(all_said, all_meant, size) for size in (1, 2)}
-    hits = _union_of_common_subsequences(said, meant)
-    precision, recall = _share(hits, len(all_said)), _share(hits, len(all_meant))
+    outputs, targets = _stemmed_sentences(hypothesis), _stemmed_sentences(reference)
+    all_outputs, all_targets = list(chain(*outputs)), list(chain(*targets))
+    scores = {f"rouge-{size}": _ngram_score(all_outputs, all_targets, size) for size in (1, 2)}
+    hits = _union_of_common_subsequences(outputs, targets)
+    precision, recall = _share(hits, len(all_outputs)), _share(hits, len(all_targets))
     return {**scores, "rouge-l": _with_f(precision ** (1 / _WEIGHT), recall ** (1 / _WEIGHT))}
 
 
-def _ngram_score(said: list[str], meant: list[str], size: int) -> Score:
-    ours, theirs = Counter(ngrams(said, size)), Counter(ngrams(meant, size))
+def _ngram_score(outputs: list[str], targets: list[str], size: int) -> Score:
+    ours, theirs = Counter(ngrams(outputs, size)), Counter(ngrams(targets, size))
     hits = (ours & theirs).total()
     return _with_f(_share(hits, ours.total()), _share(hits, theirs.total()))
 
@@ -75,13 +75,13 @@ def _with_f(precision: float, recall: float) -> Score:
     return {"f": both / (0.5 * precision + 0.5 * recall) if both else 0.0, "p": precision, "r": recall}
 
 
-def _union_of_common_subsequences(said: list[list[str]], meant: list[list[str]]) -> int:
+def _union_of_common_subsequences(outputs: list[list[str]], targets: list[list[str]]) -> int:
     """How many words of the reference lie on a common subsequence with some sentence of the hypothesis."""
-    left = Counter(token for sentence in said for token in sentence)
+    left = Counter(token for sentence in outputs for token in sentence)
     hits = 0
-    for reference in meant:
+    for reference in targets:
         marked: set[int] = set()
-        for sentence in said:
+        for sentence in outputs:
             marked |= common_subsequence(reference, sentence)
         for place in sorted(marked):
             if left[reference[place]] > 0:

@@ -71,8 +71,8 @@ def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
         references: One or more for each hypothesis.
     """
     rows = [
-        _bleu_row(said.split(), [one.split() for one in meant])
-        for said, meant in zip(hypotheses, references, strict=True)
+        _bleu_row(output.split(), [one.split() for one in targets])
+        for output, targets in zip(hypotheses, references, strict=True)
     ]
 
     def combine(sums: Array) -> Array:
@@ -89,8 +89,8 @@ def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
 def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
     """Mean ROUGE-L of coco-caption: best precision and best recall over the references, beta 1.2."""
     values = [
-        _rouge_l(said.split(), [one.split() for one in meant])
-        for said, meant in zip(hypotheses, references, strict=True)
+        _rouge_l(output.split(), [one.split() for one in targets])
+        for output, targets in zip(hypotheses, references, strict=True)
     ]
     return mean("ROUGE-L", values, "coco-caption ROUGE-L, beta 1.2")
 
@@ -103,8 +103,8 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
     """
     score, wordnet = load("nltk.translate.meteor_score", "eval").meteor_score, _wordnet()
     values = [
-        score([one.split() for one in meant], said.split(), wordnet=wordnet)
-        for said, meant in zip(hypotheses, references, strict=True)
+        score([one.split() for one in targets], output.split(), wordnet=wordnet)
+        for output, targets in zip(hypotheses, references, strict=True)
     ]
     return mean("METEOR", values, f"nltk {version_of('nltk')} METEOR, WordNet synonyms; not METEOR 1.5")
 
@@ -119,24 +119,24 @@ def _wordnet() -> Any:
     return wordnet
 
 
-def _bleu_row(said: list[str], meant: list[list[str]]) -> list[float]:
+def _bleu_row(output: list[str], targets: list[list[str]]) -> list[float]:
     """Clipped hits and counts of 1- to 4-grams, the length, and that of the closest reference (the shorter of two)."""
     hits, counts = [], []
     for size in range(1, 5):
-        ours = Counter(ngrams(said, size))
+        ours = Counter(ngrams(output, size))
         most: Counter[tuple[str, ...]] = Counter()
-        for reference in meant:
+        for reference in targets:
             most |= Counter(ngrams(reference, size))
         hits.append((ours & most).total())
         counts.append(ours.total())
-    closest = min((abs(len(reference) - len(said)), len(reference)) for reference in meant)[1]
-    return [*hits, *counts, len(said), closest]
+    closest = min((abs(len(reference) - len(output)), len(reference)) for reference in targets)[1]
+    return [*hits, *counts, len(output), closest]
 
 
-def _rouge_l(said: list[str], meant: list[list[str]]) -> float:
-    common = [len(common_subsequence(reference, said)) for reference in meant]
+def _rouge_l(output: list[str], targets: list[list[str]]) -> float:
+    common = [len(common_subsequence(reference, output)) for reference in targets]
     if not any(common):
         return 0.0
-    precision = max(common) / len(said)
-    recall = max(length / len(reference) for length, reference in zip(common, meant, strict=True))
+    precision = max(common) / len(output)
+    recall = max(length / len(reference) for length, reference in zip(common, targets, strict=True))
     return (1 + _BETA**2) * precision * recall / (recall + _BETA**2 * precision)

@@ -53,7 +53,7 @@ class Whisper:
                 f"--recognizer whisper: the packaged model knows en, found {language!r}; give whisper:MODEL"
             )
         package = load("faster_whisper", _EXTRA)
-        logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it tells the length of every recording
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it logs the length of every recording
         try:
             self._model: Any = package.WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1)
         except (RuntimeError, ValueError, OSError) as error:

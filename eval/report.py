@@ -44,7 +44,7 @@ class Report:
         settings: The options, by name.
         reference: The file of the references.
         examples: Their number.
-        versions: Of the packages that matter, None where one is not installed.
+        versions: Versions of the packages that matter, None where one is not installed.
         signatures: What each metric computes, exactly.
         systems: In the order of the command line, the lead baseline last.
         comparisons: Of every other system with the baseline; empty without one.

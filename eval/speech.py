@@ -144,7 +144,7 @@ class _Measure(Protocol):
     ) -> Measured: ...
 
 
-_Scorer = Callable[[Samples, Samples], float]  # of audio and its recording, NaN where there is no score
+_Scorer = Callable[[Samples, Samples], float]  # audio and its recording to a score, or NaN
 
 
 def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:

@@ -29,7 +29,7 @@ class Facts:
 
 
 def read_facts(folder: Path) -> dict[str, Facts]:
-    """Facts by id from the manifest in a folder of audio; none where there is no manifest, or it says nothing of this.
+    """Facts by id from the manifest in a folder of audio; empty without a manifest or without these facts in it.
 
     Raises:
         InputError: the manifest is broken.
@@ -55,7 +55,7 @@ def ending_metrics(
 
     Args:
         facts: From `read_facts`; an id that is not there counts as one that did not end.
-        ids: Of the utterances.
+        ids: Ids of the utterances.
         lengths: Seconds of their audio, 0 where there is none.
         meant: Seconds of their recordings.
         tolerance: How much longer or shorter than its recording an utterance may be, as a share of it.

@@ -32,7 +32,7 @@ def stoi(audio: Samples, recording: Samples) -> float:
     package = load("pystoi", "speech-eval")
     length = min(len(audio), len(recording))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it warns, and returns 1e-5, where it cannot tell
+        warnings.simplefilter("error")  # it warns and returns 1e-5 where it has no result
         try:
             return float(package.stoi(recording[:length], audio[:length], SAMPLE_RATE))
         except (RuntimeWarning, ValueError):

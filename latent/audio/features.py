@@ -50,7 +50,7 @@ class LogMel(nn.Module):
     """Log10 mel spectrogram `(B, n_mels, T)` of audio `(B, L)`.
 
     Args:
-        sample_rate: Of the audio, in Hz.
+        sample_rate: Sample rate of the audio in Hz.
         n_mels: Number of filters.
         window_length: In samples, also the FFT size.
         hop_length: In samples; a quarter of the window if None.

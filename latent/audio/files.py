@@ -169,7 +169,7 @@ class AudioWriter:
         path: Ends with .wav, .flac or .ogg.
         sample_rate: In Hz.
         tags: See `write_audio`.
-        resume_at: Samples of an earlier part to keep (0: begin anew).
+        resume_at: Samples of an earlier part to keep (0: start over).
 
     Raises:
         InputError: unknown suffix; the disk is full or read-only; no part, or a shorter one, to go on with.

@@ -153,7 +153,7 @@ def _parse_header(path: Path, file: FileIO) -> tuple[int, bytes, int]:
     fixed = file.read(72)
     if len(fixed) < 72 or fixed[:4] not in (b"RIFF", b"RF64") or fixed[48:52] != b"fmt ":
         file.close()
-        raise InputError(f"{path}: is not a part that was written here; remove it to begin anew")
+        raise InputError(f"{path}: is not a part that was written here; remove it to start over")
     rate = struct.unpack("<I", fixed[60:64])[0]
     file.seek(72)
     tags = b""

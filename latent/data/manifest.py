@@ -1,4 +1,4 @@
-"""Manifests: JSON lines that say where recordings are, how long, and what is said by whom."""
+"""Manifests: JSON lines with the audio file, length, text and speaker of each recording."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sounding:
     Args:
         unit: Name of a token of a front end, "/AH" or "q".
         start: In seconds from the beginning of the recording.
-        end: Likewise, not before `start`.
+        end: End in seconds, not before `start`.
     """
 
     unit: str
@@ -43,7 +43,7 @@ class Utterance:
         id: Unique in the manifest.
         audio: The file; in the manifest its path is relative to the manifest's folder, or absolute.
         seconds: Its length.
-        text: What is said.
+        text: Its transcript.
         speaker: Who says it.
         language: Code of two letters.
         alignment: When each unit of the text sounds; None where that is not known.
