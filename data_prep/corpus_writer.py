@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Pair:
     def line(self) -> str:
         """The record as one line of JSON, in the fields of s2s-ft: id, src, tgt, then the further ones."""
         record = {"id": self.id, "src": self.source, "tgt": self.target, **self.fields}
-        return json.dumps(record, ensure_ascii=False) + "\n"
+        return dump_json(record) + "\n"
 
 
 class CorpusWriter:

@@ -14,9 +14,7 @@ app = typer.Typer()
 
 SampleRate = Annotated[int, typer.Option(help="Sample rate of the corpus in Hz.")]
 TrimDb = Annotated[float, typer.Option(min=0, help="Cut ends this far below the loudest frame; 0: cut nothing.")]
-Loudness = Annotated[
-    float, typer.Option(max=0, help="Level of every recording in dBFS; 0: as recorded.")
-]
+Loudness = Annotated[float, typer.Option(max=0, help="Level of every recording in dBFS; 0: as recorded.")]
 MinSeconds = Annotated[float, typer.Option(help="Leave out shorter recordings, after the cut.")]
 MaxSeconds = Annotated[float, typer.Option(help="Leave out longer recordings.")]
 SpellOut = Annotated[bool, typer.Option("--spell-out/--no-spell-out", help="Write numbers and signs as words.")]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from data_prep.corpus_writer import SPLITS, CorpusWriter, Pair, Text, normal_form
-from s2s.data.jsonl import read_records, text_field
+from s2s.data.jsonl import id_field, read_records, text_field
 from s2s.data.text_lines import read_text
 from s2s.errors import InputError
 
@@ -61,10 +61,11 @@ def _first(path: Path, size: int, seen: set[str], writer: CorpusWriter) -> list[
 def _unseen(path: Path, seen: set[str], writer: CorpusWriter) -> Iterator[Pair]:
     for where, record in read_records(path):
         source, target = text_field(record, "src", where), text_field(record, "tgt", where)
-        if not isinstance(record.get("id"), str):
+        identity = id_field(record, where)
+        if not isinstance(record.get("id"), str) or identity is None:
             raise InputError(f"{where}: 'id' must be a string, by which the subset is chosen")
         fields = {key: value for key, value in record.items() if key not in ("id", "src", "tgt")}
-        pair = Pair(record["id"], source, target, fields)
+        pair = Pair(identity, source, target, fields)
         if seen.isdisjoint(fingerprints(pair)):
             yield pair
         else:
