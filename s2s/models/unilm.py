@@ -72,11 +72,9 @@ class UniLM(Model):
         max_relative_distance: Fact[int] = Field(128, ge=0)
         """Distance from which on all share the last bucket."""
         neighbor_bias: float = Field(0, ge=0)
-        """Relative bias with which each head of a fresh model looks at one of its neighbors (4, say); 0 as published.
-        A short pretraining saves the updates in which heads would find them."""
+        """Relative bias with which each head of a fresh model attends to one neighbor (4, say); 0 as published."""
         frequency_bias: bool = False
-        """Whether an untrained head begins with the frequencies of tokens in the task's data. Else a short pretraining
-        learns them first, through the embeddings, which then tell words apart less."""
+        """Start an untrained head with the token frequencies of the task's data, which saves updates."""
         activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
         """Activation of the feed-forward networks."""
         layer_norm_eps: Fact[float] = Field(1e-12, gt=0)
@@ -92,8 +90,7 @@ class UniLM(Model):
         activation_checkpointing: bool = False
         """Compute the layers again in the backward pass, to save memory."""
         attention: Literal["auto", "flex"] = "auto"
-        """How training attends: as suits the device, or by FlexAttention, which needs a GPU and has no dropout on
-        attention weights."""
+        """Attention in training: by device, or FlexAttention (GPU only, no dropout on attention weights)."""
 
     config: UniLM.Config
 
@@ -199,11 +196,7 @@ class UniLM(Model):
 
     @torch.no_grad()
     def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
-        """See `s2s.decoding.base.Generator`.
-
-        Raises:
-            InputError: a source and `max_steps` tokens do not fit into the position table.
-        """
+        """See `s2s.decoding.base.Generator`; InputError if a source and `max_steps` tokens have no room."""
         tokens, lengths = sources.tokens, sources.lengths
         needed = int(lengths.max()) + max_steps
         if needed > self.config.max_positions:
