@@ -8,15 +8,18 @@ epoch draws its own. `audio_tokenizer/` is a copy of the tokenizer that made the
 from __future__ import annotations
 
 import json
+import logging
 import math
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from latent.data.manifest import Alignment, Utterance, read_alignment, write_alignment
@@ -24,13 +27,17 @@ from s2s import checkpoint
 from s2s.data.jsonl import read_records
 from s2s.durable import write_whole
 from s2s.errors import InputError
+from s2s.json_files import describe, read_object
 from s2s.renamed import current_facts
 
 Latents = NDArray[np.float32]
 
+logger = logging.getLogger(__name__)
+
 TOKENIZER = "audio_tokenizer"
 """Folder of the audio tokenizer in a store, and in a run trained on it."""
 _FACTS = "latents.json"
+_SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -82,12 +89,9 @@ class StoreFacts:
         Raises:
             InputError: the file is missing or broken.
         """
-        try:
-            return cls(**current_facts(json.loads((run / _FACTS).read_text(encoding="utf-8"))))
-        except OSError as error:
-            raise InputError(f"{run}: is no run of speech synthesis: {_FACTS}: {error.strerror}") from error
-        except (json.JSONDecodeError, TypeError) as error:
-            raise InputError(f"{run / _FACTS}: broken: {error}") from error
+        if not (run / _FACTS).is_file():
+            raise InputError(f"{run}: is not a run of speech synthesis, it lacks {_FACTS}")
+        return _read_facts(run / _FACTS)
 
 
 def copy_tokenizer(run: Path, folder: Path) -> None:
@@ -178,30 +182,32 @@ def write_store(
 
 
 class LatentStore:
-    """A store, opened for reading.
+    """A store, opened for reading; every file is checked then, so that training cannot fail on it later.
 
     Raises:
-        InputError: the folder is no store, or its index is broken.
+        InputError: the folder is not a finished store, or a file in it is missing, damaged or does not fit the others.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        try:
-            facts = current_facts(json.loads((self.folder / "store.json").read_text(encoding="utf-8")))
-            self.facts = StoreFacts(**facts)
-        except OSError as error:
-            raise InputError(f"{folder}: is no finished store of latents: store.json: {error.strerror}") from error
-        except (json.JSONDecodeError, TypeError) as error:
-            raise InputError(f"{self.folder / 'store.json'}: broken: {error}") from error
+        self.facts = _read_facts(self.folder / "store.json")
+        copy = self.folder / TOKENIZER
+        if not copy.is_dir():
+            logger.warning("%s: holds no %s/; to speak, its models will need --tokenizer", folder, TOKENIZER)
+        elif missing := [n for n in (checkpoint.CONFIG, checkpoint.WEIGHTS) if not (copy / n).is_file()]:
+            raise InputError(f"{copy}: lacks {missing[0]}; encode the corpus again")
         self.utterances: list[StoredUtterance] = []
+        shards: dict[str, dict[str, list[int]]] = {}
         for where, record in read_records(self.folder / "index.jsonl"):
-            try:
-                stored = StoredUtterance(**record)
-            except TypeError as error:
-                raise InputError(f"{where}: not a line of an index of latents: {error}") from error
-            if stored.alignment is not None:
-                seconds = stored.frames * self.facts.hop_length / self.facts.sample_rate
-                stored = replace(stored, alignment=read_alignment(record["alignment"], seconds, where))
+            stored = _read_line(record, where, self.facts)
+            if stored.shard not in shards:
+                shards[stored.shard] = _shapes(self.folder / stored.shard)
+            found, expected = shards[stored.shard].get(stored.id), [stored.frames, self.facts.latent_size]
+            if found != expected:
+                state = "lacks it" if found is None else f"holds one of shape {found}"
+                raise InputError(
+                    f"{where}: latents of {stored.id!r} must have shape {expected}, {stored.shard} {state}"
+                )
             self.utterances.append(stored)
 
     def __len__(self) -> int:
@@ -213,3 +219,50 @@ class LatentStore:
         with safe_open(self.folder / utterance.shard, framework="np") as shard:
             found: Latents = shard.get_tensor(utterance.id)
         return found
+
+
+def _read_facts(path: Path) -> StoreFacts:
+    if not path.is_file():
+        raise InputError(f"{path.parent}: is not a finished store of latents, it lacks {path.name}")
+    record = current_facts(read_object(path))
+    numbers = [record.get(name) for name in ("latent_size", "sample_rate", "hop_length")]
+    try:
+        facts = StoreFacts(**record)
+        if not all(isinstance(number, int) and number > 0 for number in numbers) or not facts.sigma >= 0:
+            raise TypeError("latent_size, sample_rate and hop_length must be whole numbers above 0, std 0 or more")
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{path}: damaged: {error}") from error
+    return facts
+
+
+def _read_line(record: dict[str, Any], where: str, facts: StoreFacts) -> StoredUtterance:
+    try:
+        stored = StoredUtterance(**record)
+    except TypeError as error:
+        raise InputError(f"{where}: not a line of an index of latents: {error}") from error
+    for name in ("id", "text", "speaker", "language", "shard"):
+        if not isinstance(value := getattr(stored, name), str) or not value:
+            raise InputError(f"{where}: {name!r} must be a string, found {describe(value)}")
+    if not isinstance(stored.frames, int) or stored.frames < 1:
+        raise InputError(f"{where}: 'frames' must be a whole number above 0, found {describe(stored.frames)}")
+    if not _SHARD.fullmatch(stored.shard):  # nothing outside the folder is read
+        raise InputError(f"{where}: 'shard' must be the name of a shard, {_SHARD.pattern}, found {stored.shard!r}")
+    if stored.alignment is None:
+        return stored
+    seconds = stored.frames * facts.hop_length / facts.sample_rate
+    return replace(stored, alignment=read_alignment(record["alignment"], seconds, where))
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """The shapes of what a shard holds; the library checks that the file is as long as they say."""
+    if not path.is_file() or path.is_symlink():
+        raise InputError(f"{path}: there is no such file; encode the corpus again")
+    try:
+        with safe_open(path, framework="np") as shard:
+            slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118 (not a mapping)
+            wrong = [name for name, found in slices.items() if found.get_dtype() != "F32"]
+            if wrong:
+                raise InputError(f"{path}: {wrong[0]!r} must be float32; encode the corpus again")
+            return {name: list(found.get_shape()) for name, found in slices.items()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged ({error}); encode the corpus again") from error

@@ -61,7 +61,7 @@ def test_statistics_are_those_of_sampled_latents(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_store_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no finished store of latents: store\.json: No such file"):
+    with pytest.raises(InputError, match=r"is not a finished store of latents, it lacks store\.json"):
         LatentStore(tmp_path)
     with pytest.raises(InputError, match="no recordings to store"):
         write_store(tmp_path, FACTS, [])
