@@ -269,7 +269,7 @@ def test_readme_is_short_and_every_link_of_the_documents_leads_somewhere() -> No
 def test_every_option_that_a_guide_names_exists() -> None:
     """`section.key` in running text is an option of some class of that section."""
     from s2s.describe import describe_options
-    from s2s.run import REGISTRIES
+    from s2s.run_config import REGISTRIES
 
     known = {
         kind: "\n".join(describe_options(kind, name, [], True) for name in registry.names())
