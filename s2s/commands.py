@@ -140,13 +140,11 @@ def rerank(
         typer.Option(help="gnmt: the length is (5 + length) / 6; power: it is the length.", show_default="gnmt"),
     ] = None,
     length_reward: Annotated[
-        float | None, typer.Option(min=-1000, max=1000, callback=_finite, help="Add this to the score for each token.")
+        float | None, typer.Option(callback=_finite, help="Add this to the score for each token.")
     ] = None,
     expected_length: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1e6, callback=_finite, help="Subtract --length-reward for each token away from this length."
-        ),
+        typer.Option(min=0, callback=_finite, help="Subtract --length-reward for each token away from this length."),
     ] = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Outputs per sentence.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,

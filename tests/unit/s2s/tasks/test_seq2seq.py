@@ -173,3 +173,40 @@ def test_bad_options_are_one_line(folder, options, message):
 def test_a_split_without_files_is_an_error(folder):
     with pytest.raises(ConfigError, match=r"task.valid: must name at least one file"):
         task(folder, valid=None).dataset("valid", 1)
+
+
+def test_a_run_keeps_how_its_training_data_spell_words(folder):
+    pairs = [{"src": "use an ABC of As", "tgt": "the ABC"}] * 3 + [{"src": ["a"], "tgt": "b"}]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    (folder / "run").mkdir()
+    task(folder, lower_case=True).save(folder / "run")
+    (folder / "pairs.jsonl").unlink()
+    run = task(folder / "run")
+    assert run.spell("abc (f)", run.source_text({"src": "an F"})) == "ABC (F)"
+    assert run.spell("abc f", run.source_text({"src": ["F"]})) == "ABC f"
+    (folder / "run" / "spelling.json").unlink()
+    old = task(folder / "run")
+    assert old.spell("abc f", old.source_text({"src": "an F"})) == "abc F"
+
+
+@pytest.mark.parametrize("options", [{"output": "s2s_ft"}, {"restore_spelling": False}, {"lower_case": False}])
+def test_published_output_and_models_with_capitals_keep_their_own_spelling(folder, options):
+    (folder / "run").mkdir()
+    seq2seq = task(folder, **options)
+    seq2seq.save(folder / "run")
+    assert not (folder / "run" / "spelling.json").exists()
+    assert seq2seq.spell("a f", "A F") == "a f"
+    assert seq2seq.source_text({"src": "A F"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"src": "a", "prefix": ["b", "[SEP]"]}, r"x:3: 'prefix' holds '\[SEP\]', a special token; a prefix must not"),
+        ({"src": "a", "prefix": 0}, r"x:3: 'prefix' must be a string or a list of tokens, found a number"),
+        ({"src": "a", "prefix": []}, r"x:3: 'prefix' is empty"),
+    ],
+)
+def test_prefixes_that_would_end_or_do_nothing_are_refused(folder, record, message):
+    with pytest.raises(InputError, match=message):
+        task(folder).source(record, "x:3")
