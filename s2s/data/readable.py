@@ -26,13 +26,10 @@ _EAST_ASIAN = re.compile(f"[{_SPLIT}\u3041-\u30ff0-9][{_SPLIT}]|[{_SPLIT}][\u304
 def join_words(words: Sequence[str]) -> str:
     """A readable text of words and of marks, each of which is a word by itself."""
     joined = [False] * (len(words) + 1)  # whether there is no blank before word i
+    padded = ["", *words, "", ""]
     opened: set[str] = set()
     for i, word in enumerate(words):
-        before, after, second = (
-            words[i - 1] if i else "",
-            *words[i + 1 : i + 3],
-            *("", "")[: max(0, i + 3 - len(words))],
-        )
+        before, after, second = padded[i], padded[i + 2], padded[i + 3]
         if before and _EAST_ASIAN.fullmatch(before[-1] + word[0]):
             joined[i] = True
         if word in _QUOTES:

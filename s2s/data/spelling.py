@@ -6,13 +6,16 @@ output becomes "Perl module for TCP/IP". References of a test set are never look
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from s2s.config import Section, parse_section
 from s2s.durable import write_whole
 from s2s.json_files import dump_json, read_object
 
@@ -21,14 +24,24 @@ _TOKEN = re.compile(r"\[[A-Z][A-Z_]*\]|[^\W_]+|[^\w\s]|_")
 _LEARNED_CHARACTERS = 5_000_000
 _MOST_LEARNED = 20_000
 _PLURALS = ("s", "es")
+_ENDS = frozenset(".!?:*")
+_MOST_PLACES = 50
+_Places = dict[str, list[int]]
 
 
 class _Token(NamedTuple):
-    """A word or mark: without capitals and accents; as written; and whether a blank comes before it."""
+    """A word or mark: without capitals and accents; as written; the blanks before it; whether it begins a sentence."""
 
     key: str
     written: str
-    blank: bool
+    blank: str
+    begins: bool
+
+
+class _Learned(Section):
+    words: dict[str, str]
+    marks: dict[str, Literal["00", "01", "10", "11"]]
+    capital: bool
 
 
 class Spelling:
@@ -55,11 +68,12 @@ class Spelling:
         for pair in pairs:
             for text in pair:
                 tokens = _split(text)
-                for index, begins in enumerate(_begins(tokens)):
-                    if tokens[index].written[0].isalpha() and not begins:
-                        words[tokens[index].key][tokens[index].written] += 1
+                for index, token in enumerate(tokens):
+                    if token.written[0].isalpha() and not token.begins:
+                        words[token.key][token.written] += 1
                     for context in _contexts(tokens, index):
-                        marks[context][_blanks(tokens, index)] += 1
+                        after = index + 1 < len(tokens) and tokens[index + 1].blank
+                        marks[context][f"{bool(token.blank):d}{bool(after):d}"] += 1
             first.extend(_split(pair[1])[:1])
             characters += sum(map(len, pair))
             if characters > _LEARNED_CHARACTERS:
@@ -73,8 +87,8 @@ class Spelling:
         """What a run folder holds; nothing is learned where it lacks the file."""
         if not (folder / FILE).exists():
             return cls({}, {}, False)
-        found = read_object(folder / FILE)
-        return cls(found["words"], found["marks"], found["capital"])
+        found = parse_section(_Learned, read_object(folder / FILE), str(folder / FILE))
+        return cls(**found.model_dump())
 
     def save(self, folder: Path) -> None:
         """Write the file that `load` reads."""
@@ -83,51 +97,56 @@ class Spelling:
 
     def restore(self, text: str, source: str) -> str:
         """The text with its words as the source writes them; blanks as in the longest passages that both share."""
-        tokens, known = _split(text), _split(source)
-        blanks = [token.blank for token in tokens]
+        tokens, (known, places) = _split(text), _read(source)
+        wanted = [bool(token.blank) for token in tokens]
         for index in range(len(tokens)):
-            for context in _contexts(tokens, index):
-                if context in self._marks:
-                    blanks[index : index + 2] = [blank == "1" for blank in self._marks[context]][: len(blanks) - index]
-                    break
-        for start, end, place in _shared(tokens, known):
-            blanks[start + 1 : end] = [token.blank for token in known[place + 1 : place + end - start]]
-        names = self._names(known)
-        written = [self._written(token, names) for token in tokens]
+            learned = (self._marks[context] for context in _contexts(tokens, index) if context in self._marks)
+            for after, blank in enumerate(next(learned, "")[: len(tokens) - index]):
+                wanted[index + after] = blank == "1"
+        for start, end, place in _shared(tokens, known, places):
+            wanted[start + 1 : end] = [bool(token.blank) for token in known[place + 1 : place + end - start]]
+        written = [self._written(token, known, places) for token in tokens]
         if self._capital and written and written[0].islower():
             written[0] = written[0][0].upper() + written[0][1:]
-        parts = zip(written, blanks, strict=True)
-        return "".join(f" {word}" if blank else word for word, blank in parts).strip()
+        blanks = [(token.blank or " ") if blank else "" for token, blank in zip(tokens, wanted, strict=True)]
+        return "".join(itertools.chain.from_iterable(zip(blanks, written, strict=True))).strip()
 
-    def _names(self, source: list[_Token]) -> dict[str, str]:
-        """How the source writes its words; a capital at the beginning of a sentence is not of the word."""
-        forms: dict[str, Counter[str]] = defaultdict(Counter)
-        names = {}
-        for token, begins in zip(source, _begins(source), strict=True):
-            if not begins:
-                forms[token.key][token.written] += 1
-            elif not token.written[1:].islower() and len(token.written) > 1:
-                names[token.key] = token.written
-            else:
-                names.setdefault(token.key, self._words.get(token.key, token.written if self._words else token.key))
-        return names | {key: counts.most_common(1)[0][0] for key, counts in forms.items()}
+    def _written(self, token: _Token, known: list[_Token], places: _Places) -> str:
+        name = self._name(token.key, known, places)
+        for ending in _PLURALS if name is None else ():  # OSGi, APIs
+            if token.key.endswith(ending):
+                stem = self._name(token.key.removesuffix(ending), known, places) or ""
+                if stem[1:].lower() != stem[1:]:
+                    return stem + ending
+        return self._words.get(token.key, token.written) if name is None else name
 
-    def _written(self, token: _Token, names: dict[str, str]) -> str:
-        if token.key in names:
-            return names[token.key]
-        for ending in _PLURALS:  # OSGi, APIs
-            name = names.get(token.key.removesuffix(ending), "") if token.key.endswith(ending) else ""
-            if name[1:].lower() != name[1:]:
-                return name + ending
-        return self._words.get(token.key, token.written)
+    def _name(self, key: str, known: list[_Token], places: _Places) -> str | None:
+        """How the source writes a word; a capital at the beginning of a sentence does not belong to the word."""
+        found = [known[place] for place in places.get(key, ())]
+        inside = Counter(token.written for token in found if not token.begins)
+        if inside or not found:
+            return inside.most_common(1)[0][0] if inside else None
+        own = [token.written for token in found if token.written[1:].lower() != token.written[1:]]
+        return own[0] if own else self._words.get(key, found[0].written if self._words else key)
 
 
 def _split(text: str) -> list[_Token]:
-    tokens, end = [], 0
+    tokens, end, begins = [], 0, True
     for match in _TOKEN.finditer(text):
-        tokens.append(_Token(_key(match[0]), match[0], match.start() > end))
-        end = match.end()
+        is_word = match[0][0].isalnum()
+        tokens.append(_Token(_key(match[0]), match[0], text[end : match.start()], begins and is_word))
+        begins, end = (begins and not is_word) or match[0] in _ENDS, match.end()
     return tokens
+
+
+@lru_cache(maxsize=4)
+def _read(source: str) -> tuple[list[_Token], _Places]:
+    """The tokens of a source, and where each of them is first."""
+    tokens, places = _split(source), defaultdict(list)
+    for place, token in enumerate(tokens):
+        if len(places[token.key]) < _MOST_PLACES:
+            places[token.key].append(place)
+    return tokens, dict(places)
 
 
 def _key(word: str) -> str:
@@ -135,15 +154,6 @@ def _key(word: str) -> str:
         return word.lower()
     plain = unicodedata.normalize("NFD", word.lower())
     return "".join(char for char in plain if unicodedata.category(char) != "Mn") or word
-
-
-def _begins(tokens: list[_Token]) -> Iterator[bool]:
-    """Whether each token is the first word of a sentence."""
-    new = True
-    for token in tokens:
-        is_word = token.written[0].isalnum()
-        yield new and is_word
-        new = (new and not is_word) or token.written in (".", "!", "?", ":", "*")
 
 
 def _contexts(tokens: list[_Token], index: int) -> list[str]:
@@ -156,32 +166,24 @@ def _contexts(tokens: list[_Token], index: int) -> list[str]:
     return [f"{before} {mark} {after}", f" {mark} {after}", f"{before} {mark} "]
 
 
-def _blanks(tokens: list[_Token], index: int) -> str:
-    after = index + 1 < len(tokens) and tokens[index + 1].blank
-    return f"{tokens[index].blank:d}{after:d}"
-
-
 def _usual(counts: dict[str, Counter[str]], fewest: int) -> dict[str, str]:
     """The usual form of what is frequent."""
     often = Counter({key: found.total() for key, found in counts.items() if found.total() >= fewest})
     return {key: counts[key].most_common(1)[0][0] for key, _ in often.most_common(_MOST_LEARNED)}
 
 
-def _shared(tokens: list[_Token], source: list[_Token]) -> Iterator[tuple[int, int, int]]:
-    """Passages of at least two tokens that the source has too: from, to, and where in the source; longest first."""
-    places = defaultdict(list)
-    for place, token in enumerate(source):
-        places[token.key].append(place)
+def _shared(tokens: list[_Token], known: list[_Token], places: _Places) -> Iterator[tuple[int, int, int]]:
+    """Passages of two tokens or more that the source has too: from, to, and where in the source; longest first."""
     start = 0
     while start < len(tokens):
-        length, place = max(
-            ((_common(tokens[start:], source[place:]), -place) for place in places[tokens[start].key]), default=(1, 0)
-        )
+        lengths = {place: _common(tokens, start, known, place) for place in places.get(tokens[start].key, ())}
+        place = max(lengths, key=lambda place: lengths[place], default=0)
+        length = lengths.get(place, 1)
         if length > 1:
-            yield start, start + length, -place
+            yield start, start + length, place
         start += length
 
 
-def _common(first: list[_Token], second: list[_Token]) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((index for index, (one, other) in pairs if one.key != other.key), min(len(first), len(second)))
+def _common(tokens: list[_Token], start: int, known: list[_Token], place: int) -> int:
+    most = min(len(tokens) - start, len(known) - place)
+    return next((i for i in range(most) if tokens[start + i].key != known[place + i].key), most)

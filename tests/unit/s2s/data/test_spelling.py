@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s.data.spelling import Spelling
+from s2s.errors import InputError
 
 NOTHING = Spelling({}, {}, False)
 LEARNED = Spelling.learn(
@@ -56,6 +57,17 @@ def test_a_run_folder_keeps_it_and_an_older_one_has_none(tmp_path):
     assert Spelling.load(tmp_path).restore("perl", "") == "perl"
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"words": 3, "marks": {}, "capital": false}', "{"])
+def test_a_damaged_file_is_one_line(tmp_path, content):
+    (tmp_path / "spelling.json").write_text(content)
+    with pytest.raises(InputError, match=r"spelling.json"):
+        Spelling.load(tmp_path)
+
+
+def test_line_breaks_stay():
+    assert NOTHING.restore("an osgi\nbundle", "the OSGi bundle") == "an OSGi\nbundle"
+
+
 @given(st.text(max_size=40), st.text(max_size=60))
 def test_letters_stay_but_for_case_and_accents_whatever_the_text(text, source):
     before = NOTHING.restore(text, "")
@@ -65,5 +77,6 @@ def test_letters_stay_but_for_case_and_accents_whatever_the_text(text, source):
 
 
 def test_ten_thousand_marks_and_accents_in_a_row_are_no_harm():
+    assert NOTHING.restore("." * 100, "." * 100_000) == "." * 100
     assert NOTHING.restore("a" + "\u0301" * 10_000, "a" + "\u0301" * 100).startswith("a")
     assert len(NOTHING.restore("." * 3_000, "." * 300)) >= 3_000
