@@ -81,7 +81,7 @@ class Summary:
         return ", ".join(parts)
 
     def _counts(self) -> list[tuple[int, str]]:
-        return [(self.kept, "already there"), (self.cut, "truncated"), (self.failed, f"failed, see {ERRORS} there")]
+        return [(self.kept, "already there"), (self.cut, "truncated"), (self.failed, f"not usable, see {ERRORS} there")]
 
 
 def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iterator[tuple[int, Spoken]]:

@@ -62,8 +62,6 @@ _HUGE_IS_FINE = {
     "--max-sentences",
     "--window",
     "--max-rows",
-    "--max-characters",
-    "--continuity",
     "--shard-tokens",
     "--exclude-words",
     "--exclude-shortest",

@@ -13,7 +13,7 @@ import yaml
 from hostile.cases import Case, Command
 from hostile.home import Home
 from s2s.config import Section
-from s2s.run import REGISTRIES
+from s2s.run_config import REGISTRIES
 from s2s.training.config import TrainConfig
 from s2s.training.optim import OptimConfig
 

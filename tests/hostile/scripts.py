@@ -80,11 +80,12 @@ def cases() -> Iterator[Case]:
         yield Case(f"cast/{cast!r}", _cast("--cast", cast), names)
     yield Case("cast/one name twice", _cast("--cast", "ann=ann", "--cast", "ann=bob"), r"ann")
     yield Case("cast/two names by case", _cast("--cast", "ann=ann", "--cast", "ANN=bob"), r"(?i)ann")
-    for option, value in (("--pause", "nan"), ("--pause", "inf"), ("--pause", "1e300"), ("--pause", "-1")):
-        yield Case(f"script option/{option} {value}", _cast(option, value), option)
-    for option, value in (("--max-characters", "0"), ("--continuity", "-1"), ("--max-characters", "9" * 30)):
+    for value in ("nan", "inf", "1e300", "-1"):
+        yield Case(f"script option/pause of {value}", _cast(f"script.pause_seconds={value}"), r"script.pause_seconds")
+    for option, value in (("max_characters", "0"), ("continuity_frames", "-1"), ("max_characters", "9" * 30)):
         ending = Ending.EITHER if value[0] == "9" else Ending.REFUSED
-        yield Case(f"script option/{option} {value}", _cast(option, value), option, ending)
+        name, command = f"script option/{option} {value}", _cast(f"script.{option}={value}")
+        yield Case(name, command, rf"script.{option}", ending)
     for text in ("", " ", "\n\n", "\0", "\u200b", "...", "[pause 1]"):
         yield Case(
             f"text/{text!r}",

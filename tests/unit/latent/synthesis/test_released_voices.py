@@ -189,7 +189,7 @@ def test_lines_and_texts_are_spoken_too(checkpoint: Path, home: Path) -> None:
     )
     assert result.exit_code == 0
     assert "in 2 files" in result.stderr
-    assert "1 failed, see errors.jsonl" in result.stderr
+    assert "1 not usable, see errors.jsonl" in result.stderr
     assert "this voice has none" in (home / "out/errors.jsonl").read_text()
     call(checkpoint, *FAST, "--text", "Hello.", "--voice", home / "a.wav", "--output", home / "t.flac")
     assert audio_info(home / "t.flac").seconds > 0.5

@@ -232,7 +232,7 @@ def test_records_that_cannot_be_said_are_noted_and_the_others_said(
     )
     summary = run(voice, lines, tmp_path / "out")
     assert (summary.files, summary.failed) == (2, 11)
-    assert str(summary).endswith(", 11 failed, see errors.jsonl there")
+    assert str(summary).endswith(", 11 not usable, see errors.jsonl there")
     errors = [json.loads(line) for line in (tmp_path / "out/errors.jsonl").read_text().splitlines()]
     assert [error["line"] for error in errors] == list(range(2, 13))
     told = [error["error"] for error in errors]
