@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,7 @@ from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio.resampling import resample
 from latent.text.spoken import plain
+from s2s.durable import whole_file
 from s2s.errors import InputError
 from s2s.packages import load
 
@@ -169,15 +170,16 @@ def _with_plain_texts(
     for recording in recordings:
         if not re.fullmatch(r"[^\s/\\]+(/[^\s/\\]+)*", recording.id) or ".." in recording.id.split("/"):
             raise InputError(f"{recording.audio}: its id must be names without blanks, found {recording.id!r}")
-        if recording.id in kept:
-            raise InputError(f"{recording.audio}: its id {recording.id!r} is also that of {kept[recording.id].audio}")
+        name = recording.id.casefold()  # some file systems do not tell capitals apart
+        if name in kept:
+            raise InputError(f"{recording.audio}: its id {recording.id!r} is also that of {kept[name].audio}")
         text: str | None = plain(recording.text)
         if text and options.spell_out:
             text = spell_out(text, recording.language, skip)
         elif not text:
             skip("without a text")
         if text:
-            kept[recording.id] = replace(recording, text=text)
+            kept[name] = replace(recording, text=text)
     return list(kept.values())
 
 
@@ -254,13 +256,14 @@ def _publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> No
     documents = {"DATA_CARD.md": card}
     for name, part in clips.items():
         documents[f"{name}.jsonl"] = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in part)
+    with contextlib.ExitStack() as files:  # all take their names when all are written
+        for name, content in documents.items():
+            if content:
+                file = files.enter_context(whole_file(folder / name))
+                file.write(content.encode())
+                file.flush()  # a full disk shows here, before anything is replaced
     for name, content in documents.items():
-        (folder / f".{name}.part").write_text(content, encoding="utf-8", newline="\n")
-    for name, content in documents.items():
-        if content:
-            os.replace(folder / f".{name}.part", folder / name)
-        else:
-            (folder / f".{name}.part").unlink()
+        if not content:
             (folder / name).unlink(missing_ok=True)
 
 

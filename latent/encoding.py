@@ -12,7 +12,7 @@ from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
 from latent.models.sigma_vae import SigmaVAE
-from s2s.durable import writing
+from s2s.durable import claimed, writing
 from s2s.errors import InputError
 from s2s.progress import Meter, audio
 
@@ -42,17 +42,23 @@ def encode_corpus(
     """
     load_tokenizer(tokenizer_run)  # raises before anything is written
     utterances = _read_all(manifests)
-    with writing(folder):
-        copy_tokenizer(Path(tokenizer_run), Path(folder))
-    tokenizer = load_tokenizer(Path(folder) / TOKENIZER).to(device)  # the run may be going on, the copy is not
-    config = tokenizer.config
-    facts = StoreFacts(
-        str(tokenizer_run), config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
-    )
+    folder = Path(folder)
     seconds = sum(spoken.seconds for spoken in utterances)
-    with Meter(seconds, show_progress, "encoded", audio) as meter, writing(folder):
-        entries = encode_recordings(tokenizer, utterances, device)
-        return write_store(Path(folder), facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+    with claimed(folder, folder / ".lock"), writing(folder):
+        (folder / "store.json").unlink(missing_ok=True)  # an older store, which is no longer one
+        copy_tokenizer(Path(tokenizer_run), folder)
+        tokenizer = load_tokenizer(folder / TOKENIZER).to(device)  # the run may be training still, the copy is not
+        facts = _facts(tokenizer, str(tokenizer_run))
+        with Meter(seconds, show_progress, "encoded", audio) as meter:
+            entries = encode_recordings(tokenizer, utterances, device)
+            return write_store(folder, facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+
+
+def _facts(tokenizer: SigmaVAE, origin: str) -> StoreFacts:
+    config = tokenizer.config
+    return StoreFacts(
+        origin, config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
+    )
 
 
 def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:

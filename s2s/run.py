@@ -5,6 +5,7 @@ The one module that knows tasks, models, criteria, decoders and the trainer; the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import signal as signals
@@ -21,6 +22,7 @@ from s2s.config import apply_overrides, read_tree, section_of, write_tree
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
+from s2s.durable import claimed, flatten, writing
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
@@ -200,10 +202,13 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
         InputError: see `load_config`, `Task.dataset`, `Trainer.fit`; or the folder holds another run.
     """
     run = Path(run)
-    with join_ranks(config.train.device) as ranks:
+    with join_ranks(config.train.device) as ranks, contextlib.ExitStack() as claim:
         config = _pinned(config, run)
         task = build_task(config)
         config = resolve(config, task.model_defaults())
+        with ranks.together():
+            if ranks.first:
+                claim.enter_context(claimed(run, run / ".lock"))
         former = _former_config(config, run)
         found = checkpoint.checkpoints(run)
         if found:
@@ -250,7 +255,7 @@ def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
             raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
         return None
     former = parse_config(_saved_tree(run))
-    before, now = _flat(former.tree()), _flat(config.tree())
+    before, now = flatten(former.tree()), flatten(config.tree())
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}"
         for key in [*before, *(key for key in now if key not in before)]
@@ -265,26 +270,17 @@ def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
     return former
 
 
-def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-    return flat
-
-
 def _prepare_folder(config: RunConfig, task: Task, run: Path, ranks: Ranks) -> None:
     with ranks.together():
         if not ranks.first:
             return
-        try:
+        with writing(run):
             run.mkdir(parents=True, exist_ok=True)
             checkpoint.remove_leftovers(run)
             unfinished = run / f"{checkpoint.CONFIG}.unfinished"
             write_tree(config.tree(), unfinished)
             unfinished.replace(run / checkpoint.CONFIG)
             task.save(run)
-        except OSError as error:
-            raise InputError(f"{run}: the run folder cannot be written: {error.strerror}") from error
 
 
 def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:

@@ -177,7 +177,7 @@ def write_store(
     mean_of_all = total / count
     latent_std = math.sqrt(squares / count - mean_of_all**2 + facts.sigma**2)
     facts = StoreFacts(**(asdict(facts) | {"mean": mean_of_all, "latent_std": latent_std, "num_frames": frames}))
-    (folder / "store.json").write_text(json.dumps(asdict(facts), indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / "store.json", f"{json.dumps(asdict(facts), indent=1)}\n".encode())
     return facts
 
 

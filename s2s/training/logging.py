@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from s2s.durable import write_whole, writing
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 from s2s.progress import duration
@@ -124,16 +125,12 @@ def _rate(tokens_per_s: float) -> str:
 
 def _open_log(path: Path, step: int) -> TextIO:
     """The file, with the records up to `step` kept."""
-    try:
+    with writing(path):
         if path.exists():
             lines = path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if (record := _record(line)) and record["step"] <= step]
-            shorter = path.with_name(f"{path.name}.unfinished")
-            shorter.write_bytes(b"".join(kept))
-            shorter.replace(path)
+            write_whole(path, b"".join(kept))
         return path.open("a", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

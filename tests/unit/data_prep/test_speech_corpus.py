@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,8 @@ def test_no_manifest_appears_when_nothing_is_left(tmp_path: Path) -> None:
 
 def test_doubled_and_unsafe_ids_are_refused(tmp_path: Path) -> None:
     [one] = recordings(tmp_path, ["hello there"])
+    with pytest.raises(InputError, match="its id 'R0' is also that of"):  # as some file systems have it
+        write_speech_corpus([one, replace(one, id="R0")], tmp_path / "out", OPTIONS, "t", [], Counter())
     with pytest.raises(InputError, match="its id 'r0' is also that of"):
         write_speech_corpus([one, one], tmp_path / "out", OPTIONS, "t", [], Counter())
     with pytest.raises(InputError, match=r"must be names without blanks, found '\.\./up'"):

@@ -18,6 +18,7 @@ from latent.audio_tokenizer import encode_samples
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import read_manifest
 from latent.encoding import encode_corpus, encode_recordings
+from s2s.durable import claimed
 from s2s.errors import InputError
 
 
@@ -52,6 +53,9 @@ def test_manifests_with_one_id_are_told_apart(tmp_path: Path) -> None:
     ):
         encode_corpus([first, second], run, tmp_path / "store")
     second.write_text(second.read_text().replace('"id": "', '"id": "other-'))
+    refused = pytest.raises(InputError, match=r"store: another process is writing it")
+    with claimed(tmp_path / "store", tmp_path / "store/.lock"), refused:
+        encode_corpus([first, second], run, tmp_path / "store")
     facts = encode_corpus([first, second], run, tmp_path / "store")
     assert [said.id for said in LatentStore(tmp_path / "store").utterances][3:5] == ["bob3", "other-ann0"]
     assert facts.num_frames == sum(said.frames for said in LatentStore(tmp_path / "store").utterances)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from s2s import checkpoint
+from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
 from s2s.run import TrainResult, parse_config, train_run
 from s2s.training.logging import TrainingLog
@@ -448,3 +449,12 @@ def test_a_measurement_that_is_not_finite_is_null_in_the_log(tmp_path: Path) -> 
     assert (tmp_path / "log.jsonl").read_text() == (
         '{"split": "valid", "step": 1, "epoch": 1, "loss": 2.0, "accuracy": null}\n'
     )
+
+
+def test_two_trainings_cannot_write_one_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    refused = pytest.raises(InputError, match=r"run: another process is writing it; wait for it, or choose another")
+    with claimed(run, run / ".lock"), refused:
+        train(run)
+    train(run)
+    assert not (run / ".lock").exists()
