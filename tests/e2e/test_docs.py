@@ -240,6 +240,14 @@ def test_guide_to_python(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (home / "talk.wav").exists()
 
 
+def test_the_criterion_of_contributing_trains(home: Path) -> None:
+    code = next(content for language, content in blocks(REPO / "CONTRIBUTING.md") if language == "python")
+    (home / "lab_losses.py").write_text(code)
+    name = ["imports=[lab_losses]", "criterion.name=confidence_penalty", "criterion.beta=0.2"]
+    unilatent("train", write_config(home), "--output", "runs/mine", *SMALLER["my.yaml"], *name)
+    assert json.loads((home / "runs/mine/log.jsonl").read_text().splitlines()[0])["loss"] > 0
+
+
 def write_config(home: Path) -> Path:
     """The configuration that README.md begins with."""
     content = next(content for language, content in blocks(document("README")) if language == "yaml")
@@ -281,6 +289,15 @@ def test_every_option_that_a_guide_names_exists() -> None:
             r"`(task|model|criterion|decoder|optim|train)\.([a-z_.]+)", path.read_text(encoding="utf-8")
         ):
             assert key == "name" or re.search(rf"\b{re.escape(key)}\b", known[kind]), f"{path.name}: {kind}.{key}"
+
+
+def test_the_plan_of_the_architecture_names_every_part() -> None:
+    plan = " ".join(content for _, content in blocks(document("architecture")))
+    for package in ("s2s", "latent"):
+        files = {path.stem for path in (REPO / package).glob("*.py")} - {"__init__"}
+        folders = {f"{path.parent.name}/" for path in (REPO / package).glob("*/__init__.py")}
+        missing = {part for part in files | folders if not re.search(rf"(?<!\w){re.escape(part)}", plan)}
+        assert not missing, package
 
 
 def messages() -> Iterator[str]:
