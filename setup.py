@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+PACKAGES = ("unilatent", "s2s", "latent", "data_prep", "eval")
 
 setup(
     name="unilatent",
@@ -21,14 +22,13 @@ setup(
         "latent/demo_voice/NOTICE",
     ],
     python_requires=">=3.10,<3.14",
-    packages=find_packages(
-        include=["s2s", "s2s.*", "latent", "latent.*", "data_prep", "data_prep.*", "eval", "eval.*"]
-    ),
+    packages=find_packages(include=[f"{name}{below}" for name in PACKAGES for below in ("", ".*")]),
     package_data={
         "s2s": ["configs/*.yaml", "py.typed"],
         "latent": ["configs/*.yaml", "demo_voice/*", "demo_voice/*/*", "py.typed"],
         "data_prep": ["py.typed", "sample/*", "sample/*/*"],
         "eval": ["py.typed"],
+        "unilatent": ["py.typed"],
     },
     install_requires=[
         "torch>=2.6",
@@ -76,20 +76,20 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["unilatent = s2s.cli:main"],
+        "console_scripts": ["unilatent = unilatent.cli:main"],
         "unilatent.commands": [
-            "train = s2s.commands:train",
-            "decode = s2s.commands:decode",
-            "rerank = s2s.commands:rerank",
-            "show = s2s.commands:show",
-            "options = s2s.commands:options",
-            "average = s2s.commands:average",
-            "convert = s2s.commands:convert",
-            "encode = latent.commands:encode",
-            "synthesize = latent.commands:synthesize",
-            "provenance = latent.commands:provenance",
-            "prepare = data_prep.commands:app",
-            "evaluate = eval.commands:app",
+            "train = unilatent.commands.text:train",
+            "decode = unilatent.commands.text:decode",
+            "rerank = unilatent.commands.text:rerank",
+            "show = unilatent.commands.text:show",
+            "options = unilatent.commands.text:options",
+            "average = unilatent.commands.text:average",
+            "convert = unilatent.commands.text:convert",
+            "encode = unilatent.commands.speech:encode",
+            "synthesize = unilatent.commands.speech:synthesize",
+            "provenance = unilatent.commands.speech:provenance",
+            "prepare = unilatent.commands.prepare:app",
+            "evaluate = unilatent.commands.evaluate:app",
         ],
     },
 )

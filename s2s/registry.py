@@ -27,7 +27,7 @@ T = TypeVar("T", bound=type)
 TRUSTED = "UNILATENT_TRUST_IMPORTS"
 """The environment variable with the modules that any run may import, commas between; those below them too."""
 _ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("s2s", "latent", "data_prep", "eval")
+_PACKAGES = ("unilatent", "s2s", "latent", "data_prep", "eval")
 
 
 class Registry:

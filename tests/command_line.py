@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from s2s.cli import main
+from unilatent.cli import main
 
 
 def unilatent(*arguments: object) -> None:

@@ -15,7 +15,7 @@ SAMPLE = REPO / "data_prep/sample/en"
 
 
 def run(folder: Path, *command: object) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "s2s.cli", *map(str, command)]
+    arguments = [sys.executable, "-m", "unilatent", *map(str, command)]
     result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result
@@ -66,7 +66,7 @@ def test_prepare_train_decode_evaluate(home: Path) -> None:
 def test_standard_input_and_output(home: Path) -> None:
     line = json.dumps({"id": "x", "src": "a library that reads files"})
     result = subprocess.run(
-        [sys.executable, "-m", "s2s.cli", "decode", "run"],
+        [sys.executable, "-m", "unilatent", "decode", "run"],
         cwd=home,
         input=line + "\n",
         capture_output=True,

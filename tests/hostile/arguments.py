@@ -12,7 +12,7 @@ import typer
 
 from hostile.cases import Case, Command, Ending
 from hostile.home import PAIRS, SPEAK, Home, write_lines
-from s2s.cli import build_app
+from unilatent.cli import build_app
 
 _NUMBERS = {"int": ["-1", "1" + "0" * 30, "1.5", "nan", ""], "float": ["nan", "inf", "-1", "1e400", "many"]}
 

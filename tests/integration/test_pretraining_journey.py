@@ -15,11 +15,11 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 from typer.testing import CliRunner
 
-from s2s.cli import build_app
 from s2s.data.shards import Header, Rows, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import ConfigError, InputError
 from s2s.run import load_run, parse_config, train_run
+from unilatent.cli import build_app
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]", *"abcdefghijklmnopqrstuvwx"]
 PSEUDO = 5

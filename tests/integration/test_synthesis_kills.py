@@ -21,7 +21,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 def command(folder: Path, output: str) -> list[str]:
     options = ["decoder.num_inference_steps=1", "decoder.stop_threshold=1", "--max-rows", "2", "--device", "cpu"]
     files = ["--input", str(folder / "lines.jsonl"), "--output", str(folder / output)]
-    return ["-m", "s2s.cli", "synthesize", str(folder / "voice"), *options, *files]
+    return ["-m", "unilatent", "synthesize", str(folder / "voice"), *options, *files]
 
 
 def test_a_killed_job_that_two_ranks_continue_ends_as_one_that_was_not(tmp_path: Path) -> None:

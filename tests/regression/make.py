@@ -41,7 +41,7 @@ SCRIPT = "ann: Good morning.\nbob: Never mind the weather.\n[pause 0.5]\nann: Tw
 
 
 def unilatent(*arguments: object) -> None:
-    from s2s.cli import build_app
+    from unilatent.cli import build_app
 
     build_app()([str(argument) for argument in arguments], standalone_mode=False)
 

@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from data_prep.commands import app
 from s2s.errors import InputError
+from unilatent.commands.prepare import app
 
 Files = dict[str, bytes]
 

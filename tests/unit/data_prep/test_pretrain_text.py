@@ -164,7 +164,7 @@ def test_a_killed_preparation_leaves_no_process_and_is_continued(tmp_path: Path,
     large = tmp_path / "large.txt"  # three parts; of long words, which are quickly tokenized
     large.write_text("\n".join(f"{'x' * 9_000} {text_of(number, 12)}" for number in range(1_000)))
     settings = replace(settings, inputs=(str(large),), document="line", shard_tokens=30_000)
-    command = [sys.executable, "-m", "s2s.cli", "prepare", "pretrain-text", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "unilatent", "prepare", "pretrain-text", str(tmp_path / "killed")]
     command += ["--input", str(large), "--processes", "2"]
     for name in ("tokenizer", "document", "max_length", "min_tokens", "valid_share", "shard_tokens", "seed"):
         command += [f"--{name.replace('_', '-')}", str(getattr(settings, name))]

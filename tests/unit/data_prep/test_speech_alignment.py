@@ -14,13 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 import data_prep
-from data_prep.commands import app
 from latent.audio.files import load_audio, write_audio
 from latent.data.manifest import Alignment, read_manifest
 from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.spoken import spoken
 from s2s.durable import claimed
 from s2s.errors import InputError
+from unilatent.commands.prepare import app
 
 pytest.importorskip("soundfile")
 pytest.importorskip("pocketsphinx")

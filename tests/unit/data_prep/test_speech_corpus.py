@@ -281,7 +281,7 @@ def test_asterisk_packages_that_are_wrong_are_named(tmp_path: Path) -> None:
 
 
 def test_verbs_write_a_corpus_and_name_mistakes(tmp_path: Path) -> None:
-    from data_prep.speech_commands import app
+    from unilatent.commands.prepare_speech import app
 
     transcripts(tmp_path / "in")
     arguments = ["transcripts", str(tmp_path / "in"), str(tmp_path / "out"), "--sample-rate", "8000", "--no-spell-out"]
@@ -294,7 +294,7 @@ def test_verbs_write_a_corpus_and_name_mistakes(tmp_path: Path) -> None:
 
 
 def test_verbs_and_sources_agree() -> None:
-    from data_prep.speech_commands import app
+    from unilatent.commands.prepare_speech import app
 
     assert {command.name for command in app.registered_commands} == {
         "asterisk-prompts",

@@ -12,9 +12,9 @@ pytest.importorskip("soundfile")
 
 from typer.testing import CliRunner
 
-from data_prep.commands import app
 from data_prep.teacher_speech import phrases, read_aloud
 from s2s.errors import InputError
+from unilatent.commands.prepare import app
 
 TEXTS = ["The tool reads a file, then it writes two others. Version 2 is slower! It is free", "Tools & toys"]
 

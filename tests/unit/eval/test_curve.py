@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from eval.commands import app
 from s2s.errors import InputError
+from unilatent.commands.evaluate import app
 
 
 def make_run(folder: Path, records: list[dict[str, Any]]) -> Path:

@@ -213,7 +213,7 @@ def test_dnsmos_hears_noise() -> None:
 
 
 def test_verb_prints_the_table_and_writes_json(tmp_path: Path) -> None:
-    from eval.commands import speech
+    from unilatent.commands.evaluate import speech
 
     app = typer.Typer()
     app.command()(speech)

@@ -22,7 +22,13 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     importlib.invalidate_caches()
 
 
-OURS = ["s2s.criteria.cross_entropy", "latent.commands", "latent", "data_prep.commands", "eval.metric"]
+OURS = [
+    "s2s.criteria.cross_entropy",
+    "unilatent.commands.speech",
+    "latent",
+    "data_prep.subset",
+    "eval.metric",
+]
 OTHERS = [
     "my_lab.losses",
     "cool_model",
@@ -48,7 +54,7 @@ def test_modules_of_this_distribution_need_no_word(name: str, monkeypatch: pytes
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_modules_are_refused_with_both_ways_out(name: str) -> None:
     with pytest.raises(ConfigError, match=r"^run/config.yaml: imports: .*--trust-imports, or set UNILATENT_TRUST"):
-        refuse_untrusted([name, "latent.commands"], "run/config.yaml")
+        refuse_untrusted([name, "unilatent.commands.speech"], "run/config.yaml")
 
 
 def test_a_folder_called_like_a_package_of_ours_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from data_prep.pretrain_commands import app as pretrain_app
-from data_prep.speech_commands import app as speech_app
+from unilatent.commands.prepare_pretraining import app as pretrain_app
+from unilatent.commands.prepare_speech import app as speech_app
 
 app = typer.Typer(no_args_is_help=True, help="Make training data and a data card from a corpus or a format.")
 app.add_typer(speech_app)  # speech corpora stand beside the text ones

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from data_prep.commands import app
 from s2s.errors import InputError
+from unilatent.commands.prepare import app
 
 
 def prepare(*arguments: object) -> str:
@@ -20,7 +20,8 @@ def prepare(*arguments: object) -> str:
 
 
 def test_importing_the_verb_imports_nothing_heavy() -> None:
-    code = "import data_prep.commands, sys; print(*sorted({'torch', 'numpy', 'tqdm', 'datasets'} & set(sys.modules)))"
+    heavy = "{'torch', 'numpy', 'tqdm', 'datasets'}"
+    code = f"import unilatent.commands.prepare, sys; print(*sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
 
 

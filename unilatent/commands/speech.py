@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from s2s.commands import TrustImports
+from unilatent.commands.text import TrustImports
 
 if TYPE_CHECKING:
     from latent.synthesis.requests import Wishes

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from eval.commands import app
 from s2s.errors import InputError
+from unilatent.commands.evaluate import app
 
 GOLDEN = Path(__file__).parents[2] / "golden/data/s2s/case_pub_postprocess.json"
 ROWS = [

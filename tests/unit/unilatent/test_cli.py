@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from s2s import cli
 from s2s.errors import InputError
+from unilatent import cli
 
 
 def end_of(monkeypatch: pytest.MonkeyPatch, verb: Callable[[], None]) -> Any:

@@ -13,16 +13,15 @@ from typer.testing import CliRunner
 pytest.importorskip("soundfile")
 import tiny_voice
 
-import s2s.commands
-from latent import commands
 from latent.audio.files import audio_info, load_audio
 from s2s.errors import InputError
+from unilatent.commands import speech, text
 
 FAST = ["decoder.num_inference_steps=1", "decoder.stop_threshold=0.9"]
 
 app = typer.Typer(pretty_exceptions_enable=False)
-app.command("encode")(commands.encode)
-app.command("synthesize")(commands.synthesize)
+app.command("encode")(speech.encode)
+app.command("synthesize")(speech.synthesize)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,12 @@ def test_what_cannot_be_encoded_is_one_line(home: Path, tmp_path: Path) -> None:
 
 def test_verbs_for_text_refuse_a_voice_in_one_line(home: Path, tmp_path: Path) -> None:
     text_verbs = typer.Typer(pretty_exceptions_enable=False)
-    for verb in (s2s.commands.decode, s2s.commands.convert, s2s.commands.options, s2s.commands.show):
+    for verb in (
+        text.decode,
+        text.convert,
+        text.options,
+        text.show,
+    ):
         text_verbs.command(verb.__name__)(verb)
 
     def told(*arguments: object) -> str:

@@ -39,7 +39,7 @@ def train(
     """Train a model into a run folder. The same command continues a run that was stopped or killed.
 
     The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs; decoding
-    needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 -m s2s.cli train ...`.
+    needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 -m unilatent train ...`.
     """
     from s2s.run import load_config, train_run
 

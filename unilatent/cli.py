@@ -134,7 +134,3 @@ def _in_one_line(error: InputError | UsageError) -> str:
         .replace("Input should", "must")
     )
     return str(InputError(f"{message}; see `{error.ctx.command_path if error.ctx else 'unilatent'} --help`"))
-
-
-if __name__ == "__main__":
-    main()

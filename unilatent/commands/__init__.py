@@ -1,0 +1,1 @@
+"""The verbs, one file for each wing and each leaf. A verb parses, calls and prints."""
