@@ -50,7 +50,7 @@ class Side:
     _noticed: set[str] = dataclasses.field(default_factory=set, compare=False)
 
     def encode(self, texts: Sequence[str | list[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
-        """Ids of some texts; `places` tells for each its file and line. Long ones may be cut, but not to the limit.
+        """Ids of some texts; `places` names the file and line of each. A text may come back longer than the limit.
 
         Special tokens in a text are plain text, unless `task.added_tokens` names them. A source may list them.
 
@@ -140,7 +140,7 @@ class Corpus:
     def read(cls, paths: Sequence[str], tokenizer: Tokenizer, source: Side, target: Side, id_field: str) -> Corpus:
         """Read and tokenize all records of some files, in their order.
 
-        Sides that are longer than their limits lose their end; one warning a file tells how many did.
+        Sides longer than their limits lose their end; one warning per file counts them.
 
         Args:
             paths: Files or data sets, see `records`.
@@ -241,7 +241,7 @@ def _rows(path: str, table: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dic
 def _checked(
     found: Iterable[tuple[str, dict[str, Any]]], source_field: str, target_field: str, id_field: str
 ) -> Iterator[tuple[str, str, str | list[str], str | list[str]]]:
-    """`(where, id, source, target)` of each record; where a record has no id, its place will do."""
+    """`(where, id, source, target)` of each record; a record without an id is named by its place."""
     for where, record in found:
         id = record.get(id_field)
         source, target = text_field(record, source_field, where), text_field(record, target_field, where)

@@ -152,7 +152,7 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
 
 
 def check_unicode(value: str, field: str, where: str) -> None:
-    """JSON may escape half of a surrogate pair, which is no character and which no tokenizer takes."""
+    """Refuse half of a surrogate pair, which JSON can escape but which is not a character."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

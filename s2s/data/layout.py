@@ -40,7 +40,7 @@ class Noise:
         source_mask_prob: Share of source tokens that are corrupted; 0 is none.
         random_prob: A corrupted token becomes a random one, with this probability.
         keep_prob: A corrupted token stays what it is, with this probability; otherwise it becomes the mask token.
-        max_masked: Most corrupted target tokens of the masked method; None is no cap.
+        max_masked: Most corrupted target tokens of the masked method; None means no cap.
         replacements: Ids to draw random tokens from, `(R,)`.
     """
 
@@ -87,7 +87,7 @@ def layout(
     noise: Noise,
     generator: np.random.Generator,
 ) -> Layout:
-    """Lay out one pair: cut it, add special tokens, corrupt it, and say what is predicted where.
+    """Lay out one pair: cut it, add special tokens, corrupt it, and mark what is predicted where.
 
     Args:
         source: Source ids without special tokens.

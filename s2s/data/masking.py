@@ -28,7 +28,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Blocks:
-    """How much is masked, and in pieces of which length.
+    """How much is masked, and how long the masked pieces are.
 
     Args:
         ratio: Drawing ends when at least this share of what may be masked is masked.
@@ -59,7 +59,7 @@ class Blocks:
             Positions `(m,)` and steps `(m,)`; m is 0 only where nothing may be masked.
 
         Source: UniLMv2, Algorithm 1. Spans that do not fit, or that meet one drawn before, are drawn again; the share
-            is that of the tokens which may be masked, which the paper does not say.
+            is that of the tokens which may be masked; the paper leaves this open.
         """
         length = len(fixed)
         goal = self.ratio * (length - int(fixed.sum()))

@@ -1,6 +1,6 @@
 """Pretraining text as Parquet shards of token ids: their schema, how one is written, how a folder of them is read.
 
-A folder holds `train-00000-of-00004.parquet` and so on, likewise `valid-...`. A row is one input of an encoder,
+A folder holds `train-00000-of-00004.parquet` and so on, and `valid-...`. A row is one input of an encoder,
 `[CLS] first segment [SEP] second segment [SEP]`, special tokens stored; `split` is where the second segment begins, the
 row's length where there is none. Rows lie in a random order already.
 """
@@ -62,7 +62,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Header:
-    """What every shard says about the folder it belongs to.
+    """What every shard records about the folder it belongs to.
 
     Args:
         max_length: Most slots of an example.
@@ -229,7 +229,7 @@ def shard_paths(folder: Path, split: str) -> list[Path]:
     paths = [folder / shard_name(split, index, count) for index in range(count)]
     for path in (*paths, *found):
         if not path.is_file() or path not in paths:
-            state = "missing" if not path.is_file() else f"not one of the {count} shards that {found[0].name} tells of"
+            state = "missing" if not path.is_file() else f"not one of the {count} shards that {found[0].name} lists"
             raise InputError(f"{path}: {state}; prepare the folder again")
     return paths
 
@@ -263,7 +263,7 @@ def _checked(path: Path, batch: pa.RecordBatch, header: Header) -> Rows:
 
 
 def _header(path: Path) -> tuple[Header, int, int]:
-    """What a shard says about itself: header, number of rows, number of tokens."""
+    """What a shard records about itself: header, number of rows, number of tokens."""
     try:
         schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
     except (OSError, pa.ArrowException) as error:

@@ -142,7 +142,8 @@ def _split(text: str) -> list[_Token]:
 @lru_cache(maxsize=4)
 def _read(source: str) -> tuple[list[_Token], _Places]:
     """The tokens of a source, and where each of them is first."""
-    tokens, places = _split(source), defaultdict(list)
+    tokens = _split(source)
+    places: _Places = defaultdict(list)
     for place, token in enumerate(tokens):
         if len(places[token.key]) < _MOST_PLACES:
             places[token.key].append(place)

@@ -91,8 +91,8 @@ class Tokenizer:
             lower_case: Whether to lower-case text first; None leaves it to the tokenizer.
             added_tokens: Tokens that text may hold and that are never split, such as "[X_SEP]", or "[SEP]" between the
                 parts of a source. Those that the vocabulary lacks are appended to it; `num_added` counts them.
-            pseudo_token: The token that stands where another will be generated; None is what the folder says, else the
-                mask token.
+            pseudo_token: The token that stands where another will be generated. Default: as the folder sets it, else
+                the mask token.
 
         Raises:
             InputError: there is no such tokenizer, it cannot be read, or it lacks one of the special tokens.
@@ -124,11 +124,11 @@ class Tokenizer:
         self._backend.save(str(folder / "tokenizer.json"))
         self._write_settings(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
 
-    def export(self, folder: Path, max_length: int) -> None:
-        """What `save` writes and all else that other readers look for.
+    def export(self, folder: Path, max_length: int, num_segments: int) -> None:
+        """Write what `save` writes and what else readers look for.
 
-        That is the greatest length, the names of a model's inputs, the vocabulary's own files, and the special tokens,
-        which are put around every text.
+        That is the maximum length, token types if the model has several, the vocabulary's own files, and the special
+        tokens around every text.
         """
         backend = Backend.from_str(self._backend.to_str())
         backend.model.save(str(folder))  # vocab.txt; vocab.json and merges.txt; unigram.json
@@ -139,10 +139,11 @@ class Tokenizer:
             cls, sep = (self._special_names[role] for role in ("cls", "sep"))
             backend.post_processor = processors.BertProcessing((sep, self.special.sep), (cls, self.special.cls))
         backend.save(str(folder / "tokenizer.json"))
+        types = ["token_type_ids"] if num_segments > 1 else []
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": max_length,
-            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "model_input_names": ["input_ids", *types, "attention_mask"],
             "do_lower_case": self.drops_case,
         }
         self._write_settings(folder / "tokenizer_config.json", settings)
@@ -169,7 +170,7 @@ class Tokenizer:
         return [next(encoded).ids if isinstance(text, str) else self._ids_of(text) for text in texts]
 
     def token_id(self, token: str) -> int:
-        """The id of one vocabulary item; a word of one piece will do as well ("The" for a lower-casing tokenizer).
+        """The id of one vocabulary item; or of a word that is one piece ("The" for a lower-casing tokenizer).
 
         Raises:
             InputError: the vocabulary has no such item.
@@ -300,7 +301,7 @@ def _convert(kind: str, folder: Path, **options: Any) -> Backend:
 
 
 def _is_uncased(folder: Path) -> bool:
-    """Whether a vocabulary of which nobody says it holds lower-cased words only."""
+    """Whether a vocabulary without settings holds lower-cased words only."""
     items = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     return all(item == item.lower() for item in items if not item.startswith("["))
 
@@ -329,11 +330,11 @@ def _set_lower_case(backend: Backend, lower_case: bool, name: str) -> None:
 
 
 def _special_names(backend: Backend, settings: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The special tokens by role: as the folder's settings say, else by their usual names."""
+    """The special tokens by role: from the folder's settings, else by their usual names."""
     names = {}
     for role, usual in _USUAL_NAMES.items():
-        said = _content(settings, f"{role}_token", folder)
-        token = next((token for token in (said, *usual) if token and backend.token_to_id(token) is not None), None)
+        named = _content(settings, f"{role}_token", folder)
+        token = next((token for token in (named, *usual) if token and backend.token_to_id(token) is not None), None)
         if token is None:
             raise InputError(f"tokenizer {folder}: it has no {role} token ({' or '.join(usual)}), which encoders need")
         names[role] = token

@@ -87,7 +87,7 @@ def no_tokens(token: str) -> int:
 
 
 class Decoder(ABC):
-    """A way to generate: its options. What goes in and what comes out is said by `Search` and `Streamer`."""
+    """A way to generate and its options; `Search` and `Streamer` define input and output."""
 
     class Config(Section):
         """Options of a decoder."""

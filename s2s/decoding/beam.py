@@ -158,7 +158,7 @@ class BeamSearch(Search):
     def survivors(
         self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The next frame: scores, parents and tokens of a sentence's survivors, each `(B', K)`; the first K go on.
+        """The next frame: scores, parents and tokens of a sentence's survivors, each `(B', K)`; the first K continue.
 
         Args:
             beam: The hypotheses that the scores continue.

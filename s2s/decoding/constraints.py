@@ -156,7 +156,7 @@ def force_tokens(scores: Tensor, wanted: Tensor, forced: Tensor) -> Tensor:
     Args:
         scores: Over the vocabulary, `(B, K, V)`.
         wanted: A token or `FREE` for each sentence, `(B,)` int64.
-        forced: What the wanted token scores, `(B, K, 1)`; where it was ruled out, `scores` no longer says.
+        forced: What the wanted token scores, `(B, K, 1)`; `scores` has lost it where it was ruled out.
     """
     index = wanted.clamp(min=0)[:, None, None].expand_as(forced)
     only = torch.full_like(scores, -torch.inf).scatter_(-1, index, forced)

@@ -42,7 +42,7 @@ class Trace:
 
     @classmethod
     def empty(cls, sentences: int, steps: int, beam_size: int, end: int, device: torch.device) -> Trace:
-        """A trace to be filled by `write`; every sentence is complete at the last step until said otherwise."""
+        """A trace to be filled by `write`; every sentence is complete at the last step until `complete` is called."""
         shape = (sentences, steps, beam_size)
         return cls(
             scores=torch.full(shape, -torch.inf, device=device),

@@ -16,10 +16,10 @@ from s2s.registry import register_decoder
 
 @register_decoder("wide_beam")
 class WideBeamSearch(BeamSearch):
-    """Beam search by the rule of fairseq and transformers: 2 K continuations, of which K that have not ended go on.
+    """Beam search by the rule of fairseq and transformers: of 2 K continuations, K that have not ended continue.
 
     A continuation that ends counts if it is among the K best. At the greatest length the K best count, ended or not
-    (fairseq would end them there). A frame is [K that go on | those of the K best that ended].
+    (fairseq would end them there). A frame is [K that continue | those of the K best that ended].
     Source: transformers 5, `GenerationMixin._beam_search`.
     """
 

@@ -1,6 +1,6 @@
 """Writing a model for other software: a folder that `transformers` (BERT) or s2s-ft (BERT, UniLM v2) reads.
 
-A model with a relative position bias is no BERT: it is written as UniLM v2 has it, which s2s-ft and we read.
+A model with a relative position bias is not a BERT: it is written in the layout of UniLM v2, for s2s-ft and for us.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def save_bert_folder(model: Model, folder: Path) -> None:
     The weights come twice, in model.safetensors and in pytorch_model.bin, the one file that s2s-ft reads.
 
     Raises:
-        InputError: the model is no UniLM; BERT has no such part as its embedding projection; or the folder cannot be
+        InputError: the model is not a UniLM; it has an embedding projection, which BERT lacks; or the folder cannot be
             written.
     """
     if not isinstance(model, UniLM):
@@ -55,14 +55,14 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     path = folder / "config.json"
     config = read_object(path) | {"pad_token_id": tokenizer.special.pad}
     try:
-        tokenizer.export(folder, config["max_position_embeddings"])
+        tokenizer.export(folder, config["max_position_embeddings"], config["type_vocab_size"])
         path.write_text(dump_json(config, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: the tokenizer cannot be written: {error}") from error
 
 
 def _describe(model: UniLM) -> dict[str, Any]:
-    """What config.json says."""
+    """The content of config.json."""
     config = model.config
     sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items() if ours not in _NOT_BERTS}
     sizes |= {

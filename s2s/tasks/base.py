@@ -119,11 +119,11 @@ class GenerationTask(Task):
         """The text of generated tokens (without the end token)."""
 
     def source_text(self, record: dict[str, Any]) -> str:
-        """The text of an input record that its output may be spelled by; none unless a task says so."""
+        """The text of an input record that its output may be spelled by; none by default."""
         return ""
 
     def spell(self, text: str, source: str) -> str:
-        """An output as its source's text spells the same words; unchanged unless a task says so."""
+        """An output, spelled as its source's text spells the same words; unchanged by default."""
         return text
 
     @abstractmethod

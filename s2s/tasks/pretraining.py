@@ -51,7 +51,7 @@ class MaskedDataset:
         self._structure = np.array([*vars(tokenizer.special).values()])
         self._replacements = np.flatnonzero(~self._fixed)
         self.lengths: NDArray[np.int64] = shards.lengths
-        """Slots of the text, `(N,)`; a task that adds slots tells them too, `(N, blocks)`."""
+        """Slots of the text, `(N,)`; a task that adds slots counts them too, `(N, blocks)`."""
 
     def __len__(self) -> int:
         return len(self._shards)

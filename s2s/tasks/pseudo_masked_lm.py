@@ -44,7 +44,7 @@ class PseudoMaskedLM(PretrainingTask):
         longest_block: int = Field(6, ge=1)
         """Tokens of the longest block."""
         pseudo_token: Fact[str | None] = None
-        """Token that stands where a step predicts, in quotes: "[PSEUDO]". Default: as the tokenizer's folder says, else
+        """Token that stands where a step predicts, in quotes: "[PSEUDO]". Default: that of the tokenizer's folder, else
         the mask token. What is fine-tuned from this run generates with it."""
 
     config: PseudoMaskedLM.Config

@@ -84,7 +84,7 @@ class Seq2Seq(GenerationTask):
         train: str | list[str] | None = None
         """Training records: JSON-lines files, .parquet/.csv/.tsv files, data-set folders, or hub ids ("name:split")."""
         valid: str | list[str] | None = None
-        """Validation records, likewise; none means no validation."""
+        """Validation records, named in the same way. Default: no validation."""
         tokenizer: hub.Name = None
         """Folder or hub id of the tokenizer. Default: that of the model."""
         method: Method = "pseudo_masked"
@@ -227,7 +227,7 @@ class Seq2Seq(GenerationTask):
         return text[:_SPELLED_BY] if isinstance(text, str) and self._restores else ""
 
     def spell(self, text: str, source: str) -> str:
-        """The text, spelled as `task.restore_spelling` says."""
+        """The text, spelled as `task.restore_spelling` sets it."""
         return self._spelling.restore(text, source) if self._restores else text
 
     @property

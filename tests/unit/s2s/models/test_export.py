@@ -42,13 +42,16 @@ def xlm_roberta(folder: Path) -> Tokenizer:
 
 
 @pytest.mark.parametrize(
-    ("make", "text"), [(bert, "The dogs [X_SEP] ran."), (roberta, "the dog"), (xlm_roberta, "der Hund.")]
+    ("make", "text", "segments"),
+    [(bert, "The dogs [X_SEP] ran.", 2), (roberta, "the dog", 1), (xlm_roberta, "der Hund.", 0)],
 )
-def test_the_real_readers_take_what_we_export(tmp_path, make, text):
+def test_the_real_readers_take_what_we_export(tmp_path, make, text, segments):
     tokenizer = make(tmp_path)
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 24, "max_positions": 12}
-    model = UniLM(UniLM.Config(vocab_size=tokenizer.vocab_size, num_segments=2, initializer_range=0.3, **sizes)).eval()
+    model = UniLM(
+        UniLM.Config(vocab_size=tokenizer.vocab_size, num_segments=segments, initializer_range=0.3, **sizes)
+    ).eval()
     out = tmp_path / "out"
     save_bert_folder(model, out)
     save_tokenizer(tokenizer, out)
@@ -57,12 +60,16 @@ def test_the_real_readers_take_what_we_export(tmp_path, make, text):
     theirs = AutoTokenizer.from_pretrained(out)
     encoded = theirs(text, return_tensors="pt")
     assert encoded["input_ids"][0].tolist() == [special.cls, *tokenizer.encode(text), special.sep]
-    assert encoded["token_type_ids"].tolist() == [[0] * encoded["input_ids"].shape[1]]
-    assert 1 in theirs(text, text)["token_type_ids"]
+    assert ("token_type_ids" in encoded) == (segments > 1)
+    assert 1 in theirs(text, text).get("token_type_ids", [1])
     assert (theirs.model_max_length, len(theirs(f"{text} " * 12, truncation=True)["input_ids"])) == (12, 12)
     assert (theirs.pad_token_id, theirs.mask_token_id, len(theirs)) == (special.pad, special.mask, tokenizer.vocab_size)
     config = AutoConfig.from_pretrained(out)
-    assert (config.max_position_embeddings, config.pad_token_id, config.type_vocab_size) == (12, special.pad, 2)
+    assert (config.max_position_embeddings, config.pad_token_id, config.type_vocab_size) == (
+        12,
+        special.pad,
+        max(1, segments),
+    )
 
     network, found = AutoModelForMaskedLM.from_pretrained(out, output_loading_info=True)
     assert not any(found.values())
@@ -77,11 +84,11 @@ def test_the_real_readers_take_what_we_export(tmp_path, make, text):
 def test_the_vocabulary_is_there_for_readers_of_its_own_files(tmp_path):
     tokenizer = bert(tmp_path)
     (tmp_path / "out").mkdir()
-    tokenizer.export(tmp_path / "out", 12)
+    tokenizer.export(tmp_path / "out", 12, 2)
     assert (tmp_path / "out" / "vocab.txt").read_text().split("\n") == [*BERT, "[X_SEP]", ""]
     (tmp_path / "out" / "tokenizer.json").unlink()
     assert BertTokenizer.from_pretrained(tmp_path / "out").tokenize("The dogs") == ["the", "dog", "##s"]
     (tmp_path / "bpe").mkdir()
     (tmp_path / "bpe" / "out").mkdir()
-    roberta(tmp_path / "bpe").export(tmp_path / "bpe" / "out", 12)
+    roberta(tmp_path / "bpe").export(tmp_path / "bpe" / "out", 12, 1)
     assert {"vocab.json", "merges.txt"} <= {path.name for path in (tmp_path / "bpe" / "out").iterdir()}
