@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
 
 from data_prep.debian_synopsis import Descriptions, parts_of, split_of
 from data_prep.package_lists import PackageLists
+from s2s.durable import whole_file, writing
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 
 
 def write(path: Path, lists: PackageLists, language: str) -> str:
@@ -25,10 +25,9 @@ def write(path: Path, lists: PackageLists, language: str) -> str:
     texts = descriptions.texts(language)
     counts: Counter[str] = Counter()
     seen: set[str] = set()
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             for package in descriptions.packages:
                 if split_of(package.source) != "train":
                     counts["of source packages for validation or testing"] += 1
@@ -40,13 +39,8 @@ def write(path: Path, lists: PackageLists, language: str) -> str:
                 seen.add(first)
                 counts["written"] += 1
                 record = {"id": f"{language}/{package.name}", "text": body, "source_package": package.source}
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        if not counts["written"]:
-            raise InputError(f"--language {language}: the lists hold no description in it to train on")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+                file.write(f"{dump_json(record)}\n".encode())
+            if not counts["written"]:
+                raise InputError(f"--language {language}: the lists hold no description in it to train on")
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in counts.most_common() if reason != "written")
     return f"{path}: {counts['written']:,} descriptions; left out {left_out or 'none'}"

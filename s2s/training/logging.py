@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from s2s.durable import write_whole, writing
-from s2s.errors import InputError
 from s2s.json_files import dump_json
 from s2s.progress import duration
 
@@ -94,11 +93,9 @@ class TrainingLog:
     def _write(self, record: dict[str, Any]) -> None:
         if not self._enabled:
             return
-        try:
+        with writing(self._path):
             self._file.write(dump_json(record) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
         if self._board is not None:
             for name, value in record.items():
                 if name not in ("split", "step") and math.isfinite(value):
