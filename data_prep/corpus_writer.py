@@ -9,16 +9,17 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from s2s.durable import whole_file, writing
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 
@@ -75,13 +76,13 @@ class CorpusWriter:
         self._documents = dict(documents or {})
         self._splits: dict[str, _Split] = {}
         self._skipped: Counter[str] = Counter()
+        self._files = ExitStack()
+        self._open_files: dict[str, BinaryIO] = {}
 
     def __enter__(self) -> CorpusWriter:
-        try:
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._splits = {name: _Split(self._temporary(f"{name}.jsonl")) for name in SPLITS}
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        self._splits = {name: _Split() for name in SPLITS}
         self._progress = tqdm(desc=self.folder.name, unit=" pairs", disable=None)
         return self
 
@@ -90,10 +91,11 @@ class CorpusWriter:
         if not has_text(pair.source) or not has_text(pair.target):
             self.skip("empty source or target")
             return
-        try:
-            self._splits[split].add(pair)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        with writing(self.folder):
+            if not len(self._splits[split]):
+                self._open(f"{split}.jsonl")
+            self._open_files[f"{split}.jsonl"].write(pair.line().encode())
+        self._splits[split].add(pair)
         self._progress.update()
 
     def skip(self, reason: str) -> None:
@@ -116,14 +118,11 @@ class CorpusWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.close()
-        try:
-            if kind is None:
-                self._finish()
-        except OSError as failure:
-            raise InputError(f"{self.folder}: cannot be written: {failure.strerror}") from failure
-        finally:
-            for split in self._splits.values():
-                split.discard()
+        if error is not None:
+            self._files.__exit__(kind, error, trace)
+            return
+        with self._files, writing(self.folder):
+            self._finish()
 
     def _finish(self) -> None:
         if not any(self.counts.values()):
@@ -137,23 +136,21 @@ class CorpusWriter:
                 )
         self._documents["DATA_CARD.md"] = self._card()
         for name, text in self._documents.items():
-            self._temporary(name).write_text(text, encoding="utf-8")
+            self._open(name).write(text.encode())
+        for file in self._open_files.values():
+            file.flush()
+            os.fsync(file.fileno())  # a full disk shows here, before anything is replaced
         for name, split in self._splits.items():
-            split.close()  # a full disk shows here, before anything is replaced
             if repeated := split.repeated_id():
                 count, first, second = repeated
                 logger.warning(
                     "warning: %s: %d lines have the id of an earlier line, first %d and %d; evaluate matches by id",
                     *(self.folder / f"{name}.jsonl", count, first, second),
                 )
-        for name, split in self._splits.items():
-            if len(split):
-                os.replace(split.path, self.folder / f"{name}.jsonl")
-        for name in self._documents:
-            os.replace(self._temporary(name), self.folder / name)
 
-    def _temporary(self, name: str) -> Path:
-        return self.folder / f".{name}.part"
+    def _open(self, name: str) -> BinaryIO:
+        self._open_files[name] = self._files.enter_context(whole_file(self.folder / name))
+        return self._open_files[name]
 
     def _card(self) -> str:
         used = {name: split for name, split in self._splits.items() if len(split)}
@@ -201,11 +198,9 @@ def _overlaps(splits: Mapping[str, _Split]) -> Iterator[str]:
 
 
 class _Split:
-    """One file while it is written, with the counts for the card."""
+    """What the card says of one file, counted while it is written."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: IO[str] = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (open between calls)
+    def __init__(self) -> None:
         self._sources = array("Q")
         self._pairs = array("Q")
         self._ids = array("Q")
@@ -216,7 +211,6 @@ class _Split:
         return len(self._pairs)
 
     def add(self, pair: Pair) -> None:
-        self._file.write(pair.line())
         self._sources.append(_digest(pair.source))
         self._pairs.append(_digest([str(pair.source), str(pair.target)]))
         self._ids.append(_digest(pair.id))
@@ -238,16 +232,6 @@ class _Split:
             return None
         first = same[order[same + 1].argmin()]
         return len(same), int(order[first]) + 1, int(order[first + 1]) + 1
-
-    def close(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-    def discard(self) -> None:
-        with suppress(OSError):  # a full disk has been reported already
-            self._file.close()
-        self.path.unlink(missing_ok=True)
 
 
 class _Lengths:

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.corpus_writer import CorpusWriter, Pair
+from s2s import durable
 from s2s.errors import InputError
 
 
@@ -53,20 +55,31 @@ def test_failure_leaves_an_older_corpus_as_it_was(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_full_disk_is_told_and_leaves_an_older_corpus(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["write", "flush"])
+def test_full_disk_is_told_and_leaves_an_older_corpus(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "train.jsonl").write_text("old")
-    (tmp_path / ".train.jsonl.part").symlink_to("/dev/full")
+    (tmp_path / "test.jsonl").write_text("old")
 
-    def fill(pairs: int) -> None:
+    class Full(io.BytesIO):
+        def fileno(self) -> int:
+            return 1
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    setattr(Full, place, full)
+    monkeypatch.setattr(durable, "open", lambda *_, **__: Full(), raising=False)
+
+    def fill() -> None:
         with CorpusWriter(tmp_path, "Title", []) as writer:
-            for number in range(pairs):
-                writer.add("train", Pair(str(number), "source " * 100, "target"))
+            writer.add("train", Pair("a", "source", "target"))
+            writer.add("test", Pair("a", "source", "target"))
 
-    for pairs in (1, 1000):  # found out when the file is closed, and while it is written
-        with pytest.raises(InputError, match="cannot be written: No space left on device"):
-            fill(pairs)
-        (tmp_path / ".train.jsonl.part").symlink_to("/dev/full")
-    assert (tmp_path / "train.jsonl").read_text() == "old"
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        fill()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"train.jsonl": "old", "test.jsonl": "old"}
 
 
 def test_a_split_of_another_corpus_is_neither_kept_nor_lost(tmp_path: Path) -> None:
