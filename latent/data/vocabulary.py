@@ -7,11 +7,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
+
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from latent.data.cues import CueWindow
 from latent.text.front_end import FRONT_ENDS, FrontEnd, NothingToSay, Reading
 from latent.text.spoken import spoken
+from s2s.config import Section, parse_section
 from s2s.errors import InputError
 from s2s.json_files import describe, dump_json, read_object
 from s2s.registry import nearest
@@ -124,14 +127,26 @@ class SpeechVocabulary:
             InputError: the file is missing or broken.
         """
         try:
-            facts = current_facts(read_object(folder / _FILE))
-            front_end = cast("type[FrontEnd]", FRONT_ENDS[facts.pop("front_end")]).load(folder)
-            window = facts.pop("cues", None)
-            return cls(front_end=front_end, cues=None if window is None else CueWindow(**window), **facts)
+            facts = parse_section(_Facts, current_facts(read_object(folder / _FILE)), str(folder / _FILE))
+            front_end = cast("type[FrontEnd]", FRONT_ENDS[facts.front_end]).load(folder)
+            cues = None if facts.cues is None else CueWindow(**facts.cues)
+            return cls(**{**dict(facts), "front_end": front_end, "cues": cues})
         except InputError as error:
             raise InputError(f"{folder}: is not a run of speech synthesis: {error}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / _FILE}: broken: {error}") from error
+
+
+class _Facts(Section):
+    """What the file holds."""
+
+    speakers: list[Annotated[str, Field(min_length=1, pattern=r"\S")]]
+    frames_per_token: PositiveFloat
+    front_end: str
+    language: str = "en"
+    fixed_text_length: NonNegativeInt = 0
+    longest_text: NonNegativeInt = 0
+    cues: dict[str, NonNegativeInt] | None = None
 
 
 def timed_tokens(text: Sequence[int]) -> list[int]:

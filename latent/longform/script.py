@@ -228,6 +228,8 @@ def _from_record(record: dict[str, Any], where: str) -> ScriptLine:
     for field, value in (("speaker", speaker), ("text", text)):
         if not isinstance(value, str) or not value.strip():
             raise InputError(f"{where}: {field!r} must be a string that is not blank, found {describe(value)}")
+        if any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise InputError(f"{where}: {field!r} holds half a surrogate pair; expected valid Unicode")
     assert isinstance(text, str)
     pause, seed = record.get("pause"), record.get("seed")
     if pause is not None:
@@ -236,4 +238,4 @@ def _from_record(record: dict[str, Any], where: str) -> ScriptLine:
         pause = float(pause)
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
         raise InputError(f"{where}: 'seed' must be a whole number from 0, found {describe(seed)}")
-    return ScriptLine(where, speaker.strip(), text.encode("utf-8", "ignore").decode().strip(), pause=pause, seed=seed)
+    return ScriptLine(where, speaker.strip(), text.strip(), pause=pause, seed=seed)

@@ -30,6 +30,7 @@ from latent.synthesis.requests import Unusable, Wanted
 from latent.synthesis.voice import Voice, prompt_digest, warn_of_truncation
 from s2s.durable import WAY_OUT, Journal, claimed, read_journal, write_whole, writing
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 from s2s.progress import Meter, audio
 from s2s.ranks import Ranks
 
@@ -309,4 +310,4 @@ def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
 
 
 def _lines(records: Sequence[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
+    return "".join(dump_json(record) + "\n" for record in records).encode()

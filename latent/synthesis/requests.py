@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from latent.audio.files import FORMATS
 from latent.data.speech_prompts import SpeechRequest, derived_seed
@@ -21,7 +21,7 @@ from s2s.json_files import describe
 
 logger = logging.getLogger(__name__)
 
-_NO_NAMES = {*map(chr, range(32)), *'\\:"<>|?*'}
+_NO_NAMES = {*map(chr, range(32)), *map(chr, range(0xD800, 0xE000)), *'\\:"<>|?*'}
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # on Windows
 LONGEST_NAME = 200  # bytes; file systems take 255, and hidden parts of a file have longer names
 
@@ -130,6 +130,9 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
     warn_of_spelling(item.request for item in read if isinstance(item, Wanted))
     if not read:
         raise InputError(f"{source}: the file is empty; expected one JSON object a line")
+    if all(isinstance(item, Unusable) for item in read):
+        first = cast(Unusable, read[0])
+        raise InputError(f"{source}: none of its {len(read)} lines can be spoken; line {first.line}: {first.error}")
     return read
 
 

@@ -248,12 +248,17 @@ def prompt_digest(prompt: Any) -> str:
 
 
 def readable(text: str) -> str:
-    """A text without white space around it, and without halves of surrogate pairs, which are no characters.
+    """A text without white space around it.
 
     Raises:
         NothingToSay: nothing is left.
+        InputError: it is not Unicode.
     """
-    text = text.encode("utf-8", "ignore").decode().strip()
+    text = text.strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"'text' holds half a surrogate pair at character {error.start + 1}") from error
     if not text:
         raise NothingToSay("'text' is empty; expected something to say")
     return text

@@ -197,6 +197,7 @@ def provenance(
 
 
 def _parse_cast(cast: list[str]) -> dict[str, str]:
+    from latent.text.labels import same_speaker
     from s2s.errors import InputError
 
     roles: dict[str, str] = {}
@@ -204,6 +205,8 @@ def _parse_cast(cast: list[str]) -> dict[str, str]:
         name, equals, who = (part.strip() for part in given.partition("="))
         if not (name and equals and who):
             raise InputError(f'--cast: must read "NAME IN THE SCRIPT=speaker or recording", found {given!r}')
+        if same_speaker(name) in map(same_speaker, roles):
+            raise InputError(f"--cast {given}: {name!r} has a voice already; expected one for each name")
         roles[name] = who
     return roles
 

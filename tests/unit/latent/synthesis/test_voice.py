@@ -171,7 +171,7 @@ def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voi
     [
         (" \n", {"speaker": "ann"}, "'text' is empty; expected something to say"),
         ("?! ...", {"speaker": "ann"}, r"'text' must hold more than punctuation, found a string \(\"\?! ...\"\)"),
-        ("\ud83d", {"speaker": "ann"}, "'text' is empty"),
+        ("half \ud83d", {"speaker": "ann"}, "'text' holds half a surrogate pair"),
         ("\u200d\ufe0f", {"speaker": "ann"}, "'text' must hold more than punctuation"),
         ("hi", {"speaker": "anne"}, r"no speaker is called 'anne'\. Did you mean 'ann'"),
         ("hi", {}, r"'speaker' must be given, one of ann, bob; or a voice prompt"),
