@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import typer
 
-from s2s import cli
+from unilatent import cli
 
 SECONDS = 8
 """No command may take longer, although the machine may be shared."""

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from s2s.config import Section, parse_section, section_of
 from s2s.errors import ConfigError
-from s2s.run import REGISTRIES
+from s2s.run_config import REGISTRIES
 from s2s.training.config import TrainConfig
 from s2s.training.optim import OptimConfig
 

@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from typer.testing import CliRunner
 
-from latent import commands
 from latent.audio.files import audio_info, load_audio, write_audio
 from latent.synthesis.provenance import read_tags
 from latent.synthesis.released import load_text_encoder
 from latent.synthesis.voice import Turn
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError
+from unilatent.commands import speech
 
 pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
@@ -96,7 +96,7 @@ def home(tmp_path: Path) -> Path:
 
 def call(*arguments: object) -> Any:
     app = typer.Typer()
-    app.command()(commands.synthesize)
+    app.command()(speech.synthesize)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
