@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import transformers
+from measuring import parse_size, probe
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -92,17 +93,6 @@ def bart(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tup
     return run, gflop(run)
 
 
-def probe() -> float:
-    """GFLOP/s of a product of two 1024 x 1024 float32 matrices, now."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        left @ right
-        times.append(time.perf_counter() - begun)
-    return 2 * 1024**3 / min(times) / 1e9
-
-
 def linear_flops(x: Sequence[int], weight: Any, *rest: Any, out_shape: Sequence[int], **others: Any) -> int:
     """Work of a linear layer by oneDNN, which the counter does not know."""
     return 2 * math.prod(out_shape) * x[-1]
@@ -149,11 +139,6 @@ def compare(size: tuple[int, int], args: argparse.Namespace) -> None:
     if not args.alone:
         pairs = [theirs / own for own, theirs in zip(*times.values(), strict=True)]
         print(f"ratio {statistics.median(pairs):.2f} (min {min(pairs):.2f}, max {max(pairs):.2f})")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    layers, _, width = text.partition("x")
-    return int(layers), int(width)
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:

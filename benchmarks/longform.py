@@ -18,14 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 LINE_FRAMES, PAUSE_SECONDS, LINES_A_MINUTE = 27, 0.4, 15
 
 
-def tiny_voice() -> Any:
-    """A voice with random weights whose lines all have LINE_FRAMES latents."""
+def tiny_voice(folder: Path) -> Any:
+    """A voice with random weights, kept in a folder, whose lines all have LINE_FRAMES latents."""
     import torch
 
     from latent.data.vocabulary import SpeechVocabulary
@@ -34,7 +35,8 @@ def tiny_voice() -> Any:
     from latent.models.sigma_vae import SigmaVAE
     from latent.synthesis.latent_voice import LatentVoice
     from latent.text.byte_text import ByteFrontEnd
-    from s2s.run import parse_config
+    from s2s import checkpoint
+    from s2s.run_config import parse_config
 
     torch.manual_seed(0)
     vocabulary = SpeechVocabulary(["ann", "bob"], LINE_FRAMES / 40, ByteFrontEnd())
@@ -63,9 +65,11 @@ def tiny_voice() -> Any:
             "train": {"max_steps": 1},
         }
     )
+    weights = {"model": folder / "model.safetensors", "tokenizer": folder / "tokenizer.safetensors"}
+    for part, path in zip((model, codec), weights.values(), strict=True):
+        checkpoint.write_weights(checkpoint.named_tensors(part), path)
     for part in (model, codec):
         part.eval().requires_grad_(False).prepare()
-    weights = {"model": "random", "tokenizer": "random"}
     return LatentVoice("tiny", config, model, codec, vocabulary, decoder, weights, "cpu")
 
 
@@ -80,7 +84,7 @@ def speak(minutes: float, folder: Path, name: str) -> dict[str, float]:
         f"{('ann', 'bob')[n % 2]}: This is line number {n + 1} of the script." for n in range(count_lines(minutes))
     )
     script.write_text("\n".join(lines), encoding="utf-8")
-    voice = tiny_voice()
+    voice = tiny_voice(folder)
     options = LongFormOptions.model_validate({"pause_seconds": PAUSE_SECONDS})
     before, started = peak_mib(), time.perf_counter()
     summary = synthesize_script(voice, script, folder / name, options=options, picture=False, show_progress=False)
@@ -107,12 +111,12 @@ def peak_mib() -> float:
     return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 30])
     parser.add_argument("--output", default="talk.wav", help="name of the audio file; its suffix is the format")
     parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)  # speak in this process, into that folder
-    args = parser.parse_args()
+    args = parser.parse_args(given)
     if args.alone:
         print(json.dumps(speak(args.minutes[0], args.alone, args.output)))
         return

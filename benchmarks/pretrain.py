@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import parse_size, probe
 from torch import Tensor, nn
 
 from s2s.criteria.pseudo_masked_lm import PseudoMaskedLM
@@ -146,12 +147,6 @@ def seconds(run: Callable[[], Any], device: str) -> float:
     return clock() - begun
 
 
-def probe(device: str) -> float:
-    """GFLOP/s of a float32 product of two 1024 x 1024 matrices now."""
-    matrix = torch.ones(1024, 1024, device=device)
-    return 2 * 1024**3 / min(seconds(lambda: matrix @ matrix, device) for _ in range(3)) / 1e9
-
-
 def flops_per_token(size: tuple[int, int], length: int, vocabulary: int) -> float:
     """Operations of a step a token of text, where every layer is computed for every slot (docs/scaling.md)."""
     layers, width = size
@@ -195,11 +190,6 @@ def compare(size: tuple[int, int], length: int, args: argparse.Namespace) -> Non
             f"{memory['dense'] / memory[name]:.2f}   {PAPER_TOKENS / rate / 86400:.0f} days",
             flush=True,
         )
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    layers, _, width = text.partition("x")
-    return int(layers), int(width)
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:

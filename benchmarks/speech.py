@@ -207,8 +207,8 @@ def places_of_theirs(model: Any) -> list[tuple[Any, str, str]]:
 
 def places_of_ours(model: VibeVoice) -> list[tuple[Any, str, str]]:
     return [
-        (model.language, "start", PARTS[0]),
-        (model.language, "step", PARTS[0]),
+        (model.language, "prefill", PARTS[0]),
+        (model.language, "append", PARTS[0]),
         (model.language, "logits", PARTS[1]),
         (GuidedSampler, "sample", PARTS[2]),
         (model.acoustic, "decode_chunk", PARTS[3]),

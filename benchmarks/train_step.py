@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from measuring import parse_size
 from torch import Tensor, nn
 
 from s2s.criteria.cross_entropy import CrossEntropy
@@ -244,11 +245,6 @@ def check_losses(
         losses = [step(batch) for _, step in made.values()]
         if not dropout and args.precision == "float32":
             assert max(losses) - min(losses) < 1e-3 * losses[0], losses
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    layers, _, width = text.partition("x")
-    return int(layers), int(width)
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:

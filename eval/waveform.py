@@ -45,7 +45,7 @@ def mel_distance(audio: Samples, recording: Samples, aligned: bool) -> float:
     Args:
         audio: `(L,)`.
         recording: `(M,)`.
-        aligned: Whether frame t of one is frame t of the other, as after a tokenizer's round trip; the longer one is
+        aligned: Whether frame t of one is frame t of the other, as in a tokenizer's reconstruction; the longer one is
             cut. Otherwise each frame is compared along the path of dynamic time warping that makes the sum least.
     """
     ours, theirs = log_mel(audio), log_mel(recording)

@@ -1,6 +1,6 @@
 """Mel spectrograms of short audio files in one picture, one below the other, on one axis of time and of frequency.
 
-python scripts/draw_speech.py OUT.png recording=a.flac "round trip=b.flac" synthesis=c.wav
+python scripts/draw_speech.py OUT.png recording=a.flac reconstruction=b.flac synthesis=c.wav
 """
 
 from __future__ import annotations

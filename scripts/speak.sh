@@ -54,14 +54,14 @@ unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --cast Desk=Allison 
 
 say "speaking the held-out texts, and what the tokenizer alone makes of their recordings"
 unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
-python scripts/round_trip.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/round_trip"
+python scripts/reconstruct.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/reconstruction"
 
 say "scores: word errors of a recognizer, and the distance of mel spectra to the recordings"
 unilatent evaluate speech --manifest $DATA/test.jsonl --metric wer --metric mel \
-    --audio round_trip="$RUNS/round_trip" --audio synthesis="$RUNS/synthesis" --json "$RUNS/scores.json"
+    --audio reconstruction="$RUNS/reconstruction" --audio synthesis="$RUNS/synthesis" --json "$RUNS/scores.json"
 
 python scripts/draw_speech.py "$RUNS/spectrograms.png" \
-    "recording=$DATA/en-vm-delete.ogg" "round trip=$RUNS/round_trip/en/vm-delete.flac" \
+    "recording=$DATA/en-vm-delete.ogg" "reconstruction=$RUNS/reconstruction/en/vm-delete.flac" \
     "synthesis=$RUNS/synthesis/en/vm-delete.flac"
 
 if [ "$VOICE" = "$RUNS/voice" ]; then
@@ -69,5 +69,5 @@ if [ "$VOICE" = "$RUNS/voice" ]; then
 fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
 listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
-$RUNS/spectrograms.png: a recording, its round trip, and the same text synthesized
+$RUNS/spectrograms.png: a recording, its reconstruction, and the same text synthesized
 say something else: .venv/bin/unilatent synthesize $VOICE --speaker Allison --text \"...\" --output said.wav"

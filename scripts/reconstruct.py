@@ -1,6 +1,6 @@
 """What an audio tokenizer alone does to recordings: encode, draw latents, decode.
 
-    python scripts/round_trip.py runs/voice/audio_tokenizer test.jsonl OUT
+    python scripts/reconstruct.py runs/voice/audio_tokenizer test.jsonl OUT
     unilatent evaluate speech --manifest test.jsonl --audio OUT --aligned
 
 Latents are drawn as in training, with noise, since this is what a model of speech is to generate. OUT gets ID.flac.

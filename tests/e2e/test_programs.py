@@ -1,0 +1,42 @@
+"""The programs beside the packages run: each benchmark with tiny sizes, and the scripts find what they import."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+BENCHMARKS = {
+    "decode": "--sizes 2x64 --rounds 1 --batch 2 --source 16 --target 4 --vocabulary 500",
+    "pretrain": "--sizes 1x32 --length 32 --texts 2 --rounds 1 --vocabulary 200",
+    "train_step": "--sizes 1x32 --corpora debian --dropouts 0 --batches 1 --rounds 1 --vocabulary 200",
+    "speech": "--filters 2 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --vocabulary 300 --prompt 8 --frames 3"
+    " --steps 2 --rounds 1",
+    "longform": "--minutes 0.1",
+}
+NEEDS = {"decode": "transformers", "train_step": "transformers", "speech": "diffusers", "longform": "matplotlib"}
+PRINTS = {
+    "decode": "ratio",
+    "pretrain": "factored",
+    "train_step": "ratio to ours",
+    "speech": "ratio",
+    "longform": "MiB",
+}
+SCRIPTS = sorted(path for path in (REPO / "scripts").glob("*.py") if not path.name.startswith("golden_"))
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_measures_tiny_sizes(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(NEEDS.get(name, "torch"))
+    monkeypatch.syspath_prepend(str(REPO / "benchmarks"))
+    importlib.import_module(name).main(BENCHMARKS[name].split())
+    assert PRINTS[name] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_finds_what_it_imports(path: Path) -> None:
+    assert callable(importlib.import_module(path.stem).main)
