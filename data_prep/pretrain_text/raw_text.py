@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from s2s.data.corpus import records
 from s2s.errors import InputError
+from s2s.json_files import parse_object
 
 Unit = Literal["file", "block", "line"]
 """What a document is in a text file: all of it, the lines between blank ones, or each line."""
@@ -98,13 +98,10 @@ def text_of(raw: Raw, field: str) -> str:
     text = raw.content.decode("utf-8-sig")
     if not raw.is_json:
         return text
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{raw.where}: broken JSON: {error}") from error
-    if not isinstance(record, dict) or field not in record:
-        found = ", ".join(map(repr, record)) if isinstance(record, dict) else type(record).__name__
-        raise InputError(f"{raw.where}: expected an object with the field {field!r}, found {found or 'no field'}")
+    record = parse_object(text, raw.where)
+    if field not in record:
+        found = ", ".join(map(repr, record)) or "no field"
+        raise InputError(f"{raw.where}: expected an object with the field {field!r}, found {found}")
     text = _string(record[field], field, raw.where)
     text.encode("utf-8")
     return text

@@ -16,7 +16,6 @@ lengths that the state tells and loses, at most, the batch that was being decode
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -28,6 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from s2s.durable import WAY_OUT, Journal, append, beside, refuse_other_job, with_fingerprints, write_whole, writing
 from s2s.errors import InputError
+from s2s.json_files import dump_json, read_object
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class FileOutput:
 
     def write(self, number: int, window: Window) -> None:
         path = self._complete(number)
-        write_whole(path, json.dumps(window._asdict()).encode())
+        write_whole(path, dump_json(window._asdict()).encode())
         path.with_suffix(".journal").unlink(missing_ok=True)
         if self._first:
             self._move_complete_windows()
@@ -187,7 +187,7 @@ class FileOutput:
 
     def _move_complete_windows(self) -> None:
         while (path := self._complete(self._state["windows"])).exists():
-            window = Window(**json.loads(path.read_bytes()))
+            window = Window(**read_object(path))
             lengths = dict(self._state["lengths"])
             for name, lines in window.streams.items():
                 if lines:
@@ -306,20 +306,20 @@ def read_state(output: Path) -> dict[str, Any] | None:
         InputError: the file is no state file.
     """
     path = state_path(output)
-    try:
-        state = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); {WAY_OUT}") from error
-    if not isinstance(state, dict) or not {"job", "windows", "lengths", "counts"} <= state.keys():
+    try:
+        state = read_object(path)
+    except InputError as error:
+        raise InputError(f"{error}; {WAY_OUT}") from error
+    if not {"job", "windows", "lengths", "counts"} <= state.keys():
         raise InputError(f"{path}: is not the state of a decoding job; {WAY_OUT}")
     return state
 
 
 def write_state(output: Path, state: dict[str, Any]) -> None:
     """Replace the state file, in one instant."""
-    write_whole(state_path(output), json.dumps(state, indent=1).encode() + b"\n")
+    write_whole(state_path(output), dump_json(state, indent=1).encode() + b"\n")
 
 
 def _encode(lines: list[str]) -> bytes:

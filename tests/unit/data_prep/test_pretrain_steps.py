@@ -83,7 +83,7 @@ def test_data_set_folders_give_a_split(tmp_path: Path) -> None:
     [
         ('{"text": ', r"a:7: broken JSON: "),
         ('{"body": "x"}', r"a:7: expected an object with the field 'text', found 'body'"),
-        ("[1]", r"a:7: expected an object with the field 'text', found list"),
+        ("[1]", r"a:7: expected a JSON object, found a list"),
         ('{"text": 3}', r"a:7: 'text' must be a string, found int"),
     ],
 )
