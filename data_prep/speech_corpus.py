@@ -88,10 +88,10 @@ class SpeechOptions:
     jobs: int = 2
 
     def __post_init__(self) -> None:
-        if self.sample_rate < 4000:
-            raise InputError(f"--sample-rate: must be 4000 Hz or more, found {self.sample_rate}")
-        if self.loudness_dbfs > 0:
-            raise InputError(f"--loudness-dbfs: must be 0 (off) or below, found {self.loudness_dbfs:g}")
+        if not 4000 <= self.sample_rate <= 192_000:
+            raise InputError(f"--sample-rate: must be 4000 to 192000 Hz, found {self.sample_rate}")
+        if not -120 <= self.loudness_dbfs <= 0:
+            raise InputError(f"--loudness-dbfs: must be -120 to 0 (off), found {self.loudness_dbfs:g}")
         if not 0 < self.min_seconds <= self.max_seconds:
             bounds = f"{self.min_seconds:g} and {self.max_seconds:g}"
             raise InputError(f"--min-seconds and --max-seconds: must be above 0 and in this order, found {bounds}")

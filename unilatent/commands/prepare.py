@@ -16,17 +16,18 @@ app.add_typer(pretrain_app)
 
 Out = Annotated[Path, typer.Argument(help="Folder to write {train,valid,test}.jsonl and DATA_CARD.md to.")]
 
+Packages = Annotated[list[Path] | None, typer.Option(help="A Packages file, instead of this system's lists.")]
+Translations = Annotated[
+    list[Path] | None, typer.Option(help="A Translation-LANGUAGE file for --packages; may be repeated.")
+]
+
 
 @app.command()
 def debian_synopsis(
     out: Annotated[Path, typer.Argument(help="Folder that gets one folder for each language.")],
     language: Annotated[list[str], typer.Option(help="Language of the descriptions; may be repeated.")] = ["en"],  # noqa: B006 (typer's)
-    packages: Annotated[
-        list[Path] | None, typer.Option(help="A Packages file, instead of this system's lists.")
-    ] = None,
-    translation: Annotated[
-        list[Path] | None, typer.Option(help="A Translation-LANGUAGE file for --packages; may be repeated.")
-    ] = None,
+    packages: Packages = None,
+    translation: Translations = None,
 ) -> None:
     """Headline generation: descriptions of Debian packages and their synopses, from this system's package lists.
 
@@ -49,12 +50,8 @@ def debian_synopsis(
 def debian_descriptions(
     out: Annotated[Path, typer.Argument(help="JSON-lines file to write: id and text of each description.")],
     language: Annotated[str, typer.Option(help="Language of the descriptions.")] = "en",
-    packages: Annotated[
-        list[Path] | None, typer.Option(help="A Packages file, instead of this system's lists.")
-    ] = None,
-    translation: Annotated[
-        list[Path] | None, typer.Option(help="A Translation-LANGUAGE file for --packages; may be repeated.")
-    ] = None,
+    packages: Packages = None,
+    translation: Translations = None,
 ) -> None:
     """Raw text for pretraining: descriptions of Debian packages, without those that debian-synopsis tests on."""
     import tempfile
