@@ -223,7 +223,7 @@ def test_doubled_and_unsafe_ids_are_refused(tmp_path: Path) -> None:
         ({"sample_rate": 0}, "--sample-rate: must be 4000 to 192000 Hz, found 0"),
         ({"min_seconds": 5, "max_seconds": 2}, "must be above 0 and in this order, found 5 and 2"),
         ({"valid_percent": 50, "test_percent": 50}, "must leave something to train on, found 50 and 50"),
-        ({"loudness_dbfs": 3}, r"--loudness-dbfs: must be 0 \(off\) or below, found 3"),
+        ({"loudness_dbfs": 3}, r"--loudness-dbfs: must be -120 to 0 \(off\), found 3"),
     ],
 )
 def test_options_out_of_range_are_refused(fields: dict[str, Any], message: str) -> None:
