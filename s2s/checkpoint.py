@@ -2,6 +2,7 @@
 
     RUN/config.yaml              the resolved configuration
     RUN/model.safetensors        weights to decode with: the best of the validated ones, else the last
+    RUN/data.json                fingerprints of the training data
     RUN/...                      the tokenizer's files
     RUN/log.jsonl, tensorboard/  what happened
     RUN/checkpoints/step-000120/ model.safetensors     weights to decode with (the running mean, if the run keeps one)
@@ -33,6 +34,7 @@ CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
 PROGRESS = "progress.json"
+DATA = "data.json"
 _DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """What the library was seen to raise on damaged files."""
 

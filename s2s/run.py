@@ -22,8 +22,9 @@ from s2s.config import apply_overrides, read_tree, section_of, write_tree
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
-from s2s.durable import claimed, flatten, writing
+from s2s.durable import claimed, flatten, with_fingerprints, write_whole, writing
 from s2s.errors import ConfigError, InputError
+from s2s.json_files import dump_json, read_object
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
 from s2s.progress import duration, magnitude
@@ -219,6 +220,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
                 return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, 0)
         if former is None:
             _prepare_folder(config, task, run, ranks)
+        _check_data(task, run, ranks, trained=bool(found))
         trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
         if former is not None:
             trainer.check_length(former.train)
@@ -281,6 +283,33 @@ def _prepare_folder(config: RunConfig, task: Task, run: Path, ranks: Ranks) -> N
             write_tree(config.tree(), unfinished)
             unfinished.replace(run / checkpoint.CONFIG)
             task.save(run)
+
+
+def _check_data(task: Task, run: Path, ranks: Ranks, trained: bool) -> None:
+    """Record what the data of a run are; refuse data that have changed since, if it has `trained` on them."""
+    with ranks.together():
+        if not ranks.first:
+            return
+        path = run / checkpoint.DATA
+        before = read_object(path) if path.exists() else {}
+        now = with_fingerprints({str(file): file for given in task.inputs() for file in _files_in(given)}, before)
+        known, found = flatten(before), flatten(now)
+        for name in [*known, *found] if before and trained else []:
+            if known.get(name) != found.get(name):
+                change = "is new" if name not in known else "has changed" if name in found else "is missing"
+                raise InputError(
+                    f"{name}: {change} since {run} began to train on it; restore the data, or choose another folder "
+                    "(model.init=RUN starts from its weights)"
+                )
+        if now != before:
+            write_whole(path, dump_json(now, indent=1).encode() + b"\n")
+
+
+def _files_in(given: Path) -> list[Path]:
+    """The file itself, or the files in a folder that are not hidden."""
+    if given.is_file():
+        return [given]
+    return sorted(file for file in given.rglob("*") if file.is_file() and not file.name.startswith("."))
 
 
 def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:

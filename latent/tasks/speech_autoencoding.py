@@ -79,6 +79,10 @@ class SpeechAutoencoding(Task):
 
     config: SpeechAutoencoding.Config
 
+    def inputs(self) -> list[Path]:
+        """The manifests; recordings are not read again for a comparison."""
+        return [Path(self.config.train), Path(self.config.valid)]
+
     def dataset(self, split: str, seed: int) -> SegmentDataset:
         utterances = read_manifest(getattr(self.config, split))
         num_samples = max(1, round(self.config.segment_seconds * self.config.sample_rate))

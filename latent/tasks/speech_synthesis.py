@@ -234,6 +234,9 @@ class SpeechSynthesis(Task):
                     "encode both with one tokenizer"
                 )
 
+    def inputs(self) -> list[Path]:
+        return [store.folder for store in self._stores.values()]
+
     def dataset(self, split: str, seed: int) -> SpeechDataset:
         return SpeechDataset(self._stores[split], self.vocabulary, self.config, seed, fixed=split == "valid")
 

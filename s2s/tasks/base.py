@@ -65,6 +65,10 @@ class Task(ABC):
         """Whether there is a split "valid"."""
         return True
 
+    def inputs(self) -> list[Path]:
+        """Files and folders that hold the examples; what is in them must not change while a run lasts."""
+        return []
+
     @abstractmethod
     def dataset(self, split: str, seed: int) -> Dataset:
         """The examples of `split` ("train" or "valid").

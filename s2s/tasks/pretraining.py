@@ -11,7 +11,7 @@ from pydantic import Field
 from s2s import hub
 from s2s.config import Section
 from s2s.data.masking import Blocks, MaskedText, corrupt
-from s2s.data.shards import Shards
+from s2s.data.shards import Shards, shard_paths
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import ConfigError, InputError
 from s2s.tasks.base import Task
@@ -115,6 +115,10 @@ class PretrainingTask(Task):
     @property
     def has_validation(self) -> bool:
         return self.config.valid
+
+    def inputs(self) -> list[Path]:
+        splits = ("train", "valid") if self.has_validation else ("train",)
+        return [path for split in splits for path in shard_paths(Path(self.config.data), split)]
 
     def shards(self, split: str) -> Shards:
         """The examples of `split`, read once.

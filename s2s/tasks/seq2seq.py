@@ -146,6 +146,11 @@ class Seq2Seq(GenerationTask):
     def has_validation(self) -> bool:
         return bool(self.config.valid)
 
+    def inputs(self) -> list[Path]:
+        """See `Task.inputs`; names on the hub are not among them."""
+        given = [*_files(self.config.train or []), *_files(self.config.valid or [])]
+        return [path for name in given for path in (Path(name), Path(name.partition(":")[0])) if path.exists()]
+
     @property
     def id_field(self) -> str:
         return self.config.id_field

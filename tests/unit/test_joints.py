@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +282,91 @@ def test_a_text_run_imports_nothing_of_speech(monkeypatch: pytest.MonkeyPatch) -
 def test_former_imports_of_speech_are_taken(sections: dict[str, dict[str, Any]]) -> None:
     former = parse_config({"imports": ["latent.plugin"], "task": sections["speech_synthesis"], "train": TRAIN})
     assert former == parse_config({"task": sections["speech_synthesis"], "train": TRAIN})
+
+
+# Data that change between two starts
+
+
+def moved(section: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The section with a copy of its data in a folder of its own."""
+    old = Path(section.get("data") or section["train"]).parent
+    shutil.copytree(old, folder, dirs_exist_ok=True)
+    return {
+        key: value.replace(str(old), str(folder)) if isinstance(value, str) else value for key, value in section.items()
+    }
+
+
+def change_a_byte(path: Path) -> None:
+    """Another content of the same size."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+CHANGED = {
+    "seq2seq": "pairs.jsonl",
+    "pseudo_masked_lm": "corpus/train-00000-of-00001.parquet",
+    "speech_autoencoding": "manifest.jsonl",
+    "speech_synthesis": "store/index.jsonl",
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_data_that_changed_between_two_starts_are_refused(
+    sections: dict[str, dict[str, Any]], tmp_path: Path, kind: str
+) -> None:
+    section, run = moved(sections[kind], tmp_path / "data"), tmp_path / "run"
+    plain = tree(section, *OWN[kind]) | {"optim": {"schedule": "constant"}}
+    longer = parse_config(plain | {"train": TRAIN | {"max_steps": 2}})
+    train_run(parse_config(plain), run)
+    changed = tmp_path / "data" / CHANGED[kind]
+    content = changed.read_bytes()
+    change_a_byte(changed)
+    with pytest.raises(InputError) as raised:
+        train_run(longer, run)
+    message = str(raised.value)
+    assert "\n" not in message
+    if "has changed since" in message:  # else the task itself finds the data broken
+        assert message.startswith(f"{changed}: has changed since {run} began to train on it")
+    else:
+        assert str(changed) in message
+    changed.write_bytes(content)  # at another time, the same bytes: the same data
+    assert train_run(longer, run).step == 2
+
+
+def test_lines_that_were_cut_off_and_files_that_were_added_are_noticed(
+    sections: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    section, run = moved(sections["seq2seq"], tmp_path / "data"), tmp_path / "run"
+    folder = tmp_path / "data" / "pairs"
+    folder.mkdir()
+    (tmp_path / "data" / "pairs.jsonl").rename(folder / "train.jsonl")
+    section |= {"train": str(folder), "valid": None}
+    plain = tree(section, *OWN["seq2seq"]) | {"optim": {"schedule": "constant"}}
+    longer = parse_config(plain | {"train": TRAIN | {"max_steps": 2}})
+    train_run(parse_config(plain), run)
+    file = folder / "train.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
+    with pytest.raises(InputError, match=rf"{file}: has changed since .*; restore the data, or choose another folder"):
+        train_run(longer, run)
+    file.write_bytes(whole)
+    (folder / "train-more.jsonl").write_bytes(whole)
+    with pytest.raises(InputError, match=r"train-more\.jsonl: is new since"):
+        train_run(longer, run)
+    (folder / "train-more.jsonl").unlink()
+    (run / "data.json").unlink()  # as in runs of former versions
+    assert train_run(longer, run).step == 2
+    assert (run / "data.json").is_file()
+
+
+def test_data_may_be_mended_before_the_first_checkpoint(sections: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    section, run = moved(sections["seq2seq"], tmp_path / "data"), tmp_path / "run"
+    file = tmp_path / "data" / "pairs.jsonl"
+    whole = file.read_text()
+    file.write_text(whole + '{"src": 5, "tgt": "w4"}\n')
+    config = parse_config(tree(section, *OWN["seq2seq"]))
+    with pytest.raises(InputError, match=r"pairs\.jsonl:7"):
+        train_run(config, run)
+    file.write_text(whole)
+    assert train_run(config, run).step == 1
