@@ -38,7 +38,8 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
 
     Args:
         output: The file or folder to be written.
-        lock: The lock file; its folder is created. OUTPUT.lock if None, then `output` must be a regular file.
+        lock: The lock file; its folder is created, and removed if nothing is left in it. OUTPUT.lock if None, then
+            `output` must be a regular file.
 
     Raises:
         InputError: another process holds it, or no file can be written there.
@@ -46,6 +47,8 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
     if lock is None:
         check_target(output)
     path = beside(output, "lock") if lock is None else lock
+    with writing(output):
+        is_new = not path.parent.exists()
     with contextlib.ExitStack() as stack:
         while True:
             with writing(output):
@@ -62,8 +65,15 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.lstat(), os.fstat(file.fileno())):
                     break  # else its last holder has just removed it
+        if is_new:
+            stack.callback(_remove_empty, path.parent)
         stack.callback(path.unlink, missing_ok=True)
         yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # it holds something
+        folder.rmdir()
 
 
 @contextlib.contextmanager

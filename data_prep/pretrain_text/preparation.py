@@ -149,9 +149,6 @@ class _Job:
         for split, count in runs["shards"].items():
             shards = [read_object(self.work / f"{shard_name(split, i, count)}.json") for i in range(count)]
             splits[split] = _added(shards) | {"shards": count}
-        if not splits["train"]["examples"]:
-            left_out = "; ".join(f"{number:,} {reason}" for reason, number in runs["counts"].items() if number)
-            raise InputError(f"{self.folder}: no text to write; {left_out or 'the inputs are empty'}")
         (self.folder / "tokenizer").mkdir(exist_ok=True)
         self.tokenizer.save(self.folder / "tokenizer")
         stats = {
@@ -194,6 +191,10 @@ def _tokenize(job: _Job, files: dict[str, list[str]], processes: int) -> None:
         counts += found
         inputs[source] += Counter({name: found[name] for name in inputs[source]})
         tokens.update(run_tokens(path))
+    if not tokens["train"]:
+        shutil.rmtree(job.work)
+        left_out = "; ".join(f"{number:,} {reason}" for reason, number in counts.items() if number)
+        raise InputError(f"{job.folder}: no text to write; {left_out or 'the inputs are empty'}")
     shards = {split: max(1, round(tokens[split] / job.settings.shard_tokens)) for split in SPLITS}
     shards = {split: count for split, count in shards.items() if split == "train" or tokens[split]}
     _write_json(job.runs_file, {"parts": len(paths), "shards": shards, "counts": counts, "inputs": inputs})

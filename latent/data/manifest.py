@@ -132,6 +132,10 @@ def _string(record: dict[str, Any], field: str, where: str) -> str:
     value = record[field]
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{where}: {field!r} must be a string that is not blank, found {describe(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: {field!r} holds half a surrogate pair at character {error.start + 1}") from error
     return value
 
 

@@ -44,7 +44,9 @@ def pretrain_text(
     ] = 5,
     shard_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a shard, about.")] = 2**24,
     seed: Annotated[int, typer.Option(min=0, help="Fixes order, validation documents and segments.")] = 0,
-    processes: Annotated[int, typer.Option(min=0, help="How many work at a time; 0 means one for each core.")] = 0,
+    processes: Annotated[
+        int, typer.Option(min=0, max=1024, help="Number of processes; 0 means one for each core.")
+    ] = 0,
 ) -> None:
     """Raw text to tokenized shards for pretraining: whole sentences of one document packed into two segments.
 

@@ -38,11 +38,13 @@ def encode(
     The folder gets a copy of the tokenizer, and so does every run that is trained on it.
     """
     from latent.encoding import encode_corpus
+    from s2s.durable import writing
     from s2s.errors import InputError
     from s2s.ranks import join_ranks
 
-    if (output / "store.json").exists() and not overwrite:
-        raise InputError(f"{output}: already has latents; give --overwrite to replace them, or another --output")
+    with writing(output):
+        if (output / "store.json").exists() and not overwrite:
+            raise InputError(f"{output}: already has latents; give --overwrite to replace them, or another --output")
     with join_ranks(device) as ranks:
         if ranks.size > 1:
             raise InputError("encode: runs in one process; start it without torchrun")

@@ -290,3 +290,12 @@ def test_shards_of_unknown_origin_are_not_overwritten(tmp_path: Path, settings: 
     with pytest.raises(InputError, match="holds shards that no preparation wrote"):
         prepare(tmp_path / "out", settings, 1)
     shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["empty.jsonl", "blank.txt", "binary.txt"])
+def test_inputs_without_text_leave_nothing_behind(tmp_path: Path, settings: Settings, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes({"empty.jsonl": b"", "blank.txt": b"\n \n", "binary.txt": b"\xff\xfe\x00" * 9}[name])
+    with pytest.raises(InputError, match="out: no text to write"):
+        prepare(tmp_path / "out", replace(settings, inputs=(str(path),)), 1)
+    assert not (tmp_path / "out").exists()

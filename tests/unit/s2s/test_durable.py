@@ -164,8 +164,10 @@ def test_a_claim_holds_until_it_ends(tmp_path: Path) -> None:
         with claimed(*arguments), pytest.raises(InputError, match=r"out: another process is writing it"):
             hold(*arguments)
         hold(*arguments)
-    assert not lock.exists()
-    assert list(tmp_path.iterdir()) == [tmp_path / "deep"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["deep"], "folders that stay empty are removed"
+    with claimed(output, lock):
+        (lock.parent / "made").touch()
+    assert (lock.parent / "made").exists()
 
 
 @shared_folder

@@ -112,7 +112,7 @@ def uninterrupted(voice: Voice, tmp_path_factory: pytest.TempPathFactory) -> byt
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(deaths=st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=3))
+@given(deaths=st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=3))
 def test_a_job_that_was_killed_ends_with_the_same_bytes(
     voice: Voice, uninterrupted: bytes, deaths: list[tuple[int, bool]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
