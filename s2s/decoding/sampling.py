@@ -35,7 +35,7 @@ class Sampling(Search):
         """Draw from this many most likely tokens; 0 is all."""
         top_p: float = Field(1.0, gt=0, le=1)
         """Draw from the most likely tokens that together reach this probability; 1 is all."""
-        seed: int = 0
+        seed: int = Field(0, ge=0, lt=2**64)
         """The draws of a sentence depend on this and on its id alone."""
 
     config: Sampling.Config
