@@ -62,8 +62,8 @@ class Ranks:
             yield
         except InputError as error:
             found.append(error)
-        if told := self.gather([str(error) for error in found]):
-            raise found[0] if found else InputError(told[0])
+        if messages := self.gather([str(error) for error in found]):
+            raise found[0] if found else InputError(messages[0])
 
 
 @contextlib.contextmanager

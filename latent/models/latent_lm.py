@@ -38,9 +38,9 @@ class HeadSection(Section):
     norm_eps: Fact[PositiveFloat] = 1e-5
     """Added to the mean square in its norms."""
     timestep_size: Fact[int] = Field(default=256, ge=2, multiple_of=2)
-    """Waves that tell the diffusion step."""
+    """Size of the sinusoidal timestep embedding."""
     timestep_max_period: Fact[PositiveFloat] = 10_000
-    """The longest of these waves, in steps divided by 2π."""
+    """Longest period of that embedding, in steps divided by 2π."""
     input_bias: Fact[bool] = False
     """Whether the projection of the noisy latent has a bias."""
 
@@ -149,13 +149,13 @@ class LatentLM(Model):
             raise ConfigError(f"model.name: must be {' or '.join(map(repr, able))}, which the task's {name!r} is for")
         filled: dict[str, Any] = {}
         for name in ("vocab_size", "latent_size", "latent_mean", "latent_std"):
-            given, told = getattr(config, name), defaults.get(name)
+            given, wanted = getattr(config, name), defaults.get(name)
             if given == cls.Config.model_fields[name].default:
-                if told is None:
-                    raise ConfigError(f"model.{name}: must be given, since the task does not tell it")
-                filled[name] = told
-            elif told is not None and given != told:
-                raise ConfigError(f"model.{name}: must be {told} as in the task's data, found {given}")
+                if wanted is None:
+                    raise ConfigError(f"model.{name}: must be given, since the task does not give it")
+                filled[name] = wanted
+            elif wanted is not None and given != wanted:
+                raise ConfigError(f"model.{name}: must be {wanted} as in the task's data, found {given}")
         needed = defaults.get("num_positions", 0)
         if config.max_positions < needed:
             raise ConfigError(f"model.max_positions: must be at least {needed}, found {config.max_positions}")

@@ -20,7 +20,7 @@ class CrossEntropy(Criterion):
         """Options of the cross-entropy criterion."""
 
         label_smoothing: float = Field(0.1, ge=0, lt=1)
-        """Probability spread evenly over all other tokens but the pad token; 0 is plain cross entropy."""
+        """Probability mass spread evenly over all other tokens except padding; 0 is plain cross entropy."""
         chunk_rows: Fact[int] = Field(1024, ge=1)
         """Labels scored at a time; less memory when smaller, less overhead when larger."""
 

@@ -13,35 +13,35 @@ class TrainConfig(Section):
     """How long to train, on what, and what to keep."""
 
     max_steps: int | None = Field(None, ge=1)
-    """Updates in all. Give either this or `epochs`."""
+    """Total number of updates. Give either this or `epochs`. See `train --help` for longer runs."""
     epochs: int | None = Field(None, ge=1)
     """Passes over the training data."""
     max_tokens: int = Field(8192, ge=1)
-    """Most slots of a micro-batch on one rank, padding included."""
+    """Maximum number of tokens in a micro-batch on one rank, padding included; samples for an audio tokenizer."""
     max_sentences: int | None = Field(None, ge=1)
-    """Most examples of a micro-batch on one rank."""
+    """Maximum number of examples in a micro-batch on one rank."""
     accumulate: int = Field(1, ge=1)
-    """Micro-batches of one update on one rank. A run may go on with another value, as with other ranks."""
+    """Micro-batches per update on one rank. A run may be resumed with another value, and on other numbers of ranks."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16 computes in bfloat16 where that is safe (autocast); weights and updates stay float32."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
-    """With several ranks (torchrun): whole model on each, or weights, gradients and optimizer shared out."""
+    """With several ranks (torchrun): the whole model on each, or weights, gradients and optimizer state sharded."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device; auto uses a GPU if there is one."""
     validate_every: int | None = Field(None, ge=1)
     """Updates between validations; at the end of each epoch if not given. The last update is always validated."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints beside those after each validation and at the end."""
+    """Updates between checkpoints, in addition to those after each validation and at the end."""
     keep_last: int = Field(1, ge=1)
-    """Checkpoints kept of the last ones."""
+    """Number of latest checkpoints to keep."""
     keep_best: int = Field(1, ge=0)
-    """Checkpoints kept of those with the lowest validation loss. Whatever it is, RUN/model.safetensors is the best."""
+    """Number of checkpoints with the lowest validation loss to keep. RUN/model.safetensors is always the best."""
     patience: int | None = Field(None, ge=1)
-    """Stop after this many validations in a row that were no better than the best one."""
+    """Early stopping: stop after this many validations in a row without improvement."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """Keep a running mean of the weights with this decay (0.999, say), and validate and decode with it."""
+    """Decay of an exponential moving average (EMA) of the weights (0.999, say), used for validation and decoding."""
     log_every: int = Field(10, ge=1)
-    """Updates between two lines of the log."""
+    """Updates between log lines."""
     workers: int = Field(1, ge=0)
     """Threads that prepare batches in the background; the results are the same with any number."""
 

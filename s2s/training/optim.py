@@ -20,22 +20,22 @@ class OptimConfig(Section):
     """How the weights are updated. The defaults are those of s2s-ft."""
 
     lr: float = Field(5e-5, gt=0)
-    """Highest learning rate, reached at the end of the warm-up."""
+    """Peak learning rate, reached at the end of the warm-up."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay rates of AdamW's running means of the gradient and of its square."""
+    """Decay rates of AdamW's moving averages of the gradient and of its square."""
     eps: Fact[float] = Field(1e-8, gt=0)
-    """Added to the root of the second mean in AdamW."""
+    """AdamW's epsilon, added to the denominator."""
     weight_decay: float = Field(0.01, ge=0)
-    """AdamW's decoupled decay; biases, normalization weights and relative position biases are spared."""
+    """AdamW's decoupled weight decay; not applied to biases, normalization weights and relative position biases."""
     clip_norm: float = Field(1.0, ge=0)
-    """Largest norm of the gradient of all parameters together; 0 does not clip."""
+    """Maximum norm of the gradient over all parameters; 0 turns clipping off."""
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant", "wsd"] = "linear"
-    """What the rate does after the warm-up: fall to 0 on a line or a half cosine, fall with the root, stay, or stay and
-    fall to 0 on a line at the end (warm-up, stable, decay)."""
+    """Learning rate after the warm-up: linear or cosine decay to 0, inverse square root decay, constant, or constant
+    with a linear decay to 0 at the end (wsd: warm-up, stable, decay)."""
     warmup_steps: int = Field(0, ge=0)
-    """First updates, in which the rate rises on a line from 0."""
+    """Updates of linear warm-up from 0."""
     decay_steps: int | None = Field(None, ge=0)
-    """Last updates of `wsd`, in which the rate falls to 0; a tenth of all if not given."""
+    """Updates of the final decay of `wsd`; a tenth of all updates if not given."""
 
     @model_validator(mode="after")
     def _check(self) -> OptimConfig:

@@ -38,6 +38,9 @@ def train(
 ) -> None:
     """Train a model into a run folder. The same command continues a run that was stopped or killed.
 
+    A larger `train.max_steps` or `train.epochs` makes a run longer, also after its end, if that changes none of the
+    learning rates so far (constant, inverse_sqrt, wsd before its decay, all during the warm-up).
+
     The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs; decoding
     needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 -m unilatent train ...`.
     """
