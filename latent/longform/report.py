@@ -11,6 +11,7 @@ from typing import Any
 from latent.longform.picture import Span, draw_audio
 from s2s.durable import write_whole
 from s2s.errors import InputError
+from s2s.json_files import parse_json
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read_report(path: Path) -> tuple[ScriptSummary, dict[str, Any]]:
         InputError: the file is no report.
     """
     try:
-        report = json.loads(path.read_bytes())
+        report = parse_json(path.read_bytes(), path)
         return ScriptSummary(report["lines"], report["cut"], report["seconds"]), dict(report["job"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is not the report of a spoken script") from error

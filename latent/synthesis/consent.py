@@ -18,6 +18,7 @@ from typing import Any
 from latent.audio.files import AudioBytes
 from s2s.durable import write_whole
 from s2s.errors import InputError
+from s2s.json_files import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def consent_path(recording: Path) -> Path:
 
 def _noted(note: Path) -> dict[str, Any]:
     try:
-        record = json.loads(note.read_bytes())
+        record = parse_json(note.read_bytes(), note)
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

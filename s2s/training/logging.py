@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import sys
@@ -12,7 +11,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from s2s.durable import write_whole, writing
-from s2s.json_files import dump_json
+from s2s.json_files import dump_json, parse_json
 from s2s.progress import duration
 
 logger = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ def _open_log(path: Path, step: int) -> TextIO:
 def _record(line: bytes) -> dict[str, Any] | None:
     """The record on a line of the log; None if it was cut off when the process was killed."""
     try:
-        record = json.loads(line)
+        record = parse_json(line, LOG)
     except ValueError:
         return None
     return record if isinstance(record, dict) and "step" in record else None
