@@ -27,7 +27,9 @@ PRINTS = {
 SCRIPTS = sorted(path for path in (REPO / "scripts").glob("*.py") if not path.name.startswith("golden_"))
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "train_step" else []) for name in BENCHMARKS]
+)
 def test_a_benchmark_measures_tiny_sizes(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
