@@ -302,7 +302,7 @@ def test_the_plan_of_the_architecture_names_every_part() -> None:
 
 def messages() -> Iterator[str]:
     """The texts of the code, with … in the place of what is filled in."""
-    for package in ("s2s", "latent", "data_prep", "eval"):
+    for package in ("unilatent", "s2s", "latent", "data_prep", "eval"):
         for path in (REPO / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):
