@@ -291,6 +291,30 @@ def test_every_option_that_a_guide_names_exists() -> None:
             assert key == "name" or re.search(rf"\b{re.escape(key)}\b", known[kind]), f"{path.name}: {kind}.{key}"
 
 
+REPORTS = ("results", "scaling")
+"""Documents whose commands ran once, for hours, on data that is not here; their verbs, options and files must exist."""
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_commands_of_a_report_could_be_given_today(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = document(name).read_text(encoding="utf-8").replace("\\\n", " ")
+    text = re.sub(r"^```\n|^    (?=unilatent)", "\n", text, flags=re.MULTILINE)
+    found = re.findall(r"(?:`|^)(unilatent|python) ([^`\n]+)", text, re.MULTILINE)
+    assert found
+    for program, rest in found:
+        words = [word for word in rest.partition(" # ")[0].split() if word != "..."]
+        if program == "python":
+            assert (REPO / words[0]).is_file(), rest
+            continue
+        group = words[0] in ("prepare", "evaluate") and len(words) > 1 and not words[1].startswith("-")
+        verb = words[: 2 if group else 1]
+        unilatent(*verb, "--help")
+        explained = capsys.readouterr().out
+        missing = [word for word in words if word.startswith("--") and word not in explained]
+        missing += [word for word in words if word.endswith(".yaml") and not (REPO / word).is_file()]
+        assert not missing, rest
+
+
 def test_the_plan_of_the_architecture_names_every_part() -> None:
     plan = " ".join(content for _, content in blocks(document("architecture")))
     for package in ("s2s", "latent"):
