@@ -134,6 +134,9 @@ def realtime_config(said: Mapping[str, Any], where: str) -> VibeVoiceRealtime.Co
         raise InputError(
             f"{where}: {error.args[0]!r} is missing; expected the configuration of a VibeVoice-Realtime"
         ) from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = "a value has another type" if isinstance(error, ValidationError) else error
+        raise InputError(f"{where}: expected the configuration of a VibeVoice-Realtime: {reason}") from error
 
 
 def realtime_state(weights: Mapping[str, Tensor], config: VibeVoiceRealtime.Config) -> Weights:
