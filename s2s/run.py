@@ -218,13 +218,14 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
                 why = " (train.patience)" if progress.is_stopped(config.train) else ""
                 logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
                 return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, 0)
-        if former is None:
-            _prepare_folder(config, task, run, ranks)
-        _check_data(task, run, ranks, trained=bool(found))
+        if found:
+            _check_data(task, run, ranks, trained=True)
         trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
         if former is not None:
             trainer.check_length(former.train)
-            _prepare_folder(config, task, run, ranks)
+        if not found:  # only now, so that what is wrong with the data leaves nothing behind
+            _check_data(task, run, ranks, trained=False)
+        _write_folder(config, task, run, ranks)
         started = time.perf_counter()
         signal = trainer.fit()
     progress = trainer.progress
@@ -252,10 +253,11 @@ def _pinned(config: RunConfig, run: Path) -> RunConfig:
 def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
     """The configuration of the run that the folder holds, if any; it must be the same but for what may change."""
     path = run / checkpoint.CONFIG
-    if not path.exists():
-        if checkpoint.checkpoints(run):
-            raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
-        return None
+    found = checkpoint.checkpoints(run)
+    if found and not path.exists():
+        raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
+    if not found and not (run / checkpoint.WEIGHTS).exists():
+        return None  # nothing, or a run that ended before its first checkpoint and has nothing to lose
     former = parse_config(_saved_tree(run))
     before, now = flatten(former.tree()), flatten(config.tree())
     changed = [
@@ -272,12 +274,11 @@ def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
     return former
 
 
-def _prepare_folder(config: RunConfig, task: Task, run: Path, ranks: Ranks) -> None:
+def _write_folder(config: RunConfig, task: Task, run: Path, ranks: Ranks) -> None:
     with ranks.together():
         if not ranks.first:
             return
         with writing(run):
-            run.mkdir(parents=True, exist_ok=True)
             checkpoint.remove_leftovers(run)
             unfinished = run / f"{checkpoint.CONFIG}.unfinished"
             write_tree(config.tree(), unfinished)
