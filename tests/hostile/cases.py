@@ -88,7 +88,7 @@ def _of_form(outcome: Outcome) -> list[str]:
     if len(outcome.error_lines) != 1:
         return [f"{len(outcome.error_lines)} lines begin with 'error: '; expected 1"]
     line = outcome.error_lines[0]
-    found = []
+    found = ["a traceback is printed"] if "Traceback (most recent call last)" in outcome.stderr else []
     if outcome.stderr.rstrip("\n").rpartition("\n")[2] != line:
         found.append("the error is not the last line, or not one line")
     if len(line) > LONGEST_MESSAGE:

@@ -111,6 +111,7 @@ def _as_a_program(arguments: list[str], out: Any, err: Any) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, argv, paths = root.handlers[:], root.level, sys.argv, sys.path[:]
     modules, environment, streams = set(sys.modules), dict(os.environ), (sys.stdin, sys.stdout, sys.stderr)
+    terminate = signal.getsignal(signal.SIGTERM)
     root.handlers[:] = []
     patch = pytest.MonkeyPatch()
     patch.setattr(cli, "build_app", _known_app)
@@ -120,6 +121,7 @@ def _as_a_program(arguments: list[str], out: Any, err: Any) -> Iterator[None]:
         yield
     finally:
         patch.undo()
+        signal.signal(signal.SIGTERM, terminate)
         sys.stdin, sys.stdout, sys.stderr = streams
         sys.argv, sys.path[:], root.handlers[:] = argv, paths, handlers
         root.setLevel(level)

@@ -116,7 +116,7 @@ READERS = [
             "bob=bob",
         ],
         _SCRIPT,
-        {"speaker": _TEXT, "text": (), "pause": ("null", "a number"), "seed": ("null",)},
+        {"speaker": _TEXT, "text": _TEXT, "pause": ("null", "a number"), "seed": ("null",)},
         needs=("voice",),
     ),
     Reader(
@@ -189,7 +189,8 @@ def cases() -> Iterator[Case]:
         if reader.name in ("synthesize", "hypotheses", "prepare s2s-ft", "encode"):
             twice = [reader.records[0], {**reader.records[1], "id": reader.records[0]["id"]}]
             skips = Ending.COUNTED if reader.skips else Ending.REFUSED
-            yield Case(f"id/{reader.name}: one id twice", _records(reader, twice), r"id|twice|once", skips)
+            ending = Ending.TOLD if reader.name == "prepare s2s-ft" else skips
+            yield Case(f"id/{reader.name}: one id twice", _records(reader, twice), r"id|twice|once", ending)
     for id in _PATHS:
         records = [{"id": "a", "text": "Good."}, {"id": id, "text": "Two."}]
         synthesize = next(reader for reader in READERS if reader.name == "synthesize")
@@ -247,7 +248,7 @@ def _of_fields(reader: Reader) -> Iterator[Case]:
                 continue
             record = {**reader.records[1], field: value}
             ending = Ending.EITHER if name in right else None
-            where = rf"data\.jsonl(:2|: row 2)?\b.*{field}|{field}.*data\.jsonl|'{field}'|1 of 2|\b1 not usable"
+            where = rf"data\.jsonl(:2|: row 2)\b.*({field}|JSON)|{field}.*data\.jsonl|'{field}'|1 of 2|\b1 not usable"
             yield _case(reader, f"{field} is {name}", [reader.records[0], record], where, ending)
         if field not in ("speaker", "language", "seconds", "voice", "seed", "temperature", "alignment", "pause", "id"):
             record = {key: value for key, value in reader.records[1].items() if key != field}

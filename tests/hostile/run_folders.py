@@ -199,8 +199,7 @@ def _trees() -> Iterator[Case]:
 _SAME = {("task", "empty"), ("imports", "a list"), ("imports", "empty"), ("seed", "a number")}
 _PATHS: dict[str, list[tuple[str | int, ...]]] = {
     "run/checkpoints/step-000002/progress.json": [
-        (name,)
-        for name in ("step", "epoch", "position", "seconds", "best", "validations_since_best", "finished", "new")
+        (name,) for name in ("step", "epoch", "position", "seconds", "best", "validations_since_best", "finished")
     ],
     "voice/latents.json": [
         (name,)

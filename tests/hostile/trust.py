@@ -50,9 +50,9 @@ def cases() -> Iterator[Case]:
             if verb == "train":
                 yield Case(f"pickle/{name}, model.init", _init(content), r"pytorch_model\.bin")
     for name, (file, content) in _MAPS.items():
-        yield Case(f"map/{name}", _init_files(file, content), rf"{file}|init".replace(".", r"\."))
+        yield Case(f"map/{name}", _init_files(file, content), rf"{file}|init|bert".replace(".", r"\."))
     for name, damage in _SPEECH_TOKENIZERS.items():
-        yield Case(f"config/{name}", _checkpoint_config(damage), r"config\.json|bert")
+        yield Case(f"config/{name}", _checkpoint_config(damage), r"config\.json|bert|model\.num_heads")
     yield from _links()
     yield from _consent()
 

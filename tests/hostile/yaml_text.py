@@ -75,7 +75,6 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a section that is true": (b"train: true\n", r"train"),
     "a name that is a number": (b"task: {name: 5}\n", r"task\.name"),
     "a name that is a list": (b"model: {name: [unilm]}\n", r"model\.name"),
-    "a name that is null": (b"criterion: {name: null}\n", r"criterion\.name"),
     "a name of a million letters": (b"task: {name: " + b"x" * 1_000_000 + b"}\n", r"task\.name"),
     "imports that are a word": (b"imports: latent.plugin\n", r"imports"),
     "imports of a number": (b"imports: [5]\n", r"imports"),
