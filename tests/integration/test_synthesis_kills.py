@@ -46,6 +46,6 @@ def test_a_killed_job_that_two_ranks_continue_ends_as_one_that_was_not(tmp_path:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert "there already, " in result.stderr
+    assert "already there, " in result.stderr
     subprocess.run([sys.executable, *command(tmp_path, "whole")], env=ENVIRONMENT, check=True, capture_output=True)
     assert tiny_voice.contents(tmp_path / "out") == tiny_voice.contents(tmp_path / "whole")
