@@ -176,6 +176,28 @@ def interrupt() -> None:
     interrupted(Journal, "add", 2, *run, *script)
 
 
+def pretraining_text() -> None:
+    """Raw text to shards, whole and ended before the shards were written."""
+    from data_prep.pretrain_text import preparation
+
+    lines = [json.loads(line) for line in (SAMPLE / "valid.jsonl").read_text().splitlines()]
+    write_lines(Path("raw.jsonl"), [{"text": line["src"]} for line in lines[:60]])
+    options = [
+        "--input",
+        "raw.jsonl",
+        "--tokenizer",
+        "tokenizer",
+        "--max-length",
+        64,
+        "--valid-share",
+        0.2,
+        "--processes",
+        1,
+    ]
+    unilatent("prepare", "pretrain-text", "shards", *options)
+    interrupted(preparation, "_write_json", 2, "prepare", "pretrain-text", "interrupted/shards", *options)
+
+
 def demo_voice() -> None:
     import latent
     from latent.synthesis.voice import Voice
@@ -200,6 +222,7 @@ def main() -> None:
     train()
     voice()
     interrupt()
+    pretraining_text()
     demo_voice()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import unilatent
+from command_line import error_of, unilatent
 
 DATA = Path(__file__).parent / "data"
 DECODERS = {
@@ -22,6 +22,7 @@ DECODERS = {
     "wide_beam": ["decoder.name=wide_beam", "decoder.beam_size=3"],
     "diverse_beam": ["decoder.name=diverse_beam", "decoder.beam_size=4", "decoder.num_groups=2"],
 }
+WINDOWS = ["--max-sentences", 4, "--window", 16]
 LOGGED = ("split", "step", "epoch", "lr", "loss", "token_loss", "latent_loss", "accuracy", "grad_norm")
 DEMO_TEXTS = {
     "greeting": "Good morning, and welcome.",
@@ -61,8 +62,7 @@ def assert_same(found: Any, expected: Any, where: str = "") -> None:
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_run_decodes_to_the_same_tokens_and_scores(work: Path, name: str) -> None:
     trace = ["--trace", "new.trace.jsonl"] if name == "beam" else []
-    small = ["--max-sentences", 4, "--window", 16]
-    options = [*small, *trace, "task.output=s2s_ft", *DECODERS[name]]
+    options = [*WINDOWS, *trace, "task.output=s2s_ft", *DECODERS[name]]
     unilatent("decode", "run", "--input", "input.jsonl", "--output", "new.jsonl", *options)
     assert_same(records(work / "new.jsonl"), records(work / f"decoded/{name}.jsonl"))
     if trace:
@@ -113,6 +113,32 @@ def test_the_demo_voice_gives_the_same_samples() -> None:
         assert_same_sound(found, samples(DATA / f"demo_voice/{id}.flac"))
 
 
+SHARDS = [
+    "--input",
+    "raw.jsonl",
+    "--tokenizer",
+    "tokenizer",
+    "--max-length",
+    64,
+    "--valid-share",
+    0.2,
+    "--processes",
+    1,
+]
+
+
+def tables(folder: Path) -> dict[str, Any]:
+    import pyarrow.parquet
+
+    return {path.name: pyarrow.parquet.read_table(path).to_pydict() for path in sorted(folder.glob("*.parquet"))}
+
+
+def test_raw_text_becomes_the_same_shards(work: Path) -> None:
+    unilatent("prepare", "pretrain-text", "new", *SHARDS)
+    assert len(tables(work / "shards")) == 2
+    assert tables(work / "new") == tables(work / "shards")
+
+
 def said(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records)
 
@@ -120,7 +146,7 @@ def said(caplog: pytest.LogCaptureFixture) -> str:
 def test_a_decoding_job_is_continued(work: Path) -> None:
     folder = work / "interrupted/decode"
     before = (folder / "out.jsonl").read_bytes()
-    options = ["--max-sentences", 4, "--window", 16, "task.output=s2s_ft", *DECODERS["beam"]]
+    options = [*WINDOWS, "task.output=s2s_ft", *DECODERS["beam"]]
     unilatent("decode", "run", "--input", "input.jsonl", "--output", folder / "out.jsonl", *options)
     assert_same(records(folder / "out.jsonl"), records(work / "decoded/beam.jsonl"))
     assert (folder / "out.jsonl").read_bytes()[: len(before)] == before
@@ -156,3 +182,24 @@ def test_a_script_is_continued(work: Path, caplog: pytest.LogCaptureFixture) -> 
     unilatent(*speak, "--script", "speech/script.txt", "--output", output, "--no-picture")
     assert_same_sound(samples(output), samples(work / "speech/script.wav"))
     assert "2 of 4 lines" in said(caplog)
+
+
+def test_a_preparation_of_shards_is_continued(work: Path) -> None:
+    (work / "interrupted/shards/.preparation/000000.run").stat()  # the tokens, which are not made again
+    unilatent("prepare", "pretrain-text", "interrupted/shards", *SHARDS)
+    assert tables(work / "interrupted/shards") == tables(work / "shards")
+    assert not (work / "interrupted/shards/.preparation").exists()
+
+
+def test_a_former_job_is_refused_in_one_line_where_something_differs(work: Path) -> None:
+    decode = ["decode", "run", "--input", "input.jsonl", "--output", "interrupted/decode/out.jsonl", *WINDOWS]
+    options = ["task.output=s2s_ft", *DECODERS["beam"], "decoder.beam_size=3"]
+    assert "decoder.beam_size was 4, is now 3" in error_of(*decode, *options)
+    speak = ["synthesize", "speech/voice", "--device", "cpu"]
+    script = ["--script", "speech/script.txt", "--output", "interrupted/script/script.wav", "--no-picture"]
+    assert "min_frames was 12, is now 1" in error_of(*speak, *script)
+    assert "of this job" in error_of(*speak, "--input", "speech/lines.jsonl", "--output", "interrupted/spoken")
+    other = error_of("train", "config.yaml", "--output", "interrupted/training", "optim.lr=0.5")
+    assert "optim.lr was 0.01, is now 0.5" in other
+    shards = error_of("prepare", "pretrain-text", "interrupted/shards", *SHARDS, "--min-tokens", 9)
+    assert "min-tokens" in shards
