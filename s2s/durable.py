@@ -273,11 +273,9 @@ def refuse_other_job(
     Raises:
         InputError: they differ; names the first difference.
     """
-    if before == former:
-        return
-    old, new = flatten(before), flatten(now)
+    old, new, aged = flatten(before), flatten(now), flatten(now if former is None else former)
     for key in [*old, *new]:
-        if old.get(key) != new.get(key):
+        if old.get(key) not in (new.get(key), aged.get(key)):
             change = f"{key} was {_shown(old.get(key))}, is now {_shown(new.get(key))}"
             raise InputError(f"{output}: belongs to another job ({change}); {way_out}")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ DEMO_TEXTS = {
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of `data` to work in, since the stored configurations name their files relative to it."""
     shutil.copytree(DATA, tmp_path / "work")
+    os.utime(tmp_path / "work/raw.jsonl", (0, 0))
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
 
@@ -202,4 +204,4 @@ def test_a_former_job_is_refused_in_one_line_where_something_differs(work: Path)
     other = error_of("train", "config.yaml", "--output", "interrupted/training", "optim.lr=0.5")
     assert "optim.lr was 0.01, is now 0.5" in other
     shards = error_of("prepare", "pretrain-text", "interrupted/shards", *SHARDS, "--min-tokens", 9)
-    assert "min-tokens" in shards
+    assert "min_tokens was 8, is now 9" in shards
