@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from s2s.data.jsonl import parse_record, read_lines
+from s2s.durable import check_target
 from s2s.errors import InputError
 from s2s.json_files import describe
 from s2s.packages import load
@@ -29,6 +30,7 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
     Raises:
         InputError: a run has no log or no losses in it; the picture cannot be written; matplotlib is missing.
     """
+    check_target(Path(output))
     curves = {
         f"{name} {loss}".removesuffix(" loss"): points
         for name, run in runs.items()

@@ -259,7 +259,7 @@ def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
             )
         return run / WEIGHTS
     text = str(checkpoint).removeprefix("step-")
-    path = run / "checkpoints" / f"step-{int(text):06d}" if text.isdecimal() else Path(checkpoint)
+    path = run / "checkpoints" / f"step-{int(text):06d}" if text.isdecimal() and len(text) < 20 else Path(checkpoint)
     path = path / WEIGHTS if path.is_dir() else path
     if not path.exists():
         known = ", ".join(path.name for path in checkpoints(run)) or "none"
@@ -285,13 +285,17 @@ def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
     total = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in first.items()}
     for file in files[1:]:
         tensors = read_tensors(file)
-        shapes, expected = ({name: t.shape for name, t in group.items()} for group in (tensors, first))
+        shapes, expected = (
+            {name: (t.shape, t.is_floating_point()) for name, t in group.items()} for group in (tensors, first)
+        )
         if shapes != expected:
             different = sorted(
                 name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)
             )
             raise InputError(f"{file}: cannot be averaged with {files[0]}: they differ in {_some(different)}")
         total = {name: sum_ + tensors[name] if sum_.is_floating_point() else sum_ for name, sum_ in total.items()}
+    if Path(out).exists() and any(file.samefile(out) for file in files):
+        raise InputError(f"{out}: is one of the checkpoints to average; choose another --output")
     mean = {
         name: (sum_ / len(files)).to(first[name].dtype) if sum_.is_floating_point() else sum_
         for name, sum_ in total.items()

@@ -130,7 +130,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     for override in overrides:
         key, equals, text = override.partition("=")
         *parents, leaf = key.split(".")
-        if not equals or not key or len(parents) > 9:
+        if not equals or not all([*parents, leaf]) or len(parents) > 9:
             raise ConfigError(f"{shown(override)}: an override must read key.path=value")
         node = tree
         for part in parents:

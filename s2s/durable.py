@@ -318,6 +318,8 @@ def check_target(path: Path) -> None:
     with writing(path):
         if not path.name or path.is_dir():
             raise InputError(f"{path}: is a folder; expected the name of a file")
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{path}: is a link to nothing; expected the name of a file")
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a device or a pipe; expected the name of a file")
 

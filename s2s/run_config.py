@@ -107,7 +107,7 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
         raise all_of(problems)
     head = parse_section(Head, {key: tree[key] for key in Head.model_fields if key in tree}, "")
     import_modules(head.imports)
-    values = {section: tree.get(section) or {} for section in sections}
+    values = {section: {} if tree.get(section) is None else tree[section] for section in sections}
     if tokenizer is None and isinstance(values["model"], dict):
         tokenizer = values["model"].get("init") or values["model"].get("like")
     parsed: dict[str, Any] = {}

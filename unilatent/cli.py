@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -84,6 +85,7 @@ def main() -> None:
     with contextlib.suppress(ValueError):  # only the main thread handles signals
         signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     try:
+        _refuse_empty_arguments(sys.argv)
         status = build_app()(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
@@ -97,6 +99,13 @@ def main() -> None:
     if status == _INTERRUPTED:
         print("interrupted", file=sys.stderr)
     sys.exit(status)
+
+
+def _refuse_empty_arguments(arguments: list[str]) -> None:
+    """An empty path would be the working directory; what can be empty is only text."""
+    for before, argument in itertools.pairwise(arguments):
+        if not argument and before not in ("--separator", "--text"):
+            raise InputError(f"the argument after {before!r} is empty; is a variable of the shell not set?")
 
 
 def _fail(line: str) -> NoReturn:

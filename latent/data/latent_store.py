@@ -24,6 +24,7 @@ from safetensors.numpy import save
 
 from latent.data.manifest import Alignment, Utterance, read_alignment, write_alignment
 from s2s import checkpoint
+from s2s.config import read_tree
 from s2s.data.jsonl import read_records
 from s2s.durable import write_whole
 from s2s.errors import InputError
@@ -196,6 +197,9 @@ class LatentStore:
             logger.warning("%s: holds no %s/; to speak, its models will need --tokenizer", folder, TOKENIZER)
         elif missing := [n for n in (checkpoint.CONFIG, checkpoint.WEIGHTS) if not (copy / n).is_file()]:
             raise InputError(f"{copy}: lacks {missing[0]}; encode the corpus again")
+        else:  # it goes into the run, which could not speak with a damaged one
+            read_tree(copy / checkpoint.CONFIG)
+            checkpoint.read_tensors(copy / checkpoint.WEIGHTS)
         self.utterances: list[StoredUtterance] = []
         shards: dict[str, dict[str, list[int]]] = {}
         for where, record in read_records(self.folder / "index.jsonl"):
@@ -209,15 +213,27 @@ class LatentStore:
                     f"{where}: latents of {stored.id!r} must have shape {expected}, {stored.shard} {state}"
                 )
             self.utterances.append(stored)
+        frames = sum(stored.frames for stored in self.utterances)
+        if self.facts.num_frames not in (0, frames):
+            raise InputError(
+                f"{self.folder / 'index.jsonl'}: has {frames} frames, store.json counts {self.facts.num_frames}; "
+                "encode the corpus again"
+            )
 
     def __len__(self) -> int:
         return len(self.utterances)
 
     def mean(self, index: int) -> Latents:
-        """The means of one utterance, `(F, L)`."""
+        """The means of one utterance, `(F, L)`.
+
+        Raises:
+            InputError: a number in them is not finite.
+        """
         utterance = self.utterances[index]
         with safe_open(self.folder / utterance.shard, framework="np") as shard:
             found: Latents = shard.get_tensor(utterance.id)
+        if not np.isfinite(found).all():
+            raise InputError(f"{self.folder / utterance.shard}: {utterance.id!r} holds NaN or infinity")
         return found
 
 
@@ -230,6 +246,8 @@ def _read_facts(path: Path) -> StoreFacts:
         facts = StoreFacts(**record)
         if not all(isinstance(number, int) and number > 0 for number in numbers) or not facts.sigma >= 0:
             raise TypeError("latent_size, sample_rate and hop_length must be whole numbers above 0, std 0 or more")
+        if not isinstance(facts.mean, float | int) or not isinstance(facts.latent_std, float | int):
+            raise TypeError("mean and latent_std must be numbers")
     except (TypeError, KeyError) as error:
         raise InputError(f"{path}: damaged: {error}") from error
     return facts

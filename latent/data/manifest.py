@@ -141,7 +141,10 @@ def _string(record: dict[str, Any], field: str, where: str) -> str:
 
 def _seconds(record: dict[str, Any], audio: Path, where: str) -> float:
     if "seconds" not in record:
-        return audio_info(audio).seconds
+        try:
+            return audio_info(audio).seconds
+        except InputError as error:
+            raise InputError(f"{where}: 'audio': {error}") from error
     value = record["seconds"]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise InputError(f"{where}: 'seconds' must be a number above 0, found {describe(value)}")

@@ -231,6 +231,9 @@ def open_output(
         discard(paths)
     state = read_state(output)
     now = with_fingerprints(job, state and state["job"])
+    if state is not None and _is_worthless(output, state) and _compared(state["job"]) != _compared(now):
+        discard(paths)
+        state = None
     if state is None:
         refuse_existing(paths)
         shutil.rmtree(parts_folder(output), ignore_errors=True)
@@ -242,6 +245,12 @@ def open_output(
         refuse_other_job(output, _compared(state["job"]), _compared(now))
         _cut_back(paths, state["lengths"])
     return state["job"], FileOutput(paths, first, state)
+
+
+def _is_worthless(output: Path, state: Mapping[str, Any]) -> bool:
+    """Whether a job has made nothing: its input was empty, or no line of it could be used."""
+    counts = state["counts"]
+    return counts.get("lines", 0) == counts.get("failed", 0) and not any(parts_folder(output).glob("*"))
 
 
 def _compared(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from hostile import (
 )
 from hostile.cases import Case, complaints, tree_of
 from hostile.command_line import call, call_limited
-from hostile.home import Home
+from hostile.home import SPEAK, Home
 from hostile.known_failures import KNOWN_FAILURES
 
 KINDS = [yaml_text, options, arguments, records, corpora, recordings, scripts, run_folders, trust]
@@ -74,3 +74,37 @@ def test_there_are_many_inputs_of_many_kinds() -> None:
     assert len(names) >= 300
     assert len(set(names)) == len(names)
     assert not KNOWN_FAILURES.keys() - set(names)
+
+
+def _begun_wrongly() -> dict[str, tuple[list[str], list[str]]]:
+    """A command that is refused, and the one that was meant, with the same output."""
+    train = ["train", "text.yaml", "--output", "out"]
+    decode = ["decode", "run", "--output", "out.jsonl", "--input"]
+    say = ["synthesize", "voice", *SPEAK, "--output", "out"]
+    prepare = ["prepare", "s2s-ft", "out", "--train"]
+    encode = ["encode", "--tokenizer", "audio_tokenizer", "--output", "out", "--device", "cpu"]
+    return {
+        "train": ([*train, "task.train=bad.jsonl"], train),
+        "train at a rate that diverges": ([*train, "optim.lr=1e30", "optim.clip_norm=0"], train),
+        "decode": ([*decode, "bad.jsonl"], [*decode, "train.jsonl"]),
+        "decode nothing": ([*decode, "empty.jsonl"], [*decode, "train.jsonl"]),
+        "synthesize": ([*say, "--input", "bad.jsonl"], [*say, "--input", "good.jsonl"]),
+        "prepare": ([*prepare, "bad.jsonl"], [*prepare, "train.jsonl"]),
+        "encode": ([*encode, "bad.jsonl"], [*encode, "recordings/manifest.jsonl"]),
+    }
+
+
+@pytest.mark.parametrize("name", _begun_wrongly())
+def test_a_refused_command_is_not_in_the_way_of_the_right_one(
+    name: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for thing in ("text.yaml", "train.jsonl", "run", "voice", "audio_tokenizer", "recordings"):
+        home.take(thing)
+    Path("bad.jsonl").write_text("what is this?\n")
+    Path("empty.jsonl").touch()
+    Path("good.jsonl").write_text('{"text": "Good."}\n')
+    wrong, right = _begun_wrongly()[name]
+    assert call(wrong).status == 1
+    outcome = call(right)
+    assert outcome.status == 0, outcome

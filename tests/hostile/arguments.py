@@ -166,7 +166,6 @@ def _outputs() -> Iterator[Case]:
             "two points": "..",
             "300 letters": "x" * 300,
             "a long path": "/".join(["y" * 200] * 30),
-            "a zero byte": "a\0b",
             "below a file": "in.jsonl/out.wav",
             "/dev/null": "/dev/null",
             "a pipe": "pipe",
@@ -182,7 +181,7 @@ def _outputs() -> Iterator[Case]:
             )
             if name in ("a pipe", "/dev/null") and verb in ("decode", "rerank"):
                 ending = Ending.EITHER
-            names = r"--output|output|out|empty|" + value[:10].replace(".", r"\.").replace("\0", ".")
+            names = r"--output|output|out|empty|" + value[:10].replace(".", r"\.")
             overwrite = verb in ("decode", "synthesize") and name == "a folder"
             yield Case(f"output/{verb}: {name}", _output(verb, option, value, overwrite), names, ending)
 
@@ -271,7 +270,7 @@ _CONFLICTS: dict[str, tuple[list[str], str]] = {
     ),
     "a checkpoint of huge digits": (
         ["decode", "run", "--input", "in.jsonl", "--output", "o.jsonl", "--checkpoint", "9" * 5000],
-        r"checkpoint",
+        r"9999|checkpoint",
     ),
     "a checkpoint that is a folder": (
         ["decode", "run", "--input", "in.jsonl", "--output", "o.jsonl", "--checkpoint", "run/tensorboard"],

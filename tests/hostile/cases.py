@@ -41,6 +41,7 @@ class Case:
         names: A regular expression that the message must match: the file, line, field or option, and what was found.
         ending: How the command may end.
         limited: Whether it runs in a child process with limits of memory and processor time.
+        leaves: A regular expression of files that it may leave behind, because the next start removes them.
         marker: A file that must not be there afterwards, because only code of an attacker makes it.
     """
 
@@ -50,11 +51,12 @@ class Case:
     ending: Ending = Ending.REFUSED
     limited: bool = False
     marker: str = "attacked"
+    leaves: str = "nothing"
 
 
 Tree = dict[str, bytes | None]
 
-_RESUMABLE = re.compile(
+_RESUMABLE = (
     r"out/(\.preparation|\.synthesis|audio_tokenizer|index\.jsonl|shard-)"  # jobs that the next start does again
     r"|.*\.consent\.json"  # was given, whatever became of the speech
 )
@@ -104,7 +106,7 @@ def _of_files(case: Case, outcome: Outcome, before: Tree, after: Tree) -> list[s
     found = [f"{name} was changed" for name in before if after.get(name) != before[name] and name in after]
     found += [f"{name} was removed" for name in before if name not in after]
     new = [name for name in after if name not in before]
-    lost = [name for name in new if after[name] is not None and not _RESUMABLE.match(name)]
+    lost = [name for name in new if after[name] is not None and not re.match(f"{_RESUMABLE}|{case.leaves}$", name)]
     if outcome.status != 0 and lost:
         found.append(f"left {', '.join(lost[:4])} behind")
     if case.marker in after:
@@ -133,5 +135,6 @@ def _refuse(constant: str) -> None:
 
 
 def _notes(outcome: Outcome, after: Tree) -> str:
-    errors = [content.decode() for name, content in after.items() if name.endswith("errors.jsonl") and content]
+    notes = ("errors.jsonl", "stats.json")
+    errors = [content.decode() for name, content in after.items() if name.endswith(notes) and content]
     return "\n".join([outcome.stderr, outcome.stdout.decode("utf-8", "replace"), *errors])

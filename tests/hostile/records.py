@@ -159,7 +159,7 @@ READERS = [
             "32",
         ],
         [{"text": "the tool reads files . " * 8}, {"text": "a library shows sound . " * 8}],
-        {"text": ("an empty string", "blanks", "null", "a zero byte", *_LONG)},
+        {"text": ("an empty string", "blanks", "null", "a zero byte", "half a surrogate pair", *_LONG)},
         needs=("tokenizer",),
     ),
     Reader(
@@ -167,7 +167,7 @@ READERS = [
         "data.jsonl",
         ["prepare", "align-speech", "data.jsonl", "--output", "out.jsonl"],
         _SPEECH,
-        {"id": (), "audio": (), "text": ()},
+        {"id": _LONG, "audio": (), "text": _LONG},
         needs=("recordings",),
     ),
 ]
@@ -183,7 +183,8 @@ def cases() -> Iterator[Case]:
             yield _case(reader, f"a line that is {name}", _line(line), where, Ending.TOLD if counted else None)
         for place, (name, content) in enumerate({**JUNK, **_FILES}.items()):
             if (place + number) % 2 == 0 or name == "empty":
-                yield Case(f"file/{reader.name}: {name}", _file(reader, content), r"data\.jsonl|stand|no text")
+                names, leaves = r"data\.jsonl|no text", r"out\.jsonl.*|out/errors\.jsonl" if reader.skips else "nothing"
+                yield Case(f"file/{reader.name}: {name}", _file(reader, content), names, leaves=leaves)
         yield Case(f"file/{reader.name}: missing", _file(reader, None), r"data\.jsonl")
         yield Case(f"file/{reader.name}: a folder", _folder(reader), r"data\.jsonl")
         if reader.name in ("synthesize", "hypotheses", "prepare s2s-ft", "encode"):
@@ -248,7 +249,7 @@ def _of_fields(reader: Reader) -> Iterator[Case]:
                 continue
             record = {**reader.records[1], field: value}
             ending = Ending.EITHER if name in right else None
-            where = rf"data\.jsonl(:2|: row 2)\b.*({field}|JSON)|{field}.*data\.jsonl|'{field}'|1 of 2|\b1 not usable"
+            where = rf"--cast|data\.jsonl(:2|: row 2)\b.*({field}|JSON)|'{field}'|1 of 2|\b1 not usable"
             yield _case(reader, f"{field} is {name}", [reader.records[0], record], where, ending)
         if field not in ("speaker", "language", "seconds", "voice", "seed", "temperature", "alignment", "pause", "id"):
             record = {key: value for key, value in reader.records[1].items() if key != field}

@@ -76,21 +76,29 @@ def cases() -> Iterator[Case]:
         if file.endswith((".json", ".jsonl")):
             damages += of_json_file().items()
         for place, (name, damage) in enumerate(damages):
+            if "store/audio_tokenizer/config" in file and name == "halved":
+                continue  # half of a configuration is YAML, and training only copies it
             if name in ("gone", "halved", "empty") or (number + place) % 3 == 0:
                 yield _case(f"damaged/{file} {name}, {arguments[0]}", parts, arguments, file, damage)
     for parts, file, arguments in _FILES:
         if file.endswith(".safetensors"):
             for name, change in _WEIGHTS.items():
-                if name in ("with NaN", "with infinity") and "shard" not in file and arguments[0] == "average":
-                    continue
+                if "store/audio_tokenizer" in file and name not in ("with NaN", "with infinity"):
+                    continue  # training only copies it; who speaks with it reports what does not fit
                 yield _case(f"weights/{file} {name}, {arguments[0]}", parts, arguments, file, _weights(change))
     yield from _trees()
     yield from _folders()
 
 
+_FOR_PEOPLE = ("speaker", "language")
+"""Fields of an index in which any text will do."""
+
+
 def _case(name: str, parts: tuple[str, ...], arguments: list[str], file: str, damage: Damage) -> Case:
     names = rf"{Path(file).name}|{Path(file).parent}".replace(".", r"\.")
-    return Case(name, _command(parts, arguments, file, damage), names)
+    # numbers of a shard are first read in the first update, before any checkpoint: the next start begins anew
+    leaves = "out/.*" if "shard-00000.safetensors with" in name else "nothing"
+    return Case(name, _command(parts, arguments, file, damage), names, leaves=leaves)
 
 
 def _command(parts: tuple[str, ...], arguments: list[str], file: str, damage: Damage) -> Command:
@@ -173,7 +181,7 @@ def _trees() -> Iterator[Case]:
                 f"tree/run/config.yaml {section} is {name}",
                 _command(("run",), [*_DECODE, "decoder.name=beam"], "run/config.yaml", damage),
                 rf"run/config\.yaml|{section}",
-                Ending.EITHER if value in (None, {}) and section not in ("task", "model") else Ending.REFUSED,
+                Ending.EITHER if value in (None, {}) and section != "model" else Ending.REFUSED,
             )
     for index, field in enumerate(("id", "text", "speaker", "language", "frames", "shard", "alignment", "extra")):
         for step in range(4):
@@ -182,6 +190,7 @@ def _trees() -> Iterator[Case]:
                 f"tree/store/index.jsonl {field} is {name}",
                 _command(("store", "voice.yaml"), _TRAIN_VOICE, "store/index.jsonl", _index_value(field, value)),
                 rf"index\.jsonl:2\b.*({field}|JSON)|shard.*safetensors",
+                Ending.EITHER if (field in _FOR_PEOPLE and isinstance(value, str)) or value == [] else Ending.REFUSED,
             )
     for shard in (
         "../../../../etc/passwd",

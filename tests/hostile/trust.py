@@ -61,7 +61,6 @@ _MODULES = {
     "beside the run": "stranger_{verb}_{place}",
     "in the run": "{folder}.stranger_{verb}_{place}",
     "of the standard library": "antigravity",
-    "of another distribution": "pytest",
     "with a path": "../stranger_{verb}_{place}",
     "that ends the process": "leaver_{verb}_{place}",
 }
@@ -71,7 +70,7 @@ def _imports(needs: tuple[str, ...], arguments: list[str], folder: str, module: 
     def command(home: Home) -> list[str]:
         _take(needs, arguments, home)
         path = Path(*module.split(".")).with_suffix(".py")
-        if module.isprintable() and "/" not in module and module not in ("antigravity", "pytest"):
+        if module.isprintable() and "/" not in module and module != "antigravity":
             path.write_text(_CODE + ("import sys\nsys.exit(0)\n" if module.startswith("leaver") else ""))
         _change_yaml(Path(folder) / "config.yaml", lambda tree: {**tree, "imports": [*tree["imports"], module]})
         return arguments
@@ -198,7 +197,7 @@ def _links() -> Iterator[Case]:
     """Temporary and lock files that are links to what somebody else owns."""
     outputs = {"decode": "out.jsonl", "rerank": "out.jsonl", "convert": "out", "synthesize": "out.wav"}
     for verb, output in outputs.items():
-        for suffix in (".lock", ".unfinished", ".state.json", ".state.json.unfinished", ".parts"):
+        for suffix in (".lock", ".unfinished", ".state.json", ".state.json.unfinished"):
             needs, arguments = _VERBS[verb]
             yield Case(
                 f"link/{verb}: {output}{suffix}", _linked(needs, arguments, f"{output}{suffix}"), r"", Ending.EITHER

@@ -9,6 +9,8 @@ import typer
 
 app = typer.Typer()
 
+_MOST = 2**31 - 1
+
 Input = Annotated[
     list[str],
     typer.Option(
@@ -30,20 +32,27 @@ def pretrain_text(
     tokenizer: Annotated[str, typer.Option(help="Folder or hub id; see `prepare vocabulary`.")],
     document: Document = "file",
     field: Field = "text",
-    max_length: Annotated[int, typer.Option(min=8, help="Most slots of an input, special tokens counted.")] = 512,
-    min_tokens: Annotated[int, typer.Option(min=1, help="Documents and ends of them with fewer are left out.")] = 8,
+    max_length: Annotated[
+        int, typer.Option(min=8, max=_MOST, help="Most slots of an input, special tokens counted.")
+    ] = 512,
+    min_tokens: Annotated[
+        int, typer.Option(min=1, max=_MOST, help="Documents and ends of them with fewer are left out.")
+    ] = 8,
     valid_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the documents for validation.")] = 0.005,
     exclude: Annotated[
         list[Path] | None, typer.Option(help="Test set, JSON lines or text, to keep out; may be repeated.")
     ] = None,
     exclude_words: Annotated[
-        int, typer.Option(min=2, help="A document that shares a run of so many words with a test set is left out.")
+        int,
+        typer.Option(
+            min=2, max=_MOST, help="A document that shares a run of so many words with a test set is left out."
+        ),
     ] = 13,
     exclude_shortest: Annotated[
-        int, typer.Option(min=1, help="Texts of a test set with fewer words than this are not looked for.")
+        int, typer.Option(min=1, max=_MOST, help="Texts of a test set with fewer words than this are not looked for.")
     ] = 5,
-    shard_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a shard, about.")] = 2**24,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes order, validation documents and segments.")] = 0,
+    shard_tokens: Annotated[int, typer.Option(min=1, max=_MOST, help="Tokens of a shard, about.")] = 2**24,
+    seed: Annotated[int, typer.Option(min=0, max=_MOST, help="Fixes order, validation documents and segments.")] = 0,
     processes: Annotated[
         int, typer.Option(min=0, max=1024, help="Number of processes; 0 means one for each core.")
     ] = 0,
@@ -80,7 +89,7 @@ def pretrain_text(
 def vocabulary(
     out: Annotated[Path, typer.Argument(help="Folder for the tokenizer's files.")],
     input: Input,
-    size: Annotated[int, typer.Option(min=64, help="Items, special tokens counted.")],
+    size: Annotated[int, typer.Option(min=64, max=_MOST, help="Items, special tokens counted.")],
     kind: Annotated[
         Literal["wordpiece", "unigram", "bpe"], typer.Option(help="WordPiece, or one of sentencepiece's two models.")
     ] = "wordpiece",
@@ -88,9 +97,9 @@ def vocabulary(
     document: Document = "file",
     field: Field = "text",
     max_sentences: Annotated[
-        int, typer.Option(min=1, help="Sentences to learn from: of more, so many are drawn.")
+        int, typer.Option(min=1, max=_MOST, help="Sentences to learn from: of more, so many are drawn.")
     ] = 5_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the sentences.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=_MOST, help="Draws the sentences.")] = 0,
 ) -> None:
     """A new vocabulary from raw text, as a folder that this package and transformers' AutoTokenizer read.
 

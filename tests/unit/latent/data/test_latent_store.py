@@ -26,8 +26,8 @@ def write(folder: Path) -> Path:
     entries = [(utterance, np.full((5 + i, 3), i, np.float32)) for i, utterance in enumerate(utterances)]
     write_store(folder, FACTS, entries, shard_frames=10)
     (folder / "audio_tokenizer").mkdir()
-    for name in ("config.yaml", "model.safetensors"):
-        (folder / "audio_tokenizer" / name).write_text("-")
+    (folder / "audio_tokenizer/config.yaml").write_text("model: {}\n")
+    save_file({"weight": np.zeros(2, np.float32)}, folder / "audio_tokenizer/model.safetensors")
     return folder
 
 
