@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Iterator
@@ -133,17 +134,19 @@ def _fields() -> Iterator[tuple[SectionOf, tuple[str, ...], Any, bool]]:
     """Every field of every section, nested ones too; those that classes inherit only once."""
     known = set()
     for section in _sections():
-        for path, annotation in _fields_of(_class_of(section)):
-            if (section[0], path, str(annotation)) in known or len(path) > 2:
+        for owner, path, annotation in _fields_of(_class_of(section)):
+            if (owner, path[-1]) in known:
                 continue
-            known.add((section[0], path, str(annotation)))
+            known.add((owner, path[-1]))
             kind, optional = _kind_of(annotation)
             yield section, path, kind, optional
 
 
-def _fields_of(cls: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _fields_of(cls: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[type, tuple[str, ...], Any]]:
+    """The class that declares each field, the path to it, and its type."""
     for name, field in cls.model_fields.items():
-        yield (*path, name), field.annotation
+        owner = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
+        yield owner, (*path, name), field.annotation
         if _kind_of(field.annotation)[0] is Section and len(path) < 2:
             inner = [part for part in (field.annotation, *typing.get_args(field.annotation)) if isinstance(part, type)]
             nested = next(part for part in inner if issubclass(part, Section))
