@@ -218,14 +218,11 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
                 why = " (train.patience)" if progress.is_stopped(config.train) else ""
                 logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
                 return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, 0)
-        if found:
-            _check_data(task, run, ranks, trained=True)
+        data = _fingerprint_data(task, run, ranks, trained=bool(found))
         trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
         if former is not None:
             trainer.check_length(former.train)
-        if not found:  # only now, so that what is wrong with the data leaves nothing behind
-            _check_data(task, run, ranks, trained=False)
-        _write_folder(config, task, run, ranks)
+        _prepare_folder(config, task, data, run, ranks)  # last, so that a start that fails leaves nothing behind
         started = time.perf_counter()
         signal = trainer.fit()
     progress = trainer.progress
@@ -274,36 +271,35 @@ def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
     return former
 
 
-def _write_folder(config: RunConfig, task: Task, run: Path, ranks: Ranks) -> None:
+def _fingerprint_data(task: Task, run: Path, ranks: Ranks, trained: bool) -> dict[str, Any]:
+    """The content of `data.json`; refuse data that have changed since the run was `trained` on them."""
+    now: dict[str, Any] = {}
     with ranks.together():
-        if not ranks.first:
-            return
-        with writing(run):
-            checkpoint.remove_leftovers(run)
-            unfinished = run / f"{checkpoint.CONFIG}.unfinished"
-            write_tree(config.tree(), unfinished)
-            unfinished.replace(run / checkpoint.CONFIG)
-            task.save(run)
+        if ranks.first:
+            path = run / checkpoint.DATA
+            before = read_object(path) if path.exists() else {}
+            now = with_fingerprints({str(file): file for given in task.inputs() for file in _files_in(given)}, before)
+            known, found = flatten(before), flatten(now)
+            for name in [*known, *found] if before and trained else []:
+                if known.get(name) != found.get(name):
+                    change = "is new" if name not in known else "has changed" if name in found else "is missing"
+                    raise InputError(
+                        f"{name}: {change} since {run} began to train on it; restore the data, or choose another "
+                        "folder (model.init=RUN starts from its weights)"
+                    )
+    return now
 
 
-def _check_data(task: Task, run: Path, ranks: Ranks, trained: bool) -> None:
-    """Record what the data of a run are; refuse data that have changed since, if it has `trained` on them."""
+def _prepare_folder(config: RunConfig, task: Task, data: dict[str, Any], run: Path, ranks: Ranks) -> None:
     with ranks.together():
-        if not ranks.first:
-            return
-        path = run / checkpoint.DATA
-        before = read_object(path) if path.exists() else {}
-        now = with_fingerprints({str(file): file for given in task.inputs() for file in _files_in(given)}, before)
-        known, found = flatten(before), flatten(now)
-        for name in [*known, *found] if before and trained else []:
-            if known.get(name) != found.get(name):
-                change = "is new" if name not in known else "has changed" if name in found else "is missing"
-                raise InputError(
-                    f"{name}: {change} since {run} began to train on it; restore the data, or choose another folder "
-                    "(model.init=RUN starts from its weights)"
-                )
-        if now != before:
-            write_whole(path, dump_json(now, indent=1).encode() + b"\n")
+        if ranks.first:
+            with writing(run):
+                checkpoint.remove_leftovers(run)
+                task.save(run)
+                write_whole(run / checkpoint.DATA, dump_json(data, indent=1).encode() + b"\n")
+                unfinished = run / f"{checkpoint.CONFIG}.unfinished"
+                write_tree(config.tree(), unfinished)
+                unfinished.replace(run / checkpoint.CONFIG)
 
 
 def _files_in(given: Path) -> list[Path]:
