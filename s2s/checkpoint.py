@@ -1,12 +1,12 @@
-"""The run folder: what a training run leaves behind, written so that a crash at any instant leaves it whole.
+"""The run folder: what a training run writes, so that a crash at any instant leaves it whole.
 
     RUN/config.yaml              the resolved configuration
     RUN/model.safetensors        weights to decode with: the best of the validated ones, else the last
     RUN/data.json                fingerprints of the training data
     RUN/...                      the tokenizer's files
-    RUN/log.jsonl, tensorboard/  what happened
+    RUN/log.jsonl, tensorboard/  losses and other measurements
     RUN/checkpoints/step-000120/ model.safetensors     weights to decode with (the running mean, if the run keeps one)
-                                 training.safetensors  the rest of what training needs: the optimizer's means and so on
+                                 training.safetensors  the other tensors of training, such as the optimizer's state
                                  progress.json         where training stands
 
 No file is a pickle, so reading one never runs code.
@@ -36,7 +36,7 @@ TRAINING = "training.safetensors"
 PROGRESS = "progress.json"
 DATA = "data.json"
 _DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What the library was seen to raise on damaged files."""
+"""Errors of the library on damaged files, found by trying."""
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -52,11 +52,7 @@ def step_of(checkpoint: Path) -> int:
 def write_checkpoint(
     run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[str, Tensor], progress: dict[str, Any]
 ) -> Path:
-    """Write the checkpoint of a step; it appears whole or not at all.
-
-    Raises:
-        InputError: the disk is full, or the folder cannot be written; no other checkpoint is touched.
-    """
+    """Write the checkpoint of a step, whole or not at all; InputError if the disk is full, or refuses to be written."""
     final = run / "checkpoints" / f"step-{step:06d}"
     unfinished = final.with_name(f"{final.name}.unfinished")
     try:
@@ -67,7 +63,7 @@ def write_checkpoint(
         (unfinished / PROGRESS).write_text(dump_json(progress, indent=1) + "\n", encoding="utf-8")
         _sync(unfinished / PROGRESS)
         _sync(unfinished)
-        if final.exists():  # an older process of this run wrote the same
+        if final.exists():  # an earlier process of this run wrote the same
             _remove(final)
         unfinished.rename(final)
         _sync(final.parent)
@@ -82,13 +78,13 @@ def write_checkpoint(
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file; it appears whole or not at all.
+    """Write a safetensors file, whole or not at all.
 
     Raises:
-        InputError: the file cannot be written, or a folder, device or pipe is there; what was there before stays.
+        InputError: the file cannot be written, or a folder, device or pipe is there; an existing file stays.
     """
     check_target(path)
-    unfinished = beside(path, "unfinished")  # a folder, because the library makes a file of its own too
+    unfinished = beside(path, "unfinished")  # a folder, because the library writes a temporary file of its own
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -110,7 +106,7 @@ def remove_checkpoints(run: Path, keep: Iterable[int]) -> None:
 
 
 def remove_leftovers(run: Path) -> None:
-    """Delete what a process that was killed while it wrote or deleted has left behind."""
+    """Delete the leftovers of a process that was killed while it wrote or deleted."""
     for pattern in ("*.unfinished", "checkpoints/*.unfinished", "checkpoints/*.removed"):
         for leftover in run.glob(pattern):
             if leftover.is_dir():
@@ -120,11 +116,7 @@ def remove_leftovers(run: Path) -> None:
 
 
 def read_progress(checkpoint: Path) -> dict[str, Any]:
-    """Where training stood at a checkpoint.
-
-    Raises:
-        InputError: the file is missing or broken.
-    """
+    """Where training stood at a checkpoint; InputError if the file is missing or broken."""
     try:
         return read_object(checkpoint / PROGRESS)
     except InputError as error:
@@ -132,9 +124,9 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> dict[Path, list[str]]:
-    """The files with the weights of a released checkpoint, and the tensors that each must hold, as its index says.
+    """The files with the weights of a released checkpoint, and the tensors that each must hold according to its index.
 
-    Without an index that is one file, of which nothing is known: model.safetensors or pytorch_model.bin.
+    Without an index it is one file, model.safetensors or pytorch_model.bin, and the list is empty.
 
     Raises:
         InputError: there are none, or the index is broken or names files outside the folder.
@@ -172,24 +164,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """See that no weight is NaN or infinite; 0.07 s for 100 million.
-
-    Raises:
-        InputError: one is.
-    """
+    """Raise an InputError if a weight is NaN or infinite; takes 0.07 s for 100 million."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.numel():
             continue
-        numbers = tensor if tensor.dtype.itemsize > 1 else tensor.float()  # for 8 bits there is no kernel
+        numbers = tensor if tensor.dtype.itemsize > 1 else tensor.float()  # there is no kernel for 8 bits
         if not all(math.isfinite(bound) for bound in torch.aminmax(numbers)):
             raise InputError(f"{path}: damaged, {shown(name)} holds NaN or infinity")
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters and saved buffers of a module by name, each tied tensor once, under its first name.
-
-    The tensors are the module's own, not copies.
-    """
+    """The parameters and saved buffers of a module, not copied, each tied tensor once, under its first name."""
     unique: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
         unique.setdefault(id(tensor), (name, tensor))
@@ -212,13 +197,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
 def check_fit(
     path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], may_lack: Collection[str] = ()
 ) -> None:
-    """Refuse the tensors of a file that cannot take the place of others.
+    """Check that the tensors of the file `path` have the names, shapes and kinds of numbers of the `wanted` ones.
 
-    Args:
-        path: The file, for the message.
-        tensors: What it holds.
-        wanted: Tensors of the names, shapes and kinds of numbers that are expected.
-        may_lack: Names that may be missing.
+    Names in `may_lack` may be missing.
 
     Raises:
         InputError: names what is missing, what is unknown, and what has another shape or type.
@@ -251,31 +232,30 @@ def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
     Raises:
         InputError: there are none.
     """
+    known = ", ".join(path.name for path in checkpoints(run)) or "none"
     if checkpoint is None:
-        if not (run / WEIGHTS).exists():
-            known = ", ".join(path.name for path in checkpoints(run)) or "none"
-            raise InputError(
-                f"{run}: holds no {WEIGHTS}, a run writes it at its first validation; checkpoints: {known}"
-            )
-        return run / WEIGHTS
-    text = str(checkpoint).removeprefix("step-")
-    path = run / "checkpoints" / f"step-{int(text):06d}" if text.isdecimal() and len(text) < 20 else Path(checkpoint)
-    path = path / WEIGHTS if path.is_dir() else path
+        path = run / WEIGHTS
+        problem = f"{run}: holds no {WEIGHTS}, a run writes it at its first validation; checkpoints: {known}"
+    else:
+        text = str(checkpoint).removeprefix("step-")
+        is_step = text.isdecimal() and len(text) < 20
+        path = run / "checkpoints" / f"step-{int(text):06d}" if is_step else Path(checkpoint)
+        path = path / WEIGHTS if path.is_dir() else path
+        problem = f"{checkpoint}: there is no such checkpoint; {run} has {known}"
     if not path.exists():
-        known = ", ".join(path.name for path in checkpoints(run)) or "none"
-        raise InputError(f"{checkpoint}: there is no such checkpoint; {run} has {known}")
+        raise InputError(problem)
     return path
 
 
 def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
-    """Write the mean of the weights of several checkpoints, computed in float64.
+    """Write the mean of the weights of several checkpoints, computed in float64, as a safetensors file.
 
     Args:
         paths: Checkpoint folders, run folders, or safetensors files of one architecture.
-        out: The safetensors file to write.
+        out: The file to write.
 
     Raises:
-        InputError: a file cannot be read or written, or they differ in names or shapes.
+        InputError: a file cannot be read or written, or they differ in names, shapes, or kinds of numbers.
     """
     if not paths:
         raise InputError("no checkpoint to average was given; expected at least one folder or safetensors file")
@@ -285,26 +265,21 @@ def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
     total = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in first.items()}
     for file in files[1:]:
         tensors = read_tensors(file)
-        shapes, expected = (
-            {name: (t.shape, t.is_floating_point()) for name, t in group.items()} for group in (tensors, first)
+        found, expected = (
+            {(name, tensor.shape, tensor.is_floating_point()) for name, tensor in group.items()}
+            for group in (tensors, first)
         )
-        if shapes != expected:
-            different = sorted(
-                name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name)
-            )
+        if different := sorted({name for name, *_ in found ^ expected}):
             raise InputError(f"{file}: cannot be averaged with {files[0]}: they differ in {_some(different)}")
         total = {name: sum_ + tensors[name] if sum_.is_floating_point() else sum_ for name, sum_ in total.items()}
     if Path(out).exists() and any(file.samefile(out) for file in files):
         raise InputError(f"{out}: is one of the checkpoints to average; choose another --output")
-    mean = {
-        name: (sum_ / len(files)).to(first[name].dtype) if sum_.is_floating_point() else sum_
-        for name, sum_ in total.items()
-    }
-    write_weights(mean, Path(out))
+    mean = {name: sum_ / len(files) if sum_.is_floating_point() else sum_ for name, sum_ in total.items()}
+    write_weights({name: tensor.to(first[name].dtype) for name, tensor in mean.items()}, Path(out))
 
 
 def _remove(checkpoint: Path) -> None:
-    """Delete a checkpoint; no half of it is ever one."""
+    """Delete a checkpoint; it is renamed first, so that no half of it looks like one."""
     removed = checkpoint.with_name(f"{checkpoint.name}.removed")
     shutil.rmtree(removed, ignore_errors=True)
     checkpoint.rename(removed)
@@ -315,11 +290,11 @@ def _write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(contiguous, path, metadata={"format": "pt"})
-    except SafetensorError as error:  # how the library reports a full disk: "...: I/O error: No space left ..."
+    except SafetensorError as error:  # a full disk is reported as "...: I/O error: No space left ..."
         raise OSError(None, str(error).rpartition("I/O error: ")[2]) from error
     mask = os.umask(0)
     os.umask(mask)
-    path.chmod(0o666 & ~mask)  # the library writes files that only their owner can read
+    path.chmod(0o666 & ~mask)  # the library lets only the owner read them
     _sync(path)
 
 

@@ -18,14 +18,11 @@ T = TypeVar("T")
 
 FACT = "fact"
 Fact = Annotated[T, FACT]
-"""Type of an option that is a fact about a checkpoint or an architecture, not a knob; help folds these away."""
+"""Type of an option that is a fact about a checkpoint or an architecture, not a choice; help hides these."""
 
 
 class Section(BaseModel):
-    """Base of every `Config`: unknown keys are errors, a string literal under a field is its help text.
-
-    No number may be NaN or infinite, unless its field has `allow_inf_nan=True`.
-    """
+    """Base of every `Config`: unknown keys are errors, numbers are finite, a string under a field is its help text."""
 
     model_config = ConfigDict(
         extra="forbid", use_attribute_docstrings=True, frozen=True, protected_namespaces=(), allow_inf_nan=False
@@ -42,15 +39,10 @@ class Section(BaseModel):
 
 
 def parse_section(cls: type[S], values: Any, path: str) -> S:
-    """Validate the mapping `values` as a section.
-
-    Args:
-        cls: The section's class.
-        values: What the file and the overrides say.
-        path: The section's key path, for messages ("model").
+    """Validate the mapping `values` as a section with the key path `path` ("model").
 
     Raises:
-        ConfigError: one message for all that is wrong, each part with its key path.
+        ConfigError: one message for all problems, each with its key path.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping of options, found {shown(values)}")
@@ -61,17 +53,13 @@ def parse_section(cls: type[S], values: Any, path: str) -> S:
 
 
 def all_of(problems: Sequence[str]) -> ConfigError:
-    """One error for several problems: the first three, and how many there are besides."""
+    """One error for several problems: the first three, and the number of the others."""
     more = f"; and {len(problems) - 3} more problems" if len(problems) > 3 else ""
     return ConfigError("; ".join(problems[:3]) + more)
 
 
 def section_of(tree: Mapping[str, Any], name: str, where: str | Path) -> dict[str, Any]:
-    """The options of one section of a file, none if it is left out or empty.
-
-    Raises:
-        ConfigError: it is something else than a mapping.
-    """
+    """The options of one section of a file, none if it is left out or empty; ConfigError if it is not a mapping."""
     section = tree.get(name)
     if section is not None and not isinstance(section, dict):
         raise ConfigError(f"{where}: {name}: must be a mapping of options, found {shown(section)}")
@@ -100,11 +88,7 @@ def _fields_at(cls: type[Section], location: list[str]) -> Iterable[str]:
 
 
 def read_tree(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, or holds something else than a mapping.
-    """
+    """The mapping in a YAML file; ConfigError if the file is missing, is not YAML, or holds something else."""
     try:
         tree = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -124,7 +108,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     """A copy of `tree` with `key.path=value` settings merged in; values are read as YAML.
 
     Raises:
-        ConfigError: an override has no `=`, or goes through something that is not a mapping.
+        ConfigError: an override has no `=`, its value is not YAML, or its path leads through a value.
     """
     tree = _copy(tree)
     for override in overrides:

@@ -1,4 +1,4 @@
-"""What a run or a section of the configuration is, as text for people."""
+"""Runs and the options of the configuration, described as text for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
 
 SECTIONS: dict[str, type[Section]] = {"optim": OptimConfig, "train": TrainConfig}
-LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
+_LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
 
 
 def describe_options(
@@ -35,12 +35,12 @@ def describe_options(
 
     Args:
         kind: "optim", "train", or a registry: "task", "model", "criterion", "decoder". None lists all sections.
-        name: Which class of the registry; None lists its names.
+        name: A class of the registry; None lists them.
         imports: Modules that register more classes.
-        everything: Print facts about a checkpoint or an architecture too (`s2s.config.Fact`).
+        everything: Include facts about a checkpoint or an architecture (`s2s.config.Fact`).
 
     Raises:
-        ConfigError: no class has that name, or a section that has no name was given one.
+        ConfigError: no class has that name, or the section takes no name.
     """
     search_working_directory()
     import_modules(current_options({"imports": list(imports)})["imports"])
@@ -111,7 +111,7 @@ def _type(annotation: Any) -> str:
 
 def _limits(metadata: Iterable[Any]) -> str:
     """Bounds of a number, as `>= 0, < 1`."""
-    bounds = ((sign, getattr(rule, name, None)) for rule in metadata for name, sign in LIMITS.items())
+    bounds = ((sign, getattr(rule, name, None)) for rule in metadata for name, sign in _LIMITS.items())
     return ", ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
 
 
@@ -126,11 +126,7 @@ def _first_line(docstring: str | None) -> str:
 
 
 def describe_run(run: Path) -> str:
-    """The configuration of a run, the size of its model, its checkpoints, and the last records of its log.
-
-    Raises:
-        InputError: the folder is not a run folder.
-    """
+    """The configuration of a run, the size of its model, its checkpoints, and the last records of its log."""
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     parts = [yaml.safe_dump(read_tree(run / checkpoint.CONFIG), sort_keys=False, allow_unicode=True).rstrip()]
@@ -140,12 +136,9 @@ def describe_run(run: Path) -> str:
         parts.append(f"weights: {magnitude(size)} numbers in {len(tensors)} tensors")
     steps = ", ".join(str(checkpoint.step_of(folder)) for folder in checkpoint.checkpoints(run))
     parts.append(f"checkpoints at steps: {steps or 'none'}")
-    if (run / LOG).exists():
-        records = read_log(run / LOG)
-        parts += [f"last {kind}: {dump_json(found[-1])}" for kind, found in _by_split(records).items() if found]
+    records = read_log(run / LOG) if (run / LOG).exists() else []
+    last = {record.get("split"): record for record in records}
+    for split, kind in (("train", "training"), ("valid", "validation")):
+        if split in last:
+            parts.append(f"last {kind} record: {dump_json(last[split])}")
     return "\n".join(parts)
-
-
-def _by_split(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    validation = [record for record in records if record.get("split") == "valid"]
-    return {"training record": [r for r in records if r.get("split") != "valid"], "validation record": validation}

@@ -25,33 +25,32 @@ WAY_OUT = "give --overwrite to replace it, or another --output"
 
 _BLOCK = 1 << 20
 _LARGE = 1 << 24
-"""Bytes from which on reading a file takes longer than a person notices."""
+"""Size in bytes above which reading a file takes noticeable time."""
 _FRESH = 2_000_000_000
 """Nanoseconds in which a file may change again without a change of its time stamps."""
 _LONGEST = 60
-"""Characters of a value that a message shows."""
+"""Maximum number of characters of a value in a message."""
 
 
 @contextlib.contextmanager
 def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
-    """Hold an output against other processes. The system ends the claim when this process ends, however it ends.
+    """Lock an output against other processes. The system releases the lock when this process ends, however it ends.
 
     Args:
         output: The file or folder to be written.
-        lock: The lock file; its folder is created, and removed if nothing is left in it. OUTPUT.lock if None, then
-            `output` must be a regular file.
+        lock: The lock file; its folder is created, and removed if nothing is left in it. The default is OUTPUT.lock,
+            for an `output` that is a regular file.
 
     Raises:
-        InputError: another process holds it, or no file can be written there.
+        InputError: another process holds the lock, or no file can be written there.
     """
     if lock is None:
         check_target(output)
-    path = beside(output, "lock") if lock is None else lock
-    with writing(output):
-        is_new = not path.parent.exists()
+    path, is_new = lock or beside(output, "lock"), False
     with contextlib.ExitStack() as stack:
         while True:
             with writing(output):
+                is_new |= not path.parent.exists()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(open(path, "ab", opener=_without_links))
             try:
@@ -64,7 +63,7 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
                 logger.warning("%s: cannot be locked (%s); make sure no other job writes it", output, error.strerror)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.lstat(), os.fstat(file.fileno())):
-                    break  # else its last holder has just removed it
+                    break  # otherwise its last holder has just removed it
         if is_new:
             stack.callback(_remove_empty, path.parent)
         stack.callback(path.unlink, missing_ok=True)
@@ -78,16 +77,12 @@ def _remove_empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def resumable() -> Iterator[None]:
-    """A block that the same command continues after Ctrl-C or SIGTERM, which then end it with a line to say so.
-
-    Raises:
-        SystemExit: 130 after Ctrl-C, 143 after SIGTERM.
-    """
+    """A block that the same command continues after Ctrl-C or SIGTERM: they exit with a line that says so."""
 
     def terminate(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():  # only that one receives signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
     before = signal.signal(signal.SIGTERM, terminate)
@@ -106,7 +101,7 @@ def resumable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes its name when the block ends, and leaves nothing if the block fails.
+    """A file to write, which gets its name when the block ends; a block that fails leaves nothing.
 
     Raises:
         InputError: it cannot be written, or something other than a regular file has its name.
@@ -127,21 +122,13 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        InputError: see `whole_file`.
-    """
+    """Write a file that appears whole or not at all; errors as for `whole_file`."""
     with whole_file(path) as file:
         file.write(content)
 
 
 def append(path: Path, content: bytes) -> int:
-    """Add to a file, and return its new length once it is on the disk.
-
-    Raises:
-        InputError: the file cannot be written, or is a symbolic link.
-    """
+    """Add to a file, and return its new length once it is on the disk; InputError if it cannot be written."""
     with writing(path), open(path, "ab", opener=_without_links) as file:
         file.write(content)
         file.flush()
@@ -150,10 +137,10 @@ def append(path: Path, content: bytes) -> int:
 
 
 class Journal:
-    """JSON records in a file; each is on the disk when `add` returns. Opening removes a last line that a kill tore.
+    """JSON records in a file. Opening it removes a last line that was cut off by a kill.
 
     Raises:
-        InputError: the file cannot be read or written.
+        InputError: the file cannot be read or written, by any method; earlier records stay.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,15 +153,11 @@ class Journal:
         return read_journal(self.path)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record.
-
-        Raises:
-            InputError: the disk takes no more; earlier records stay.
-        """
+        """Append a record, which is on the disk when this returns."""
         append(self.path, dump_json(record).encode() + b"\n")
 
     def remove(self) -> None:
-        """The job is done."""
+        """Delete the file, when the job is done."""
         self.path.unlink()
 
 
@@ -196,15 +179,14 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def fingerprint(path: str | Path, known: Any = None) -> dict[str, Any]:
-    """What identifies the content of a file: its size in bytes and the SHA-256 of all of it.
+    """What identifies the content of a file: its size in bytes and its SHA-256.
 
-    A second of reading is a GB, about; so of a large file the fingerprint also has "seen", the inode and time stamps
-    that it had, and while these and its size are those of a known fingerprint the file is not read.
+    Hashing takes about a second per GB, so the fingerprint of a large file also has "seen", its inode and time stamps.
 
     Args:
         path: A file.
-        known: An earlier fingerprint, perhaps of this file. One of former versions, which hashed the first and the last
-            MiB, is returned as it is if it fits.
+        known: An earlier fingerprint, or anything else. It is returned if it has the file's inode, time stamps and size
+            (then the file is not read), or if a former version made it and it fits.
 
     Raises:
         InputError: the file cannot be read.
@@ -229,7 +211,7 @@ def fingerprint(path: str | Path, known: Any = None) -> dict[str, Any]:
 
 
 def former_fingerprint(path: str | Path) -> dict[str, Any]:
-    """The fingerprint that former versions recorded, so that their jobs can be continued: of the first and last MiB."""
+    """The fingerprint that former versions recorded, of the first and last MiB, so that their jobs can be continued."""
     with open(path, "rb") as file:
         head = file.read(_BLOCK)
         size = file.seek(0, os.SEEK_END)
@@ -240,12 +222,7 @@ def former_fingerprint(path: str | Path) -> dict[str, Any]:
 def with_fingerprints(job: Any, known: Any = None) -> Any:
     """What a job depends on, as JSON: a nested mapping with a fingerprint in place of each `Path`.
 
-    Args:
-        job: The mapping.
-        known: The same of an earlier start, whose fingerprints are taken over for files that have not changed since.
-
-    Raises:
-        InputError: a file cannot be read.
+    `known` is the result of an earlier start; see `fingerprint`.
     """
     if isinstance(job, Path):
         return fingerprint(job, known)
@@ -261,13 +238,13 @@ def refuse_other_job(
     former: Mapping[str, Any] | None = None,
     way_out: str = WAY_OUT,
 ) -> None:
-    """Compare what an earlier job depends on with what the job to be started depends on.
+    """Check that an earlier job and the one to be started, which write the same output, depend on the same things.
 
     Args:
-        output: What both write.
+        output: The output, for the message.
         before: Nested mappings, as the earlier job recorded them.
-        now: The same of the job to be started.
-        former: The same again, as a former version would have recorded it.
+        now: Those of the job to be started.
+        former: Those that a former version would have recorded for the job to be started.
         way_out: How the message ends.
 
     Raises:
@@ -299,22 +276,14 @@ def _shown(value: Any) -> str:
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The file `PATH.ending` of a job that writes `path`.
-
-    Raises:
-        InputError: the path has no name, as `.` and `..`.
-    """
+    """The file `PATH.ending` of a job that writes `path`; InputError if the path has no name, as `.` and `..`."""
     if path.name in ("", ".."):
         raise InputError(f"{path}: is a folder; expected the name of a file")
     return path.with_name(f"{path.name}.{ending}")
 
 
 def check_target(path: Path) -> None:
-    """Refuse what must not be replaced by a file.
-
-    Raises:
-        InputError: a folder, device or pipe is there, or the name is too long.
-    """
+    """Raise an InputError if a folder, device or pipe is at `path`, or its name is too long."""
     with writing(path):
         if not path.name or path.is_dir():
             raise InputError(f"{path}: is a folder; expected the name of a file")
@@ -326,7 +295,7 @@ def check_target(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """A block that writes `path`; what the system refuses becomes an InputError."""
+    """A block that writes `path`; an error of the operating system becomes an InputError."""
     try:
         yield
     except BrokenPipeError:  # not a mistake: the reader of our standard output has had enough
@@ -337,5 +306,5 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def _without_links(path: str, flags: int) -> int:
-    """Opens a file for `open`; in a folder that others may write to, a link or pipe of theirs is not followed."""
+    """An opener for `open` that follows no link and waits for no pipe, which others may put into a shared folder."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)

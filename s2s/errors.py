@@ -8,10 +8,10 @@ _LONGEST = 300
 
 
 class InputError(ValueError):
-    """A file, a record or an argument is not what it must be.
+    """A file, a record or an argument is not as expected.
 
-    The message is one line: where (file, line, field or option), what must be there, what was found. Whatever it
-    quotes, it stays one line of printable characters, and short: a long one loses its middle.
+    The message is one line: where (file, line, field or option), what is expected, what was found. Whatever it quotes,
+    it stays one line of printable characters; a long one loses its middle.
     """
 
     def __init__(self, message: str) -> None:
@@ -28,7 +28,7 @@ def _shorten(text: str, most: int = _LONGEST) -> str:
 
 
 class _Shown(reprlib.Repr):
-    """`repr` within bounds of depth, number and length, whatever a file brings."""
+    """`repr` with bounds on depth, number and length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,5 +42,5 @@ _shown = _Shown()
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: its beginning if it is long, its outer levels if it is deep or contains itself."""
+    """A value as text for messages: its beginning if it is long, its outer levels if it is deep or contains itself."""
     return _shorten(_shown.repr(value), 80)

@@ -1,6 +1,6 @@
-"""Models and data sets of the Hugging Face hub, each at one revision, which a run records.
+"""Models of the Hugging Face hub, each at one commit, which a run records.
 
-A name may say which: `bert-base-uncased@REVISION`, a commit, branch or tag of the repository.
+A name may give a commit, branch or tag of the repository: `bert-base-uncased@REVISION`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Section)
 
 _ON_HUB = "on hub"
 Name = Annotated[str | None, _ON_HUB]
-"""The type of an option that is a local path, or the name of a model on the hub, or none."""
+"""Type of an option that holds a local path, the name of a model on the hub, or nothing."""
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -28,10 +28,10 @@ def is_hub_name(name: str) -> bool:
 
 
 def fetch(name: str, patterns: Sequence[str]) -> Path:
-    """The local folder with those files of a repository that fit one of the patterns.
+    """A local folder with the files of a repository that match one of the patterns.
 
     Raises:
-        InputError: the hub cannot be reached, or has no such repository or revision.
+        InputError: the hub cannot be reached, or lacks this repository or revision.
     """
     from huggingface_hub import snapshot_download
 
@@ -44,14 +44,11 @@ def fetch(name: str, patterns: Sequence[str]) -> Path:
 
 
 def pin(section: S, saved: Mapping[str, Any]) -> S:
-    """A section whose names on the hub say at which commit.
+    """The section with a commit after each name of a model on the hub; errors as for `fetch`.
 
     Args:
-        section: Options as the user has them.
-        saved: The same options as the run has recorded them, if it was started before: its commits stay.
-
-    Raises:
-        InputError: see `fetch`.
+        section: Options as the user gives them.
+        saved: The options that the run has recorded, if it was started before: its commits stay.
     """
     fields = type(section).model_fields
     names = {option: getattr(section, option) for option, field in fields.items() if _ON_HUB in field.metadata}

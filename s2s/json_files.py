@@ -1,4 +1,4 @@
-"""JSON that others may have written, read within bounds; and JSON as we write it, without NaN."""
+"""JSON from untrusted files, read with limits; and JSON to write, without NaN."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ _DEEPEST = 100
 
 
 def read_json(path: str | Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        InputError: the file cannot be read, or see `parse_json`.
-    """
+    """The value in a JSON file; errors as for `parse_json`, and if the file cannot be read."""
     try:
         return parse_json(Path(path).read_bytes(), path)
     except OSError as error:
@@ -25,20 +21,12 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_object(path: str | Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        InputError: see `read_json`, or the file holds something else.
-    """
+    """The object in a JSON file; InputError if it holds something else, and as for `read_json`."""
     return _object(read_json(path), path)
 
 
 def parse_object(text: str | bytes, where: str | Path) -> dict[str, Any]:
-    """The object in a JSON text.
-
-    Raises:
-        InputError: see `parse_json`, or the text holds something else.
-    """
+    """The object in a JSON text; InputError if it is something else, and as for `parse_json`."""
     return _object(parse_json(text, where), where)
 
 
@@ -69,10 +57,10 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
 
 
 def inside(folder: Path, name: object, where: str | Path) -> Path:
-    """The file of a folder that a document names; the folder may come from anybody, so no name leads out of it.
+    """The file in a folder that an untrusted document, `where`, names.
 
     Raises:
-        InputError: `name` is not the name of a file, or leads out; `where` names the document.
+        InputError: `name` is not the name of a file, or leads out of the folder.
     """
     if not isinstance(name, str) or not name or "\0" in name:
         raise InputError(f"{where}: expected the name of a file, found {shown(name)}")
@@ -84,13 +72,10 @@ def inside(folder: Path, name: object, where: str | Path) -> Path:
 def dump_json(value: object, indent: int | None = None) -> str:
     """JSON text of a value, in one line unless indented. A number that is not finite becomes null.
 
-    Characters stay as they are, unless one of them is half a surrogate pair, which only an escape can hold.
+    Characters are not escaped, unless one of them is half a surrogate pair, which UTF-8 cannot hold.
     """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    except ValueError:
-        value = _without_nan(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    value = _without_nan(value)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -136,7 +121,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def describe(value: object) -> str:
-    """A JSON value's type and beginning, in the words of JSON, for messages."""
+    """The JSON type of a value, and its beginning, for messages."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     if value is None:
         return "null"

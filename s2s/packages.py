@@ -10,11 +10,7 @@ from s2s.errors import InputError
 
 
 def load(module: str, extra: str) -> Any:
-    """The module of an optional package.
-
-    Raises:
-        InputError: it is not installed, or a library that it needs is missing; the message names the extra.
-    """
+    """The module of an optional package; InputError if it, or a library that it needs, is not installed."""
     try:
         return importlib.import_module(module)
     except (ModuleNotFoundError, OSError) as error:

@@ -1,4 +1,4 @@
-"""How far a job is and how fast: a bar on a terminal, else a line now and then; durations and large numbers as text."""
+"""Progress of a job: a bar on a terminal, otherwise a line now and then; durations and large numbers as text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30
 
 State = Callable[[float, float | None, float], str]
-"""From what is done, the total (None if unknown) and the seconds that it took to a description."""
+"""Describes progress, given the amount done, the total (None if unknown) and the seconds so far."""
 
 
 def sentences(done: float, total: float | None, seconds: float) -> str:
@@ -34,13 +34,13 @@ def audio(done: float, total: float | None, seconds: float) -> str:
 
 
 class Meter:
-    """Counts what is done, and reports the rate and the time left.
+    """Counts the work done, and reports the rate and the time left.
 
     Args:
-        total: What there is to do, perhaps an estimate; None if unknown.
+        total: The amount of work, or an estimate; None if unknown.
         enabled: Whether to report anything.
-        did: What is done, in the past tense, for messages.
-        state: How progress is described: `sentences` or `audio`.
+        did: A verb in the past tense for the lines ("decoded").
+        state: `sentences` or `audio`.
     """
 
     def __init__(self, total: float | None, enabled: bool, did: str, state: State) -> None:
@@ -63,11 +63,11 @@ class Meter:
 
     @property
     def seconds_per_unit(self) -> float:
-        """Seconds of work for each unit so far; of audio, the real-time factor."""
+        """Seconds of work per unit so far; for audio, the real-time factor."""
         return (time.monotonic() - self._begun) / max(self.done, 1e-9)
 
     def advance(self, amount: float) -> None:
-        """Count some more."""
+        """Count more work as done."""
         self.done += amount
         if self._bar is not None:
             self._bar.total = None if self._total is None else max(self._total, self.done)
@@ -77,7 +77,7 @@ class Meter:
             self.report()
 
     def correct(self, amount: float) -> None:
-        """Expect so much more (or less): something took more than its estimate."""
+        """Correct the estimate of the total by an amount, which may be negative."""
         if self._total is not None:
             self._total += amount
 

@@ -1,4 +1,4 @@
-"""Ranks: the processes that torchrun started, or one process alone; its device, and sums and lists over all of them."""
+"""Ranks: the processes that torchrun started, or a single process; its device, and sums and lists over all of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ from s2s.errors import ConfigError, InputError
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the run; all the same calls are made on every rank, in the same order.
-
-    Args:
-        rank: This process, from 0.
-        size: How many there are; 1 means that nothing is ever communicated.
-        device: Where this process computes.
-    """
+    """This process among the `size` processes of the run. Every rank makes the same calls, in the same order."""
 
     rank: int
     size: int
@@ -35,14 +29,14 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that speaks and writes."""
+        """Whether this is the rank that reports and writes."""
         return self.rank == 0
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sum of each value over the ranks, in float64."""
         if self.size == 1:
             return list(values)
-        total = torch.tensor(values, dtype=torch.float64)  # on the CPU, so that the accelerator need not be waited for
+        total = torch.tensor(values, dtype=torch.float64)  # on the CPU, not to wait for the accelerator
         dist.all_reduce(total)
         return [float(value) for value in total]
 
@@ -56,7 +50,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """A block in which some ranks may find a user's mistake: then all raise one, and nobody waits for them."""
+        """A block in which some ranks may raise an InputError: then all ranks do, so that none waits forever."""
         found: list[InputError] = []
         try:
             yield
@@ -68,28 +62,28 @@ class Ranks:
 
 @contextlib.contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
-    """Join the processes that torchrun started; without torchrun, the one process there is.
+    """Join the processes that torchrun started, or run alone.
 
     Args:
-        device: "auto" (an accelerator if there is one), "cpu" or "cuda".
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
 
     Raises:
-        ConfigError: the device has another name, or is cuda and there is none.
+        ConfigError: the device has another name, or is cuda and there is no GPU.
     """
     chosen = _choose_device(device)
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if size > 1:
-        # both: numbers that the loop needs at once travel by gloo, gradients on the accelerator by nccl
+        # gloo for numbers that the loop needs at once, nccl for gradients on the accelerator
         dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     if rank > 0:
-        logging.getLogger().setLevel(logging.ERROR)  # what every rank would repeat
+        logging.getLogger().setLevel(logging.ERROR)  # every rank would repeat the rest
     try:
         yield Ranks(rank, size, chosen)
         if size > 1:
-            # gloo's thread needs Python's lock to let go of the last operation's tensors; what ends the group (here, or
-            # DDP after us) joins that thread while it holds the lock. So all wait until the thread had its turn.
+            # gloo's thread needs Python's lock to release the tensors of the last operation. Whoever ends the group
+            # (we, or DDP later) holds the lock while it joins that thread, so all wait until the thread is done.
             dist.barrier()
             time.sleep(0.02)
     finally:

@@ -1,8 +1,8 @@
 """Names for tasks, models, criteria and decoders: `@register_task("seq2seq")` on a class is all it takes.
 
-Built-in classes are imported when a name is first looked up: those of s2s, and those of latent only if s2s has no such
-name. Classes outside this distribution come in by the `imports:` list of a configuration: a user's own is imported,
-that of a run folder only if it is trusted.
+Built-in classes are imported when a name is first looked up: those of s2s, and those of latent only if s2s lacks the
+name. The `imports:` list of a configuration adds classes from outside this distribution; that of a run folder is
+imported only if it is trusted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from s2s.errors import ConfigError, shown
 T = TypeVar("T", bound=type)
 
 TRUSTED = "UNILATENT_TRUST_IMPORTS"
-"""The environment variable with the modules that any run may import, commas between; those below them too."""
+"""Environment variable: the modules that any run may import with their submodules, separated by commas."""
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("unilatent", "s2s", "latent", "data_prep", "eval")
 
@@ -34,8 +34,8 @@ class Registry:
     """The classes of one kind, by name.
 
     Args:
-        kind: What the classes are, in the singular, for messages ("criterion").
-        packages: Packages whose modules register the built-in classes ("s2s.criteria"), in the order of the search.
+        kind: What the classes are, for messages ("criterion").
+        packages: Packages whose modules register the built-in classes ("s2s.criteria"), in search order.
     """
 
     def __init__(self, kind: str, *packages: str) -> None:
@@ -44,11 +44,7 @@ class Registry:
         self._classes: dict[str, type] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Class decorator that files a class under `name`.
-
-        Raises:
-            ValueError: another class has that name already.
-        """
+        """Class decorator that registers a class under `name`; ValueError if another class has that name."""
 
         def add(cls: T) -> T:
             known = self._classes.get(name)
@@ -60,11 +56,7 @@ class Registry:
         return add
 
     def __getitem__(self, name: str) -> type:
-        """The class called `name`.
-
-        Raises:
-            ConfigError: no class has that name; the message names the nearest one.
-        """
+        """The class of that name; ConfigError, with the nearest known name, if there is none."""
         for package in self._packages:
             _import_all(package)
             if name in self._classes:
@@ -95,17 +87,13 @@ register_decoder = DECODERS.register
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Import the modules that a configuration names, so that their classes are registered.
-
-    Raises:
-        ConfigError: a module cannot be imported.
-    """
+    """Import modules, so that their classes are registered; ConfigError if one cannot be imported."""
     for name in names:
         try:
             importlib.import_module(name)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever the code of a plug-in does wrong, sys.exit too
+        except BaseException as error:  # a plug-in may raise anything, even SystemExit
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = "" if isinstance(error, ImportError) else f"{last.filename}:{last.lineno}: {type(error).__name__}: "
             raise ConfigError(f"imports: cannot import {name!r}: {where}{error}") from error
@@ -118,14 +106,14 @@ def search_working_directory() -> None:
 
 
 def refuse_untrusted(names: object, where: str | Path) -> None:
-    """See that a loaded run names no module whose code is neither ours, nor imported already, nor trusted.
+    """Check, before anything is imported, that the modules a run names are ours, already imported, or trusted.
 
     Args:
-        names: The run's `imports:`, as its file has them.
+        names: The run's `imports:`, of any type.
         where: The file, for messages.
 
     Raises:
-        ConfigError: it does; nothing of it was run.
+        ConfigError: a module is none of these.
     """
     trusted = {name.strip() for name in os.environ.get(TRUSTED, "").split(",")} - {""}
     unknown = [
@@ -143,7 +131,7 @@ def refuse_untrusted(names: object, where: str | Path) -> None:
 
 @contextlib.contextmanager
 def trusting_imports() -> Iterator[None]:
-    """A block in which loaded runs may import what they name, in this process and those that it starts."""
+    """A block in which any run may import the modules it names, in this process and those that it starts."""
     before = os.environ.get(TRUSTED)
     os.environ[TRUSTED] = "*"
     try:
@@ -155,7 +143,7 @@ def trusting_imports() -> Iterator[None]:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a module is a file of this distribution; nothing is imported to find out."""
+    """Whether a module is a file of this distribution; imports nothing."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top) if top in _PACKAGES and all(map(str.isidentifier, rest)) else None
     if spec is None or spec.origin is None or Path(spec.origin).resolve() != _ROOT / top / "__init__.py":
@@ -165,7 +153,7 @@ def _is_ours(name: str) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, else all of them."""
+    """The end of a message about an unknown name: the nearest known name, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:

@@ -1,4 +1,4 @@
-"""Names that changed: what files of former versions say, and what it is called now."""
+"""Names that changed: the one in files of former versions, and the current one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ OPTIONS = {
     "task.text_room": "task.fixed_text_length",
     "task.voice_rate": "task.voice_prompt_prob",
 }
-"""Configuration: a former key path and its new one, or a key path and its values that have new names."""
+"""Configuration: a former key path and the new one, or a key path and its renamed values."""
 
 FOUND_BY_NAME = {"latent.plugin"}
-"""Modules that `imports:` once had to name; the registry finds the classes of this distribution."""
+"""Modules that `imports:` once had to name; the registry finds their classes now."""
 
 FACTS = {"spread": "latent_std", "text_room": "fixed_text_length"}
 """Keys of the JSON files that describe latents and the vocabulary of speech."""
 
 
 def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """A configuration under today's names; says which names were former ones, once for each."""
+    """A configuration with current names; logs each name that has changed."""
     current: dict[str, Any] = {}
     for key, value in tree.items():
         full = f"{path}{key}"
@@ -47,5 +47,5 @@ def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def current_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for the mapping in a JSON file, without a word."""
+    """The same for the mapping in a JSON file; logs nothing."""
     return {FACTS.get(key, key): value for key, value in facts.items()}

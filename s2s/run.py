@@ -53,12 +53,12 @@ MAY_CHANGE = (
     "train.parallel",
     "train.workers",
 )
-"""Keys that may have another value when a run is resumed: none of them is what the run is about."""
+"""Keys that may change when a run is resumed: none of them changes its result."""
 MAY_GROW = ("train.max_steps", "train.epochs")
 
 
 class TrainResult(NamedTuple):
-    """How a call of `train_run` ended: `signal` is 0 at the end of the run, else what asked it to stop before."""
+    """How a call of `train_run` ended: `signal` is 0 at the end of the run, otherwise the signal that stopped it."""
 
     run: Path
     step: int
@@ -73,11 +73,7 @@ def build_task(config: RunConfig) -> Task:
 
 
 def build_decoder(config: RunConfig, kind: type[D], token_id: TokenIds = no_tokens) -> D:
-    """The decoder of a run, which must be one of a kind: a `Search` for text, say.
-
-    Raises:
-        ConfigError: it is not.
-    """
+    """The decoder of a run; ConfigError if it is not a `kind`, such as `Search` for text."""
     name = None if config.decoder is None else config.decoder.name
     cls = None if name is None else DECODERS[name]
     if config.decoder is None or cls is None or not issubclass(cls, kind):
@@ -86,22 +82,14 @@ def build_decoder(config: RunConfig, kind: type[D], token_id: TokenIds = no_toke
 
 
 def build_model(config: RunConfig) -> Model:
-    """The model of a run, with fresh weights; every size must be in its section.
-
-    Raises:
-        ConfigError: the weights would take more memory than there is.
-    """
+    """The model of a run, with fresh weights; every size must be in its section, and the weights must fit in memory."""
     cls: type[Model] = MODELS[config.model.name]
     check_memory(cls, config.model.config)
     return cls(config.model.config)
 
 
 def resolve(config: RunConfig, defaults: Mapping[str, Any]) -> RunConfig:
-    """The configuration with the model's sizes filled in, from the checkpoint it names and `Task.model_defaults`.
-
-    Raises:
-        ConfigError: they disagree.
-    """
+    """The configuration with the model's sizes filled in; see `Model.resolve`."""
     cls: type[Model] = MODELS[config.model.name]
     section = cls.resolve(config.model.config, dict(defaults))
     return replace(config, model=Part(config.model.name, section))
@@ -114,8 +102,8 @@ def load_run(
 
     Args:
         run: The run folder.
-        overrides: Options that replace those that the run was trained with, as `decoder.beam_size=5`.
-        checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the weights to decode with by default.
+        overrides: Options that replace those of the run, such as `decoder.beam_size=5`.
+        checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
     Raises:
         InputError: the folder is not a run folder, or lacks weights, or they do not fit; or the run generates no text.
@@ -132,13 +120,9 @@ def load_run(
 
 
 def build_generation_task(config: RunConfig, run: str | Path) -> GenerationTask:
-    """The task of a run folder, if its outputs are text.
-
-    Raises:
-        InputError: they are not.
-    """
+    """The task of a run folder; InputError if its outputs are not text."""
     cls: type[Task] = TASKS[config.task.name]
-    if not issubclass(cls, GenerationTask):  # reported before its data, which may be gone, is opened
+    if not issubclass(cls, GenerationTask):  # reported before its data, which may be gone, are opened
         raise InputError(f"{run}: its task, {config.task.name!r}, generates no text, so there is nothing to decode")
     return cls(config.task.config)
 
@@ -163,10 +147,10 @@ def load_model(
 
 
 def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """The configuration of a run as its folder has it, with the tokenizer there, and with overrides.
+    """The configuration in a run folder, with the tokenizer there, and with overrides.
 
     Raises:
-        InputError: the folder is not a run folder.
+        InputError: it is not a run folder.
         ConfigError: its configuration or an override is wrong.
     """
     run = Path(run)
@@ -187,17 +171,17 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 
 def _saved_tree(run: Path) -> dict[str, Any]:
-    """The sections of a run folder, which may come from anybody: none of its `imports:` is run unless trusted."""
+    """The sections of a run folder, which may come from anybody: its `imports:` must be trusted."""
     tree = current_options(read_tree(run / checkpoint.CONFIG))
     refuse_untrusted(tree.get("imports"), run / checkpoint.CONFIG)
     return tree
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:
-    """Train into a run folder; continue where it stopped if the folder holds a run of this configuration.
+    """Train into a run folder; resume if the folder holds a run of this configuration.
 
-    A run may be made longer (`train.max_steps` or `train.epochs`), before and after its end, where that changes none of
-    the learning rates so far; then it is the run that it would have been with the new length.
+    A run may be made longer (`train.max_steps` or `train.epochs`), before and after its end, if that changes none of
+    the learning rates so far. Its result is the same as if it had had the new length from the start.
 
     Raises:
         InputError: see `load_config`, `Task.dataset`, `Trainer.fit`; or the folder holds another run.
@@ -238,7 +222,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
 
 
 def _pinned(config: RunConfig, run: Path) -> RunConfig:
-    """The configuration with names on the hub at a commit: that which the run has recorded, else the latest."""
+    """The configuration with models on the hub at the commit that the run has recorded, or else the latest one."""
     saved = _saved_tree(run) if (run / checkpoint.CONFIG).exists() else {}
     task, model = (
         Part(part.name, hub.pin(part.config, section_of(saved, kind, run)))
@@ -248,7 +232,7 @@ def _pinned(config: RunConfig, run: Path) -> RunConfig:
 
 
 def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
-    """The configuration of the run that the folder holds, if any; it must be the same but for what may change."""
+    """The configuration of the run in the folder, if any; it may differ only in `MAY_CHANGE` and `MAY_GROW`."""
     path = run / checkpoint.CONFIG
     found = checkpoint.checkpoints(run)
     if found and not path.exists():

@@ -1,4 +1,4 @@
-"""The configuration of a run: its sections, the classes that they name, and what a section leaves to another."""
+"""The configuration of a run: its sections, the classes they name, and the defaults that follow from other sections."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that a run is made of; a run can be repeated from it alone."""
+    """The whole configuration of a run, enough to repeat it."""
 
     imports: list[str]
     seed: int
@@ -68,7 +68,7 @@ class RunConfig:
 
 
 class Head(Section):
-    """The options of no section."""
+    """The options outside of the sections."""
 
     imports: list[str] = Field(default_factory=list)
     """Modules outside this distribution that register classes."""
@@ -77,11 +77,7 @@ class Head(Section):
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """The configuration in a YAML file with `key.path=value` overrides.
-
-    Raises:
-        ConfigError: one message for all that is wrong.
-    """
+    """The configuration in a YAML file with `key.path=value` overrides; see `parse_config`."""
     search_working_directory()
     return parse_config(apply_overrides(read_tree(path), overrides))
 
@@ -89,15 +85,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:
     """The configuration in a mapping of sections.
 
-    What a section leaves open is filled in: the task takes the tokenizer of the model's checkpoint (`model.init`, else
-    `model.like`), and says which model, criterion and decoder are its own and what follows for them (`Task.implied`).
+    Defaults follow from other sections: the task takes the tokenizer of the model's checkpoint (`model.init`, else
+    `model.like`), and declares its model, criterion and decoder with some of their options (`Task.implied`).
 
     Args:
-        tree: Sections, as `config.yaml` holds them.
-        tokenizer: Where the tokenizer is if the task does not say, instead of the model's checkpoint.
+        tree: Sections, as in `config.yaml`.
+        tokenizer: The tokenizer of a task that names none, instead of the model's checkpoint.
 
     Raises:
-        ConfigError: one message for all that is wrong.
+        ConfigError: one message for all problems.
     """
     tree = current_options(tree)
     sections = [*REGISTRIES, "optim", "train"]

@@ -1,4 +1,4 @@
-"""YAML that others may have written, read within bounds."""
+"""YAML from untrusted files, read with limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_NODES = 100_000
 _MAX_LEVELS = 30
 _KINDS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
 _CANNOT_BE_READ = (ValueError, LookupError, AttributeError, OverflowError)
-"""What PyYAML was seen to raise on values such as `!!int x`, besides `YAMLError`."""
+"""Errors of PyYAML on values such as `!!int x`, besides `YAMLError`."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -46,11 +46,11 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def parse_yaml(text: str) -> Any:
-    """The value in a YAML text: text, numbers, truth values, null, lists, and mappings with text as keys.
+    """The value in a YAML text: text, numbers, booleans, null, lists, and mappings with text as keys.
 
     Raises:
-        yaml.YAMLError: the text is broken, longer than 1 MiB, has more than 30 levels or 100,000 values (those of
-            aliases counted each time), contains itself, or has a key twice.
+        yaml.YAMLError: the text is broken, has more than 1 MiB, 30 levels or 100,000 values (those of aliases counted
+            each time), contains itself, or has a key twice.
     """
     if len(text) > _MAX_CHARACTERS:
         raise yaml.YAMLError(f"more than {_MAX_CHARACTERS:,} characters")
@@ -67,12 +67,12 @@ def parse_yaml(text: str) -> Any:
 
 
 def problem_of(error: yaml.YAMLError) -> str:
-    """What is wrong, without the place."""
+    """The problem without its place."""
     return " ".join(str(getattr(error, "problem", None) or error).split())
 
 
 def _count(node: yaml.Node, level: int, counts: dict[yaml.Node, int]) -> int:
-    """Check a node, and count its values; each node is visited once, whatever its aliases stand for."""
+    """Check a node, and count its values; each node is visited once, whatever the number of its aliases."""
     if node in counts:
         return counts[node]
     if level > _MAX_LEVELS:
