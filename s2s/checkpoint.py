@@ -195,7 +195,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def check_fit(
-    path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], may_lack: Collection[str] = ()
+    path: str | Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], may_lack: Collection[str] = ()
 ) -> None:
     """Check that the tensors of the file `path` have the names, shapes and kinds of numbers of the `wanted` ones.
 

@@ -1,4 +1,4 @@
-"""The interface of a criterion: sums and weights, never means, so that the trainer can divide once for all ranks."""
+"""The interface of a criterion: sums and weights instead of means, so that the trainer divides once for all ranks."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from s2s.errors import ConfigError
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A model that scores the vocabulary at some positions of a batch: what criteria of text train."""
+    """A model that scores the vocabulary at some positions of a batch, as criteria of text need."""
 
     def features(self, batch: TokenBatch) -> Tensor:
-        """Hidden states at `batch.slots`, `(N, D)`: only rows where a loss is read."""
+        """Hidden states at `batch.slots`, `(N, D)`."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Scores over the vocabulary, `(N, V)`, of rows of features, `(N, D)`."""
 
 
 class Criterion(nn.Module):
-    """What training minimizes: for each name in `losses` the sum over the batch divided by the global weight.
+    """What training minimizes: the sums of the names in `losses`, each divided by its global weight.
 
-    Other names that `forward` returns are measurements (accuracy, say); they are divided and logged in the same way.
+    Other names that `forward` returns are measurements, such as accuracy; they are divided and logged in the same way.
     """
 
     losses: ClassVar[tuple[str, ...]] = ("loss",)
     phases: ClassVar[tuple[str, ...]] = ("model",)
     model_type: ClassVar[type] = nn.Module
-    """The class or protocol of the models that it trains."""
+    """The class or protocol of the models that it can train."""
     batch_type: ClassVar[type] = object
-    """The class of the batches that it reads."""
+    """The class of the batches that it can read."""
 
     class Config(Section):
         """Options of a criterion."""
@@ -48,18 +48,14 @@ class Criterion(nn.Module):
 
     @abstractmethod
     def weights(self, batch: Any) -> dict[str, float]:
-        """What each sum is to be divided by, for this batch alone; the trainer adds up micro-batches and ranks."""
+        """The divisor of each sum, for this batch alone; the trainer adds up micro-batches and ranks."""
 
     @abstractmethod
     def forward(self, model: Any, batch: Any, phase: str = "model") -> dict[str, Tensor]:
-        """Sums over the batch, scalars, under the names of `weights`."""
+        """Scalar sums over the batch, under the names of `weights`."""
 
     def check(self, model: nn.Module, batch: Batch) -> None:
-        """Refuse a model or a batch that this criterion cannot train; called with one batch before the first update.
-
-        Raises:
-            ConfigError: why it cannot.
-        """
+        """Raise a ConfigError if it cannot train this model on such a batch; called once, before the first update."""
         for given, wanted in ((model, self.model_type), (batch, self.batch_type)):
             if not isinstance(given, wanted):
                 raise ConfigError(f"{type(self).__name__} needs a {wanted.__name__}, found a {type(given).__name__}")

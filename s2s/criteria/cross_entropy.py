@@ -1,4 +1,4 @@
-"""Cross entropy with label smoothing, over chunks of rows so that the whole score matrix never exists."""
+"""Cross entropy with label smoothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CrossEntropy(Criterion):
         label_smoothing: float = Field(0.1, ge=0, lt=1)
         """Probability mass spread evenly over all other tokens except padding; 0 is plain cross entropy."""
         chunk_rows: Fact[int] = Field(1024, ge=1)
-        """Labels scored at a time; less memory when smaller, less overhead when larger."""
+        """Labels scored at a time; smaller chunks need less memory, larger ones have less overhead."""
 
     model_type = Scorer
     batch_type = TokenBatch

@@ -27,7 +27,7 @@ class PseudoMaskedLM(Criterion):
         """Options of the pseudo-masked criterion."""
 
         chunk_rows: Fact[int] = Field(1024, ge=1)
-        """Labels scored at a time; less memory when smaller, less overhead when larger."""
+        """Labels scored at a time; smaller chunks need less memory, larger ones have less overhead."""
 
     model_type = Scorer
     batch_type = MaskedBatch
@@ -51,7 +51,7 @@ class PseudoMaskedLM(Criterion):
 
 
 def _parts(batch: MaskedBatch) -> dict[str, Tensor]:
-    """Which labels belong to which loss, `(N,)` bool: those at context slots, and those at pseudo slots."""
+    """The labels of each loss, `(N,)` bool: those at context slots, and those at pseudo slots."""
     steps = batch.steps.flatten()[batch.slots]
     parts = {"autoencoding": steps == 0, "partially_autoregressive": steps < 0}
     return {name: chosen for name, chosen in parts.items() if chosen.any()}

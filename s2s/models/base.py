@@ -1,7 +1,7 @@
-"""What every model has: a configuration, weights and layers.
+"""The base class of models.
 
-What a model can do beyond that is a matter of protocols, which stand beside those who need them: criteria of text train
-a `s2s.criteria.base.Scorer`, searches generate with a `s2s.decoding.base.Generator`.
+What a model can do is defined by protocols, in the module that needs them: criteria of text train a
+`s2s.criteria.base.Scorer`, searches generate with a `s2s.decoding.base.Generator`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,7 @@ class Model(nn.Module):
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
-        """The configuration with every size filled in: from the checkpoint it names, then from the task.
-
-        Args:
-            config: The section as the user wrote it.
-            defaults: `Task.model_defaults()`.
+        """The configuration with every size filled in, from the checkpoint it names, then from `Task.model_defaults`.
 
         Raises:
             ConfigError: the checkpoint, the task and the user disagree about a size.
@@ -45,16 +41,16 @@ class Model(nn.Module):
         """Load the pretrained weights that the configuration names; a new training run calls it once."""
 
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
-        """Begin with the frequencies of tokens, if the configuration says so; after `initialize`, once.
+        """Set initial token frequencies, if configured; called once, after `initialize`.
 
         Args:
-            token_counts: Gives how often each token occurs, `(V,)`; called only if it is needed.
+            token_counts: Returns how often each token occurs, `(V,)`; called only if needed.
         """
 
     def prepare(self) -> None:
-        """Bring the weights, in place, into the form that is fastest to generate with; nothing can train or save them.
+        """Convert the weights, in place, to the form that generates fastest; they can no longer be trained or saved.
 
-        Call it once, on the device and in the precision that generation uses.
+        Call it once, on the device and in the precision of the generation.
         """
 
     def blocks(self) -> list[nn.Module]:

@@ -1,7 +1,4 @@
-"""Writing a model for other software: a folder that `transformers` (BERT) or s2s-ft (BERT, UniLM v2) reads.
-
-A model with a relative position bias is not a BERT: it is written in the layout of UniLM v2, for s2s-ft and for us.
-"""
+"""Export: a folder for `transformers` (BERT) or s2s-ft (BERT, and UniLM v2 if there is a relative position bias)."""
 
 from __future__ import annotations
 
@@ -25,13 +22,10 @@ _NOT_BERTS = ("embedding_size", "relative_buckets", "max_relative_distance")
 
 
 def save_bert_folder(model: Model, folder: Path) -> None:
-    """Write config.json and the weights with BERT's names; the tokenizer's files are the caller's.
-
-    The weights come twice, in model.safetensors and in pytorch_model.bin, the one file that s2s-ft reads.
+    """Write config.json and the weights with BERT's names, in model.safetensors and, for s2s-ft, in pytorch_model.bin.
 
     Raises:
-        InputError: the model is not a UniLM; it has an embedding projection, which BERT lacks; or the folder cannot be
-            written.
+        InputError: the model is not a UniLM, has an embedding projection, which BERT lacks, or cannot be written.
     """
     if not isinstance(model, UniLM):
         raise InputError(f"{folder}: only a UniLM can be written as a BERT, found a {type(model).__name__}")
@@ -51,7 +45,7 @@ def save_bert_folder(model: Model, folder: Path) -> None:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the tokenizer's files beside the model's, and the id of its pad token into config.json."""
+    """Write the tokenizer's files into the model's folder, and the id of its pad token into config.json."""
     path = folder / "config.json"
     config = read_object(path) | {"pad_token_id": tokenizer.special.pad}
     try:

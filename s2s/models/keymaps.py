@@ -1,7 +1,7 @@
 """Names of weights: from public checkpoints to BERT's, and between BERT's and ours.
 
-BERT's names (as in the `transformers` library) are the common language: every family is renamed to them, and a
-checkpoint in them loads into `UniLM`. The maps only rename, cut and join, so they serve for gradients too.
+BERT's names (as in the `transformers` library) are the common format: checkpoints of every family are renamed to them,
+and `UniLM` loads them. The maps only rename, split and join, so they work for gradients too.
 """
 
 from __future__ import annotations
@@ -72,18 +72,11 @@ _ROOTS = ("embeddings.", "encoder.", "pooler.", "transformer.", "embeddings_proj
 
 
 def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
-    """A checkpoint's tensors under BERT's names, in BERT's layout.
+    """The tensors of a checkpoint of one of `FAMILIES` under BERT's names, in BERT's layout.
 
-    Bare models (without the family's prefix) and the older names gamma and beta are understood. RoBERTa's position
-    table loses its first two rows, which are for padding, and a table of one segment is left out: add that row to the
-    positions before (`fold_segment_row`). UniLM v2's joint projection is cut into query, key and value.
-
-    Args:
-        state: Tensors by name.
-        family: One of `FAMILIES`.
-
-    Raises:
-        InputError: the family is unknown.
+    Bare models (without the family's prefix) and the older names gamma and beta are accepted. RoBERTa's position table
+    loses its first two rows, which are for padding, and its segment table of one row is dropped: call
+    `fold_segment_row` before. UniLM v2's joint projection is split into query, key and value.
 
     Source: the conversions of s2s-ft, and for the heads of ELECTRA and DistilBERT the names in `transformers`.
     """
@@ -108,10 +101,9 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
 
 
 def fold_segment_row(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A copy where a table of one segment is added to every position, and is gone.
+    """A copy in which a segment table of one row is added to every position and removed.
 
-    Every slot has the same segment then, so the model computes the same. The word table would not do: it is the output
-    matrix too.
+    All slots have that segment, so the model computes the same. The word table is also the output matrix, so it stays.
     """
     folded = dict(state)
     for name, tensor in state.items():
@@ -123,7 +115,7 @@ def fold_segment_row(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors under our names: renamed, key and value joined. Names that are not BERT's stay."""
+    """Tensors under our names: renamed, key and value joined. Other names stay."""
     renamed = {
         _rename(_rename_in_layer(name, "bert.encoder.layer", "layers", _OURS_IN_LAYER), _OURS): tensor
         for name, tensor in state.items()
@@ -137,7 +129,7 @@ def from_bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def into_bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The way back from `from_bert_names`."""
+    """The inverse of `from_bert_names`."""
     cut: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if ".attention.key_value." in name:
@@ -166,7 +158,7 @@ def _split_joint_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(name: str, names: Mapping[str, str]) -> str:
-    """The name with its stem (all but the last part) replaced."""
+    """The name with all but its last part replaced."""
     stem, dot, leaf = name.rpartition(".")
     return names.get(stem, stem) + dot + leaf
 

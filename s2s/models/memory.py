@@ -15,11 +15,7 @@ _TOO_MANY = 1 << 63
 
 
 def check_memory(cls: type[Model], section: Section) -> None:
-    """See that the weights of a model fit into memory.
-
-    Raises:
-        ConfigError: they cannot; names the largest size, and the memory that the weights would take.
-    """
+    """Raise a ConfigError, with the largest size, if the weights of a model do not fit into memory."""
     needed, available = _bytes(cls, section), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > available:
         size, name = max(_sizes(section, "model"))
@@ -33,7 +29,7 @@ def _bytes(cls: type[Model], section: Section) -> int:
     try:
         with torch.device("meta"):  # shapes alone
             return sum(weight.numel() * weight.element_size() for weight in cls(section).parameters())
-    except RuntimeError as error:  # PyTorch's for a size of more than 63 bits; another will come when it is built
+    except RuntimeError as error:  # on sizes of more than 63 bits; building the model reports any other error
         return _TOO_MANY if "overflow" in str(error) else 0
 
 

@@ -65,7 +65,7 @@ _DAMAGED = (
     AssertionError,
     struct.error,
 )
-"""What `torch.load` was seen to raise on damaged files, besides `UnpicklingError`."""
+"""Errors of `torch.load` on damaged files, besides `UnpicklingError`, found by trying."""
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 
@@ -74,7 +74,7 @@ def read_sizes(checkpoint: str) -> dict[str, Any]:
     """The sizes of a checkpoint, under the names of `UniLM.Config`.
 
     Raises:
-        InputError: there is no such checkpoint, or its configuration is not that of a supported family.
+        InputError: the checkpoint does not exist, or is not of a supported family.
     """
     path = locate(checkpoint)
     if (path / RUN_CONFIG).is_file():
@@ -90,8 +90,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
     """The tensors of a checkpoint under BERT's names, floating ones as float32.
 
     Raises:
-        InputError: there is no such checkpoint, a file is broken, holds something else than tensors, or is of an
-            unsupported family.
+        InputError: the checkpoint does not exist, is damaged, or is not of a supported family.
     """
     path = locate(checkpoint)
     if (path / RUN_CONFIG).is_file():
@@ -102,11 +101,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
 
 
 def locate(checkpoint: str) -> Path:
-    """The local folder or file of a checkpoint, fetched from the hub if it is the name of a model there.
-
-    Raises:
-        InputError: it is neither a local path nor available from the hub.
-    """
+    """The local folder or file of a checkpoint; a model on the hub is downloaded."""
     path = Path(checkpoint).expanduser()
     if path.exists():
         return path
@@ -119,15 +114,12 @@ def locate(checkpoint: str) -> Path:
 
 
 def resize_positions(table: Tensor, rows: int) -> Tensor:
-    """A position table of another length: repeated from row 0 on when it grows, cut when it shrinks.
-
-    Source: s2s-ft; a repeated row keeps neighborhoods intact, which fresh rows do not.
-    """
+    """A position table of another length: cut, or repeated from row 0 on, which keeps neighborhoods intact (s2s-ft)."""
     return table[torch.arange(rows) % len(table)]
 
 
 def resize_segments(table: Tensor, rows: int) -> Tensor:
-    """A segment table of another length: rows 5 and 6 begin as row 1, other new ones as row 0.
+    """A segment table of another length: rows 5 and 6 start as row 1, other new ones as row 0.
 
     Source: UniLM v1, whose six rows are two for BERT's segments, left-to-right, right-to-left, source and target.
     """
@@ -178,10 +170,10 @@ def _config_file(path: Path) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a released checkpoint, under its own names: a folder, or one file.
+    """The tensors of a released checkpoint, a folder or one file, under its own names.
 
     Raises:
-        InputError: a file is missing or damaged, or lacks what the index says; or a number is not finite.
+        InputError: a file is missing or damaged, or lacks tensors of the index; or a number is not finite.
     """
     tensors: dict[str, Tensor] = {}
     for file, expected in ({path: []} if path.is_file() else weight_files(path)).items():

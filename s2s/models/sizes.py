@@ -1,4 +1,4 @@
-"""Sizes of a model: what a checkpoint's configuration says, completed and checked against the task."""
+"""Sizes of a model, from its configuration, its checkpoint and the task."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from s2s.models.pretrained import SIZES, read_sizes
 _RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
 _FREE = {"hidden_dropout", "attention_dropout", "initializer_range", "layer_norm_eps"}
 _SPARE_ROWS = 1000
-"""The vocabulary table of a released checkpoint may have fewer than this many rows that its tokenizer does not use."""
+"""Limit of the rows in a released checkpoint's vocabulary table that its tokenizer does not use."""
 _PADDED_TO = (8, 64, 128)
-"""Others may only be padded to a multiple of one of these, for speed."""
+"""Other vocabulary tables may be padded to a multiple of one of these, for speed."""
 
 
 def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
     """`UniLM.Config` with every size filled in; see `s2s.models.base.Model.resolve`.
 
     Args:
-        config: The section; what it sets explicitly goes before the checkpoint.
+        config: The section; options that it sets override the checkpoint.
         defaults: `vocab_size`, `num_positions`, `added_tokens` (tokens that the tokenizer has in addition to the
-            checkpoint's) and `num_segments` (rows of the segment table that the task names itself), each optional.
-
-    Raises:
-        ConfigError: the checkpoint, the task and the user disagree.
+            checkpoint's) and `num_segments` (rows of the segment table that the task uses), each optional.
     """
     if config.init and config.like:
         raise ConfigError("model.init: give either init (weights and sizes) or like (sizes alone), found both")
@@ -55,7 +52,7 @@ def _vocabulary(config: Any, given: set[str], known: dict[str, Any], defaults: d
     stored = int(known.get("vocab_size", 0))
     tokens = defaults.get("vocab_size", asked or stored)
     if not tokens:
-        raise ConfigError("model.vocab_size: must be given, since neither a checkpoint nor the task tells it")
+        raise ConfigError("model.vocab_size: must be given, since neither a checkpoint nor the task has one")
     if not asked and not config.init:
         return tokens
     rows = asked or stored

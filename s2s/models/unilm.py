@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from s2s import hub
+from s2s.checkpoint import check_fit
 from s2s.config import Fact, Section
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
@@ -41,38 +42,38 @@ class UniLM(Model):
     """
 
     class Config(Section):
-        """Sizes default to those of BERT base, and come from `init` or `like` where given."""
+        """Options of the model. Sizes come from `init` or `like` if given, and default to those of BERT base."""
 
         init: hub.Name = None
-        """Checkpoint whose weights and sizes are taken: a folder, a file, a run, or a name on the Hugging Face hub."""
+        """Pretrained checkpoint, weights and sizes: a folder, a file, a run, or a name on the Hugging Face hub."""
         like: hub.Name = None
-        """Checkpoint whose sizes alone are taken; the weights are random."""
+        """Checkpoint to take only the sizes from; the weights are random."""
         vocab_size: Fact[int] = Field(0, ge=0)
-        """Tokens of the vocabulary; 0 takes the checkpoint's, or else the tokenizer's."""
+        """Size of the vocabulary; 0 takes that of the checkpoint or tokenizer."""
         hidden_size: int = Field(768, ge=1)
-        """Width of the layers."""
+        """Hidden size of the layers."""
         num_layers: int = Field(12, ge=1, le=1000)
-        """Layers."""
+        """Number of layers."""
         num_heads: int = Field(12, ge=1)
-        """Attention heads of each layer."""
+        """Number of attention heads per layer."""
         intermediate_size: int = Field(3072, ge=1)
-        """Width inside the feed-forward networks."""
+        """Inner size of the feed-forward networks."""
         max_positions: int = Field(512, ge=1)
-        """Rows of the position table; it grows by repetition where the task needs more."""
+        """Rows of the position table; if the task needs more, rows are repeated."""
         num_segments: Fact[int] = Field(2, ge=0)
         """Rows of the segment (token type) table; 0 for no table."""
         source_segment: Fact[int] = Field(0, ge=0)
-        """Row of the segment table that marks the source."""
+        """Row of the segment table for the source."""
         target_segment: Fact[int] = Field(1, ge=0)
-        """Row of the segment table that marks the target."""
+        """Row of the segment table for the target."""
         embedding_size: Fact[int] = Field(0, ge=0)
-        """Width of the embeddings where it differs from the layers' (ELECTRA); 0 for the same."""
+        """Size of the embeddings if it is not `hidden_size` (ELECTRA); 0 for the same."""
         relative_buckets: int = Field(0, ge=0, multiple_of=4)
-        """Buckets of the relative position bias (UniLM v2: 32); 0 for none."""
+        """Number of buckets of the relative position bias (UniLM v2: 32); 0 for none."""
         max_relative_distance: Fact[int] = Field(128, ge=0)
         """Distance from which on all share the last bucket."""
         neighbor_bias: float = Field(0, ge=0)
-        """Relative bias with which each head of a fresh model attends to one neighbor (4, say); 0 as published."""
+        """Initial relative bias of each head for one neighboring position, such as 4; 0 as published."""
         frequency_bias: bool = False
         """Start an untrained head with the token frequencies of the task's data, which saves updates."""
         activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
@@ -80,15 +81,15 @@ class UniLM(Model):
         layer_norm_eps: Fact[float] = Field(1e-12, gt=0)
         """Added to the variance in layer norms."""
         hidden_dropout: float = Field(0.1, ge=0, lt=1)
-        """Rate on embeddings and on the output of each sublayer."""
+        """Dropout rate on embeddings and on the output of each sublayer."""
         attention_dropout: float = Field(0.1, ge=0, lt=1)
-        """Rate on attention weights. On a CPU 0 is much faster, since only then the fast attention kernel serves."""
+        """Dropout rate on attention weights. On a CPU 0 is much faster: only then the fast kernel is used."""
         initializer_range: Fact[float] = Field(0.02, ge=0)
         """Standard deviation of random weights."""
         freeze_embeddings: bool = False
-        """Keep the word embeddings, which are the output matrix too, as they are."""
+        """Do not train the word embeddings, which are also the output matrix."""
         activation_checkpointing: bool = False
-        """Compute the layers again in the backward pass, to save memory."""
+        """Recompute the layers in the backward pass, to save memory."""
         attention: Literal["auto", "flex"] = "auto"
         """Attention in training: by device, or FlexAttention (GPU only, no dropout on attention weights)."""
 
@@ -123,7 +124,7 @@ class UniLM(Model):
         )
         self.head = Head(config, width)
         self.apply(self._randomize)
-        nn.init.eye_(self.head.dense.weight)  # a fresh head compares what the layers found with the embeddings as it is
+        nn.init.eye_(self.head.dense.weight)  # a fresh head compares the layers' output with the embeddings directly
         self.embeddings.tokens.weight.requires_grad_(not config.freeze_embeddings)
 
     def _randomize(self, module: nn.Module) -> None:
@@ -177,7 +178,7 @@ class UniLM(Model):
     def _read(
         self, tokens: Tensor, positions: Tensor, segments: Tensor, steps: Tensor, context: int, slots: Tensor
     ) -> Tensor:
-        """The last layer's output at ascending flat slots `(N,)`, as `(N, hidden_size)`; the rest is not computed."""
+        """The last layer's output, `(N, hidden_size)`, at ascending flat slots `(N,)` only."""
         packing = Packing(steps, positions, steps != PADDING, context)
         reading = packing.rows_at(slots)
         x = self.embeddings(packing.pack(tokens), packing.positions, packing.pack(segments))
@@ -196,7 +197,7 @@ class UniLM(Model):
 
     @torch.no_grad()
     def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
-        """See `s2s.decoding.base.Generator`; InputError if a source and `max_steps` tokens have no room."""
+        """See `s2s.decoding.base.Generator`; InputError if a source and `max_steps` tokens need too many positions."""
         tokens, lengths = sources.tokens, sources.lengths
         needed = int(lengths.max()) + max_steps
         if needed > self.config.max_positions:
@@ -251,13 +252,13 @@ class UniLM(Model):
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
         if self.config.frequency_bias and not self.head.bias.any():
             counts = torch.from_numpy(token_counts()).double()
-            spare = len(self.head.bias) - len(counts)  # rows of the table beyond the vocabulary
+            spare = len(self.head.bias) - len(counts)  # rows beyond the vocabulary
             counts = nn.functional.pad(counts, (0, spare)) + 1  # unseen tokens stay possible
             with torch.no_grad():
                 self.head.bias.copy_((counts / counts.sum()).log())
 
     def _fit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Tables of a checkpoint brought to this model's sizes."""
+        """The checkpoint with its tables resized to this model's sizes."""
         fitted = dict(state)
         positions = "bert.embeddings.position_embeddings.weight"
         segments = "bert.embeddings.token_type_embeddings.weight"
@@ -279,61 +280,45 @@ class UniLM(Model):
         return torch.cat([table, new])
 
     def bert_state(self) -> dict[str, Tensor]:
-        """The weights under BERT's names, as `transformers` has them; the tied output matrix once."""
+        """The weights under BERT's names, as in `transformers`; the tied output matrix once."""
         return into_bert_names({name: tensor.detach() for name, tensor in self.state_dict().items()})
 
     def load_bert_state(self, state: Mapping[str, Tensor], where: str = "checkpoint") -> None:
-        """Take weights under BERT's names. A checkpoint without output head leaves the head random, with a warning.
+        """Load weights under BERT's names. A checkpoint without output head leaves the head random, with a warning.
 
         Args:
-            state: Tensors by name; poolers, other heads, buffers and copies of tied weights are passed over.
-            where: What they are from, for messages.
+            state: Tensors by name; poolers, other heads, buffers and copies of tied weights are ignored.
+            where: Their origin, for messages.
 
         Raises:
-            InputError: a tensor is missing, is not part of the model, or has another shape; or the output matrix is
-                not the word embeddings.
+            InputError: see `s2s.checkpoint.check_fit`; or the output matrix differs from the word embeddings.
         """
         words = state.get("bert.embeddings.word_embeddings.weight")
         for name in _TIED & state.keys():
             if words is not None and not torch.equal(state[name], words[: len(state[name])]):
                 raise InputError(f"{where}: {name} must equal the word embeddings, since this model ties them")
-        given = from_bert_names({name: tensor for name, tensor in state.items() if _belongs(name)})
-        own = self.state_dict()
-        missing = [name for name in own if name not in given]
-        if missing and set(missing) == {name for name in own if name.startswith("head.")}:
+        given = {name: tensor for name, tensor in state.items() if _belongs(name)}
+        own = self.bert_state()
+        head = {name for name in own if name.startswith("cls.")}
+        headless = not head & given.keys()
+        check_fit(where, given, own, may_lack=head if headless else ())
+        if headless:
             logger.warning("%s has no masked-language-model head: the output head begins untrained", where)
-            missing = []
-        problems = [
-            *(f"{_bert_name(name)} is missing" for name in missing),
-            *(f"{_bert_name(name)} is not part of the model" for name in given if name not in own),
-            *(
-                f"{_bert_name(name)} must have shape {tuple(own[name].shape)}, found {tuple(tensor.shape)}"
-                for name, tensor in given.items()
-                if name in own and tensor.shape != own[name].shape
-            ),
-        ]
-        if problems:
-            more = f" (and {len(problems) - 1} more like that)" if len(problems) > 1 else ""
-            raise InputError(f"{where}: does not fit the model: {problems[0]}{more}")
-        self.load_state_dict(given, strict=False)
+        self.load_state_dict(from_bert_names(given), strict=False)
 
 
 _TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder_weight", "cls.predictions.weight"}
 
 
 def _belongs(name: str) -> bool:
-    """Whether a tensor is ours to take: not a pooler, another head, a buffer or a copy of a tied weight."""
+    """Whether a tensor belongs to the model: not a pooler, another head, a buffer or a copy of a tied weight."""
     if name in _TIED or name == "cls.predictions.decoder.bias" or name.startswith("bert.pooler."):
         return False
     return name.startswith(("bert.", "cls.predictions.")) and not name.endswith(("position_ids", "token_type_ids"))
 
 
-def _bert_name(name: str) -> str:
-    return next(iter(into_bert_names({name: torch.empty(2)})))
-
-
 class Embeddings(nn.Module):
-    """Word, position and segment embeddings, summed, normalized, and brought to the width of the layers."""
+    """Word, position and segment embeddings, summed, normalized, and projected to the width of the layers."""
 
     def __init__(self, config: UniLM.Config, width: int) -> None:
         super().__init__()
@@ -374,21 +359,13 @@ class Head(nn.Module):
 
 @dataclass
 class UniLMState:
-    """What is remembered while sentences are generated.
-
-    Args:
-        pool: Keys and values of the sources and of what was generated.
-        lengths: True lengths of the sources, `(B,)`.
-        feeding: How the model is fed.
-        max_steps: Steps that were announced.
-        time: Steps done.
-    """
+    """State while sentences are generated; keys and values of sources and outputs are in the pool."""
 
     pool: Pool
-    lengths: Tensor
+    lengths: Tensor  # of the sources, (B,)
     feeding: Feeding
     max_steps: int
-    time: int = 0
+    time: int = 0  # steps done
 
     def select(self, sentences: Tensor | None, parents: Tensor) -> None:
         """See `s2s.decoding.base.State`."""

@@ -1,4 +1,4 @@
-"""Attention: the one call to the kernel, and self-attention whose keys may come from anywhere.
+"""Attention: the one call to the kernel, and self-attention over rows with any visibility.
 
 Axes: B sentences, N packed rows, Q queries, K keys, H heads, D width of a head.
 """
@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from s2s.nn.linear import Linear
 
 Rows = Tensor | slice
-"""Which rows of a layer's input are read: indices, or a slice, of the last axis but one."""
+"""Indices of rows, or a slice, of the last axis but one."""
 
 Attention = Callable[[Tensor, Tensor, float], Tensor]
-"""Looks up queries `(..., Q, H, D)` in keys and values `(..., K, 2, H, D)` with a dropout rate, gives `(..., Q, H, D)`.
+"""Maps queries `(..., Q, H, D)`, keys and values `(..., K, 2, H, D)` and a dropout rate to outputs `(..., Q, H, D)`.
 
-What stands behind it decides who sees whom and where keys and values are kept: packed rows (`s2s.nn.packing`), a
-cache that remembers earlier steps (`s2s.nn.cache`).
+The implementation decides who sees whom and where keys and values are kept: packed rows (`s2s.nn.packing`), or a cache
+of earlier steps (`s2s.nn.cache`).
 """
 
 
@@ -36,11 +36,11 @@ def attend(
 
     Args:
         queries: `(B, H, Q, D)`.
-        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighboring queries' heads.
+        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighboring query heads.
         values: Like `keys`.
         bias: Added to the scaled scores, broadcastable to `(B, H, Q, K)`; hidden keys have `s2s.nn.masks.HIDDEN`.
-        dropout: Rate at which attention weights are dropped.
-        causal: Query i sees keys 0 to i; not together with `bias`.
+        dropout: Rate on attention weights.
+        causal: Query i sees keys 0 to i; cannot be combined with `bias`.
 
     Returns:
         `(B, H, Q, D)`.
@@ -60,13 +60,7 @@ def attend(
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention over the rows of one input.
-
-    Args:
-        hidden_size: Width of the rows.
-        num_heads: Heads; a divisor of `hidden_size`.
-        dropout: Rate at which attention weights are dropped.
-    """
+    """Multi-head attention over the rows of one input; `num_heads` divides `hidden_size`, `dropout` is on weights."""
 
     def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -77,17 +71,8 @@ class SelfAttention(nn.Module):
         self.out = Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
-        """
-        Args:
-            x: `(..., N, hidden_size)`.
-            attention: What the rows see.
-            rows: The rows that ask; None for all. All rows answer.
-
-        Returns:
-            `(..., Q, hidden_size)`.
-        """
-        asking = x if rows is None else select_rows(x, rows)
-        queries = self.query(asking).unflatten(-1, (self.num_heads, -1))
+        """Outputs `(..., Q, hidden_size)` for the queries of `rows` (None: all) over the keys of all rows of `x`."""
+        queries = self.query(select_rows(x, rows)).unflatten(-1, (self.num_heads, -1))
         dropout = self.dropout if self.training else 0.0
         return self.out(attention(queries, self.keys_values(x), dropout).flatten(-2))  # type: ignore[no-any-return]
 
@@ -96,8 +81,10 @@ class SelfAttention(nn.Module):
         return self.key_value(x).unflatten(-1, (2, self.num_heads, -1))  # type: ignore[no-any-return]
 
 
-def select_rows(x: Tensor, rows: Rows) -> Tensor:
-    """Rows of the last axis but one."""
+def select_rows(x: Tensor, rows: Rows | None) -> Tensor:
+    """Rows of the last axis but one; None for all."""
+    if rows is None:
+        return x
     if isinstance(rows, slice):
         return x[..., rows, :]
     return torch.index_select(x, -2, rows)

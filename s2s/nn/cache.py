@@ -1,16 +1,15 @@
 """The pool: keys and values of a sentence and of everything generated from it, shared by all its hypotheses.
 
-Each layer has one buffer a sentence. The source's slots come first, then, step by step, one slot for each hypothesis
-of that step. Nothing is copied or moved when a beam search continues one hypothesis twice and another not at all: a
-table says which slots each hypothesis sees, and `select` gathers rows of that table. Example, two source slots and two
-hypotheses after two steps, where both continue what was hypothesis 1 at the first step (1 = sees):
+Each layer has one buffer per sentence. The source's slots come first, then, step by step, one slot for each hypothesis
+of that step. A beam search may continue one hypothesis twice and drop another without copying any keys: a table says
+which slots each hypothesis sees, and `select` gathers rows of that table. Example, two source slots and two hypotheses
+after two steps, both continuing hypothesis 1 of the first step (1 = sees):
 
     slots          source   step 0   step 1
     hypothesis 0    1  1     .  1     1  .
     hypothesis 1    1  1     .  1     .  1
 
-Tokens that are fed only to be predicted from (a mask) get the slots after these for one call; the next call
-overwrites them.
+Mask tokens, which serve only to predict from, get the slots after these for one call; the next call overwrites them.
 
 Axes: B sentences, K hypotheses, P slots in use, H heads, D width of a head.
 """
@@ -31,9 +30,9 @@ class Pool:
     """Keys and values of sentences while hypotheses grow.
 
     Args:
-        buffer: Of the sources, `(layers, 2, B, H, slots, D)`, finite at padding too; slots after the first P are
-            free.
-        real: Source slots that hold something, `(B, P)` bool.
+        buffer: Keys and values of the sources, `(layers, 2, B, H, slots, D)`, finite even at padding; slots after the
+            first P are free.
+        real: Source slots that are not padding, `(B, P)` bool.
         positions: Position ids of the source slots, `(B, P)`.
     """
 
@@ -56,17 +55,17 @@ class Pool:
     def feed(
         self, positions: Tensor, remembered: int, steps_left: int, relative_bias: RelativeBias | None
     ) -> Callable[[int], Attention]:
-        """Take in G tokens of each hypothesis; each sees the ones before it.
+        """Add G tokens to each hypothesis; each sees the ones before it.
 
         Args:
-            positions: Position ids of the tokens, `(B, G)`; the hypotheses of a sentence share them.
+            positions: Position ids of the tokens, `(B, G)`, the same for all hypotheses of a sentence.
             remembered: How many of the G, from the first on, later calls see too.
-            steps_left: How many calls may follow, to size the buffer at once.
-            relative_bias: Gives the bias of two positions, or None.
+            steps_left: The maximum number of later calls, to size the buffer once.
+            relative_bias: The relative position bias, if any.
 
         Returns:
-            The attention of a layer, for rows `(B, G K, ...)`, all hypotheses of the first token before the second.
-            Fewer queries are the last ones.
+            The attention of each layer, for rows `(B, G K, ...)`: all hypotheses of the first token, then of the
+            second. If there are fewer queries, they are the last rows.
         """
         batch, hypotheses, used = self._sees.shape
         tokens = positions.shape[1]
@@ -95,7 +94,7 @@ class Pool:
         return attention
 
     def _reserve(self, slots: int, more: int) -> None:
-        """Make the buffer hold `slots`, and if it must grow, `more` beside."""
+        """Make the buffer hold `slots`; if it must grow, make room for `more` in addition."""
         if slots > self._buffer.shape[4]:
             grown = self._buffer.new_empty(*self._buffer.shape[:4], slots + more, self._buffer.shape[5])
             used = self._sees.shape[2]

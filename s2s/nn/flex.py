@@ -1,7 +1,7 @@
 """FlexAttention over packed rows: one fused call for a whole batch, for GPUs. No dropout on attention weights.
 
-All rows of all sentences lie in one sequence; who sees whom is arithmetic on two integers a row (sentence and step
-code), so that no mask is ever stored and tiles that are hidden altogether are skipped. On a CPU it only runs forward.
+All sentences form one sequence. Visibility is computed from two integers per row (sentence and step code), so no mask
+is stored, and fully hidden tiles are skipped. On a CPU there is no backward pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from s2s.nn.positions import RelativeBias
 
 
 class Slots(NamedTuple):
-    """What decides the visibility of rows: sentence, step code and position id of each, `(N,)`."""
+    """Sentence, step code and position id of each row, `(N,)`."""
 
     sentences: Tensor
     steps: Tensor
@@ -28,9 +28,9 @@ class FlexAttention:
     """Attention over packed rows by `torch.nn.attention.flex_attention`.
 
     Args:
-        asking: The rows that ask, `(M,)`.
-        answering: All rows, `(N,)`.
-        relative_bias: Gives the bias of two positions, or None.
+        asking: The rows of the queries, `(M,)`.
+        answering: The rows of the keys, which are all, `(N,)`.
+        relative_bias: The relative position bias, if any.
     """
 
     def __init__(self, asking: Slots, answering: Slots, relative_bias: RelativeBias | None) -> None:

@@ -1,8 +1,8 @@
-"""Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training, and packed in advance for decoding.
+"""Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training, and with packed weights for decoding.
 
-torch hands float32 products to MKL, which keeps to half of a processor's width where that is not Intel's. oneDNN does
-the same products in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, both passes: 91
-against 178 GFLOP/s). Elsewhere, and in other types than float32, these are torch's own layers.
+torch computes float32 products with MKL, which uses half of the vector width on processors that are not Intel's. oneDNN
+computes them in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, both passes: 178 instead
+of 91 GFLOP/s). On other devices, and in other types than float32, these are torch's own layers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# oneDNN remembers a kernel for each number of rows, with buffers as large as the weights. Packed batches have another
-# number each time: with the usual limit of 1024 kernels a training run grows by gigabytes. Forgetting costs nothing.
+# oneDNN caches a kernel for each number of rows, with buffers as large as the weights. Packed batches have a new number
+# each time: with the default limit of 1024 kernels a training run grows by gigabytes. A small limit costs no time.
 _LIMITS = [name for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY") if name not in os.environ]
 os.environ.update(dict.fromkeys(_LIMITS, "64"))
 
 
 def remember_kernels() -> None:
-    """Let oneDNN remember more kernels: where the same hundred shapes come again for every frame, as in speech.
+    """Let oneDNN cache more kernels, for speech, where the same hundred shapes recur in every frame.
 
-    It looks at this once, so call it before the first product of the process; later it does nothing.
+    Call it before the first product of the process; afterwards it has no effect.
     """
     os.environ.update(dict.fromkeys(_LIMITS, "1024"))
 
@@ -45,14 +45,10 @@ class Linear(nn.Linear):
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose weights oneDNN has laid out in advance for its own kernels. CPU, float32, no gradients.
+    """A linear layer whose weight `(out, in)` is packed for oneDNN's kernels. CPU, float32, no gradients.
 
-    Between 5 and 160 rows, which is what decoding multiplies, it takes 0.3 to 0.6 of the time of `F.linear` (AMD EPYC
-    with AVX-512, 2 threads, torch 2.13).
-
-    Args:
-        weight: `(out, in)`.
-        bias: `(out,)`.
+    For 5 to 160 rows, as in decoding, it takes 0.3 to 0.6 of the time of `F.linear` (AMD EPYC with AVX-512, 2 threads,
+    torch 2.13).
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -66,12 +62,12 @@ class PackedLinear(nn.Module):
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Whether this weight can be packed here: on a CPU with oneDNN, in float32."""
+    """Whether a weight can be packed: on a CPU with oneDNN, in float32."""
     return _is_for_onednn(weight)
 
 
 def pack_linears(module: nn.Module) -> None:
-    """Replace every linear layer inside a module by a packed one, where that is possible."""
+    """Replace every linear layer inside a module by a packed one, where possible."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear) and can_pack(child.weight):
             setattr(module, name, PackedLinear(child.weight, child.bias))

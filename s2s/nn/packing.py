@@ -1,11 +1,11 @@
-"""Padding removed: linear layers see only the rows that hold something, attention sees each sentence at its length.
+"""Packing removes padding: linear layers compute only real rows, attention works at the length of each sentence.
 
-A batch of `(B, L)` slots becomes N rows, sentence after sentence, each in the order of its slots. The first slots of a
-sentence are its context, which reads nothing but itself; so the context attends alone, and only the others ask both.
+A batch of `(B, L)` slots becomes N rows, sentence after sentence, in the order of the slots. The first slots of a
+sentence are its context, which sees only itself; so it attends alone, and only the other rows attend to both.
 
-Three ways to attend over packed rows give the same numbers: `RaggedAttention` calls the kernel once a sentence, at the
-true length (best on a CPU, where a call costs little); `PaddedAttention` pads and calls it once (for a GPU);
-`s2s.nn.flex.FlexAttention` neither pads nor stores a mask (for a GPU, by choice).
+Three implementations of attention over packed rows give the same numbers: `RaggedAttention` calls the kernel once per
+sentence, at the true length (best on a CPU, where a call is cheap); `PaddedAttention` pads and calls it once (for a
+GPU); `s2s.nn.flex.FlexAttention` neither pads nor stores a mask (for a GPU, optional).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from s2s.nn.positions import RelativeBias
 
 
 class Packing:
-    """The rows of a batch. Asks the device for the lengths, once; everything that follows knows them.
+    """The rows of a batch. Waits for the device once, for the lengths.
 
     Args:
         steps: Step codes, `(B, L)`.
         positions: Position ids, `(B, L)`.
-        real: Slots that hold something, `(B, L)` bool.
-        context: The first `context` columns are context.
+        real: Slots that are not padding, `(B, L)` bool.
+        context: The number of columns of context, which come first.
     """
 
     def __init__(self, steps: Tensor, positions: Tensor, real: Tensor, context: int) -> None:
@@ -50,19 +50,19 @@ class Packing:
         return padded.flatten(0, 1).index_select(0, self.slots)
 
     def pad(self, rows: Tensor) -> Tensor:
-        """The padded tensor `(B, L, ...)` of rows `(N, ...)`, zero in between."""
+        """The padded tensor `(B, L, ...)` of rows `(N, ...)`, zero at padding."""
         shape = self.padded_steps.shape
         padded = rows.new_zeros(shape.numel(), *rows.shape[1:]).index_copy(0, self.slots, rows)
         return padded.view(*shape, *rows.shape[1:])
 
     def rows_at(self, slots: Tensor) -> Tensor:
-        """The rows of flat slots `(M,)`, which must hold something."""
+        """The rows of flat slots `(M,)`, which must not be padding."""
         return torch.searchsorted(self.slots, slots)
 
     def attention(
         self, relative_bias: RelativeBias | None = None, reading: Tensor | None = None, flex: bool = False
     ) -> Attention:
-        """What suits the device, or FlexAttention: queries are the rows `reading`, ascending, or all of them."""
+        """Attention for the device, or FlexAttention; queries are the rows `reading`, ascending, or all."""
         if flex:
             return FlexAttention(self._described(reading), self._described(None), relative_bias)
         kind = RaggedAttention if self.slots.device.type == "cpu" else PaddedAttention
@@ -75,13 +75,7 @@ class Packing:
 
 
 class RaggedAttention:
-    """Attention over packed rows, one call a sentence and kind of row.
-
-    Args:
-        packing: Where the rows are.
-        relative_bias: Gives the bias of two positions, or None.
-        reading: Rows that ask, `(M,)` ascending; None for all.
-    """
+    """Attention over packed rows, with one call per sentence and kind of row; `reading` as in `Packing.attention`."""
 
     def __init__(self, packing: Packing, relative_bias: RelativeBias | None, reading: Tensor | None) -> None:
         steps, positions = packing.steps, packing.positions
@@ -105,7 +99,7 @@ class RaggedAttention:
         """See `s2s.nn.attention.Attention`; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
         if not self._spans:
             return queries
-        # Splitting, unlike slicing, is undone by one concatenation in the backward pass.
+        # The backward pass of a split is one concatenation, unlike that of slices.
         answering = torch.split(keys_values, self._lengths)
         outputs = []
         for asked, span in zip(torch.split(queries, [span.queries for span in self._spans]), self._spans, strict=True):
@@ -116,7 +110,7 @@ class RaggedAttention:
 
 
 class _Span(NamedTuple):
-    """Consecutive queries of a sentence that ask the sentence's first `keys` rows."""
+    """Consecutive queries of a sentence that attend to its first `keys` rows."""
 
     sentence: int
     queries: int
@@ -136,12 +130,12 @@ def _spans(packing: Packing, reading: Tensor | None) -> Iterator[tuple[int, int,
 
 
 class PaddedAttention:
-    """Attention over packed rows, padded to one or two calls for the whole batch. Arguments as `RaggedAttention`."""
+    """Attention over packed rows, padded to one or two calls for the whole batch."""
 
     def __init__(self, packing: Packing, relative_bias: RelativeBias | None, reading: Tensor | None) -> None:
         steps, positions = packing.padded_steps, packing.padded_positions
         asking = packing.slots if reading is None else packing.slots[reading]
-        empty = steps.numel()  # a slot after all others, where nothing is
+        empty = steps.numel()  # a slot after all others, for padding
         grids = _column_grids(packing) if reading is None else [(_sentence_grid(asking, steps, empty), steps.shape[1])]
         rows = _numbered(asking, empty)
         self._keys = _numbered(packing.slots, empty)[:empty].view_as(steps)
@@ -181,7 +175,7 @@ def _sentence_grid(slots: Tensor, steps: Tensor, empty: int) -> Tensor:
 
 
 def _numbered(slots: Tensor, empty: int) -> Tensor:
-    """For each flat slot up to `empty` its place in `slots`, 0 where it has none."""
+    """The index in `slots` of each flat slot up to `empty`, 0 if it is not in there."""
     numbers = torch.zeros(empty + 1, dtype=torch.int64, device=slots.device)
     return numbers.index_copy(0, slots, torch.arange(len(slots), device=slots.device))
 

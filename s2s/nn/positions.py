@@ -1,4 +1,4 @@
-"""Relative positions: logarithmic buckets, and one learnt bias a bucket and head, shared by all layers."""
+"""Relative positions: logarithmic buckets, and one learned bias per bucket and head, shared by all layers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 def relative_bucket(relative: Tensor, num_buckets: int, max_distance: int) -> Tensor:
     """The bucket of `key position - query position`.
 
-    Half of the buckets are for keys behind the query or at it, half for keys ahead. In each half the first half counts
-    distances one by one; the rest widen logarithmically up to `max_distance`, and the last one takes all beyond.
+    Half of the buckets are for keys at the query or before it, half for keys after it. In each half the first half has
+    one bucket per distance; the others widen logarithmically up to `max_distance`, and the last one takes all beyond.
 
     Args:
-        relative: Key position minus query position, any shape, int64.
+        relative: Differences of positions, any shape, int64.
         num_buckets: Number of buckets, a multiple of 4.
         max_distance: Distance from which on all share the last bucket; more than `num_buckets / 4`.
 
@@ -33,13 +33,7 @@ def relative_bucket(relative: Tensor, num_buckets: int, max_distance: int) -> Te
 
 
 class RelativeBias(nn.Module):
-    """A bias on attention scores that depends on the distance of two positions.
-
-    Args:
-        num_heads: Attention heads.
-        num_buckets: See `relative_bucket`.
-        max_distance: See `relative_bucket`.
-    """
+    """A bias on attention scores for each head and `relative_bucket`."""
 
     def __init__(self, num_heads: int, num_buckets: int, max_distance: int) -> None:
         super().__init__()
@@ -51,7 +45,7 @@ class RelativeBias(nn.Module):
         self.buckets: Tensor
 
     def prefer_neighbors_(self, strength: float) -> None:
-        """Let each head begin with a bias for one neighbor: those before and after in turns, the nearest first."""
+        """Start each head with a bias for one neighbor: before and after in turn, the nearest first."""
         heads, buckets = self.weight.shape
         head = torch.arange(heads)
         offsets = (head // 2 + 1) * (head % 2 * 2 - 1)  # -1, 1, -2, 2, ...
@@ -59,7 +53,7 @@ class RelativeBias(nn.Module):
             self.weight[head, relative_bucket(offsets, buckets, self.max_distance)] = strength
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """The biases of position ids `(..., Q)` and `(..., K)`, as `(..., H, Q, K)`."""
+        """The biases for position ids `(..., Q)` and `(..., K)`, as `(..., H, Q, K)`."""
         relative = keys.unsqueeze(-2) - queries.unsqueeze(-1)
         index = self.buckets[relative.clamp(-self.max_distance, self.max_distance) + self.max_distance]
         return self.weight.t()[index].movedim(-1, -3)

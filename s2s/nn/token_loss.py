@@ -1,4 +1,4 @@
-"""Loss of tokens given features: by chunks of rows, so that the whole score matrix never exists."""
+"""Loss of tokens given features, in chunks of rows, so that the whole score matrix never exists."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ def score_labels(
     """Loss of each label, and whether it is the most probable token.
 
     Args:
-        logits: From features `(n, D)` to scores over the vocabulary `(n, V)`; called on `rows` of them at a time, and
-            again in the backward pass.
+        logits: Maps features `(n, D)` to scores over the vocabulary `(n, V)`; called again in the backward pass.
         features: `(N, D)`.
         labels: Token ids, `(N,)`.
         smoothing: See `token_loss`.
         pad_id: See `token_loss`.
-        rows: Rows scored at a time.
+        rows: Maximum number of rows scored at a time.
 
     Returns:
         `(N,)` float32 or wider, and `(N,)` bool.
@@ -48,14 +47,10 @@ def score_labels(
 
 
 def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) -> Tensor:
-    """Loss of each label, `(N,)` float32.
+    """Loss `(N,)` float32 of labels `(N,)`, given scores `(N, V)`.
 
-    With smoothing e it is KL(q || p), where q is 1 - e on the label, e / (V - 2) on every other token but the pad
-    token, and 0 there; its minimum is 0, and a pad label costs nothing. Without, it is -log p of the label.
-
-    Args:
-        logits: Scores, `(N, V)`.
-        labels: Token ids, `(N,)`.
+    With smoothing e it is KL(q || p), where q is 1 - e at the label, 0 at the pad token, and e / (V - 2) at every other
+    token; its minimum is 0, and the loss of a pad label is 0. Without smoothing it is -log p of the label.
 
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling.py`; there the pad token is always id 0.
     """
@@ -66,7 +61,7 @@ def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) ->
 class _Divergence(torch.autograd.Function):
     """KL(q || softmax(logits)) with its gradient, softmax - q, written out.
 
-    The derived gradient would keep four matrices of `(N, V)` instead of two, and take 1.6 times as long.
+    Autograd would keep four matrices of `(N, V)` instead of two, and take 1.6 times as long.
     """
 
     @staticmethod

@@ -21,14 +21,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Block(nn.Module):
     """One layer: self-attention, then a feed-forward network, each with residual sum and layer norm.
 
-    Args:
-        hidden_size: Width of the rows.
-        num_heads: Attention heads.
-        intermediate_size: Width inside the feed-forward network.
-        activation: A key of `ACTIVATIONS`.
-        layer_norm_eps: Added to the variance.
-        hidden_dropout: Rate after attention and after the feed-forward network.
-        attention_dropout: Rate on attention weights. Any but 0 takes the slow attention kernel on a CPU.
+    Args as the options of `s2s.models.unilm.UniLM.Config`.
     """
 
     def __init__(
@@ -51,16 +44,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(hidden_dropout)
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
-        """
-        Args:
-            x: `(..., N, hidden_size)`.
-            attention: What the rows see.
-            rows: The rows whose output is read; None for all.
-
-        Returns:
-            The layer's output at `rows`, `(..., Q, hidden_size)`.
-        """
-        residual = x if rows is None else select_rows(x, rows)
-        x = self.attention_norm(residual + self.dropout(self.attention(x, attention, rows)))
+        """Outputs `(..., Q, hidden_size)` at `rows` (None: all) of inputs `(..., N, hidden_size)`."""
+        x = self.attention_norm(select_rows(x, rows) + self.dropout(self.attention(x, attention, rows)))
         transformed = self.down(self.activation(self.up(x)))
         return self.down_norm(x + self.dropout(transformed))  # type: ignore[no-any-return]
