@@ -69,6 +69,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "jiwer>=4",
             "ruff>=0.8",
             "mypy>=1.13",
             "types-PyYAML",

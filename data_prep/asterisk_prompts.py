@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data_prep.speech_corpus import Recording
+from s2s.data.text_lines import read_text_lines
 from s2s.errors import InputError
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
@@ -54,7 +54,7 @@ def fetch_packages(languages: Sequence[str], folder: Path) -> list[Path]:
 
 
 def _apt(folder: Path, *arguments: str) -> str:
-    """What apt-get complains about last, "" if it succeeded."""
+    """The last line of apt-get's errors, "" if it succeeded."""
     try:
         run = subprocess.run(["apt-get", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
@@ -68,7 +68,7 @@ def unpack(packages: Sequence[Path], folder: Path) -> list[Path]:
     """Folders with the contents of .deb files, of folders of .deb files, and of folders that are unpacked already.
 
     Raises:
-        InputError: a path is neither, or dpkg-deb is missing or fails.
+        InputError: a path is none of these, or dpkg-deb is missing or fails.
     """
     roots = []
     archives: list[Path] = []
@@ -86,7 +86,7 @@ def unpack(packages: Sequence[Path], folder: Path) -> list[Path]:
             run = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, text=True, check=False)
         except FileNotFoundError as error:
             raise InputError(
-                f"{archive}: dpkg-deb, which unpacks it, is not here; unpack it elsewhere first"
+                f"{archive}: cannot be unpacked: dpkg-deb is not installed; unpack it elsewhere"
             ) from error
         if run.returncode:
             raise InputError(f"{archive}: cannot be unpacked: {run.stderr.strip().splitlines()[-1]}")
@@ -127,17 +127,12 @@ def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], Non
 
 
 def _transcripts(path: Path, skip: Callable[[str], None]) -> Iterator[tuple[str, str]]:
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
+    for where, line in read_text_lines(path):
         if not line.strip() or line.startswith(";"):
             continue
         found = _TRANSCRIPT_LINE.fullmatch(line.strip())
         if not found:
-            raise InputError(f"{path}:{number}: expected 'NAME: TEXT', found {line[:60]!r}")
+            raise InputError(f"{where}: expected 'NAME: TEXT', found {line[:60]!r}")
         if found["text"]:
             yield found["name"], found["text"]
         else:

@@ -1,14 +1,15 @@
-"""The one way a corpus is written: train, valid and test JSON-lines files and a data card, all of them or none."""
+"""Writes a corpus: train, valid and test JSON-lines files and a data card, all of them or none."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,14 +34,7 @@ Text = str | list[str]
 
 @dataclass(frozen=True)
 class Pair:
-    """One source and its target.
-
-    Args:
-        id: Name of the pair, unique in its file.
-        source: The model's input.
-        target: The text to generate.
-        fields: Further fields of the record.
-    """
+    """One source and its target; `id` is unique in its file, `fields` are further fields of the record."""
 
     id: str
     source: Text
@@ -48,7 +42,7 @@ class Pair:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The record as one line of JSON, in the fields of s2s-ft: id, src, tgt, then the further ones."""
+        """The record as one line of JSON in the format of s2s-ft: id, src, tgt, then the further fields."""
         record = {"id": self.id, "src": self.source, "tgt": self.target, **self.fields}
         return dump_json(record) + "\n"
 
@@ -56,12 +50,11 @@ class Pair:
 class CorpusWriter:
     """Context manager that writes OUT/{train,valid,test}.jsonl and OUT/DATA_CARD.md.
 
-    Pairs go to temporary files, which take their names when the block ends without an error and are removed when it
-    does not; so a corpus is complete or was never there. Memory holds 32 bytes a pair. An id that occurs twice in
-    a file is reported.
+    Pairs go to temporary files, which take their names when the block ends without an error and are removed otherwise.
+    Memory holds 32 bytes a pair. An id that occurs twice in a file is reported.
 
     Args:
-        folder: Where to; made if missing. An older corpus there is replaced.
+        folder: OUT; made if missing. An older corpus there is replaced.
         title: First line of the data card.
         about: Paragraphs of the data card: origin, rule, license.
         documents: Further text files to write beside the card, by name.
@@ -74,7 +67,7 @@ class CorpusWriter:
         self._title = title
         self._about = about
         self._documents = dict(documents or {})
-        self._splits: dict[str, _Split] = {}
+        self._splits = {name: _Split() for name in SPLITS}
         self._skipped: Counter[str] = Counter()
         self._files = ExitStack()
         self._open_files: dict[str, BinaryIO] = {}
@@ -82,13 +75,12 @@ class CorpusWriter:
     def __enter__(self) -> CorpusWriter:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._splits = {name: _Split() for name in SPLITS}
         self._progress = tqdm(desc=self.folder.name, unit=" pairs", disable=None)
         return self
 
     def add(self, split: str, pair: Pair) -> None:
         """Write one pair to "train", "valid" or "test"; one with a blank side is skipped and counted."""
-        if not has_text(pair.source) or not has_text(pair.target):
+        if not _has_text(pair.source) or not _has_text(pair.target):
             self.skip("empty source or target")
             return
         with writing(self.folder):
@@ -103,16 +95,11 @@ class CorpusWriter:
         self._skipped[reason] += 1
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Pairs of each split."""
-        return {name: len(split) for name, split in self._splits.items()}
-
-    @property
     def summary(self) -> str:
         """One line on what was written and what was left out."""
-        counts = " / ".join(f"{count:,}" for count in self.counts.values())
-        skipped = "; ".join(f"{count:,} {reason}" for reason, count in self._skipped.most_common())
-        return f"{self.folder}: {counts} pairs (train / valid / test)" + (f"; skipped {skipped}" if skipped else "")
+        counts = " / ".join(f"{len(split):,}" for split in self._splits.values())
+        skipped = f"; skipped {listed(self._skipped)}" if self._skipped else ""
+        return f"{self.folder}: {counts} pairs (train / valid / test){skipped}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -125,9 +112,9 @@ class CorpusWriter:
             self._finish()
 
     def _finish(self) -> None:
-        if not any(self.counts.values()):
-            skipped = "; ".join(f"{count:,} {reason}" for reason, count in self._skipped.most_common())
-            raise InputError(f"{self.folder}: no pair to write; skipped {skipped or 'nothing, the input is empty'}")
+        if not any(map(len, self._splits.values())):
+            skipped = listed(self._skipped) or "nothing, the input is empty"
+            raise InputError(f"{self.folder}: no pair to write; skipped {skipped}")
         for name, split in self._splits.items():
             if not len(split) and (self.folder / f"{name}.jsonl").exists():
                 raise InputError(
@@ -155,7 +142,8 @@ class CorpusWriter:
     def _card(self) -> str:
         used = {name: split for name, split in self._splits.items() if len(split)}
         rows = [
-            f"| {name} | {len(split):,} | {split.source_words} | {split.target_words} | {split.duplicates():,} |"
+            f"| {name} | {len(split):,} | {_lengths(split.source_words)} | {_lengths(split.target_words)} "
+            f"| {split.duplicates():,} |"
             for name, split in used.items()
         ]
         parts = [
@@ -164,48 +152,42 @@ class CorpusWriter:
             "## Sizes",
             "Words are runs of non-blank characters, or tokens where a side is tokenized; "
             "a duplicate is a pair whose source and target occur earlier in the same file.",
-            "\n".join(
-                [
-                    "| file | pairs | source words: mean, median, 95 %, most | target words | duplicates |",
-                    "|---|---|---|---|---|",
-                    *rows,
-                ]
+            "| file | pairs | source words: mean, median, 95 %, maximum | target words | duplicates |\n"
+            "|---|---|---|---|---|\n" + "\n".join(rows),
+            *(
+                f"Sources that are in both {first} and {second}: "
+                f"{len(np.intersect1d(used[first].sources(), used[second].sources())):,}."
+                for first, second in itertools.combinations(used, 2)
             ),
-            *_overlaps(used),
         ]
         if self._skipped:
-            skipped = [f"- {count:,} {reason}" for reason, count in self._skipped.most_common()]
-            parts += ["## Left out", "\n".join(skipped)]
+            parts += ["## Left out", "- " + listed(self._skipped, "\n- ")]
         return "\n\n".join(parts) + "\n"
 
 
-def has_text(text: Text) -> bool:
-    """Whether one side of a pair holds anything but blanks."""
+def listed(counts: Counter[str], separator: str = "; ") -> str:
+    """Counts with their reasons, the largest first."""
+    return separator.join(f"{count:,} {reason}" for reason, count in counts.most_common())
+
+
+def _has_text(text: Text) -> bool:
     return bool(text.strip()) if isinstance(text, str) else any(token.strip() for token in text)
 
 
 def normal_form(text: str) -> str:
-    """A text for comparison: its letters only, in lower case; where it has none, the text itself."""
+    """A text for comparison: its letters in lower case; the text itself where it has none."""
     return " ".join(re.findall(r"[^\W\d_]+", text.casefold())) or text
 
 
-def _overlaps(splits: Mapping[str, _Split]) -> Iterator[str]:
-    names = list(splits)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            shared = len(np.intersect1d(splits[first].sources(), splits[second].sources()))
-            yield f"Sources that are in both {first} and {second}: {shared:,}."
-
-
 class _Split:
-    """What the card says of one file, counted while it is written."""
+    """What the card reports about one file, counted while it is written."""
 
     def __init__(self) -> None:
         self._sources = array("Q")
         self._pairs = array("Q")
         self._ids = array("Q")
-        self.source_words = _Lengths()
-        self.target_words = _Lengths()
+        self.source_words: Counter[int] = Counter()  # histograms, so that memory does not grow with the corpus
+        self.target_words: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -214,8 +196,8 @@ class _Split:
         self._sources.append(_digest(pair.source))
         self._pairs.append(_digest([str(pair.source), str(pair.target)]))
         self._ids.append(_digest(pair.id))
-        self.source_words.add(pair.source)
-        self.target_words.add(pair.target)
+        self.source_words[_words(pair.source)] += 1
+        self.target_words[_words(pair.target)] += 1
 
     def sources(self) -> NDArray[np.uint64]:
         return np.frombuffer(self._sources, dtype=np.uint64)
@@ -224,7 +206,7 @@ class _Split:
         return len(self) - len(np.unique(np.frombuffer(self._pairs, dtype=np.uint64)))
 
     def repeated_id(self) -> tuple[int, int, int] | None:
-        """How many lines have the id of an earlier line, and of the first of them: the earlier line, its own."""
+        """How many lines have the id of an earlier line; the line that the first of them repeats, and its own."""
         ids = np.frombuffer(self._ids, dtype=np.uint64)
         order = np.argsort(ids, kind="stable")
         same = np.flatnonzero(ids[order][1:] == ids[order][:-1])
@@ -234,21 +216,17 @@ class _Split:
         return len(same), int(order[first]) + 1, int(order[first + 1]) + 1
 
 
-class _Lengths:
-    """Word counts as a histogram, so that memory does not grow with the corpus."""
+def _words(text: Text) -> int:
+    return len(text.split() if isinstance(text, str) else text)
 
-    def __init__(self) -> None:
-        self._histogram: Counter[int] = Counter()
 
-    def add(self, text: Text) -> None:
-        self._histogram[len(text.split() if isinstance(text, str) else text)] += 1
-
-    def __str__(self) -> str:
-        lengths = np.array(sorted(self._histogram))
-        counts = np.array([self._histogram[length] for length in lengths])
-        ends = counts.cumsum()
-        half, most = (int(lengths[np.searchsorted(ends, share * ends[-1])]) for share in (0.5, 0.95))
-        return f"{(lengths * counts).sum() / ends[-1]:.1f}, {half}, {most}, {lengths[-1]}"
+def _lengths(histogram: Counter[int]) -> str:
+    """Mean, median, 95th percentile and maximum."""
+    lengths = np.array(sorted(histogram))
+    counts = np.array([histogram[length] for length in lengths])
+    ends = counts.cumsum()
+    half, most = (int(lengths[np.searchsorted(ends, share * ends[-1])]) for share in (0.5, 0.95))
+    return f"{(lengths * counts).sum() / ends[-1]:.1f}, {half}, {most}, {lengths[-1]}"
 
 
 def _digest(text: Text) -> int:

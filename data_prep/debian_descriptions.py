@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from data_prep.corpus_writer import listed
 from data_prep.debian_synopsis import Descriptions, parts_of, split_of
 from data_prep.package_lists import PackageLists
 from s2s.durable import whole_file, writing
@@ -42,5 +43,5 @@ def write(path: Path, lists: PackageLists, language: str) -> str:
                 file.write(f"{dump_json(record)}\n".encode())
             if not counts["written"]:
                 raise InputError(f"--language {language}: the lists hold no description in it to train on")
-    left_out = "; ".join(f"{count:,} {reason}" for reason, count in counts.most_common() if reason != "written")
-    return f"{path}: {counts['written']:,} descriptions; left out {left_out or 'none'}"
+    written = counts.pop("written")
+    return f"{path}: {written:,} descriptions; left out {listed(counts) or 'none'}"

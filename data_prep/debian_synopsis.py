@@ -17,7 +17,7 @@ COMPANION = re.compile(
     r"|-(l10n|i18n|locale)(-|$)"
     r"|^(tesseract-ocr|dict|hunspell|aspell|myspell|hyphen|mythes)-"
 )
-"""Names of packages whose description is that of another package, but for a boilerplate sentence."""
+"""Names of packages whose description repeats that of another package and adds a boilerplate sentence."""
 
 PLACEHOLDER = re.compile(r"transitional|dummy|meta-?package", re.IGNORECASE)
 """Synopses of packages that hold nothing."""
@@ -44,7 +44,7 @@ else train."""
 
 LICENSE = """\
 The descriptions and synopses belong to the maintainers of the packages, the translations to the translators of the
-Debian Description Translation Project. Each description comes under the free license of its package, which is told by
+Debian Description Translation Project. Each description comes under the free license of its package, which is in
 the file debian/copyright of its source package, installed as /usr/share/doc/PACKAGE/copyright. Every record names its
 package in `id` (LANGUAGE/PACKAGE) and its source package in `source_package`.
 """
@@ -105,9 +105,7 @@ def pairs(
 ) -> Iterator[tuple[str, Pair]]:
     """`(split, pair)` for each package that the rule (`RULE`) keeps; `skip` gets the reason for each other one.
 
-    Args:
-        packages: In the order of the rule.
-        texts: Descriptions in the language, by key.
+    Packages come in the order of the rule, `texts` are descriptions in the language by key.
     """
     paragraphs: set[str] = set()
     synopses: set[str] = set()

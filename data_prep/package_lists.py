@@ -7,12 +7,12 @@ import gzip
 import lzma
 import re
 import subprocess
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from s2s.errors import InputError
 
@@ -34,12 +34,12 @@ _FORMAT = "$(CREATED_BY)\t$(LANGUAGE)\t$(CODENAME)\t$(FILENAME)"
 
 @dataclass(frozen=True)
 class PackageLists:
-    """Files of a release: Packages, and for each language the descriptions.
+    """Files of a release.
 
     Args:
-        packages: Packages files; of two with the same package, the first counts.
+        packages: Packages files; the first one that has a package counts.
         translations: Translation files, by language ("en", "pt_BR").
-        release: Name of the release or of the files, for the data card.
+        release: Name of the release, for the data card.
     """
 
     packages: list[Path]
@@ -48,14 +48,16 @@ class PackageLists:
 
     def origins(self, language: str) -> list[str]:
         """Name and date (UTC) of each file that the corpus of a language is made from."""
-        return [_origin(path) for path in (*self.packages, *self.translations.get(language, []))]
+        files = (*self.packages, *self.translations.get(language, []))
+        dates = [datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.utc).date() for path in files]
+        names = [path.name.partition("_dists_")[2] or path.name for path in files]
+        return [f"{name}, of {date}" for name, date in zip(names, dates, strict=True)]
 
 
 def fetch_lists(folder: Path, languages: Sequence[str]) -> PackageLists:
-    """Fetch the lists of this system's Debian sources into `folder`, without touching the system's own; needs no root.
+    """Fetch the lists of this system's Debian sources into `folder`; needs no root and leaves the system's own alone.
 
-    Only component main is used, all of whose packages are free software, and only releases proper, not their updates
-    and security suites.
+    Only component main, whose packages are free software, and only releases, not updates and security suites.
 
     Raises:
         InputError: a language is malformed; apt is not installed, cannot fetch, or has no Debian source.
@@ -118,8 +120,16 @@ def _apt(configuration: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def read_stanzas(path: Path) -> Iterator[dict[str, str]]:
     """Stanzas of a list (plain, .gz, .xz, .bz2; .lz4 and .zst where apt is installed), see `parse_stanzas`."""
-    with _open(path) as file:
-        yield from parse_stanzas(file, str(path))
+    suffix = path.suffix.lower()
+    if suffix in _APT_ONLY:
+        yield from parse_stanzas(_decompressed_by_apt(path), str(path))
+        return
+    try:
+        with _OPENERS.get(suffix, open)(path, "rb") as file:
+            yield from parse_stanzas(file, str(path))
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or f"not a complete {suffix} file ({error})"
+        raise InputError(f"{path}: cannot be read: {reason}") from error
 
 
 def parse_stanzas(lines: Iterable[bytes], name: str) -> Iterator[dict[str, str]]:
@@ -128,7 +138,7 @@ def parse_stanzas(lines: Iterable[bytes], name: str) -> Iterator[dict[str, str]]
     Source: Debian Policy, 5.1: a stanza ends at an empty line, a line that begins with a blank continues the value.
 
     Raises:
-        InputError: a line is neither, or is not UTF-8.
+        InputError: a line is malformed, or is not UTF-8.
     """
     stanza: dict[str, str] = {}
     key = ""
@@ -154,27 +164,7 @@ def parse_stanzas(lines: Iterable[bytes], name: str) -> Iterator[dict[str, str]]
         yield stanza
 
 
-def _origin(path: Path) -> str:
-    date = datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.utc).date()
-    return f"{path.name.partition('_dists_')[2] or path.name}, of {date}"
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix in _APT_ONLY:
-        with _open_by_apt(path) as file:
-            yield file
-        return
-    try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
-            yield file
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        reason = getattr(error, "strerror", None) or f"not a complete {path.suffix} file ({error})"
-        raise InputError(f"{path}: cannot be read: {reason}") from error
-
-
-@contextmanager
-def _open_by_apt(path: Path) -> Iterator[IO[bytes]]:
+def _decompressed_by_apt(path: Path) -> Iterator[bytes]:
     try:
         process = subprocess.Popen([_APT_HELPER, "cat-file", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
@@ -182,7 +172,7 @@ def _open_by_apt(path: Path) -> Iterator[IO[bytes]]:
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
-        yield process.stdout
+        yield from process.stdout
         if process.wait():
             reason = process.stderr.read().decode("utf-8", "replace").strip() or "apt-helper failed"
             raise InputError(f"{path}: cannot be read: {reason.splitlines()[-1]}")

@@ -1,4 +1,4 @@
-"""Pairs that lie in plain files already: tables, parallel text, and the JSON lines of s2s-ft."""
+"""Pairs from plain files: tables, parallel text, and the JSON lines of s2s-ft."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ def write(folder: Path, title: str, splits: Mapping[str, Iterator[Pair]]) -> str
 
 
 def read_table(path: Path, source_column: str, target_column: str, split: str) -> Iterator[Pair]:
-    """Pairs of a file of tab-separated columns. Cells are taken as they stand: quotes, NA and 007 are text.
+    """Pairs of a file of tab-separated columns. Cells are text as they are: quotes, NA and 007 have no meaning.
 
     Args:
-        source_column: Number from 1; or a name, then the first line holds names.
-        target_column: The same for the target.
+        source_column, target_column: Numbers from 1; or names, and then the first line holds names.
         split: First part of the ids.
 
     Raises:

@@ -44,12 +44,9 @@ class Question:
     """A question with one of its answers.
 
     Args:
-        id: SQuAD's id; followed by -2, -3 ... for further answers.
+        id: SQuAD's id; with -2, -3 ... for further answers.
         article: Title of the article.
-        text: The question.
-        passage: The paragraph.
         start: Where in the passage the answer begins, in characters.
-        answer: The answer, which stands there.
     """
 
     id: str
@@ -61,7 +58,7 @@ class Question:
 
     @property
     def end(self) -> int:
-        """Where in the passage the answer ends."""
+        """Where the answer ends."""
         return self.start + len(self.answer)
 
     def within(self, start: int, end: int) -> Question:
@@ -78,10 +75,10 @@ def read_squad(path: Path, skip: Callable[[str], None], all_answers: bool = Fals
 
     Args:
         skip: Called for each answer that is not at the place the file gives.
-        all_answers: Every distinct answer of a question (dev has up to six), not the first alone.
+        all_answers: Give every distinct answer of a question (dev has up to six), not only the first.
 
     Raises:
-        InputError: the file is not JSON, or a part of it is missing or wrongly typed; the message gives the path to it.
+        InputError: the file is not JSON; a part of it, which the message names, is missing or of the wrong type.
     """
     content = parse_json(read_text(path), path)
     for article, where in _items(content, "data", f"{path}: $"):
@@ -97,7 +94,6 @@ def read_squad(path: Path, skip: Callable[[str], None], all_answers: bool = Fals
 
 
 def _answers(entry: Any, passage: str, where: str, skip: Callable[[str], None]) -> list[tuple[int, str]]:
-    """Distinct answers of a question, each with the place where it begins, in the order of the file."""
     found: dict[tuple[int, str], None] = {}
     for answer, where_answer in _items(entry, "answers", where):
         start, text = _get(answer, "answer_start", int, where_answer), _get(answer, "text", str, where_answer)
@@ -128,9 +124,9 @@ def _get(parent: Any, field: str, kind: type, where: str) -> Any:
 
 
 def split_zhou(train: Path, dev: Path, seed: int, skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:
-    """The sentence-level division: each distinct answer is a pair; dev's questions are halved at random by `seed`.
+    """The sentence-level division: each distinct answer of dev is a pair; its questions are halved at random by `seed`.
 
-    The authors' own halves are not determined by SQuAD, so ours has the same distribution, not the same pairs.
+    The authors did not publish their halves, so ours have the same distribution, not the same pairs.
     """
     yield from (("train", question) for question in read_squad(train, skip))
     answers = itertools.groupby(read_squad(dev, skip, all_answers=True), lambda found: (found.passage, found.text))
@@ -194,10 +190,7 @@ _ABBREVIATION = re.compile(
 
 
 def window_of(question: Question, max_words: int) -> Question:
-    """The question on at most `max_words` words of its passage, around the answer.
-
-    The answer is kept whole, and with it the words that it stands in, even where they are more.
-    """
+    """The question on at most `max_words` words of its passage, or those of the answer if they are more."""
     words = [match.span() for match in re.finditer(r"\S+", question.passage)]
     if len(words) <= max_words:
         return question
@@ -219,7 +212,7 @@ def write(
     """Write the pairs of one division; returns the summary, with the published sizes.
 
     Args:
-        split: A name of `PUBLISHED`; "reversed" exchanges valid and test of the questions.
+        split: A name of `PUBLISHED`; "reversed" exchanges valid and test.
         questions: Gives `(split, question)`; its argument counts what it skips.
         shape: Cuts the passage of a question.
         template: A name of `TEMPLATES`.

@@ -26,18 +26,14 @@ from s2s.errors import InputError
 from s2s.packages import load
 
 LANGUAGE = "en"
-"""Sample rate of the acoustic model that comes with pocketsphinx."""
-
 _PACKAGE = "pocketsphinx"
 _RATE, _FRAME_SECONDS = 16000, 0.01
 _FRAME_CENTER = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: its features are from their middle
 _SHORTEST = 3 * _FRAME_SECONDS
 _SILENCE_DB = 40.0
-_WORST_SCORE = -40.0
-"""Mean of the model's log likelihood over frames: right texts have -6 to -35 nearly always, others -40 to -65."""
+_WORST_SCORE = -40.0  # mean log likelihood of a frame: right texts have -6 to -35 nearly always, others -40 to -65
 _UNREADABLE, _UNFOUND = "that cannot be read", "whose text was not found in the sound"
-_OTHER = "(2)"
-"""What the dictionary adds to the name of a second pronunciation of a word."""
+_OTHER = "(2)"  # marks the second pronunciation of a word in the dictionary
 
 _LETTER_NAMES = {
     "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH", "i": "AY",
@@ -56,11 +52,7 @@ Word = tuple[str, ...]
 
 
 def words_of(front_end: PhonemeFrontEnd, text: str) -> list[Word]:
-    """What is to be found in the recording of an English text.
-
-    Raises:
-        InputError: a character that cannot be read.
-    """
+    """The words to find in the recording of an English text; raises InputError for a character that has no sound."""
     parts = front_end.names_by_part(spoken(text, LANGUAGE))
     words = [tuple(name for name in names if name not in MARKS) for names in parts]
     return [word for word in words if word]
@@ -76,8 +68,8 @@ def readings(word: Word) -> list[list[list[str]]]:
     return found
 
 
-class _Said(NamedTuple):
-    """One word, or silence, of an alignment of pocketsphinx; its phonemes by their start and end in seconds."""
+class _Segment(NamedTuple):
+    """One word or silence of an alignment of pocketsphinx; start and end of its phonemes in seconds."""
 
     name: str
     score: int
@@ -94,21 +86,13 @@ class Task(NamedTuple):
 
 @dataclass
 class Aligner:
-    """Finds words in recordings; goes to other processes as its list of words.
-
-    Args:
-        words: All that there are.
-    """
+    """Finds words in recordings. `words` are those of all recordings; workers get only them, and open a decoder."""
 
     words: Sequence[Word]
     _decoder: Any = field(default=None, init=False, repr=False)
 
     def __call__(self, task: Task) -> tuple[Task, Alignment | str]:
-        """The task and its alignment, or why there is none.
-
-        Raises:
-            InputError: pocketsphinx is not installed.
-        """
+        """The task and its alignment, or why there is none."""
         try:
             samples = load_audio(task.audio, _RATE)
         except InputError:
@@ -116,7 +100,7 @@ class Aligner:
         return task, self.align(samples, task.words) or _UNFOUND
 
     def align(self, samples: Samples, words: Sequence[Word]) -> Alignment | None:
-        """The alignment of a signal `(S,)` at 16 kHz; None where there is none, or one that the sound contradicts."""
+        """The alignment of a signal `(S,)` at 16 kHz; None if there is none, or its score is too low."""
         decoder = self._open()
         content = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
         names = [self._names[word] for word in words]
@@ -128,10 +112,10 @@ class Aligner:
             decoder.set_alignment()
             _decode(decoder, content)
             segments = [
-                _Said(entry.name, entry.score, entry.duration, [_span(phone) for phone in entry])
+                _Segment(entry.name, entry.score, entry.duration, list(map(_span, entry)))
                 for entry in decoder.get_alignment()
-            ]  # entries are valid while the iteration stands at them
-        except RuntimeError:  # how it says that it has found no way through the words
+            ]  # an entry is valid only until the next one is taken
+        except RuntimeError:  # pocketsphinx found no path through the words
             return None
         if sum(entry.score for entry in segments) < _WORST_SCORE * sum(entry.frames for entry in segments):
             return None
@@ -160,7 +144,7 @@ class Aligner:
 
 
 def _decode(decoder: Any, content: bytes) -> None:
-    decoder.start_stream()  # what it knew of the noise of the last recording is forgotten
+    decoder.start_stream()  # forgets the noise level of the last recording
     decoder.start_utt()
     decoder.process_raw(content, full_utt=True)
     decoder.end_utt()
@@ -170,8 +154,7 @@ def _span(phone: Any) -> tuple[float, float]:
     return _seconds(phone.start), _seconds(phone.start + phone.duration)
 
 
-def _soundings(segments: _Said, word: Word) -> Iterator[Sounding]:
-    """The units of one word."""
+def _soundings(segments: _Segment, word: Word) -> Iterator[Sounding]:
     spans = iter(segments.phones)
     for unit, sounds in zip(word, readings(word)[segments.name.endswith(_OTHER)], strict=True):
         unit_spans = [next(spans) for _ in sounds]
@@ -183,7 +166,7 @@ def _seconds(frame: int) -> float:
 
 
 def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:
-    """Without the silence that the decoder gave to the first and the last unit, for want of a silence before them."""
+    """Without the leading and trailing silence that the decoder added to the first and the last unit."""
     start, stop = (sample / _RATE for sample in loud_span(samples, _RATE, _SILENCE_DB) or (0, len(samples)))
     first, last = found[0], found[-1]
     cut = [replace(first, start=max(first.start, min(start, first.end - _SHORTEST))), *found[1:]]
@@ -192,16 +175,12 @@ def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:
 
 
 def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> str:
-    """Write a manifest again with alignments: units are tokens of the front end `phonemes`.
+    """Copy a manifest and add alignments to the tokens of the front end `phonemes`; returns a summary.
 
     Args:
-        manifest: See `latent.data.manifest`. Recordings that cannot be read, or are in other languages than English,
-            are passed on without an alignment.
-        output: The new manifest; paths of audio are made relative to its folder where they were relative.
-        processes: How many work at a time.
-
-    Returns:
-        One line on how many were aligned, and which not.
+        manifest: See `latent.data.manifest`. Unreadable recordings and languages other than English get no alignment.
+        output: The new manifest; relative paths of audio become relative to its folder.
+        processes: Number of worker processes.
 
     Raises:
         InputError: the manifest cannot be read, the output cannot be written, or a package is not installed.
@@ -223,13 +202,17 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
             else:
                 alignments[identity] = found
         write_whole(Path(output), "".join(_lines(manifest, Path(output), utterances, alignments)).encode())
-    left_out = "".join(f"; {len(ids):,} {reason} ({_named(ids)})" for reason, ids in skipped.items() if ids)
+    left_out = "".join(
+        f"; {len(ids):,} {reason} ({', '.join([*ids[:3], *(['...'] if ids[3:] else [])])})"
+        for reason, ids in skipped.items()
+        if ids
+    )
     seconds = time.monotonic() - begin
     return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{left_out}"
 
 
 def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple[dict[str, Task], dict[str, list[str]]]:
-    """What is to be aligned, by id, and the ids of the others by the reason."""
+    """What to align, by id, and the ids of the others by reason."""
     tasks: dict[str, Task] = {}
     reasons = ("in other languages", "without words", "with unreadable characters", _UNREADABLE, _UNFOUND)
     skipped: dict[str, list[str]] = {reason: [] for reason in reasons}
@@ -249,7 +232,6 @@ def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple
 def _lines(
     manifest: str | Path, output: Path, utterances: Sequence[Utterance], alignments: Mapping[str, Alignment]
 ) -> Iterator[str]:
-    """The lines of the manifest with alignments and with paths from the output's folder."""
     for utterance, (_, record) in zip(utterances, read_records(manifest), strict=True):
         record.pop("alignment", None)
         if not Path(record["audio"]).is_absolute():
@@ -257,7 +239,3 @@ def _lines(
         if utterance.id in alignments:
             record["alignment"] = write_alignment(alignments[utterance.id])
         yield json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _named(ids: Sequence[str], most: int = 3) -> str:
-    return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")

@@ -1,4 +1,4 @@
-"""Recordings to a speech corpus: audio cut, levelled and at one rate; manifests split by text; a data card."""
+"""Recordings to a speech corpus: audio cut, leveled and at one rate; manifests split by text; a data card."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.corpus_writer import listed
 from data_prep.spoken_text import normal_form, spell_out
 from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalize_loudness, trim_silence
@@ -37,14 +38,12 @@ class Recording:
     """One recording as a corpus has it, and its text.
 
     Args:
-        id: Unique in the corpus; also the path of its audio, so parts are separated by "/".
-        audio: The file, of any format that soundfile reads, or .g722.
-        text: As transcribed.
-        speaker: Name of the voice.
+        id: Unique in the corpus; also the path of its audio, with parts separated by "/".
+        audio: A file in any format that soundfile reads, or .g722.
         language: Code of two letters.
-        split: The corpus's own split, or None.
+        split: The corpus's own split, if it has one.
         start: Where in the file it begins, in seconds.
-        stop: Where it ends; None is the end of the file.
+        stop: Where it ends; None: at the end of the file.
     """
 
     id: str
@@ -63,15 +62,13 @@ class SpeechOptions:
 
     Args:
         sample_rate: Sample rate of the corpus in Hz.
-        trim_db: Ends that are so far below the loudest frame are cut; 0: nothing is.
-        loudness_dbfs: Root-mean-square level that every recording is brought to; 0: as recorded.
-        min_seconds: Shorter ones, after the cut, are left out.
-        max_seconds: Longer ones too.
+        trim_db: Cut ends this far below the loudest frame; 0: cut nothing.
+        loudness_dbfs: Root-mean-square level of every recording; 0: as recorded.
+        min_seconds, max_seconds: Leave out recordings that are shorter or longer after the cut.
         min_characters_per_second: Fewer suggest that the text lacks words.
         max_characters_per_second: More suggest that the text has words that are not in the audio.
-        spell_out: Whether numbers and signs are written as words.
-        valid_percent: Per cent of the texts for validation, where the corpus has no splits.
-        test_percent: The same for the test set.
+        spell_out: Write numbers and signs as words.
+        valid_percent, test_percent: Share of texts for these splits, where the corpus has none of its own.
         jobs: Threads.
     """
 
@@ -102,7 +99,7 @@ class SpeechOptions:
 
 @dataclass(frozen=True)
 class Clip:
-    """One line of a manifest: where the audio is, from the manifest's folder, its length, text and speaker."""
+    """One line of a manifest; the path of the audio is relative to the manifest's folder."""
 
     id: str
     audio: str
@@ -125,16 +122,16 @@ def write_speech_corpus(
     Args:
         recordings: In the order of the manifests.
         folder: OUT; made if missing. An older corpus there is replaced.
-        options: See `SpeechOptions`.
+        options: What to do to the recordings.
         title: First line of the data card.
         about: Paragraphs of the data card: origin, license.
         skipped: Reasons why recordings were left out before; more are added.
 
     Returns:
-        One line on what was written and what was left out.
+        A summary in one line.
 
     Raises:
-        InputError: the folder cannot be written, two recordings have one id, or none is left.
+        InputError: the folder cannot be written, two recordings have the same id, or none is left.
     """
     folder = Path(folder)
     kept = _split_by_text(_with_plain_texts(recordings, options, skipped), options, skipped)
@@ -150,13 +147,13 @@ def write_speech_corpus(
             else:
                 skipped[result] += 1
         if not any(clips.values()):
-            raise InputError(f"{folder}: no recording to write; skipped {_listed(skipped) or 'none, there was none'}")
+            raise InputError(f"{folder}: no recording to write; skipped {listed(skipped) or 'none, there was none'}")
         _publish(folder, clips, _card(title, about, options, clips, skipped))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     sizes = " / ".join(f"{len(clips[name]):,}" for name in SPLITS)
     minutes = sum(clip.seconds for part in clips.values() for clip in part) / 60
-    left_out = f"; skipped {_listed(skipped)}" if skipped else ""
+    left_out = f"; skipped {listed(skipped)}" if skipped else ""
     return f"{folder}: {sizes} clips (train / valid / test), {minutes:.1f} minutes{left_out}"
 
 
@@ -170,7 +167,7 @@ def _with_plain_texts(
     for recording in recordings:
         if not re.fullmatch(r"[^\s/\\]+(/[^\s/\\]+)*", recording.id) or ".." in recording.id.split("/"):
             raise InputError(f"{recording.audio}: its id must be names without blanks, found {recording.id!r}")
-        name = recording.id.casefold()  # some file systems do not tell capitals apart
+        name = recording.id.casefold()  # some file systems ignore case
         if name in kept:
             raise InputError(f"{recording.audio}: its id {recording.id!r} is also that of {kept[name].audio}")
         text: str | None = plain(recording.text)
@@ -184,7 +181,7 @@ def _with_plain_texts(
 
 
 def _split_by_text(recordings: list[Recording], options: SpeechOptions, skipped: Counter[str]) -> list[Recording]:
-    """The recordings with a split each; a text that is in two splits of the corpus stays in the smaller one."""
+    """The recordings, each with a split; a text that is in two splits of the corpus stays in the smaller one."""
     owner: dict[str, str] = {}
     assigned = []
     for recording in recordings:
@@ -199,7 +196,7 @@ def _split_by_text(recordings: list[Recording], options: SpeechOptions, skipped:
 
 
 def split_of_text(text: str, valid_percent: int, test_percent: int) -> str:
-    """The split of a normal form, the same for ever and wherever the text comes up again."""
+    """The split of a normal form: the same in every corpus and version."""
     bucket = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") % 100
     if bucket < test_percent:
         return "test"
@@ -209,7 +206,7 @@ def split_of_text(text: str, valid_percent: int, test_percent: int) -> str:
 def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> Clip | str:
     """The manifest line of a recording whose audio was written, or the reason why it was not."""
     try:
-        samples = load_recording(recording, options.sample_rate)
+        samples = _load(recording, options.sample_rate)
     except InputError as error:
         logger.warning("left out: %s", error)
         return "whose audio cannot be read"
@@ -231,25 +228,17 @@ def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> C
     return Clip(recording.id, audio, round(seconds, 4), recording.text, recording.speaker, recording.language)
 
 
-def load_recording(recording: Recording, sample_rate: int) -> Samples:
-    """The samples of a recording, mono, at `sample_rate`.
-
-    Raises:
-        InputError: the audio is missing, unreadable, empty or not finite.
-    """
-    if recording.audio.suffix == ".g722":
-        samples = (np.asarray(_decode_g722(recording.audio)) / 32768).astype(np.float32)
-        return resample(checked(samples, recording.audio), _G722_RATE, sample_rate)
-    return load_audio(recording.audio, sample_rate, recording.start, recording.stop)
-
-
-def _decode_g722(path: Path) -> Sequence[int]:
+def _load(recording: Recording, sample_rate: int) -> Samples:
+    path = recording.audio
+    if path.suffix.lower() != ".g722":
+        return load_audio(path, sample_rate, recording.start, recording.stop)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    decoded: Sequence[int] = load("G722", "speech").G722(_G722_RATE, _G722_BITS).decode(content)
-    return decoded
+    decoded = load("G722", "speech").G722(_G722_RATE, _G722_BITS).decode(content)
+    samples = (np.asarray(decoded) / 32768).astype(np.float32)
+    return resample(checked(samples, path), _G722_RATE, sample_rate)
 
 
 def _publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> None:
@@ -286,15 +275,12 @@ def _card(
     parts += ["## How it was made", "\n".join(f"- {name}: {value}" for name, value in asdict(options).items())]
     parts.append("No text, compared by its letters and digits in lower case, is in two splits.")
     if skipped:
-        parts += ["## Left out", "\n".join(f"- {count:,} {reason}" for reason, count in skipped.most_common())]
+        parts += ["## Left out", "- " + listed(skipped, "\n- ")]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(heading: str, groups: Mapping[str, Sequence[Clip]]) -> str:
-    rows = [
-        f"| {heading} | clips | minutes | seconds: median, 95 %, most | texts | characters |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = [f"| {heading} | clips | minutes | seconds: median, 95 %, maximum | texts | characters |", f"|{'---|' * 6}"]
     for name, clips in groups.items():
         if clips:
             seconds = np.array([clip.seconds for clip in clips])
@@ -306,7 +292,3 @@ def _table(heading: str, groups: Mapping[str, Sequence[Clip]]) -> str:
                 f"| {texts:,} | {characters:,} |"
             )
     return "\n".join(rows)
-
-
-def _listed(skipped: Counter[str]) -> str:
-    return "; ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())

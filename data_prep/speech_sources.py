@@ -42,7 +42,7 @@ def libritts(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
 
 
 def librispeech(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
-    """SUBSET/SPEAKER/CHAPTER/ID.flac, and lines ID TEXT in SPEAKER-CHAPTER.trans.txt; the capitals become small."""
+    """SUBSET/SPEAKER/CHAPTER/ID.flac, and lines ID TEXT in SPEAKER-CHAPTER.trans.txt; text is lower-cased."""
     for path in _files(folder, "*/*/*/*.trans.txt"):
         subset, speaker = path.parts[-4], path.parts[-3]
         for _, name, text in _named_values(path):
@@ -87,14 +87,16 @@ def common_voice(folder: Path, language: str, skip: Skip) -> Iterator[Recording]
 
 
 def kaldi(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
-    """wav.scp (ID FILE), text (ID WORDS); perhaps utt2spk (ID SPEAKER) and segments (ID FILE-ID START STOP)."""
+    """wav.scp (ID FILE) and text (ID WORDS); optional utt2spk (ID SPEAKER) and segments (ID FILE-ID START STOP)."""
     files: dict[str, Path] = {}
     for where, name, path in _named_values(folder / "wav.scp"):
         if path.endswith("|"):
             raise InputError(f"{where}: expected the name of an audio file, found a command; run it first: {path[:60]}")
         files[name] = folder / path
     texts = {name: text for _, name, text in _named_values(folder / "text")}
-    speakers = {name: speaker for _, name, speaker in _optional(folder / "utt2spk")}
+    speakers = {}
+    if (folder / "utt2spk").is_file():
+        speakers = {name: speaker for _, name, speaker in _named_values(folder / "utt2spk")}
     for where, name, place in _segments(folder, files):
         parts = place.split()
         try:
@@ -130,13 +132,13 @@ SOURCES = {
     "ljspeech": Source(ljspeech, "LJSpeech", "Recordings of one reader of LibriVox, with texts in the public domain."),
     "libritts": Source(libritts, "LibriTTS", "Readings of LibriVox, CC BY 4.0; its own splits."),
     "librispeech": Source(
-        librispeech, "LibriSpeech", "Readings of LibriVox, CC BY 4.0; its own splits; texts in small letters."
+        librispeech, "LibriSpeech", "Readings of LibriVox, CC BY 4.0; its own splits; texts in lower case."
     ),
     "vctk": Source(vctk, "VCTK", "Sentences read by many speakers of English, CC BY 4.0."),
     "common-voice": Source(
         common_voice,
         "Common Voice",
-        "Sentences read by volunteers, CC0; its own splits. Who a speaker is must not be sought.",
+        "Sentences read by volunteers, CC0; its own splits. Do not try to identify a speaker.",
     ),
     "kaldi": Source(kaldi, "Kaldi folder", "A data folder as Kaldi uses it."),
     "transcripts": Source(transcripts, "Recordings with transcripts", "A folder of recordings."),
@@ -178,10 +180,6 @@ def _named_values(path: Path) -> Iterator[tuple[str, str, str]]:
         if not value.strip():
             raise InputError(f"{where}: expected an id and a value, found {line!r}")
         yield where, name, value.strip()
-
-
-def _optional(path: Path) -> Iterator[tuple[str, str, str]]:
-    return _named_values(path) if path.is_file() else iter(())
 
 
 def _segments(folder: Path, files: dict[str, Path]) -> Iterator[tuple[str, str, str]]:

@@ -14,10 +14,10 @@ _PUNCTUATION = frozenset(" .,;:!?'\"-()¿¡")
 
 
 def spell_out(text: str, language: str, skip: Callable[[str], None]) -> str | None:
-    """A plain text with its numbers and signs as words; None, after telling `skip` why, if that would be a guess.
+    """A plain text with its numbers and signs as words; None, and a reason to `skip`, if that would be a guess.
 
-    A number of one or two digits has one reading. A longer one (1234, 28.8, 2007) may be read in several ways, and a
-    sign that has no name in `SIGNS` may not be read at all; training on a guess teaches wrong sounds.
+    A number of one or two digits has one reading. A longer one (1234, 28.8, 2007) has several, and a sign without a
+    name in `SIGNS` may have none; training on a guess teaches wrong sounds.
 
     Raises:
         InputError: num2words, which spells numbers, is not installed or does not know the language.
@@ -44,5 +44,5 @@ def _number(digits: str, language: str) -> str:
 
 
 def normal_form(text: str) -> str:
-    """What two texts have in common when they are the same sentence: letters and digits, in lower case."""
+    """A text for comparison: its letters and digits in lower case; the text itself where it has none."""
     return " ".join(re.findall(r"[^\W_]+", text.casefold())) or text

@@ -1,4 +1,4 @@
-"""A smaller corpus out of a larger one: the same pairs on every machine, and nothing in train that gives test away."""
+"""A subset of a corpus: the same pairs on every machine, and no pair in train that resembles one in test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def write(folder: Path, corpus: Path, sizes: Mapping[str, int]) -> str:
     """Write to `folder` `sizes[split]` pairs of each split of the corpus in the folder `corpus`.
 
     Pairs are taken by md5 of their id, so a larger subset holds the smaller ones. Test comes first, then valid, then
-    train: a pair is left out when one that was taken for another split has the same words in its target, or begins its
-    source alike. A license note of the corpus (NOTICE) goes along.
+    train: a pair is left out if one of another split has the same words in its target, or the same beginning of its
+    source. The license note of the corpus (NOTICE) is copied.
 
     Raises:
         InputError: a file of the corpus is missing or has a bad record.

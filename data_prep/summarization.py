@@ -30,18 +30,16 @@ def write(folder: Path, title: str, about: Sequence[str], found: Found) -> str:
 
 
 def is_dataset(corpus: str) -> bool:
-    """Whether this is a hub id, or a folder that `datasets` reads, rather than a folder of published files."""
+    """Whether this is a hub id or a folder that `datasets` reads, not a folder of published files."""
     folder = Path(corpus)
     return not folder.is_dir() or any(any(folder.rglob(name)) for name in ("*.arrow", "*.parquet", "*.jsonl", "*.csv"))
 
 
 def read_dataset(name: str, source_field: str, target_field: str, separator: str = " ") -> Found:
-    """Pairs of a `datasets` folder or a hub id (`NAME` or `NAME@CONFIG`), splits train, validation and test.
-
-    Lines of the target are joined by `separator`.
+    """Pairs of a `datasets` folder or a hub id (`NAME` or `NAME@CONFIG`); `separator` joins the lines of a target.
 
     Raises:
-        InputError: it cannot be had, or lacks a split or a field.
+        InputError: the data set cannot be loaded, or lacks a split (train, validation, test) or a field.
     """
     from s2s.data.corpus import records
 
@@ -61,9 +59,9 @@ def _line_or_blank(record: dict[str, object], field: str, where: str) -> list[st
 
 
 def read_cnndm(folder: Path, separator: str) -> Found:
-    """CNN/DailyMail: .story files anywhere below `folder`, and all_{train,val,test}.txt, the lists of addresses.
+    """CNN/DailyMail: .story files anywhere below `folder`, and all_{train,val,test}.txt, the lists of URLs.
 
-    A story is called by the SHA-1 of its address. Sentences of the target, the highlights, are joined by `separator`.
+    The name of a story is the SHA-1 of its URL. `separator` joins the highlights, the sentences of the target.
     Source: See et al. 2017 (arXiv 1704.04368); as there, a line that ends without punctuation gets a full stop.
 
     Raises:

@@ -1,6 +1,6 @@
 """Speech of a documented synthetic voice: flite reads short texts, so that a model sees many words early in training.
 
-It is for training sets alone. What a model says is measured on recordings of people.
+It is for training sets only; evaluation needs recordings of people.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ _SENTENCE_END = re.compile(r"[.!?:;()\[\]\"*]+")
 def phrases(
     files: Sequence[Path], field: str, words: tuple[int, int], seed: int, skip: Callable[[str], None]
 ) -> Iterator[str]:
-    """Runs of whole words out of the sentences of JSON lines, without end, no phrase twice.
+    """Runs of whole words from the sentences of JSON lines, in random order, no phrase twice.
 
     Args:
         files: JSON lines.
-        field: Where the text is.
-        words: Fewest and most words of a phrase, each length as likely as the others.
-        seed: Of order and lengths.
-        skip: Told why a sentence is not used.
+        field: Field that holds the text.
+        words: Minimum and maximum words of a phrase; all lengths are equally likely.
+        skip: Gets the reason why a sentence is not used.
 
     Raises:
         InputError: a file cannot be read.
@@ -68,7 +67,7 @@ def phrases(
 
 
 def read_aloud(texts: Sequence[str], voices: Sequence[str], folder: Path, flite: str, jobs: int) -> Iterator[Recording]:
-    """Recordings of the texts, one voice after the other in turns; audio goes to `folder`.
+    """Recordings of the texts by the voices in turn; audio goes to `folder`.
 
     Raises:
         InputError: flite is missing or fails.

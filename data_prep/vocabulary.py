@@ -22,6 +22,7 @@ Kind = Literal["wordpiece", "unigram", "bpe"]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]")
 """The first items of every vocabulary. [PSEUDO] is what pseudo-masked pretraining may predict from, beside [MASK]."""
 
+_SPECIAL_TOKENS = [AddedToken(token, special=True, normalized=False) for token in SPECIAL]
 _PAD, _UNKNOWN, _CLS, _SEP, _MASK, _PSEUDO = range(len(SPECIAL))
 _LONGEST_SENTENCE = 4096
 
@@ -37,17 +38,14 @@ def train(
     max_sentences: int,
     seed: int,
 ) -> str:
-    """Train a vocabulary of `size` items on the text of some inputs and write it to `folder`; returns a summary.
+    """Train a vocabulary on the text of some inputs and write it to `folder`; returns a summary.
 
     Args:
-        folder: Gets tokenizer.json and tokenizer_config.json; vocab.txt for WordPiece, spiece.model else.
-        inputs: As `data_prep.pretrain_text.raw_text.files_of` takes them.
-        kind: The model.
-        size: Items, the special ones counted.
-        lower_case: Whether text is lower-cased; WordPiece strips accents as well, as BERT's uncased models do.
-        document, field: As in `read_raw`.
-        max_sentences: Of more sentences than this, so many are drawn, which bounds memory.
-        seed: Draws them.
+        folder: Gets tokenizer.json, tokenizer_config.json, and vocab.txt (WordPiece) or spiece.model.
+        inputs, document, field: As in `data_prep.pretrain_text.raw_text`.
+        size: Items, including the special ones.
+        lower_case: Lower-case the text; WordPiece strips accents as well, as BERT's uncased models do.
+        max_sentences: Train on a random sample of this many sentences, to bound memory.
 
     Raises:
         InputError: an input is missing or bad, holds no text, or too little for so many items.
@@ -55,37 +53,34 @@ def train(
     drawn = _draw(_sentences(inputs, document, field), max_sentences, seed)
     if not drawn:
         raise InputError(f"--input {', '.join(inputs)}: no text to learn a vocabulary from")
-    files: dict[str, bytes]
     if kind == "wordpiece":
         backend = _wordpiece(drawn, size, lower_case)
-        items = sorted(backend.get_vocab().items(), key=lambda item: item[1])
-        files = {"vocab.txt": "".join(f"{token}\n" for token, _ in items).encode("utf-8")}
+        tokens = [backend.id_to_token(id) for id in range(backend.get_vocab_size())]
+        name, model = "vocab.txt", "".join(f"{token}\n" for token in tokens).encode()
     else:
-        model = _sentencepiece(drawn, size, lower_case, kind)
+        name, model = "spiece.model", _sentencepiece(drawn, size, lower_case, kind)
         backend = _from_sentencepiece(model, kind)
-        files = {"spiece.model": model}
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", _CLS), ("[SEP]", _SEP)]
     )
-    _write(folder, backend, files, lower_case)
+    _write(folder, backend, lower_case, name, model)
     return f"{folder}: {backend.get_vocab_size():,} items ({kind}) from {len(drawn):,} sentences"
 
 
 def _sentences(inputs: Sequence[str], document: Unit, field: str) -> Iterator[str]:
     """The sentences of all inputs; documents with broken UTF-8 are left out, overlong sentences cut."""
-    for name in (name for source in inputs for name in files_of(source)):
-        for raw in read_raw(name, document, field):
-            try:
-                text = text_of(raw, field)
-            except UnicodeError:
-                continue
-            for sentence in sentences(text):
-                for start in range(0, len(sentence), _LONGEST_SENTENCE):
-                    yield sentence[start : start + _LONGEST_SENTENCE]
+    for raw in (raw for source in inputs for name in files_of(source) for raw in read_raw(name, document, field)):
+        try:
+            text = text_of(raw, field)
+        except UnicodeError:
+            continue
+        for sentence in sentences(text):
+            for start in range(0, len(sentence), _LONGEST_SENTENCE):
+                yield sentence[start : start + _LONGEST_SENTENCE]
 
 
 def _draw(found: Iterator[str], most: int, seed: int) -> list[str]:
-    """At most `most` of the sentences, each with equal chance (reservoir sampling), in an order without meaning."""
+    """At most `most` of the sentences, by reservoir sampling."""
     generator = random.Random(seed)
     drawn: list[str] = []
     for number, sentence in enumerate(tqdm(found, desc="reading", unit=" sentences", unit_scale=True, disable=None)):
@@ -97,7 +92,7 @@ def _draw(found: Iterator[str], most: int, seed: int) -> list[str]:
 
 
 def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
-    """The trainer numbers characters in random order, and numbers decide ties; so they are given to it."""
+    """Give the characters to the trainer: it would number them in random order, and numbers decide ties."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -116,20 +111,19 @@ def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
     trained = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         setattr(trained, part, getattr(backend, part))
-    trained.add_special_tokens([*map(_special, SPECIAL)])
+    trained.add_special_tokens(_SPECIAL_TOKENS)
     return trained
 
 
 def _characters(drawn: list[str], backend: Tokenizer, most: int) -> tuple[list[str], list[str]]:
-    """The `most` commonest characters, and those of them that occur inside words; in the order of their codes."""
+    """The `most` common characters, and those of them that occur inside words; in code point order."""
     words: Counter[str] = Counter()
     for sentence in drawn:
         normal = backend.normalizer.normalize_str(sentence)
         words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+    inner = {character for word in words for character in word[1:]}
     counts: Counter[str] = Counter()
-    inner: set[str] = set()
     for word, count in words.items():
-        inner.update(word[1:])
         for character in word:
             counts[character] += count
     alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:most])
@@ -185,12 +179,12 @@ def _from_sentencepiece(model: bytes, kind: Kind) -> Tokenizer:
     )
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
-    backend.add_special_tokens([*map(_special, SPECIAL)])
+    backend.add_special_tokens(_SPECIAL_TOKENS)
     return backend
 
 
 def _bpe(pieces: Sequence[tuple[str, float]]) -> models.BPE:
-    """sentencepiece merges what gives the best piece, whichever its parts; so every division of a piece is a merge."""
+    """sentencepiece merges into the best piece, whatever its parts; so every division of a piece is a merge."""
     ids = {piece: id for id, (piece, _) in enumerate(pieces)}
     merges = [
         (pieces[id][1], piece[:cut], piece[cut:])
@@ -203,12 +197,8 @@ def _bpe(pieces: Sequence[tuple[str, float]]) -> models.BPE:
     return models.BPE(ids, [(left, right) for _, left, right in merges], unk_token=SPECIAL[_UNKNOWN], fuse_unk=True)
 
 
-def _special(token: str) -> AddedToken:
-    return AddedToken(token, special=True, normalized=False)
-
-
-def _write(folder: Path, backend: Tokenizer, files: dict[str, bytes], lower_case: bool) -> None:
-    """The folder: tokenizer.json, which every reader takes, its settings, and the model in its own format."""
+def _write(folder: Path, backend: Tokenizer, lower_case: bool, name: str, model: bytes) -> None:
+    """Write tokenizer.json, its settings, and the model in its own format."""
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "do_lower_case": lower_case,
@@ -223,8 +213,7 @@ def _write(folder: Path, backend: Tokenizer, files: dict[str, bytes], lower_case
     try:
         folder.mkdir(parents=True, exist_ok=True)
         backend.save(str(folder / "tokenizer.json"))
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        (folder / name).write_bytes(model)
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error

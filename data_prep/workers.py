@@ -1,4 +1,4 @@
-"""Processes that share work: few tasks under way at a time, and none left behind when the parent is killed."""
+"""Processes that share work: few tasks at a time, and no process left behind when the parent is killed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from s2s.errors import InputError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_WAITING = 2
-"""Tasks for each process, the one it works on among them."""
+_TASKS = 2  # for each process, including the one it works on
 
 
 def share(function: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Iterator[Result]:
-    """Results of a function for each task, as they come; with one process, this one does the work.
+    """Results of a function for each task, as they come; one process means this one.
 
     Args:
-        function: Picklable, hence a function of a module or an instance of a class of one.
+        function: Must be picklable.
         tasks: Taken one by one as processes become free, so that few are in memory.
-        processes: How many.
+        processes: Number of processes.
 
     Raises:
-        InputError: what the function raises; or a process died.
+        InputError: the function raises it, or a process died.
     """
     if processes == 1:
         yield from map(function, tasks)
@@ -42,7 +41,7 @@ def share(function: Callable[[Task], Result], tasks: Iterable[Task], processes: 
     try:
         while True:
             waiting |= {
-                pool.submit(_call, task) for task in itertools.islice(remaining, processes * _WAITING - len(waiting))
+                pool.submit(_call, task) for task in itertools.islice(remaining, processes * _TASKS - len(waiting))
             }
             if not waiting:
                 return

@@ -21,10 +21,8 @@ _CHINESE = regex.compile(r"\p{Han}")
 def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "auto") -> list[Metric]:
     """BLEU and chrF of a corpus with one reference each; the signatures are sacrebleu's own.
 
-    Args:
-        hypotheses: Texts.
-        references: As many texts. Where none has four tokens BLEU is left out: it would be 0 for equal texts.
-        tokenize: How BLEU divides text: a name of sacrebleu, or "auto" to go by the script of the references.
+    BLEU is left out where no reference has four tokens: it would be 0 even for equal texts. `tokenize` is a name of
+    sacrebleu, or "auto" to choose by the script of the references.
 
     Raises:
         InputError: the package of a tokenization is not installed.
@@ -52,8 +50,7 @@ def tokenization(texts: Sequence[str]) -> str:
 
 
 def _metric(name: str, scorer: Any, hypotheses: Sequence[str], references: Sequence[str]) -> Metric:
-    # The two underscored methods are what sacrebleu's own significance tests are built on; a test holds them to the
-    # public corpus_score.
+    # sacrebleu's own significance tests use these two private methods; a test compares them with corpus_score.
     outputs, targets = ([text.replace("\n", " ") for text in texts] for texts in (hypotheses, references))
     rows = np.asarray(scorer._extract_corpus_statistics(outputs, [targets]), dtype=float)
 

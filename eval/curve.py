@@ -24,8 +24,8 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
     """Draw the losses of one or more runs into one picture.
 
     Args:
-        runs: Run folder (or its log.jsonl) by the name that the legend shows.
-        output: The picture; its suffix says the format (.png, .pdf, .svg).
+        runs: Run folder (or its log.jsonl) by its name in the legend.
+        output: The picture; its suffix gives the format (.png, .pdf, .svg).
 
     Raises:
         InputError: a run has no log or no losses in it; the picture cannot be written; matplotlib is missing.

@@ -1,4 +1,4 @@
-"""Reading hypotheses and references, and finding out which belongs to which."""
+"""Reads hypotheses and references, and matches them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Entry:
         where: File and line, for messages.
         id: The record's id as text, or None.
         text: The hypothesis ("" if there is none) or the reference.
-        source: What it was made from, if the file says.
-        failed: Whether decoding gave an error instead of a hypothesis.
+        source: The source of a reference, if the file has it.
+        failed: Decoding gave an error instead of a hypothesis.
     """
 
     where: str
@@ -77,15 +77,11 @@ def read_hypotheses(path: str | Path) -> list[Entry]:
 def match(hypotheses: Sequence[Entry], references: Sequence[Entry], path: str, reference_path: str) -> list[Entry]:
     """The hypotheses in the order of the references.
 
-    They are matched by id where both files have ids, else by their place, and then both have equally many lines.
-
-    Args:
-        path: The file of the hypotheses, for messages.
-        reference_path: The file of the references, for messages.
+    They are matched by id where both files have ids, else by line. The paths are for messages.
 
     Raises:
-        InputError: some records of a file have an id and others not; an id occurs twice; an id has no partner; without
-            ids, the files differ in length.
+        InputError: only some records of a file have an id; an id occurs twice or has no partner; without ids, the files
+            differ in length.
     """
     if not (_has_ids(hypotheses, path) and _has_ids(references, reference_path)):
         if len(hypotheses) != len(references):

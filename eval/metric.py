@@ -22,10 +22,9 @@ class Metric:
     Args:
         name: The heading of its column, with the unit where it is not per cent ("words").
         rows: Statistics `(N, F)`, one row per example.
-        combine: From sums of rows `(R, F)` to values `(R,)`, one for each of R samples of the examples; NaN where the
-            metric is not defined.
-        signature: What was computed, exactly, for whoever wants the same number again.
-        note: What a reader must know of this value, or why there is none.
+        combine: Sums of rows `(R, F)` to values `(R,)`, one for each of R resamples; NaN where not defined.
+        signature: What was computed, exactly, so that others can compute it too.
+        note: What a reader must know about this value, or why there is none.
     """
 
     name: str
@@ -42,11 +41,7 @@ class Metric:
 def ratio(
     name: str, parts: ArrayLike, wholes: ArrayLike, signature: str, scale: float = 100.0, note: str = ""
 ) -> Metric:
-    """Sum of the parts over sum of the wholes, in per cent; not defined where the wholes sum to 0.
-
-    Args:
-        note: What to report if it is not defined.
-    """
+    """Sum of the parts over sum of the wholes, in per cent; not defined, and noted, where the wholes sum to 0."""
 
     def combine(sums: Array) -> Array:
         wholes = np.where(sums[:, 1] > 0, sums[:, 1], np.nan)
@@ -62,5 +57,5 @@ def mean(name: str, values: Sequence[float], signature: str, scale: float = 100.
 
 
 def left_out(name: str, examples: int, reason: str) -> Metric:
-    """A metric that means nothing for these texts: it is not defined, and its note says why."""
+    """A metric that is not defined for these texts; its note says why."""
     return Metric(name, np.zeros((examples, 1)), lambda sums: np.full(len(sums), np.nan), reason, reason)

@@ -14,14 +14,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
+from latent.audio.files import Samples
 from s2s.errors import InputError
 from s2s.packages import load, version_of
 
 SAMPLE_RATE = 16000
 
-Scorer = Callable[[NDArray[np.float32]], float]
+Scorer = Callable[[Samples], float]
 """From samples `(L,)` at 16 kHz to a score."""
 
 
@@ -33,13 +34,11 @@ def open_distillmos() -> tuple[Scorer, str]:
     """
     if not find_spec("distillmos"):
         raise InputError("DistillMOS is not installed: pip install --no-deps distillmos xls-r-sqa")
-    import torch
-
     with contextlib.redirect_stdout(None):  # it prints where its weights are
         model = _import_without_torchaudio("distillmos").ConvTransformerSQAModel()
     model.eval()
 
-    def score(samples: NDArray[np.float32]) -> float:
+    def score(samples: Samples) -> float:
         with torch.inference_mode():
             return float(model(torch.from_numpy(samples)[None]))
 
@@ -61,8 +60,8 @@ def _import_without_torchaudio(name: str) -> Any:
 def open_dnsmos() -> tuple[Scorer, str]:
     """The overall score of DNSMOS P.835 (Reddy et al., 2022) and its signature.
 
-    The network hears 9.01 s; a shorter clip is repeated, of a longer one the windows at every second are averaged, and
-    a polynomial maps its output to the scale of the listeners.
+    The network takes 9.01 s: a shorter clip is repeated, a longer one is averaged over windows that begin every second.
+    A polynomial maps its output to the scale of the listeners.
 
     Raises:
         InputError: speechmos, which holds the network, or onnxruntime is not installed.
@@ -77,7 +76,7 @@ def open_dnsmos() -> tuple[Scorer, str]:
     session: Any = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     window = int(9.01 * SAMPLE_RATE)
 
-    def score(samples: NDArray[np.float32]) -> float:
+    def score(samples: Samples) -> float:
         clipped = np.clip(samples, -1, 1).astype(np.float32)
         while len(clipped) < window:
             clipped = np.concatenate([clipped, clipped])

@@ -54,9 +54,9 @@ def postprocess(prediction: str, corpus: str, trunc_len: int = 0, duplicate_rate
 
     Args:
         prediction: One decoded line.
-        corpus: "xsum", "cnndm", "gigaword" or "qg".
+        corpus: As for `fix_tokenization`.
         trunc_len: Words to keep over all sentences; 0 keeps all.
-        duplicate_rate: cnndm only. A sentence goes if more than this share of its distinct words stood before.
+        duplicate_rate: cnndm only. Drop a sentence if more than this share of its distinct words occurred earlier.
     """
     if corpus == "cnndm":
         fixed = (fix_tokenization(sentence, corpus) for sentence in re.split(r"\[X_SEP\]|\n", prediction))
@@ -81,9 +81,7 @@ def one_line(text: str) -> str:
 def _spell_brackets(text: str, brackets: str) -> str:
     for bracket in brackets:
         text = text.replace(bracket, f" {_UPPER[bracket]} ")
-    while "  " in text:
-        text = text.replace("  ", " ")
-    return text
+    return re.sub(" {2,}", " ", text)
 
 
 def _without_repeats(sentences: list[str], rate: float) -> list[str]:
@@ -136,7 +134,7 @@ class _Joiner:
             self._write(self._quote(token, "`", "'"))
         elif token == "." and self._ahead(1) == self._ahead(2) == ".":
             self._write("...", used=3)
-        elif token == "," and self.output and _is_grouped_number(self._last()) and self._number_ahead():
+        elif token == "," and _is_grouped_number(self._last()) and _is_grouped_number(self._ahead(1)):
             self._append("," + self._ahead(1), used=2)
         elif token == "." and self._last().isdigit() and self._ahead(1).isdigit():
             self._append("." + self._ahead(1), used=2)
@@ -161,16 +159,13 @@ class _Joiner:
         return self.output[-1] if self.output else ""
 
     def _ahead(self, distance: int) -> str:
-        """The token so many places on, or nothing behind the end (a token is never empty)."""
+        """The token at this distance, "" past the end (a token is never empty)."""
         place = self.position + distance
         return self.tokens[place] if place < len(self.tokens) else ""
 
     def _quote(self, mark: str, opening: str, closing: str) -> str:
         self.open_quotes[mark] = not self.open_quotes[mark]
         return opening if self.open_quotes[mark] else closing
-
-    def _number_ahead(self) -> bool:
-        return bool(self._ahead(1)) and _is_grouped_number(self._ahead(1))
 
     def _initial_ahead(self, distance: int) -> bool:
         return _is_initial(self._ahead(distance)) and self._ahead(distance + 1) == "."
@@ -196,7 +191,7 @@ class _Joiner:
 
 
 def _is_grouped_number(token: str) -> bool:
-    return all(character.isdigit() or character == "," for character in token)
+    return bool(token) and all(character.isdigit() or character == "," for character in token)
 
 
 def _is_initial(token: str) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
@@ -32,26 +32,12 @@ _WEIGHT = 1.2
 Score = dict[str, float]
 
 
-def py_rouge(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
-    """Mean F, precision and recall of ROUGE-1, -2 and -L.
-
-    Args:
-        hypotheses: Post-processed texts, one sentence a line.
-        references: As many texts, one sentence a line.
+def py_rouge(hypothesis: str, reference: str) -> dict[str, Score]:
+    """F, precision and recall (0 to 1) of two texts with one sentence a line.
 
     Returns:
-        `{"rouge-1": {"f": ..., "p": ..., "r": ...}, "rouge-2": ..., "rouge-l": ...}`, each between 0 and 1.
+        `{"rouge-1": {"f": ..., "p": ..., "r": ...}, "rouge-2": ..., "rouge-l": ...}`.
     """
-    assert len(hypotheses) == len(references) > 0, "as many hypotheses as references, and at least one"
-    scores = [py_rouge_of_pair(*pair) for pair in zip(hypotheses, references, strict=True)]
-    return {
-        name: {part: sum(score[name][part] for score in scores) / len(scores) for part in ("f", "p", "r")}
-        for name in ("rouge-1", "rouge-2", "rouge-l")
-    }
-
-
-def py_rouge_of_pair(hypothesis: str, reference: str) -> dict[str, Score]:
-    """The scores of one pair, as `py_rouge` names them."""
     outputs, targets = _stemmed_sentences(hypothesis), _stemmed_sentences(reference)
     all_outputs, all_targets = list(chain(*outputs)), list(chain(*targets))
     scores = {f"rouge-{size}": _ngram_score(all_outputs, all_targets, size) for size in (1, 2)}
@@ -77,16 +63,15 @@ def _with_f(precision: float, recall: float) -> Score:
 
 def _union_of_common_subsequences(outputs: list[list[str]], targets: list[list[str]]) -> int:
     """How many words of the reference lie on a common subsequence with some sentence of the hypothesis."""
-    left = Counter(token for sentence in outputs for token in sentence)
+    left = Counter(chain(*outputs))
     hits = 0
     for reference in targets:
         marked: set[int] = set()
         for sentence in outputs:
             marked |= common_subsequence(reference, sentence)
-        for place in sorted(marked):
-            if left[reference[place]] > 0:
-                left[reference[place]] -= 1
-                hits += 1
+        found = Counter(reference[place] for place in marked) & left
+        left -= found
+        hits += found.total()
     return hits
 
 
@@ -111,12 +96,8 @@ def common_subsequence(reference: list[str], sentence: list[str]) -> set[int]:
 
 
 def _stemmed_sentences(text: str) -> list[list[str]]:
-    return [[_stem(word) for word in _words(line)] for line in text.split("\n")]
-
-
-def _words(line: str) -> list[str]:
-    spaced = _NOT_A_WORD.sub(" ", line.lower()).split()
-    return [part for word in spaced for part in _TWO_WORDS.get(word, word).split()]
+    lines = [_NOT_A_WORD.sub(" ", line).split() for line in text.lower().split("\n")]
+    return [[_stem(part) for word in line for part in _TWO_WORDS.get(word, word).split()] for line in lines]
 
 
 @cache

@@ -27,10 +27,10 @@ _NO_WORDNET = (
 )
 
 
-def group_by_source(sources: Sequence[str], references: Sequence[str]) -> list[list[int]]:
+def group_by_source(sources: Sequence[str]) -> list[list[int]]:
     """Places of the examples that share a source, lower-cased, in the order of first appearance.
 
-    A source is scored once: against all its references, and with the *last* of its hypotheses.
+    A source is scored once: the *last* of its hypotheses against all its references.
     """
     groups: dict[str, list[int]] = {}
     for place, source in enumerate(sources):
@@ -39,12 +39,7 @@ def group_by_source(sources: Sequence[str], references: Sequence[str]) -> list[l
 
 
 def metrics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[Metric]:
-    """BLEU-4, METEOR and ROUGE-L; what cannot score these references, or lacks its data, is left out.
-
-    Args:
-        hypotheses: Tokens between spaces.
-        references: One or more for each hypothesis.
-    """
+    """BLEU-4, METEOR and ROUGE-L of tokens between spaces; what cannot score them, or lacks its data, is left out."""
     texts = [text for group in references for text in group]
     if not has_blanks_between_words(texts):
         reason = "it divides text at blanks, and the references have none between words; try --task generic"
@@ -53,23 +48,15 @@ def metrics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> l
         bleu = bleu_4(hypotheses, references)
     else:
         bleu = left_out("BLEU-4", len(hypotheses), "no reference has 4 tokens")
-    return [bleu, _meteor(hypotheses, references), rouge_l(hypotheses, references)]
-
-
-def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
     try:
-        return meteor(hypotheses, references)
+        scored = meteor(hypotheses, references)
     except InputError as error:
-        return left_out("METEOR", len(hypotheses), str(error))
+        scored = left_out("METEOR", len(hypotheses), str(error))
+    return [bleu, scored, rouge_l(hypotheses, references)]
 
 
 def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
-    """Corpus BLEU-4 without smoothing; the brevity penalty takes the reference closest in length.
-
-    Args:
-        hypotheses: Tokens between spaces.
-        references: One or more for each hypothesis.
-    """
+    """Corpus BLEU-4 without smoothing; the brevity penalty takes the reference closest in length."""
     rows = [
         _bleu_row(output.split(), [one.split() for one in targets])
         for output, targets in zip(hypotheses, references, strict=True)
@@ -99,7 +86,7 @@ def meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
     """Mean METEOR of NLTK, the best over the references.
 
     Raises:
-        InputError: NLTK finds no WordNet; the message says how to get it, also without network.
+        InputError: NLTK finds no WordNet; the message says how to get it.
     """
     score, wordnet = load("nltk.translate.meteor_score", "eval").meteor_score, _wordnet()
     values = [

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from latent.audio.files import Samples
 from s2s.errors import InputError
 from s2s.packages import load, version_of
 
@@ -24,7 +24,7 @@ class Recognizer(Protocol):
 
     signature: str
 
-    def __call__(self, samples: NDArray[np.float32]) -> str:
+    def __call__(self, samples: Samples) -> str:
         """The text of samples `(L,)` at 16 kHz."""
         ...
 
@@ -62,7 +62,7 @@ class Whisper:
         name = model or f"tiny.en ({_PACKAGED_WHISPER} {version_of(_PACKAGED_WHISPER)})"
         self.signature = f"Whisper {name}, faster-whisper {version_of('faster-whisper')}, int8, greedy, {language}"
 
-    def __call__(self, samples: NDArray[np.float32]) -> str:
+    def __call__(self, samples: Samples) -> str:
         segments, _ = self._model.transcribe(
             samples, language=self._language, beam_size=1, temperature=0.0, condition_on_previous_text=False
         )
@@ -70,7 +70,7 @@ class Whisper:
 
 
 class PocketSphinx:
-    """The English model inside pocketsphinx: small, everywhere, and wrong about one word in four."""
+    """The English model inside pocketsphinx: small, installs everywhere, wrong about one word in four."""
 
     def __init__(self, model: str, language: str) -> None:
         if model or language != "en":
@@ -78,7 +78,7 @@ class PocketSphinx:
         self._decoder: Any = load("pocketsphinx", _EXTRA).Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
         self.signature = f"pocketsphinx {version_of('pocketsphinx')}, en-us"
 
-    def __call__(self, samples: NDArray[np.float32]) -> str:
+    def __call__(self, samples: Samples) -> str:
         content = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
         self._decoder.start_utt()
         self._decoder.process_raw(content, full_utt=True)
@@ -88,7 +88,7 @@ class PocketSphinx:
 
 
 RECOGNIZERS: dict[str, Callable[[str, str], Recognizer]] = {"whisper": Whisper, "pocketsphinx": PocketSphinx}
-"""Makers of recognizers, from a model (perhaps "") and a language."""
+"""Recognizer by kind, made from a model ("" for the default) and a language."""
 
 
 def _packaged_whisper() -> Path:

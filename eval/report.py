@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +12,19 @@ from typing import Any
 
 import typer
 
-from eval.bootstrap import Difference, Interval, interval
+from eval.bootstrap import Difference, Interval, compare, interval
 from eval.metric import Metric
 from s2s.errors import InputError
 from s2s.json_files import dump_json
+from s2s.packages import version_of
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The metrics of one system: `quality` needs the references and is compared, `form` describes the outputs."""
+
+    quality: list[Metric]
+    form: list[Metric]
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that an evaluation found, and what somebody needs to repeat it.
+    """Everything that an evaluation found, and what it takes to repeat it.
 
     Args:
-        settings: The options, by name.
         reference: The file of the references.
-        examples: Their number.
-        versions: Versions of the packages that matter, None where one is not installed.
+        examples: Number of references.
+        versions: Package versions, None where one is not installed.
         signatures: What each metric computes, exactly.
         systems: In the order of the command line, the lead baseline last.
-        comparisons: Of every other system with the baseline; empty without one.
+        comparisons: Every other system with the baseline; empty without one.
         notes: What a reader must know to trust the numbers.
     """
 
@@ -61,15 +70,50 @@ class Report:
     notes: list[str]
 
 
-def system(
-    name: str, path: str | None, quality: Sequence[Metric], form: Sequence[Metric], resamples: int, seed: int
-) -> System:
-    """A system's scores with their intervals."""
-    parts = ({metric.name: interval(metric, resamples, seed) for metric in metrics} for metrics in (quality, form))
-    return System(name, path, *parts)
+def make_report(
+    scored: Mapping[str, Scored],
+    paths: Mapping[str, str],
+    reference: str,
+    settings: dict[str, Any],
+    packages: Sequence[str],
+    notes: Sequence[str],
+) -> Report:
+    """The report on some systems by name, with intervals, and with comparisons if the settings name a baseline."""
+    samples, baseline = (settings["resamples"], settings["seed"]), settings.get("baseline")
+    metrics = {name: [*one.quality, *one.form] for name, one in scored.items()}
+    systems = [
+        System(
+            name,
+            paths.get(name),
+            *({metric.name: interval(metric, *samples) for metric in part} for part in (one.quality, one.form)),
+        )
+        for name, one in scored.items()
+    ]
+    comparisons = [
+        Comparison(
+            name,
+            baseline,
+            {
+                ours.name: compare(ours, theirs, *samples)
+                for ours, theirs in zip(one.quality, scored[baseline].quality, strict=True)
+            },
+        )
+        for name, one in scored.items()
+        if baseline is not None and name != baseline
+    ]
+    return Report(
+        settings=settings,
+        reference=reference,
+        examples=len(next(iter(scored.values())).form[0].rows),
+        versions={"python": platform.python_version(), **{name: version_of(name) for name in packages}},
+        signatures={metric.name: metric.signature for of_system in metrics.values() for metric in of_system},
+        systems=systems,
+        comparisons=comparisons,
+        notes=[*notes, *_metric_notes(metrics)],
+    )
 
 
-def metric_notes(metrics: Mapping[str, Sequence[Metric]]) -> Iterator[str]:
+def _metric_notes(metrics: Mapping[str, Sequence[Metric]]) -> Iterator[str]:
     """The notes of the metrics of all systems, each once, with the systems that it is about if not all."""
     systems: dict[str, list[str]] = {}
     for name, of_system in metrics.items():
@@ -82,11 +126,11 @@ def metric_notes(metrics: Mapping[str, Sequence[Metric]]) -> Iterator[str]:
 
 
 def present(report: Report, json_file: str | None) -> None:
-    """Log the notes of a report, print its table, and write it as JSON if that is wanted.
+    """Log the notes of a report, print its table, and write it as JSON.
 
     Args:
         report: What to show.
-        json_file: Where JSON goes; `-` prints it instead of the table, None writes none.
+        json_file: Where to write JSON; `-` prints it instead of the table, None writes none.
 
     Raises:
         InputError: the file cannot be written.

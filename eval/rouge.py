@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from eval.metric import Metric, left_out, mean, ratio
-from eval.py_rouge import SIGNATURE, py_rouge_of_pair
+from eval.py_rouge import SIGNATURE, py_rouge
 from eval.words import WORDS, words
 from s2s.packages import load, version_of
 
-# The Treebank's names of brackets and quotes, which published scores do not count.
+# Brackets and quotes of the Treebank, which published scores do not count.
 _TREEBANK_MARKS = re.compile(r"-(?:[lr][rsc]b)-|``|''", re.IGNORECASE)
 _TITLES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
 
@@ -30,9 +30,9 @@ def rouge(
     Args:
         hypotheses: Texts, one sentence a line; an empty one scores 0.
         references: As many texts.
-        stem: Whether English words of more than three letters are stemmed (Porter), as in all published results.
-        any_script: Whether words are those of `eval.words`, and a reference that has no n-gram of a metric is not
-            counted; else words are a-z and 0-9 and all references count, as in all published results.
+        stem: Stem English words of more than three letters (Porter), as published results do.
+        any_script: Take the words of `eval.words`, and do not count references without an n-gram of the metric; else
+            words are a-z and 0-9 and all references count, as in published results.
     """
     outputs, targets = ([_TREEBANK_MARKS.sub(" ", text) for text in texts] for texts in (hypotheses, references))
     kinds = [kind for kind in _TITLES if kind != "rougeLsum" or any("\n" in text for text in targets)]
@@ -52,7 +52,7 @@ def rouge(
 
 def py_rouge_metrics(hypotheses: Sequence[str], references: Sequence[str]) -> list[Metric]:
     """Mean F of ROUGE-1, -2 and -L by the rules of py-rouge; only newlines divide sentences."""
-    scores = [py_rouge_of_pair(*pair) for pair in zip(hypotheses, references, strict=True)]
+    scores = [py_rouge(*pair) for pair in zip(hypotheses, references, strict=True)]
     values = {name.upper(): [score[name]["f"] for score in scores] for name in ("rouge-1", "rouge-2", "rouge-l")}
     return _published(values, references, [len(text.split()) for text in references], SIGNATURE)
 
@@ -68,7 +68,7 @@ def _mean_of_long_enough(name: str, values: list[float], lengths: list[int], sig
 def _published(
     values: dict[str, list[float]], references: Sequence[str], lengths: list[int], signature: str
 ) -> list[Metric]:
-    """Means over all references, unless words of a-z and 0-9 say nothing about them."""
+    """Means over all references; left out where most letters are not a-z."""
     letters = [letter for text in references for letter in text.lower() if letter.isalnum()]
     if 2 * sum(letter.isascii() for letter in letters) <= len(letters):
         reason = "it reads only a-z and 0-9, and most letters of the references are others; try --task generic"

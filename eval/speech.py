@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval import mos, waveform
 from eval.metric import Metric, mean, ratio
 from eval.recognizers import SAMPLE_RATE, open_recognizer
-from eval.report import Report, metric_notes, system
-from eval.synthesis_facts import ending_metrics, read_facts
+from eval.report import Report, Scored, make_report
+from eval.synthesis_facts import NEAR, ending_metrics, read_facts
 from eval.voice import VoiceEncoder, similarities
 from eval.word_errors import word_errors
-from latent.audio.files import audio_info, load_audio
+from latent.audio.files import Samples, audio_info, load_audio
 from latent.data.manifest import Utterance, read_manifest
 from s2s.errors import InputError
-from s2s.packages import load, version_of
+from s2s.packages import version_of
 
 RECORDINGS = "recordings"
 METRICS = ("wer", "similarity", "distillmos", "dnsmos", "mel", "pesq", "stoi")
 _NEED_ALIGNMENT = ("pesq", "stoi")
-_NEAR = 0.3
 _SUFFIXES = (".wav", ".flac", ".ogg")
 _PACKAGES = ("unilatent", "numpy", "torch", "soundfile", "soxr", "jiwer", "faster-whisper", "pesq", "pystoi")
-
-Samples = NDArray[np.float32]
 
 Files = Mapping[str, Path]
 """The audio of one system by id, read on access; an id without audio is left out."""
@@ -49,10 +43,9 @@ class SpeechSettings:
         metrics: Names in METRICS; empty takes all whose packages are installed.
         recognizer: See `eval.recognizers.open_recognizer`.
         language: Language of the texts, a code of two letters.
-        aligned: Whether the audio is a reconstruction of the recordings, sample for sample: PESQ and STOI need that.
-        resamples: Samples for intervals.
-        seed: Seed of their random numbers, 0 or more.
-        transcripts: File for the transcripts, one JSON line per system and utterance, or None.
+        aligned: The audio is a reconstruction of the recordings, sample for sample: PESQ and STOI need that.
+        resamples: Bootstrap samples for intervals.
+        transcripts: File for the transcripts, one JSON line per system and utterance.
     """
 
     metrics: tuple[str, ...] = ()
@@ -80,8 +73,7 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
 
     Args:
         manifest: JSON lines with id, audio and text.
-        audio: For each system its folder, which holds ID.wav, ID.flac or ID.ogg.
-        settings: See `SpeechSettings`.
+        audio: The folder of each system, with ID.wav, ID.flac or ID.ogg.
 
     Raises:
         InputError: a file is broken; a folder holds none of the ids; a package of `settings.metrics` is not installed.
@@ -96,63 +88,56 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
         for name, files in systems.items()
         if len(files) < len(utterances)
     ]
-    quality: dict[str, list[Metric]] = {name: [] for name in systems}
+    trial = _Trial(utterances, systems, settings)
+    quality: Measured = {name: [] for name in systems}
     for name in settings.metrics or METRICS:
         if name in _NEED_ALIGNMENT and not settings.aligned:
             continue
         try:
-            for one, metrics in _MEASURES[name](utterances, systems, settings).items():
+            for one, metrics in _MEASURES[name](trial).items():
                 quality[one] += metrics
         except InputError as error:
             if settings.metrics:
                 raise
             notes.append(f"left out: {error}")
-    form = {name: _form(utterances, files, audio.get(name)) for name, files in systems.items()}
-    notes += metric_notes({name: [*quality[name], *form[name]] for name in systems})
-    samples = settings.resamples, settings.seed
-    versions: dict[str, str | None] = {name: version_of(name) for name in _PACKAGES}
-    return Report(
-        settings={"task": "speech", **asdict(settings)},
-        reference=manifest,
-        examples=len(utterances),
-        versions={"python": platform.python_version(), **versions},
-        signatures={metric.name: metric.signature for name in systems for metric in [*quality[name], *form[name]]},
-        systems=[system(name, audio.get(name), quality[name], form[name], *samples) for name in systems],
-        comparisons=[],
-        notes=notes,
-    )
+    scored = {name: Scored(quality[name], _form(utterances, files, audio.get(name))) for name, files in systems.items()}
+    return make_report(scored, audio, manifest, {"task": "speech", **asdict(settings)}, _PACKAGES, notes)
 
 
 def _find_audio(folder: Path, utterances: Sequence[Utterance]) -> Files:
     if not folder.is_dir():
         raise InputError(f"--audio: {folder}: no such folder")
-    found = {}
-    for utterance in utterances:
-        candidates = (folder / f"{utterance.id}{suffix}" for suffix in _SUFFIXES)
-        path = next((path for path in candidates if path.is_file()), None)
-        if path:
-            found[utterance.id] = path
+    parents = [parent for parent in {(folder / utterance.id).parent for utterance in utterances} if parent.is_dir()]
+    paths = [path for parent in parents for path in parent.iterdir() if path.suffix.lower() in _SUFFIXES]
+    paths.sort(key=lambda path: _SUFFIXES.index(path.suffix.lower()), reverse=True)  # the last one counts
+    by_name = {path.with_name(path.stem): path for path in paths if path.is_file()}
+    found = {one.id: by_name[folder / one.id] for one in utterances if folder / one.id in by_name}
     if not found:
         example = folder / f"{utterances[0].id}.wav"
         raise InputError(f"--audio: {folder}: holds no audio of the manifest, such as {example}")
     return found
 
 
-class _Measure(Protocol):
-    def __call__(
-        self, utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings
-    ) -> Measured: ...
+@dataclass(frozen=True)
+class _Trial:
+    """What every metric is computed from."""
+
+    utterances: Sequence[Utterance]
+    systems: Mapping[str, Files]
+    settings: SpeechSettings
 
 
+_Measure = Callable[[_Trial], Measured]
 _Scorer = Callable[[Samples, Samples], float]  # audio and its recording to a score, or NaN
 
 
-def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:
+def _measure_words(trial: _Trial) -> Measured:
+    utterances, settings = trial.utterances, trial.settings
     recognizer = open_recognizer(settings.recognizer, settings.language)
     texts = [utterance.text for utterance in utterances]
     measured = {}
     lines = []
-    for name, files in systems.items():
+    for name, files in trial.systems.items():
         heard = {identity: recognizer(samples) for identity, samples in _read(files, f"{name}: recognizing")}
         transcripts = [heard.get(utterance.id, "") for utterance in utterances]
         measured[name] = word_errors(transcripts, texts, settings.language, recognizer.signature)
@@ -167,15 +152,13 @@ def _measure_words(utterances: Sequence[Utterance], systems: Mapping[str, Files]
     return measured
 
 
-def _measure_similarity(
-    utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings
-) -> Measured:
+def _measure_similarity(trial: _Trial) -> Measured:
     encoder = VoiceEncoder()
     voices = {
         name: {identity: encoder(samples) for identity, samples in _read(files, f"{name}: voices")}
-        for name, files in systems.items()
+        for name, files in trial.systems.items()
     }
-    speakers = {utterance.id: utterance.speaker for utterance in utterances}
+    speakers = {utterance.id: utterance.speaker for utterance in trial.utterances}
     return {
         name: [
             _mean_of_known("speaker similarity", similarities(vectors, voices[RECORDINGS], speakers), encoder.signature)
@@ -187,29 +170,24 @@ def _measure_similarity(
 def _scored(heading: str, open_scorer: Callable[[SpeechSettings], tuple[_Scorer, str]]) -> _Measure:
     """The measure that is the mean of one score per utterance."""
 
-    def measure(utterances: Sequence[Utterance], systems: Mapping[str, Files], settings: SpeechSettings) -> Measured:
-        score, signature = open_scorer(settings)
-        recordings = systems[RECORDINGS]
+    def measure(trial: _Trial) -> Measured:
+        score, signature = open_scorer(trial.settings)
+        recordings = trial.systems[RECORDINGS]
         measured = {}
-        for name, files in systems.items():
+        for name, files in trial.systems.items():
             scores = {
                 identity: score(samples, load_audio(recordings[identity], SAMPLE_RATE))
                 for identity, samples in _read(files, f"{name}: {heading}")
             }
-            values = [scores.get(utterance.id, np.nan) for utterance in utterances]
+            values = [scores.get(utterance.id, np.nan) for utterance in trial.utterances]
             measured[name] = [_mean_of_known(heading, values, signature)]
         return measured
 
     return measure
 
 
-def _distillmos(settings: SpeechSettings) -> tuple[_Scorer, str]:
-    score, signature = mos.open_distillmos()
-    return lambda audio, recording: score(audio), signature
-
-
-def _dnsmos(settings: SpeechSettings) -> tuple[_Scorer, str]:
-    score, signature = mos.open_dnsmos()
+def _mos(open_model: Callable[[], tuple[mos.Scorer, str]]) -> tuple[_Scorer, str]:
+    score, signature = open_model()
     return lambda audio, recording: score(audio), signature
 
 
@@ -220,42 +198,32 @@ def _mel(settings: SpeechSettings) -> tuple[_Scorer, str]:
     return lambda audio, recording: waveform.mel_distance(audio, recording, aligned), signature
 
 
-def _pesq(settings: SpeechSettings) -> tuple[_Scorer, str]:
-    load("pesq", "speech-eval")
-    return waveform.pesq, f"wide-band PESQ, pesq {version_of('pesq')}, 16 kHz"
-
-
-def _stoi(settings: SpeechSettings) -> tuple[_Scorer, str]:
-    load("pystoi", "speech-eval")
-    return waveform.stoi, f"STOI, pystoi {version_of('pystoi')}, 16 kHz"
-
-
 _MEASURES: dict[str, _Measure] = {
     "wer": _measure_words,
     "similarity": _measure_similarity,
-    "distillmos": _scored("DistillMOS", _distillmos),
-    "dnsmos": _scored("DNSMOS", _dnsmos),
+    "distillmos": _scored("DistillMOS", lambda settings: _mos(mos.open_distillmos)),
+    "dnsmos": _scored("DNSMOS", lambda settings: _mos(mos.open_dnsmos)),
     "mel": _scored("mel distance", _mel),
-    "pesq": _scored("PESQ", _pesq),
-    "stoi": _scored("STOI", _stoi),
+    "pesq": _scored("PESQ", lambda settings: (waveform.pesq, f"wide-band PESQ, pesq {version_of('pesq')}, 16 kHz")),
+    "stoi": _scored("STOI", lambda settings: (waveform.stoi, f"STOI, pystoi {version_of('pystoi')}, 16 kHz")),
 }
 
 
 def _form(utterances: Sequence[Utterance], files: Files, folder: str | None) -> list[Metric]:
-    """Lengths against those of the recordings: speech that ends too early or never shows here first."""
+    """Lengths relative to those of the recordings: they show first when speech ends too early or never."""
     facts = {} if folder is None else read_facts(Path(folder))
     lengths = [audio_info(files[one.id]).seconds if one.id in files else 0.0 for one in utterances]
     meant = [one.seconds for one in utterances]
-    near = [abs(length - wanted) <= _NEAR * wanted for length, wanted in zip(lengths, meant, strict=True)]
+    near = [abs(length - wanted) <= NEAR * wanted for length, wanted in zip(lengths, meant, strict=True)]
     return [
         mean("seconds", lengths, "mean length of an utterance", scale=1),
         ratio("length %", lengths, meant, "seconds of all utterances, % of those of the recordings"),
         mean(
             "length near %",
             [float(one) for one in near],
-            f"% of utterances at most {_NEAR:.0%} longer or shorter than their recording",
+            f"% of utterances at most {NEAR:.0%} longer or shorter than their recording",
         ),
-        *ending_metrics(facts, [one.id for one in utterances], lengths, meant, _NEAR),
+        *ending_metrics(facts, [one.id for one in utterances], lengths, near),
     ]
 
 

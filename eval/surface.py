@@ -1,4 +1,4 @@
-"""What outputs look like, whatever they mean: new words, length, repetition, copies of each other, nothing at all."""
+"""What outputs look like, whatever they mean: novelty, length, repetition, copies of each other, empty ones."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from eval.words import WORDS, ngrams, words
 
 
 def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None) -> list[Metric]:
-    """Novelty (if the sources are known), length, repetition, duplicates and empty outputs.
-
-    Args:
-        hypotheses: Texts; they may be empty.
-        references: As many texts.
-        sources: As many texts, or None.
-    """
+    """Novelty (if the sources are known), length, repetition, duplicates and empty outputs."""
     outputs = [words(text) for text in hypotheses]
     targets = [words(text) for text in references]
     copies = Counter(text.strip() for text in hypotheses)

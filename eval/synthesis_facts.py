@@ -1,4 +1,4 @@
-"""What synthesis noted beside its audio: whether each file ended by itself, and how long it took to make."""
+"""What synthesis noted beside its audio: whether the model ended each file, and how long it took to make."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from s2s.errors import InputError
 from s2s.json_files import describe
 
 MANIFEST = "manifest.jsonl"
+NEAR = 0.3
+"""Share of its recording's length by which an utterance may be longer or shorter and still counts as near."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Facts:
     """What is known of one file.
 
     Args:
-        ended: Whether the model ended it; False means that it was cut.
-        work_seconds: What it took to make, its share of the batch; None where that was not noted.
+        ended: Whether the model ended it; False: it was cut at the maximum length.
+        work_seconds: Time to make it, its share of the batch; None: unknown.
     """
 
     ended: bool
@@ -45,31 +47,25 @@ def read_facts(folder: Path) -> dict[str, Facts]:
 
 
 def ending_metrics(
-    facts: Mapping[str, Facts],
-    ids: Sequence[str],
-    lengths: Sequence[float],
-    meant: Sequence[float],
-    tolerance: float,
+    facts: Mapping[str, Facts], ids: Sequence[str], lengths: Sequence[float], near: Sequence[bool]
 ) -> list[Metric]:
     """Whether speech ended where it should, and the real-time factor, as far as they are known.
 
     Args:
-        facts: From `read_facts`; an id that is not there counts as one that did not end.
+        facts: From `read_facts`; an id that is missing counts as one that did not end.
         ids: Ids of the utterances.
         lengths: Seconds of their audio, 0 where there is none.
-        meant: Seconds of their recordings.
-        tolerance: How much longer or shorter than its recording an utterance may be, as a share of it.
+        near: Whether their lengths are near those of their recordings (`NEAR`).
     """
     if not facts:
         return []
     ended = [one in facts and facts[one].ended for one in ids]
-    near = [abs(length - wanted) <= tolerance * wanted for length, wanted in zip(lengths, meant, strict=True)]
     metrics = [
-        mean("ended by itself %", list(map(float, ended)), "% of utterances that the model ended; the others were cut"),
+        mean("natural stop %", list(map(float, ended)), "% of utterances that the model ended; the others were cut"),
         mean(
             "end accuracy %",
             [float(one and close) for one, close in zip(ended, near, strict=True)],
-            f"% of utterances that the model ended and that are at most {tolerance:.0%} longer or shorter than their "
+            f"% of utterances that the model ended and that are at most {NEAR:.0%} longer or shorter than their "
             "recording",
         ),
     ]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from eval.metric import Array
 from latent.audio.features import mel_filters, stft_magnitude
+from latent.audio.files import Samples
 from latent.audio.levels import normalize_loudness
 from s2s.errors import InputError
 from s2s.packages import version_of
@@ -26,7 +27,7 @@ _HOP, _WINDOW, _MELS = 160, 400, 40
 _PART_FRAMES = 160  # 1.6 s
 _PART_STEP = 77  # frames between parts: 1.3 parts a second
 _MIN_COVERAGE = 0.75  # of the last part, unless it is the only one
-_LEVEL_DBFS = -30.0  # Resemblyzer raises soft clips to this; here loud ones are lowered too, so that gain never counts
+_LEVEL_DBFS = -30.0  # Resemblyzer raises soft clips to this; we also lower loud ones, so that gain never counts
 
 
 class VoiceEncoder:
@@ -39,8 +40,6 @@ class VoiceEncoder:
     signature = f"cosine to the speaker's other recordings, Resemblyzer {version_of('Resemblyzer')} (GE2E)"
 
     def __init__(self) -> None:
-        import torch
-
         found = find_spec("resemblyzer")
         if not found or not found.origin:
             raise InputError(
@@ -55,11 +54,9 @@ class VoiceEncoder:
             module.load_state_dict(own)
         self._filters = mel_filters(SAMPLE_RATE, _WINDOW, _MELS)
         self._window = torch.hann_window(_WINDOW)
-        self._torch = torch
 
-    def __call__(self, samples: NDArray[np.float32]) -> Array:
+    def __call__(self, samples: Samples) -> Array:
         """The embedding of samples `(L,)` at 16 kHz: the mean over parts of 1.6 s, scaled to length 1."""
-        torch = self._torch
         levelled = torch.from_numpy(normalize_loudness(samples, _LEVEL_DBFS))
         starts = _part_starts(len(samples))
         needed = (starts[-1] + _PART_FRAMES) * _HOP
@@ -78,13 +75,7 @@ def similarities(
 ) -> list[float]:
     """Cosine of each voice to the mean of its speaker's *other* recordings; so recordings themselves have a score.
 
-    Args:
-        voices: Embeddings by id.
-        recordings: Embeddings of the real recordings by id.
-        speakers: Speaker by id.
-
-    Returns:
-        One number per id in `speakers`; NaN without a voice, or without another recording of the speaker.
+    All are by id. Returns one number per id in `speakers`; NaN without a voice or another recording of the speaker.
     """
     cosines = []
     for identity, speaker in speakers.items():

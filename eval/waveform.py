@@ -1,20 +1,19 @@
-"""Distances between a recording and what came back of it: PESQ, STOI, log-mel."""
+"""Distances between a recording and its reconstruction or another reading of its text: PESQ, STOI, log-mel."""
 
 from __future__ import annotations
 
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from eval.metric import Array
 from latent.audio.features import LogMel
+from latent.audio.files import Samples
 from s2s.packages import load
 
 SAMPLE_RATE = 16000
 _MELS, _WINDOW = 80, 1024
-
-Samples = NDArray[np.float32]
 
 
 def pesq(audio: Samples, recording: Samples) -> float:
@@ -42,30 +41,21 @@ def stoi(audio: Samples, recording: Samples) -> float:
 def mel_distance(audio: Samples, recording: Samples, aligned: bool) -> float:
     """Mean absolute difference of log10 mel spectrograms (80 bands, windows of 64 ms, hop 16 ms) at 16 kHz.
 
-    Args:
-        audio: `(L,)`.
-        recording: `(M,)`.
-        aligned: Whether frame t of one is frame t of the other, as in a tokenizer's reconstruction; the longer one is
-            cut. Otherwise each frame is compared along the path of dynamic time warping that makes the sum least.
+    If `aligned`, frame t of one is compared with frame t of the other, as for a tokenizer's reconstruction, and the
+    longer one is cut; else frames are compared along the path of dynamic time warping with the smallest sum.
     """
     ours, theirs = log_mel(audio), log_mel(recording)
     if aligned:
         frames = min(len(ours), len(theirs))
         return float(np.abs(ours[:frames] - theirs[:frames]).mean())
-    return _warped_mean(_frame_distances(ours, theirs))
+    return _warped_mean(np.stack([np.abs(theirs - frame).mean(axis=1) for frame in ours]))
 
 
 def log_mel(samples: Samples) -> Array:
     """Log10 mel spectrogram `(T, 80)` of samples at 16 kHz."""
-    import torch
-
     features = LogMel(SAMPLE_RATE, _MELS, _WINDOW)
     spectrogram: Array = features(torch.from_numpy(np.ascontiguousarray(samples))[None])[0].T.double().numpy()
     return spectrogram
-
-
-def _frame_distances(ours: Array, theirs: Array) -> Array:
-    return np.stack([np.abs(theirs - frame).mean(axis=1) for frame in ours])
 
 
 def _warped_mean(costs: Array) -> float:

@@ -20,24 +20,16 @@ def word_errors(heard: Sequence[str], references: Sequence[str], language: str, 
     jiwer = load("jiwer", "speech-eval")
     normalize, rule = _normalizer(language)
     targets = [normalize(reference) for reference in references]
-    joined = "" if not has_blanks_between_words(targets) else " "  # blanks between characters are not characters
-    word_edits: list[tuple[int, int]] = []
-    character_edits: list[tuple[int, int]] = []
-    for hypothesis, target in zip(map(normalize, heard), targets, strict=True):
-        word_edits.append(_edits(jiwer.process_words, target, hypothesis))
-        character_edits.append(
-            _edits(jiwer.process_characters, target.replace(" ", joined), hypothesis.replace(" ", joined))
-        )
+    joined = " " if has_blanks_between_words(targets) else ""  # blanks between characters are not characters
+    pairs = list(zip(targets, map(normalize, heard), strict=True))
+    characters = [(target.replace(" ", joined), hypothesis.replace(" ", joined)) for target, hypothesis in pairs]
     signature = f"{recognizer}; {rule}; jiwer {version_of('jiwer')}"
     return [
-        ratio(
-            f"{name} %",
-            [edits for edits, _ in counts],
-            [length for _, length in counts],
-            signature,
-            note="no text has a word",
+        ratio(f"{name} %", *_edits(process, texts), signature, note="no text has a word")
+        for name, process, texts in (
+            ("WER", jiwer.process_words, pairs),
+            ("CER", jiwer.process_characters, characters),
         )
-        for name, counts in (("WER", word_edits), ("CER", character_edits))
     ]
 
 
@@ -48,10 +40,8 @@ def _normalizer(language: str) -> tuple[Callable[[str], str], str]:
     return lambda text: " ".join(words(text)), WORDS
 
 
-def _edits(process: Callable[[str, str], Any], target: str, hypothesis: str) -> tuple[int, int]:
-    """`(edits, length)` of one pair."""
-    if not target:
-        return 0, 0
-    result = process(target, hypothesis)
-    edits = result.substitutions + result.deletions + result.insertions
-    return edits, result.hits + result.substitutions + result.deletions
+def _edits(process: Callable[[str, str], Any], pairs: Sequence[tuple[str, str]]) -> tuple[list[int], list[int]]:
+    """Edits, and length of the target, of each pair (target, hypothesis); 0 where the target is empty."""
+    found = [process(*pair) if pair[0] else None for pair in pairs]
+    edits = [one.substitutions + one.deletions + one.insertions if one else 0 for one in found]
+    return edits, [one.hits + one.substitutions + one.deletions if one else 0 for one in found]

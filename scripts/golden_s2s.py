@@ -328,9 +328,10 @@ def check_postprocess(case: Case) -> Iterator[Figure]:
             lines = [one_line(text) for text in cleaned]
             yield Figure(f"{name} text", exact(lines, evaluation["postprocessed"]), 0)
             separator = " <S_SEP> " if corpus == "cnndm" else "\n"  # only there is it a sentence's end
-            scores = py_rouge(cleaned, [text.replace(separator, "\n") for text in case.data["golds"]])
+            golds = [text.replace(separator, "\n") for text in case.data["golds"]]
+            scores = [py_rouge(*pair) for pair in zip(cleaned, golds, strict=True)]
             for metric, golden in evaluation["scores"].items():
-                ours = [scores[metric][key] for key in ("f", "p", "r")]
+                ours = [sum(score[metric][key] for score in scores) / len(scores) for key in ("f", "p", "r")]
                 error = worst(ours, [golden[key] for key in ("f", "p", "r")])
                 yield Figure(f"{name} {metric}", error, case.tolerance("score_abs"))
 

@@ -9,12 +9,12 @@ import numpy as np
 
 _LAYOUT = """\
 Rows of the Parquet files are inputs of an encoder: `ids` is [CLS] first segment [SEP] second segment [SEP], `split` is
-where the second segment begins, or the row's length if it has one segment. Segments are runs of whole sentences that
-follow one another in one document; only a sentence longer than an input is divided. Rows lie in a random order that
-follows from their content and the seed. `tokenizer/` is the tokenizer."""
+where the second segment begins, or the row's length if it has one segment. Segments are runs of whole, consecutive
+sentences of one document; only a sentence longer than an input is divided. The order of rows is random and depends only
+on their content and the seed. `tokenizer/` is the tokenizer."""
 
 _DUPLICATES = """\
-Of documents with the same tokens one is kept. The documents for validation are drawn by their content and the seed."""
+One of several documents with the same tokens is kept. Validation documents are drawn by their content and the seed."""
 
 _EXCLUSION = """\
 A document is left out when it shares a run of {exclude_words} words with a text of these files, or all words of
@@ -23,15 +23,11 @@ a text that has fewer, but at least {exclude_shortest}. Only letters and digits 
 
 
 def card(stats: Mapping[str, Any]) -> str:
-    """The card as Markdown.
-
-    Args:
-        stats: What stats.json holds.
-    """
+    """The card as Markdown, from the content of stats.json."""
     plan = stats["plan"]
     settings = {
-        "most slots of an input": plan["max_length"],
-        "fewest tokens of an input": plan["min_tokens"],
+        "maximum slots of an input": plan["max_length"],
+        "minimum tokens of an input": plan["min_tokens"],
         "document": f"a {plan['document']}" if plan["document"] != "block" else "lines between blank ones",
         "share of documents for validation": plan["valid_share"],
         "seed": plan["seed"],

@@ -20,16 +20,10 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 class Exclusion:
-    """The runs of words of one test set, by which documents that hold a part of it are known.
+    """The runs of words of one test set, to find documents that contain a part of it.
 
-    A text of the set is known by each run of `longest` words; one that has fewer, but at least `shortest`, by all its
-    words. Only letters and digits count, without case.
-
-    Args:
-        name: What the user calls it.
-        texts: The texts of the set.
-        longest: Words of a run.
-        shortest: Texts of fewer words are too common to be looked for.
+    A text is found by each run of `longest` words; one that has fewer, but at least `shortest`, by all its words.
+    Shorter ones are too common to look for. Only letters and digits count, without case.
     """
 
     def __init__(self, name: str, texts: Iterable[str], longest: int, shortest: int) -> None:
@@ -97,7 +91,7 @@ def _words(text: str) -> NDArray[np.uint64]:
 
 
 def _runs(words: NDArray[np.uint64], longest: int) -> Iterator[tuple[int, NDArray[np.uint64]]]:
-    """`(length, hashes of all runs of that length)` for each length up to `longest` that the text has."""
+    """`(length, hashes of all runs of that length)` for each length up to `longest`."""
     hashes = np.zeros(len(words) + 1, dtype=np.uint64)
     for length in range(1, min(longest, len(words)) + 1):
         hashes = hashes[:-1] * _MULTIPLIER + words[length - 1 :]

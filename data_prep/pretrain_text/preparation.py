@@ -2,12 +2,12 @@
 
     FOLDER/.preparation/plan.json         what is being prepared: settings, inputs, tokenizer
     FOLDER/.preparation/000012.run        part 12 of the text, tokenized and sorted (`sorted_runs`)
-    FOLDER/.preparation/runs.json         all parts are there; how many, and what was read
-    FOLDER/.preparation/train-...json     the shard of that name is in FOLDER; what it holds
-    FOLDER/stats.json                     all is there
+    FOLDER/.preparation/runs.json         all parts are complete; their number, and what was read
+    FOLDER/.preparation/train-...json     the shard of that name is complete; what it holds
+    FOLDER/stats.json                     all shards are complete
 
-Order and split of the examples follow from their content and the seed alone, so the number of processes, the order of
-the inputs and kills in between leave no trace in the shards.
+Order and split of the examples follow from their content and the seed alone, so the shards do not depend on the number
+of processes, the order of the inputs, or kills.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tqdm import tqdm
 
 from data_prep.pretrain_text.card import card
 from data_prep.pretrain_text.exclusion import Exclusion
-from data_prep.pretrain_text.packing import SPECIAL_SLOTS
-from data_prep.pretrain_text.raw_text import Raw, Unit, files_of, read_raw
-from data_prep.pretrain_text.sorted_runs import SPLITS, merge, run_counts, run_tokens, write_run
-from data_prep.pretrain_text.tokenizing import Tokenizing
+from data_prep.pretrain_text.raw_text import Raw, files_of, read_raw
+from data_prep.pretrain_text.settings import Settings
+from data_prep.pretrain_text.sorted_runs import SPLITS, merge, run_facts, write_run
+from data_prep.pretrain_text.tokenizing import SPECIAL_SLOTS, Tokenizing
 from data_prep.workers import share
 from s2s.data.shards import Header, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
@@ -39,26 +39,7 @@ from s2s.durable import claimed, refuse_other_job, whole_file, write_whole, writ
 from s2s.errors import InputError
 from s2s.json_files import dump_json, read_object
 
-_PART = 1 << 22
-"""Bytes of raw text in one part, about: what a process holds at a time."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is to be prepared; the command's options, which explain the fields."""
-
-    inputs: tuple[str, ...]
-    tokenizer: str
-    document: Unit
-    field: str
-    exclude: tuple[str, ...]
-    exclude_words: int
-    exclude_shortest: int
-    max_length: int
-    min_tokens: int
-    valid_share: float
-    shard_tokens: int
-    seed: int
+_PART = 1 << 22  # bytes of raw text in one part, roughly: what a process holds at a time
 
 
 def prepare(folder: Path, settings: Settings, processes: int) -> str:
@@ -118,9 +99,6 @@ class _Job:
     def stats_file(self) -> Path:
         return self.folder / "stats.json"
 
-    def run_path(self, number: int) -> Path:
-        return self.work / f"{number:06d}.run"
-
     @cached_property
     def header(self) -> Header:
         return Header(
@@ -176,62 +154,55 @@ def _tokenize(job: _Job, files: dict[str, list[str]], processes: int) -> None:
     def missing() -> Iterator[_Part]:
         for part in _parts(files, job.settings):
             sources.append(part.source)
-            if not job.run_path(part.number).exists():
+            if not _run_path(job.work, part.number).exists():
                 yield part
 
     with tqdm(desc="tokenizing", unit=" MB", unit_scale=True, disable=None) as progress:
         for size in share(_TokenizePart(job.work, job.settings), missing(), processes):
             progress.update(size / 1e6)
-    paths = [job.run_path(number) for number in range(len(sources))]
     counts: Counter[str] = Counter()
     inputs = {name: Counter({"documents read": 0, "bytes read": 0}) for name in files}
     tokens: Counter[str] = Counter()
-    for source, path in zip(sources, paths, strict=True):
-        found = run_counts(path)
+    for number, source in enumerate(sources):
+        found, found_tokens = run_facts(_run_path(job.work, number))
         counts += found
-        inputs[source] += Counter({name: found[name] for name in inputs[source]})
-        tokens.update(run_tokens(path))
+        inputs[source].update({name: found[name] for name in inputs[source]})
+        tokens += found_tokens
     if not tokens["train"]:
         shutil.rmtree(job.work)
         left_out = "; ".join(f"{number:,} {reason}" for reason, number in counts.items() if number)
         raise InputError(f"{job.folder}: no text to write; {left_out or 'the inputs are empty'}")
     shards = {split: max(1, round(tokens[split] / job.settings.shard_tokens)) for split in SPLITS}
     shards = {split: count for split, count in shards.items() if split == "train" or tokens[split]}
-    _write_json(job.runs_file, {"parts": len(paths), "shards": shards, "counts": counts, "inputs": inputs})
+    _write_json(job.runs_file, {"parts": len(sources), "shards": shards, "counts": counts, "inputs": inputs})
 
 
 @dataclass(frozen=True)
 class _TokenizePart:
-    """Writes the run of one part; returns the bytes that the part has."""
+    """Writes the run of one part; returns its size in bytes."""
 
     work: Path
     settings: Settings
 
     @cached_property
     def tokenizing(self) -> Tokenizing:
-        settings = self.settings
-        return Tokenizing(
-            Tokenizer.load(settings.tokenizer),
-            exclusions_of(settings),
-            settings.field,
-            settings.max_length,
-            settings.min_tokens,
-            settings.valid_share,
-            settings.seed,
-        )
+        return Tokenizing(self.settings, Tokenizer.load(self.settings.tokenizer), _exclusions(self.settings))
 
     def __call__(self, part: _Part) -> int:
-        write_run(self.work / f"{part.number:06d}.run", self.tokenizing(part.documents))
+        write_run(_run_path(self.work, part.number), self.tokenizing(part.documents))
         return sum(len(raw.content) for raw in part.documents)
 
 
-def exclusions_of(settings: Settings) -> list[Exclusion]:
-    """The test sets that the text must have nothing in common with."""
+def _run_path(work: Path, number: int) -> Path:
+    return work / f"{number:06d}.run"
+
+
+def _exclusions(settings: Settings) -> list[Exclusion]:
     return [Exclusion.read(Path(path), settings.exclude_words, settings.exclude_shortest) for path in settings.exclude]
 
 
 def _parts(files: dict[str, list[str]], settings: Settings) -> Iterator[_Part]:
-    """The documents of all inputs in parts of similar size, none of two inputs."""
+    """The documents of each input in parts of similar size."""
     number = 0
     for source, names in files.items():
         documents: list[Raw] = []
@@ -252,8 +223,7 @@ def _write_shards(job: _Job, processes: int) -> None:
     runs = read_object(job.runs_file)
     tasks = [_ShardTask(split, i, count) for split, count in runs["shards"].items() for i in range(count)]
     missing = [task for task in tasks if not (job.work / f"{shard_name(*task)}.json").exists()]
-    paths = [job.run_path(number) for number in range(runs["parts"])]
-    function = _WriteShard(job.folder, job.work, paths, job.header, job.tokenizer.unknown)
+    function = _WriteShard(job.folder, job.work, runs["parts"], job.header, job.tokenizer.unknown)
     with tqdm(total=len(tasks), initial=len(tasks) - len(missing), desc="writing", unit=" shards", disable=None) as bar:
         for _ in share(function, missing, min(processes, max(1, len(missing)))):
             bar.update()
@@ -261,16 +231,16 @@ def _write_shards(job: _Job, processes: int) -> None:
 
 @dataclass(frozen=True)
 class _WriteShard:
-    """Merges and writes one shard, then what it holds."""
+    """Merges and writes one shard, then its statistics."""
 
     folder: Path
     work: Path
-    paths: Sequence[Path]
+    parts: int
     header: Header
     unknown: int | None
 
     def __call__(self, task: _ShardTask) -> None:
-        merged = merge(self.paths, task.split, task.number, task.shards)
+        merged = merge([_run_path(self.work, number) for number in range(self.parts)], *task)
         name, rows = shard_name(*task), merged.rows
         with whole_file(self.folder / name) as file:
             write_shard(file, rows, self.header)
@@ -287,32 +257,32 @@ class _WriteShard:
 
 
 def _added(shards: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Facts of several shards, added up."""
     totals: dict[str, Any] = {key: sum(shard[key] for shard in shards) for key in shards[0] if key != "lengths"}
     return totals | {"lengths": np.sum([shard["lengths"] for shard in shards], axis=0).tolist()}
 
 
 def _plan(settings: Settings, files: dict[str, list[str]], vocabulary: str) -> dict[str, Any]:
-    """Everything that the shards follow from, in the values of JSON."""
+    """Everything that determines the shards, as JSON values."""
     listing = hashlib.sha256()
     for name in sorted(name for names in files.values() for name in names):
         facts = os.stat(name) if os.path.exists(name) else None
         listing.update(repr((name, facts and facts.st_size, facts and facts.st_mtime_ns)).encode())
     excluded = [
-        {"file": found.name, "texts": found.num_texts, "too_short": found.num_too_short, "digest": _digest(found.name)}
-        for found in exclusions_of(settings)
+        {
+            "file": found.name,
+            "texts": found.num_texts,
+            "too_short": found.num_too_short,
+            "digest": hashlib.sha256(Path(found.name).read_bytes()).hexdigest(),
+        }
+        for found in _exclusions(settings)
     ]
     plan = asdict(settings) | {"files": listing.hexdigest(), "vocabulary": vocabulary, "excluded": excluded}
     return dict(json.loads(json.dumps(plan)))
 
 
-def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 _WAY_OUT = "choose another folder, or delete it"
+# Fields of a plan whose values mean nothing to a user.
 _CHANGED = {"files": "an input file", "vocabulary": "the tokenizer", "excluded": "a test set to keep out"}
-"""Facts of a plan whose values mean nothing to a user."""
 
 
 def _refuse_other_corpus(folder: Path, before: dict[str, Any], plan: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -17,7 +18,7 @@ Unit = Literal["file", "block", "line"]
 """What a document is in a text file: all of it, the lines between blank ones, or each line."""
 
 LONGEST = 1 << 20
-"""Most bytes of a document; what is longer becomes several, cut at the end of a paragraph, line or word."""
+"""Maximum bytes of a document; a longer one becomes several, cut at the end of a paragraph, line or word."""
 
 _LONGEST_RECORD = 1 << 28
 _COMPRESSED = (".gz", ".zst", ".bz2", ".lz4")
@@ -32,9 +33,8 @@ class Raw(NamedTuple):
 
     Args:
         where: File and line or number, for messages.
-        content: UTF-8 text, or a JSON object that holds it.
-        is_json: Which of the two.
-        piece: 0, or the number of an overlong document's later piece.
+        content: UTF-8 text, or a JSON object that holds it (`is_json`).
+        piece: 0, or the number of a later piece of an overlong document.
     """
 
     where: str
@@ -44,16 +44,17 @@ class Raw(NamedTuple):
 
 
 def files_of(name: str) -> list[str]:
-    """The files that an input stands for: those of a folder, sorted, without hidden ones; else the input itself.
+    """The files of an input: those of a folder, sorted, without hidden ones; else the input itself.
 
-    What is neither a file nor a folder is taken for a data set (`s2s.data.corpus.records`).
+    A name that is neither a file nor a folder is a data set (`s2s.data.corpus.records`).
 
     Raises:
         InputError: the input is missing, or a folder without files.
     """
     path = Path(name)
     if path.is_dir() and not any((path / mark).is_file() for mark in _DATASET_MARKS):
-        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
+        found = (file for file in path.rglob("*") if not re.search(r"(^|/)\.", file.relative_to(path).as_posix()))
+        files = sorted(str(file) for file in found if file.is_file())
         if not files:
             raise InputError(f"--input {name}: the folder holds no file")
         return files
@@ -66,9 +67,9 @@ def read_raw(name: str, unit: Unit, field: str) -> Iterator[Raw]:
     """The documents of one file or data set.
 
     Args:
-        name: A text file, plain or compressed (.gz, .zst, .bz2, .lz4); JSON lines, likewise; a table or a data set.
+        name: Text or JSON lines, plain or compressed (.gz, .zst, .bz2, .lz4); a table or a data set.
         unit: What a document is in a text file.
-        field: The field of a data set's rows that holds the text.
+        field: The column of a table or data set that holds the text.
 
     Raises:
         InputError: the file is missing, cut off, or cannot be read; or a row lacks the field.
@@ -93,7 +94,7 @@ def text_of(raw: Raw, field: str) -> str:
 
     Raises:
         UnicodeError: it is not UTF-8, or holds half a surrogate pair, which JSON can escape.
-        InputError: it is no JSON object, or its field is missing or no string.
+        InputError: it is not a JSON object, or its field is missing or not a string.
     """
     text = raw.content.decode("utf-8-sig")
     if not raw.is_json:
@@ -117,10 +118,6 @@ def cut(content: bytes | bytearray, most: int = LONGEST) -> int:
     while place > most - 4 and content[place] & 0xC0 == 0x80:  # not inside a character
         place -= 1
     return place
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _read_text(file: IO[bytes], name: str, unit: Unit) -> Iterator[Raw]:

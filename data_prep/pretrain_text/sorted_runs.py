@@ -1,8 +1,8 @@
 """Examples between tokenizing and shards: sorted files on disk, merged a range of keys at a time.
 
 Each part of the text becomes one file, its examples sorted by key. A shard is a range of keys: the same range of all
-files, concatenated, sorted, without duplicates. So neither memory nor the result depends on how much text there is or
-how it was divided.
+files, concatenated, sorted, without duplicates. So memory does not depend on the amount of text, nor the result on how
+it was divided.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from s2s.data.shards import Rows
 from s2s.durable import whole_file
 
 SPLITS = ("train", "valid")
-
 _COUNTS = b"counts"
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The rows of a shard, and how many duplicates were dropped from it."""
+    """The rows of a shard, its documents, and the duplicates that were dropped."""
 
     rows: Rows
     duplicate_documents: int
@@ -36,31 +35,19 @@ class Merged:
 
 
 def write_run(path: Path, packed: Packed) -> None:
-    """Write the examples of one part; the file takes its name when it is whole."""
+    """Write the examples of one part."""
     offsets = np.concatenate([[0], packed.lengths.cumsum()]).astype(np.int32)
     ids = pa.ListArray.from_arrays(offsets, packed.values)
-    columns = {
-        "key": packed.keys,
-        "valid": packed.valid,
-        "first": packed.first,
-        "split": packed.splits,
-        "ids": ids,
-    }
+    columns = {"key": packed.keys, "valid": packed.valid, "first": packed.first, "split": packed.splits, "ids": ids}
     batch = pa.record_batch(columns).replace_schema_metadata({_COUNTS: json.dumps(packed.counts)})
     with whole_file(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
 
-def run_counts(path: Path) -> Counter[str]:
-    """The counts of one part."""
-    with pa.memory_map(str(path)) as source:
-        return Counter(json.loads(pa.ipc.open_file(source).schema.metadata[_COUNTS]))
-
-
-def run_tokens(path: Path) -> dict[str, int]:
-    """Tokens of each split in one part, duplicates among them."""
+def run_facts(path: Path) -> tuple[Counter[str], Counter[str]]:
+    """The counts of one part, and its tokens by split, including duplicates."""
     run = _Run(path)
-    return {split: run.tokens(split) for split in SPLITS}
+    return run.counts, Counter({split: run.tokens(split) for split in SPLITS})
 
 
 def merge(paths: Sequence[Path], split: str, index: int, count: int) -> Merged:
@@ -84,6 +71,7 @@ class _Run:
 
     def __init__(self, path: Path) -> None:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        self.counts = Counter(json.loads(batch.schema.metadata[_COUNTS]))
         self._keys = np.asarray(batch.column("key"))
         self._first = batch.column("first")
         self._splits = np.asarray(batch.column("split"))

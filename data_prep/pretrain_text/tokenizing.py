@@ -1,4 +1,4 @@
-"""Documents to examples: decoding, exclusion, sentences, ids, packing. The work of one process on one part."""
+"""Documents to examples: decoding, exclusion, sentences, ids, packing; what one process does to one part."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.pretrain_text.exclusion import Exclusion
-from data_prep.pretrain_text.packing import groups, two_segments
 from data_prep.pretrain_text.raw_text import LONGEST, Raw, cut, text_of
+from data_prep.pretrain_text.settings import Settings
 from s2s.data.sentences import sentences
-from s2s.data.tokenizer import Tokenizer
+from s2s.data.tokenizer import SpecialIds, Tokenizer
 
-_CHARACTERS_AT_ONCE = 1 << 18
-"""Text tokenized at a time: enough for the tokenizer, little enough for memory."""
+SPECIAL_SLOTS = 3  # [CLS] first segment [SEP] second segment [SEP]
+_CHARACTERS_AT_ONCE = 1 << 18  # enough for the tokenizer, little enough for memory
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Packed:
     """Examples of some documents, in the order of `keys`.
 
     Args:
-        keys: A random number for each example, from its document's ids, its number in it and the seed: equal for equal
-            documents, and otherwise the order of the corpus, `(N,)` uint64.
+        keys: Hash of the document's ids, the example's number in it and the seed, `(N,)` uint64: equal for equal
+            documents; gives the order of the corpus.
         valid: Whether the document is for validation, `(N,)`.
         first: Whether the example is the first of its document, `(N,)`.
-        lengths, splits: As `s2s.data.shards.Rows` has them, `(N,)`.
-        values: The ids of all examples one after another.
+        lengths, splits: As in `s2s.data.shards.Rows`, `(N,)`.
+        values: The ids of all examples, concatenated.
         counts: Documents read, kept and left out, by reason.
     """
 
@@ -54,32 +55,14 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Tokenizing:
-    """How documents become examples.
+    """How documents become examples; a document that shares a run of words with an exclusion is left out."""
 
-    Args:
-        tokenizer: Text to ids.
-        exclusions: Test sets that no document may share a run of words with.
-        field: The field of JSON lines that holds the text.
-        max_length: Most slots of an example, special tokens counted.
-        min_tokens: Documents, and last parts of documents, of fewer tokens are left out.
-        valid_share: Share of the documents for validation.
-        seed: Fixes validation documents, order and division into segments.
-    """
-
+    settings: Settings
     tokenizer: Tokenizer
     exclusions: Sequence[Exclusion]
-    field: str
-    max_length: int
-    min_tokens: int
-    valid_share: float
-    seed: int
 
     def __call__(self, part: Iterable[Raw]) -> Packed:
-        """The examples of some documents.
-
-        Raises:
-            InputError: a record of JSON lines is bad.
-        """
+        """The examples of some documents; raises InputError for a bad record of JSON lines."""
         counts: Counter[str] = Counter()
         rows: list[_Row] = []
         batch: list[list[str]] = []
@@ -94,12 +77,11 @@ class Tokenizing:
         return _packed(rows, counts)
 
     def _texts(self, part: Iterable[Raw], counts: Counter[str]) -> Iterator[str]:
-        """The texts of the documents that are kept."""
         for raw in part:
             counts["documents read"] += raw.piece == 0
             counts["bytes read"] += len(raw.content)
             try:
-                text = text_of(raw, self.field)
+                text = text_of(raw, self.settings.field)
             except UnicodeError:
                 counts["left out: documents with broken UTF-8"] += 1
                 continue
@@ -121,25 +103,58 @@ class Tokenizing:
         encoded = iter(self.tokenizer.encode_many([sentence for document in documents for sentence in document]))
         for document in documents:
             ids = [next(encoded) for _ in document]
-            size = sum(map(len, ids))
-            if size < self.min_tokens:
-                counts[f"left out: documents of fewer than {self.min_tokens} tokens"] += 1
+            if sum(map(len, ids)) < self.settings.min_tokens:
+                counts[f"left out: documents of fewer than {self.settings.min_tokens} tokens"] += 1
                 continue
             counts["documents kept, duplicates among them"] += 1
             yield from self._examples(ids, counts)
 
     def _examples(self, ids: Sequence[Sequence[int]], counts: Counter[str]) -> Iterator[_Row]:
-        document = hashlib.blake2b(digest_size=16, key=self.seed.to_bytes(8, "little"))
+        min_tokens = self.settings.min_tokens
+        document = hashlib.blake2b(digest_size=16, key=self.settings.seed.to_bytes(8, "little"))
         for sentence in ids:
             document.update(np.array([len(sentence), *sentence], dtype="<u4").tobytes())
         digest = document.digest()
-        valid = _number(digest) < self.valid_share * 2.0**64
-        found = list(groups(ids, self.max_length))
-        kept = [group for group in found if sum(map(len, group)) >= self.min_tokens]
-        counts[f"left out: parts of documents, of fewer than {self.min_tokens} tokens"] += len(found) - len(kept)
+        valid = _number(digest) < self.settings.valid_share * 2.0**64
+        found = list(groups(ids, self.settings.max_length))
+        kept = [group for group in found if sum(map(len, group)) >= min_tokens]
+        counts[f"left out: parts of documents, of fewer than {min_tokens} tokens"] += len(found) - len(kept)
         for index, group in enumerate(kept):
             key = _number(hashlib.blake2b(index.to_bytes(8, "little"), digest_size=8, key=digest).digest())
             yield _Row(key, valid, index == 0, *two_segments(group, key, self.tokenizer.special))
+
+
+def groups(sentences: Iterable[Sequence[int]], max_length: int) -> Iterator[list[Sequence[int]]]:
+    """Runs of consecutive sentences that fit into one input of `max_length` slots, including the special tokens.
+
+    A sentence that is too long is divided.
+    """
+    room = max_length - SPECIAL_SLOTS
+    group: list[Sequence[int]] = []
+    size = 0
+    for sentence in sentences:
+        for start in range(0, len(sentence), room):
+            piece = sentence[start : start + room]
+            if size + len(piece) > room:
+                yield group
+                group, size = [], 0
+            group.append(piece)
+            size += len(piece)
+    if group:
+        yield group
+
+
+def two_segments(group: Sequence[Sequence[int]], chance: int, special: SpecialIds) -> tuple[list[int], int]:
+    """`(ids, split)`: one input, divided between two sentences that `chance` chooses; see `s2s.data.shards`.
+
+    Source: UniLMv2 (arXiv 2002.12804), input representation: [SOS] S1 [EOS] S2 [EOS]. A single sentence stays one.
+    """
+    first = 1 + chance % (len(group) - 1) if len(group) > 1 else 1
+    ids = [special.cls, *chain(*group[:first]), special.sep]
+    split = len(ids)
+    if len(group) > 1:
+        ids += [*chain(*group[first:]), special.sep]
+    return ids, split
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -168,6 +183,6 @@ def _packed(rows: list[_Row], counts: Counter[str]) -> Packed:
         first=np.array([row.first for row in rows], dtype=np.bool_),
         lengths=np.array([len(row) for row in ids], dtype=np.int32),
         splits=np.array([row.split for row in rows], dtype=np.int32),
-        values=np.fromiter((id for row in ids for id in row), dtype=np.int32, count=sum(map(len, ids))),
+        values=np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=sum(map(len, ids))),
         counts=counts,
     )

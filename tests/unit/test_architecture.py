@@ -56,7 +56,7 @@ LAYERS = {
         {"vocabulary", "debian_descriptions", "summarization", "asterisk_prompts", "speech_sources", "teacher_speech"},
     ],
     "eval": [
-        {"words", "metric", "named_paths", "mos", "recognizers", "postprocess", "matching", "curve"},
+        {"words", "metric", "mos", "recognizers", "postprocess", "matching", "curve"},
         {"bootstrap", "lead", "py_rouge", "surface", "bleu", "synthesis_facts", "voice", "waveform", "word_errors"},
         {"report", "rouge", "question_generation"},
         {"evaluation", "speech"},

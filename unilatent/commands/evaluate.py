@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from eval.named_paths import named_paths
 from s2s.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def text(
         resamples=resamples,
         seed=seed,
     )
-    present(evaluate(named_paths("--hyp", hyp), ref, settings), json_file)
+    present(evaluate(_named_paths("--hyp", hyp), ref, settings), json_file)
 
 
 app.command(hidden=True)(text)  # `evaluate text ...` is `evaluate ...`
@@ -129,7 +131,7 @@ def speech(
     from eval.speech import SpeechSettings, evaluate_speech
 
     settings = SpeechSettings(tuple(metric or ()), recognizer, language, aligned, resamples, seed, transcripts)
-    report = evaluate_speech(manifest, named_paths("--audio", audio or []), settings)
+    report = evaluate_speech(manifest, _named_paths("--audio", audio or []), settings)
     present(report, json_file)
 
 
@@ -141,8 +143,27 @@ def curve(
     """Plot the training and validation loss of one or more runs into one picture."""
     from eval.curve import plot_learning_curves
 
-    plot_learning_curves(named_paths("RUN", runs), output)
+    plot_learning_curves(_named_paths("RUN", runs), output)
     typer.echo(output)
+
+
+def _named_paths(option: str, values: Iterable[str]) -> dict[str, str]:
+    """Paths by name, from `NAME=PATH` or `PATH`, which is named after its last part without .jsonl and .txt.
+
+    Raises:
+        InputError: a name or path is empty, or two paths have the same name.
+    """
+    named: dict[str, str] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals or Path(value).exists():
+            name, path = Path(os.path.abspath(value)).name.removesuffix(".jsonl").removesuffix(".txt"), value
+        if not name or not path:
+            raise InputError(f"{option}: expected PATH or NAME=PATH, found {value!r}")
+        if name in named:
+            raise InputError(f"{option}: two are called {name!r}; give them names with NAME=PATH")
+        named[name] = path
+    return named
 
 
 def _settings(constants: dict[str, Any], **options: Any) -> Settings:

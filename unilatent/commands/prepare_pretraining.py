@@ -64,7 +64,8 @@ def pretrain_text(
     """
     import os
 
-    from data_prep.pretrain_text.preparation import Settings, prepare
+    from data_prep.pretrain_text.preparation import prepare
+    from data_prep.pretrain_text.settings import Settings
     from s2s.durable import resumable
 
     settings = Settings(

@@ -96,6 +96,14 @@ def speech(**texts: bytes) -> Callable[[], Files]:
     return lambda: {name.replace("__", "/"): audio() if content == b"" else content for name, content in texts.items()}
 
 
+def asterisk() -> Files:
+    pytest.importorskip("G722")
+    sounds = np.random.default_rng(0).bytes(8000)  # a second of noise
+    texts = b"; a comment\nhello: " + SPOKEN + b"\nbeep: [a tone]\n"
+    folder = "usr/share/asterisk/sounds/en_US_f_Allison"
+    return {f"{folder}/hello.g722": sounds, "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt": texts}
+
+
 SPOKEN = b"four words are spoken"
 FORMATS: dict[str, tuple[Callable[[], Files], list[str]]] = {
     "squad-qg zhou": (squad, ["OUT", "--split", "zhou", "--train", "train.json", "--dev", "dev.json"]),
@@ -156,6 +164,14 @@ FORMATS: dict[str, tuple[Callable[[], Files], list[str]]] = {
         [".", "OUT"],
     ),
     "transcripts": (speech(**{"transcripts.tsv": b"a.wav\t" + SPOKEN + b"\tme\n", "a.wav": b""}), [".", "OUT"]),
+    "asterisk-prompts": (asterisk, ["OUT", "--packages", "."]),
+    "pretrain-text": (
+        lambda: {"a.txt": (BODY + "\n").encode() * 3, "b.jsonl": lines({"text": BODY})},
+        [
+            *("OUT", "--input", "a.txt", "--input", "b.jsonl", "--tokenizer", "TOKENIZER"),
+            *("--max-length", "16", "--min-tokens", "2", "--processes", "1"),
+        ],
+    ),
     "vocabulary": (
         lambda: {"a.txt": (BODY + "\n").encode() * 3, "b.jsonl": lines({"text": BODY})},
         ["OUT", "--input", "a.txt", "--input", "b.jsonl", "--size", "90"],
@@ -234,7 +250,15 @@ def outcome(arguments: list[str], files: Files) -> BaseException | None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         (Path(folder) / "in").mkdir(exist_ok=True)
-        here = {"OUT": f"{folder}/out", "OUT.jsonl": f"{folder}/out.jsonl", ".": f"{folder}/in"}
+        vocabulary = Path(folder, "tokenizer", "vocab.txt")
+        vocabulary.parent.mkdir()
+        vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *BODY.split()]))
+        here = {
+            "TOKENIZER": str(vocabulary.parent),
+            "OUT": f"{folder}/out",
+            "OUT.jsonl": f"{folder}/out.jsonl",
+            ".": f"{folder}/in",
+        }
         placed = [here.get(option, f"{folder}/in/{option}" if option in files else option) for option in options]
         result = CliRunner().invoke(app, [command.split()[0], *placed])
         if result.exit_code and isinstance(result.exception, SystemExit):

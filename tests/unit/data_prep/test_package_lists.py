@@ -70,7 +70,8 @@ def test_invalid_utf8_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "compress"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)]
+    ("suffix", "compress"),
+    [("", bytes), (".gz", gzip.compress), (".GZ", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)],
 )
 def test_compressed_lists_read_like_plain_ones(tmp_path: Path, suffix: str, compress: object) -> None:
     path = tmp_path / f"Packages{suffix}"
@@ -86,6 +87,14 @@ def test_missing_and_truncated_lists_are_named(tmp_path: Path) -> None:
         path.write_bytes(compress(STANZAS.encode())[:-9])
         with pytest.raises(InputError, match=rf"{suffix}: cannot be read: not a complete {suffix} file"):
             list(read_stanzas(path))
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8b\x08" + b"\0" * 7 + b"\xff" * 20, b"\x1f\x8b", b"Package: plain\n"])
+def test_broken_gzip_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "Packages.GZ"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"Packages\.GZ: cannot be read: not a complete \.gz file"):
+        list(read_stanzas(path))
 
 
 def test_language_of_a_given_translation_is_the_end_of_its_name(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.pretrain_text.exclusion import Exclusion
-from data_prep.pretrain_text.packing import groups, two_segments
 from data_prep.pretrain_text.raw_text import LONGEST, Raw, Unit, cut, files_of, read_raw, text_of
+from data_prep.pretrain_text.tokenizing import groups, two_segments
 from s2s.data.sentences import sentences
 from s2s.data.tokenizer import SpecialIds
 from s2s.errors import InputError

@@ -17,7 +17,8 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from data_prep.pretrain_text import preparation
 from data_prep.pretrain_text.exclusion import Exclusion
-from data_prep.pretrain_text.preparation import Settings, prepare
+from data_prep.pretrain_text.preparation import prepare
+from data_prep.pretrain_text.settings import Settings
 from s2s.data.shards import Shards
 from s2s.data.tokenizer import Tokenizer
 from s2s.durable import claimed

@@ -97,7 +97,7 @@ def test_ends_and_speed_are_those_that_synthesis_noted(tmp_path: Path) -> None:
     asked = SpeechSettings(metrics=("mel",), resamples=5)
     report = evaluate_speech(manifest, {"ours": str(folder)}, asked)
     ours, recordings = report.systems
-    assert ours.form["ended by itself %"].value == 50
+    assert ours.form["natural stop %"].value == 50
     assert ours.form["end accuracy %"].value == 25
     assert ours.form["real-time factor"].value == pytest.approx(1.0 / 2.8)
     assert "real-time factor" in report.signatures
@@ -143,6 +143,16 @@ def test_wrong_folders_and_options_are_refused(tmp_path: Path) -> None:
         recognizers.open_recognizer("ear", "en")
     with pytest.raises(InputError, match="--recognizer pocketsphinx: has one model, for en; found 'fr'"):
         recognizers.open_recognizer("pocketsphinx", "fr")
+
+
+def test_audio_is_found_whatever_the_case_of_its_suffix(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path, ["a", "b"])
+    for source, name in (("0.flac", "0.Flac"), ("1.flac", "1.FLAC")):
+        (tmp_path / "ours").mkdir(exist_ok=True)
+        (tmp_path / "ours" / name).write_bytes((tmp_path / "real" / source).read_bytes())
+    report = evaluate_speech(manifest, {"ours": str(tmp_path / "ours")}, SpeechSettings(metrics=("mel",), resamples=5))
+    assert report.notes == []
+    assert report.systems[0].form["length %"].value == pytest.approx(100)
 
 
 def test_similarity_leaves_the_clip_itself_out() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from eval.py_rouge import _irregular_words, py_rouge, py_rouge_of_pair
+from eval.py_rouge import _irregular_words, py_rouge
 from eval.rouge import py_rouge_metrics, rouge
 from eval.words import words
 from s2s.errors import InputError
@@ -20,35 +20,35 @@ texts = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=9)
 
 
 def test_irregular_words_are_looked_up_and_others_stemmed() -> None:
-    said, meant = ["the children were finding agreements"], ["the child be found agreement"]
+    said, meant = "the children were finding agreements", "the child be found agreement"
     assert py_rouge(said, meant)["rouge-1"] == {"f": 1, "p": 1, "r": 1}
-    assert rouge(said, meant, stem=True)[0].value() == pytest.approx(40)  # stems alone: the, agreement
+    assert rouge([said], [meant], stem=True)[0].value() == pytest.approx(40)  # stems alone: the, agreement
 
 
 def test_two_words_in_one_are_divided_except_cannot() -> None:
-    assert py_rouge(["gonna"], ["gon na"])["rouge-1"]["f"] == 1
-    assert py_rouge(["cannot"], ["can not"])["rouge-1"]["f"] == 0
+    assert py_rouge("gonna", "gon na")["rouge-1"]["f"] == 1
+    assert py_rouge("cannot", "can not")["rouge-1"]["f"] == 0
 
 
 def test_rouge_l_is_the_union_over_sentences() -> None:
     # Reference w1 w2 w3 w4 w5 against "w1 w2 w6 w7 w8" and "w1 w3 w8 w9 w5": w1 w2 and w1 w3 w5, in all 4 of 5 words
     # (the example of Lin, 2004); precision 4/10; both to the power 1/1.2.
-    score = py_rouge_of_pair("w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5", "w1 w2 w3 w4 w5")["rouge-l"]
+    score = py_rouge("w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5", "w1 w2 w3 w4 w5")["rouge-l"]
     assert score["r"] == pytest.approx((4 / 5) ** (1 / 1.2))
     assert score["p"] == pytest.approx((4 / 10) ** (1 / 1.2))
 
 
 @given(said=texts, meant=texts)
 def test_scores_lie_between_0_and_1_and_equal_texts_score_1(said: list[str], meant: list[str]) -> None:
-    scores = py_rouge([" ".join(said)], [" ".join(meant)])
+    scores = py_rouge(" ".join(said), " ".join(meant))
     assert all(0 <= value <= 1 for score in scores.values() for value in score.values())
     whole = " ".join([*said, "cat"])
-    assert py_rouge([whole], [whole])["rouge-l"]["f"] == pytest.approx(1)
+    assert py_rouge(whole, whole)["rouge-l"]["f"] == pytest.approx(1)
 
 
 @given(said=texts, meant=texts)
 def test_precision_and_recall_change_places_with_the_texts(said: list[str], meant: list[str]) -> None:
-    there, back = (py_rouge([" ".join(a)], [" ".join(b)]) for a, b in ((said, meant), (meant, said)))
+    there, back = (py_rouge(" ".join(a), " ".join(b)) for a, b in ((said, meant), (meant, said)))
     for name in ("rouge-1", "rouge-2"):
         assert there[name]["p"] == back[name]["r"]
         assert there[name]["f"] == pytest.approx(back[name]["f"])

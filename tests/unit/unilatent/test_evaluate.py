@@ -120,6 +120,26 @@ def test_lead_3_of_cnndm_keeps_its_sentences(tmp_path: Path) -> None:
     assert lead["quality"]["ROUGE-Lsum"]["value"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--seed", "-1"),
+        ("--resamples", "0"),
+        ("--resamples", "1000001"),
+        ("--lead-words", "-1"),
+        ("--trunc-len", "-1"),
+        ("--duplicate-rate", "1.5"),
+        ("--duplicate-rate", "-0.1"),
+        ("--task", "rouge"),
+        ("--tokenize", "spm"),
+    ],
+)
+def test_options_out_of_bounds_are_refused_by_name(option: str, value: str) -> None:
+    result = CliRunner().invoke(app, ["--task", "cnndm", "--hyp", "h", "--ref", "r", option, value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+
+
 def test_questions_with_one_source_are_scored_once(tmp_path: Path) -> None:
     source = "the tower is in Paris [SEP] Paris"
     ref = write(tmp_path / "x.jsonl", [{"src": source, "tgt": "where is it ?"}, {"src": source, "tgt": "what city ?"}])
