@@ -30,7 +30,7 @@ from latent.decoding.audio import AudioChunk, audio_chunks
 from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
-from latent.synthesis.voice import Take, TooLong, Turn, Voice, checked_noise, readable, said_parts
+from latent.synthesis.voice import TooLong, Turn, Voice
 from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
 from s2s.errors import InputError
@@ -40,22 +40,20 @@ from s2s.run import RunConfig, build_decoder, build_model, read_run
 logger = logging.getLogger(__name__)
 
 PROMPT_SECONDS = (0.5, 60.0)
-"""Shortest and longest recording that may be a voice prompt."""
+"""Shortest and longest recording that can be a voice prompt."""
 LENGTH_FACTOR, LENGTH_SECONDS = 3.0, 2.0
-"""Speech is truncated at this many times its expected length, and so many seconds more."""
+"""Speech is truncated at this many times its expected length plus so many seconds."""
 _UNKNOWN_LONGEST = 200  # characters; about 15 s
 
 
 class LatentVoice(Voice):
-    """Speaks each text by itself; a script's turns are tied together by voice prompts of what was said before.
+    """Speaks each text by itself; voice prompts of what was said before tie a script's turns together.
 
     Args:
         name: The name of the LatentLM's run folder.
-        config: Of that run.
+        config: The configuration of that run.
         model: The LatentLM, in evaluation mode.
         tokenizer: The σ-VAE that made the latents which the model was trained on.
-        vocabulary: Of the model.
-        decoder: How latents are drawn.
         weights: Files of the weights of "model" and "tokenizer".
         device: Where both are.
     """
@@ -94,14 +92,7 @@ class LatentVoice(Voice):
         overrides: Iterable[str] = (),
         checkpoint_name: str | None = None,
     ) -> LatentVoice:
-        """The voice in a run folder; the data that it was trained on is not needed.
-
-        Args:
-            run: Run folder of a LatentLM.
-            tokenizer: Run folder of a σ-VAE; the copy in the LatentLM's folder by default.
-            device: Where to compute.
-            overrides: Options that replace those of the run, as `decoder.guidance_scale=1.5`.
-            checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
+        """The voice in a run folder, without its training data; see `latent.synthesis.voices.open_voice`.
 
         Raises:
             InputError: a folder is not such a run, or the tokenizer is not that of the model's latents.
@@ -116,10 +107,8 @@ class LatentVoice(Voice):
         if len(vocabulary) != model.config.vocab_size:
             size = model.config.vocab_size
             raise InputError(f"{run}: its vocabulary has {len(vocabulary)} tokens, its model {size}; they must agree")
-        files = {
-            "model": checkpoint.weights_path(run, checkpoint_name),
-            "tokenizer": checkpoint.weights_path(codec_run),
-        }
+        best, of_codec = checkpoint.weights_path(run, checkpoint_name), checkpoint.weights_path(codec_run)
+        files = {"model": best, "tokenizer": of_codec}
         checkpoint.load_weights(model, files["model"])
         decoder = build_decoder(config, NextTokenDiffusionDecoder)
         for part in (model, codec):
@@ -130,25 +119,12 @@ class LatentVoice(Voice):
         return {**self._hashes, "decoder": self.config.tree()["decoder"]}
 
     def former_fingerprint(self) -> dict[str, Any]:
-        return self.fingerprint() | {
-            name: former_fingerprint(path)["sha256"][:16] for name, path in self._weights.items()
-        }
+        hashes = {name: former_fingerprint(path)["sha256"][:16] for name, path in self._weights.items()}
+        return self.fingerprint() | hashes
 
-    def request(
-        self,
-        id: str,
-        text: str,
-        speaker: str | None = None,
-        prompt: Latents | None = None,
-        seed: int = 0,
-        temperature: float | None = None,
-    ) -> SpeechRequest:
-        text = readable(text)
-        seed, temperature = checked_noise(
-            seed, self._decoder.config.temperature if temperature is None else temperature
-        )
-        speaker = self._speaker(speaker, prompt)
-        read = self.vocabulary.read(text)
+    def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
+        speaker, prompt = request.speaker or self._default_speaker(request.voice), request.voice
+        read = self.vocabulary.read(request.text)
         tokens = prompt_tokens(self.vocabulary, read.tokens, speaker, 0)
         self._check_room(tokens, 1, prompt)  # a text of megabytes is refused, not planned
         timing = self._timing(read.tokens, speaker)
@@ -156,10 +132,8 @@ class LatentVoice(Voice):
             expected = self.vocabulary.expected_frames(len(read.tokens))
         else:
             expected = max(1, math.ceil(float(timing.durations.sum())))
-        bare = SpeechRequest(
-            id, text, speaker, tokens, None, seed, temperature, expected, 0, timing, read.spelled, read.dropped
-        )
-        return self._prompted(bare, prompt)
+        bare = replace(request, speaker=speaker, tokens=tokens, expected_frames=expected, timing=timing)
+        return self._prompted(replace(bare, spelled=read.spelled, dropped=read.dropped), prompt)
 
     def continued(self, request: SpeechRequest, said: Latents | None) -> SpeechRequest:
         """The beginning of the given voice prompt and then what was said, together as long as in training."""
@@ -170,33 +144,23 @@ class LatentVoice(Voice):
         prompt = np.concatenate([given[: max(0, self.voice_frames - len(said))], said])
         return self._prompted(replace(request, tokens=bare, voice=None), prompt)
 
-    def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
+    def _turn_request(self, turn: Turn, temperature: float | None) -> SpeechRequest:
+        request = super()._turn_request(turn, temperature)
         longest = np.zeros((self.voice_frames, self._model.config.latent_size), np.float32)
-
-        def request(turn: Turn) -> SpeechRequest:
-            made = self.request(turn.where, turn.text, turn.speaker, turn.prompt, turn.seed, temperature)
-            self.continued(made, longest)  # raises where there is no room for what will have been said
-            return made
-
-        for turn in turns:
-            for part, made in said_parts(turn, request):
-                yield Take(made, [part], pause_seconds if part.pause is None else part.pause)
+        self.continued(request, longest)  # raises where there is no room for what will have been said
+        return request
 
     def check_prompts(self, recording: object) -> None:
         if not self.voice_frames:
             raise InputError(f"{recording}: this model was trained without voice prompts (task.voice_prompt_prob is 0)")
 
     def prompt(self, recording: Source) -> Latents:
-        """Latents `(F, L)` of a recording of any rate and number of channels, no more of them than in training.
-
-        It is brought to the loudness of corpora, and silence before and after is left out.
-        """
+        """Latents `(F, L)` of a recording, at most `voice_frames`, at the loudness of corpora, without silent ends."""
         self.check_prompts(recording)
         seconds, (least, most) = audio_info(recording).seconds, PROMPT_SECONDS
         if not least <= seconds <= most:
-            raise InputError(
-                f"{recording}: a voice prompt must last {least:g} to {most:g} seconds, found {seconds:.1f}"
-            )
+            limits = f"{least:g} to {most:g} seconds"
+            raise InputError(f"{recording}: a voice prompt must last {limits}, found {seconds:.1f}")
         samples = trim_silence(load_audio(recording, self.sample_rate), self.sample_rate)
         if (sound := len(samples) / self.sample_rate) < least:
             raise InputError(f"{recording}: a voice prompt must not be silent, found {sound:.1f} seconds of sound")
@@ -212,11 +176,8 @@ class LatentVoice(Voice):
         return audio_chunks(self._tokenizer.decode_chunk, frames, chunk_frames)
 
     def fits(self, text: str, max_characters: int | None) -> bool:
-        most, room = (
-            max_characters or self.vocabulary.longest_text or _UNKNOWN_LONGEST,
-            self.vocabulary.fixed_text_length,
-        )
-        return len(text) <= most and not 0 < room < len(self.vocabulary.text(text))
+        most, room = max_characters or self.vocabulary.longest_text, self.vocabulary.fixed_text_length
+        return len(text) <= (most or _UNKNOWN_LONGEST) and not 0 < room < len(self.vocabulary.text(text))
 
     def _prompted(self, request: SpeechRequest, prompt: Latents | None) -> SpeechRequest:
         """A request without a voice prompt as one with it."""
@@ -242,10 +203,7 @@ class LatentVoice(Voice):
         durations = self._model.plan(tokens, NOTHING if speaker is None else self.vocabulary.speaker(speaker))
         return None if durations is None else Timing(tokens, durations)
 
-    def _speaker(self, name: str | None, prompt: Latents | None) -> str | None:
-        if name is not None:
-            self.check_speaker(name)
-            return name
+    def _default_speaker(self, prompt: Latents | None) -> str | None:
         if len(self.speakers) == 1:
             return self.speakers[0]
         if prompt is None and self.speakers:
@@ -269,14 +227,9 @@ def _matching_tokenizer(run: Path, folder: Path) -> SigmaVAE:
     if folder == run / TOKENIZER and not folder.is_dir():
         raise InputError(f"{run}: holds no {TOKENIZER}/; give the run of its audio tokenizer ({facts.tokenizer})")
     tokenizer = load_tokenizer(folder)
-    found = {
-        "latent_size": tokenizer.config.latent_size,
-        "sample_rate": tokenizer.config.sample_rate,
-        "hop_length": tokenizer.hop_length,
-    }
-    for name, value in found.items():
-        if value != getattr(facts, name):
-            raise InputError(
-                f"{folder}: is not the audio tokenizer of {run}: {name} must be {getattr(facts, name)}, found {value}"
-            )
+    sizes = tokenizer.config.model_dump(include={"latent_size", "sample_rate"}) | {"hop_length": tokenizer.hop_length}
+    for name, found in sizes.items():
+        if found != (expected := getattr(facts, name)):
+            other = f"{name} must be {expected}, found {found}"
+            raise InputError(f"{folder}: is not the audio tokenizer of {run}: {other}")
     return tokenizer

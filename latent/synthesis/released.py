@@ -1,4 +1,4 @@
-"""What voices of released VibeVoice weights share: the text tokenizer, options of the decoder, lengths."""
+"""What voices of released VibeVoice weights share: loading, the text tokenizer, lengths."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from latent.models.latent_lm import LatentLM
+import torch
+
 from latent.synthesis.voice import Voice, readable
 from latent.text.front_end import NothingToSay
 from s2s.checkpoint import weight_files
@@ -19,16 +20,14 @@ from s2s.durable import fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.json_files import describe, read_object
 
+V = TypeVar("V", bound="ReleasedVoice")
+
 _CHARACTERS_PER_SECOND = 15
 _LENGTH_FACTOR, _LENGTH_SECONDS = 2.0, 10.0
 
 
 class TextEncoder:
-    """Text to tokens, without tokens around it. Special tokens that a text spells out are left out of it.
-
-    Args:
-        tokenizer: One of transformers.
-    """
+    """Text to tokens by a tokenizer of transformers, without special tokens, also where the text spells them out."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -47,23 +46,47 @@ class ReleasedVoice(Voice):
 
     Args:
         folder: The checkpoint.
-        decoder: Options of the decoder.
-        encode: Its text tokenizer.
-        language: Options of the language model.
+        model: In evaluation mode, with its language model as `language`.
+        decoder: How latents are drawn.
+        encode: The text tokenizer.
 
     Raises:
         InputError: the tokenizer is not that of the model.
     """
 
-    def __init__(self, folder: Path, decoder: Any, encode: TextEncoder, language: LatentLM.Config) -> None:
+    decoder_class: ClassVar[Any]
+    load_weights: ClassVar[Any]
+
+    def __init__(self, folder: Path, model: Any, decoder: Any, encode: TextEncoder) -> None:
+        language = model.language.config
         if len(encode) > language.vocab_size:
             sizes = f"{len(encode)} tokens, the model {language.vocab_size}"
             raise InputError(f"{folder}: the text tokenizer has {sizes}; give --tokenizer")
         self.name = folder.resolve().name
         hashes = [fingerprint(path)["sha256"] for path in weight_files(folder)]
         whole = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        self.weights, self.max_positions = whole[:16], language.max_positions
-        self._decoder, self._encode = decoder, encode
+        self.weights, self.max_positions = whole[:16], int(language.max_positions)
+        self._model, self._decoder, self._encode = model, decoder, encode
+
+    @classmethod
+    def load(cls: type[V], folder: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str]) -> V:
+        """The voice of a checkpoint, on GPUs in bfloat16, as the weights are released.
+
+        Args:
+            folder: With config.json and weights.
+            tokenizer: See `load_text_encoder`.
+            device: Where to compute.
+            overrides: Options of the decoder.
+
+        Raises:
+            InputError: the folder is not such a checkpoint.
+            ConfigError: an override does not fit.
+        """
+        decoder = cls.decoder_class(decoder_options(cls.decoder_class.Config, overrides))
+        encode = load_text_encoder(folder, tokenizer)
+        model = cls.load_weights(str(folder), torch.bfloat16 if device.type == "cuda" else torch.float32)
+        model.to(device).prepare()
+        return cls(folder, model, decoder, encode)
 
     def fingerprint(self) -> dict[str, Any]:
         return {"model": self.weights, "decoder": self._decoder.config.model_dump(mode="json")}
@@ -82,19 +105,13 @@ class ReleasedVoice(Voice):
             return min(room, math.ceil(_LENGTH_FACTOR * expected + _LENGTH_SECONDS * self.frame_rate))
         most: int = math.ceil(self._decoder.config.max_seconds * self.frame_rate)
         if most > room:
-            raise InputError(
-                f"decoder.max_seconds: the model has room for {room / self.frame_rate:.1f} s after this text, found "
-                f"{self._decoder.config.max_seconds:g}"
-            )
+            left = f"the model has room for {room / self.frame_rate:.1f} s after this text"
+            raise InputError(f"decoder.max_seconds: {left}, found {self._decoder.config.max_seconds:g}")
         return most
 
 
 def speakable(text: str) -> str:
-    """A text with something to say in it; see `readable`.
-
-    Raises:
-        NothingToSay: it holds only punctuation.
-    """
+    """A text as `readable` gives it; raises NothingToSay if it holds only punctuation."""
     text = readable(text)
     if all(unicodedata.category(sign)[0] in "PZCM" for sign in text):
         raise NothingToSay(f"'text' must hold more than punctuation, found {describe(text)}")
@@ -102,11 +119,7 @@ def speakable(text: str) -> str:
 
 
 def decoder_options(config: type[Section], overrides: Iterable[str]) -> Any:
-    """Options of a decoder from the command line.
-
-    Raises:
-        ConfigError: an override is not one of them.
-    """
+    """Options of a decoder from overrides; raises ConfigError for one that is not."""
     tree = apply_overrides({"decoder": {}}, list(overrides))
     if others := tree.keys() - {"decoder"}:
         raise ConfigError(f"{min(others)}: only options of the decoder and the script can be given here")
@@ -117,7 +130,7 @@ def load_text_encoder(folder: Path, name: str | None) -> TextEncoder:
     """The tokenizer of a checkpoint.
 
     Args:
-        folder: Of the checkpoint. It may hold the tokenizer, or name it in preprocessor_config.json.
+        folder: The checkpoint, which may hold the tokenizer, or name it in preprocessor_config.json.
         name: A folder or hub id to use instead.
 
     Raises:

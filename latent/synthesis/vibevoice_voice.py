@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -29,8 +29,8 @@ from latent.decoding.audio import AudioChunk
 from latent.decoding.vibevoice import VibeVoiceDecoder
 from latent.models.checkpoints import load_vibevoice
 from latent.models.vibevoice import VibeVoice
-from latent.synthesis.released import ReleasedVoice, TextEncoder, decoder_options, load_text_encoder, speakable
-from latent.synthesis.voice import Take, TooLong, Turn, checked_noise, readable, said_parts
+from latent.synthesis.released import ReleasedVoice, TextEncoder, speakable
+from latent.synthesis.voice import Take, TooLong, Turn, said_parts
 from s2s.errors import InputError
 
 VOICE_SECONDS = (0.5, 120.0)
@@ -39,64 +39,27 @@ _SLOWER = 1.1  # room for speech that takes so many times its expected length
 
 
 class VibeVoiceVoice(ReleasedVoice):
-    """Speaks as many turns of a script in one context as the model has room for, as the released code does.
-
-    Args:
-        folder: The checkpoint.
-        model: In evaluation mode.
-        decoder: How latents are drawn.
-        encode: The text tokenizer.
-    """
+    """Speaks as many turns of a script in one context as the model has room for, as the released code does."""
 
     names_speakers = True
+    decoder_class, load_weights = VibeVoiceDecoder, staticmethod(load_vibevoice)
 
     def __init__(self, folder: Path, model: VibeVoice, decoder: VibeVoiceDecoder, encode: TextEncoder) -> None:
-        super().__init__(folder, decoder, encode, model.language.config)
+        super().__init__(folder, model, decoder, encode)
         self.sample_rate, self.frame_rate = model.sample_rate, model.acoustic.frame_rate
         tokens = model.config.tokens
-        self._model, self._size = model, int(model.language.config.latent_size)
+        self._size = int(model.language.config.latent_size)
         self._switches: Mapping[SwitchName, int] = {"latent": tokens.latent, "end": tokens.end, "start": tokens.start}
         self._device = model.language.embeddings.weight.device
 
-    @classmethod
-    def load(
-        cls, folder: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str]
-    ) -> VibeVoiceVoice:
-        """The voice of a checkpoint.
-
-        Args:
-            folder: With config.json and weights.
-            tokenizer: See `load_text_encoder`.
-            device: Where to compute; in bfloat16, as the weights are released, on GPUs.
-            overrides: Options of the decoder.
-
-        Raises:
-            InputError: the folder is not such a checkpoint.
-            ConfigError: an override does not fit.
-        """
-        decoder = VibeVoiceDecoder(decoder_options(VibeVoiceDecoder.Config, overrides))
-        encode = load_text_encoder(folder, tokenizer)
-        model = load_vibevoice(str(folder), torch.bfloat16 if device.type == "cuda" else torch.float32)
-        model.to(device).prepare()
-        return cls(folder, model, decoder, encode)
-
-    def request(
-        self,
-        id: str,
-        text: str,
-        speaker: str | None = None,
-        prompt: Latents | None = None,
-        seed: int = 0,
-        temperature: float | None = None,
-    ) -> SpeechRequest:
-        if speaker is not None:
-            self.check_speaker(speaker)
-        turn = Turn(id, 0, "Speaker 1", readable(text), None, prompt, seed, None)
-        context = _Context({turn.name: 0}, [] if prompt is None else [prompt], temperature)
+    def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
+        turn = Turn(request.id, 0, "Speaker 1", request.text, None, request.voice, request.seed, None)
+        context = _Context({turn.name: 0}, [] if turn.prompt is None else [turn.prompt], request.temperature)
         return self._together([(turn, self._line(turn, context))], context)
 
     def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
-        context = _cast(turns, temperature)
+        """As many turns in each as the model has room for, up to one with a pause after it."""
+        context = _cast(turns, self._temperature(temperature))
         group: list[tuple[Turn, _Line]] = []
         for turn in turns:
             for part, line in said_parts(turn, lambda turn: self._line(turn, context)):
@@ -117,18 +80,14 @@ class VibeVoiceVoice(ReleasedVoice):
         samples = load_audio(recording, self.sample_rate)
         if not samples.any():
             raise InputError(f"{recording}: a voice sample must not be silent")
-        dtype = self._model.language.embeddings.weight.dtype
-        with torch.inference_mode():
-            loud = normalize_loudness(samples).astype(np.float32)
-            mean = encode_samples(self._model.acoustic, loud, self._device, dtype=dtype)
-            generator = torch.Generator().manual_seed(0)
-            latents: Latents = self._model.acoustic.sample(mean.float().unsqueeze(0), generator)[0].numpy()
+        codec, dtype = self._model.acoustic, self._model.language.embeddings.weight.dtype
+        mean = encode_samples(codec, normalize_loudness(samples), self._device, dtype=dtype)
+        latents: Latents = codec.sample(mean.float().unsqueeze(0), torch.Generator().manual_seed(0))[0].numpy()
         return latents
 
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
-        ids, start = [request.id for request in requests], self._switches["start"]
+        ids, start, latent = [request.id for request in requests], self._switches["start"], self._switches["latent"]
         voices = [request.voice for request in requests if request.voice is not None]
-        latent = self._switches["latent"]
         prompts = GenerationPrompts(
             conditional=padded_sequences(ids, [request.tokens for request in requests], voices, self._size, latent),
             unconditional=padded_sequences(ids, [[start]] * len(ids), [], self._size, latent),
@@ -144,14 +103,12 @@ class VibeVoiceVoice(ReleasedVoice):
         text = plain_text(speakable(turn.text))
         line = _Line(self._encode(turn_piece(context.numbers[turn.name], text)), self.expected_frames(text))
         if self._room(context, [line]) < 0:
-            raise TooLong(
-                f"'text' is too long: {len(line.tokens)} tokens and about {line.frames} latents, the model has "
-                f"{self.max_positions} positions; split it"
-            )
+            needed = f"{len(line.tokens)} tokens and about {line.frames} latents"
+            raise TooLong(f"'text' is too long: {needed}, the model has {self.max_positions} positions; split it")
         return line
 
     def _room(self, context: _Context, lines: Sequence[_Line]) -> float:
-        """Positions that lines leave free, once they are said a little slower than expected."""
+        """Positions that lines leave free if they are spoken a little slower than expected."""
         tokens = len(self._head(context)) + sum(len(line.tokens) for line in lines) + len(TAIL)
         return self.max_positions - tokens - _SLOWER * sum(line.frames for line in lines)
 
@@ -163,8 +120,7 @@ class VibeVoiceVoice(ReleasedVoice):
 
     def _together(self, group: Sequence[tuple[Turn, _Line]], context: _Context) -> SpeechRequest:
         """Turns as one request."""
-        turns, given = [turn for turn, _ in group], context.temperature
-        seed, temperature = checked_noise(turns[0].seed, self._decoder.config.temperature if given is None else given)
+        turns = [turn for turn, _ in group]
         tokens = [*self._head(context), *(token for _, line in group for token in line.tokens)]
         tokens += tokenized(TAIL, self._encode, self._switches)
         expected = sum(line.frames for _, line in group)
@@ -175,8 +131,8 @@ class VibeVoiceVoice(ReleasedVoice):
             speaker=None,
             tokens=tokens,
             voice=np.concatenate(context.voices) if context.voices else None,
-            seed=seed,
-            temperature=temperature,
+            seed=turns[0].seed,
+            temperature=context.temperature,
             expected_frames=expected,
             max_frames=self.most_frames(expected, self.max_positions - len(tokens)),
         )
@@ -196,17 +152,16 @@ class _Context:
     Args:
         numbers: Of its speakers.
         voices: Latents of their voices, in the order of the numbers; may be empty.
-        temperature: Of all requests; None: the decoder's.
         head: Tokens before the first turn, once they are known.
     """
 
     numbers: Mapping[str, int]
     voices: Sequence[Latents]
-    temperature: float | None
+    temperature: float
     head: list[int] = field(default_factory=list)
 
 
-def _cast(turns: Sequence[Turn], temperature: float | None) -> _Context:
+def _cast(turns: Sequence[Turn], temperature: float) -> _Context:
     """Numbers and voices of speakers: all of them have a voice, or none."""
     numbers = speaker_numbers([turn.name for turn in turns])
     prompts = {numbers[turn.name]: turn.prompt for turn in turns}
@@ -214,10 +169,8 @@ def _cast(turns: Sequence[Turn], temperature: float | None) -> _Context:
         return _Context(numbers, [], temperature)
     for turn in turns:
         if turn.prompt is None:
-            raise InputError(
-                f'{turn.where}: {turn.name!r} has no voice, but others have; give --cast "{turn.name}=recording", '
-                "or no voices at all"
-            )
+            way_out = f'give --cast "{turn.name}=recording", or no voices at all'
+            raise InputError(f"{turn.where}: {turn.name!r} has no voice, but others have; {way_out}")
     places = {number: place for place, number in enumerate(sorted(prompts))}
     numbers = {name: places[number] for name, number in numbers.items()}
     return _Context(numbers, [prompts[number] for number in places], temperature)

@@ -2,8 +2,8 @@
 
 voice = open_voice("runs/voice")               # see `latent.synthesis.voices`
 request = voice.request("greeting", "Good morning.", speaker="ann", seed=7)
-audio = voice.say(request)                     # the whole, (S,) float32
-for samples in voice.chunks(request):          # or piece by piece, while it is made
+audio = voice.say(request)                     # all samples, (S,) float32
+for samples in voice.chunks(request):          # or piece by piece, while they are generated
     player.write(samples)
 """
 
@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -35,21 +35,17 @@ T = TypeVar("T")
 
 
 class TooLong(InputError):
-    """A text is too long to be said at once."""
+    """A text is too long for one sequence of the model."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What somebody says in a script.
+    """What somebody says in a script: piece `part` of the line at `where`.
 
     Args:
-        where: File and line of the script.
-        part: Which piece of that line.
         name: The speaker's name in the script.
-        text: What is said.
         speaker: The speaker of the model who says it, or None.
         prompt: A voice prompt from `Voice.prompt`, or None.
-        seed: Of its noise.
         pause: Seconds of silence after it that the script asks for; None if it does not.
     """
 
@@ -65,18 +61,18 @@ class Turn:
 
 @dataclass(frozen=True)
 class Take:
-    """Turns that are said in one go, as one request, and the seconds of silence after them."""
+    """Turns that are generated as one request, and the seconds of silence after them."""
 
     request: SpeechRequest
     turns: Sequence[Turn]
     pause: float
 
 
-class Voice(Protocol):
-    """Turns text into audio; many requests at once, each as it would be alone."""
+class Voice(ABC):
+    """Turns text into audio. It speaks many requests at once, each as it would be alone."""
 
     name: str
-    """What it is called in the metadata of its audio: the name of its folder."""
+    """The name of its folder, for the metadata of its audio."""
     weights: str
     """Hash of its weights."""
     sample_rate: int
@@ -91,6 +87,8 @@ class Voice(Protocol):
     """Speakers of the model, whom a request may name."""
     names_speakers: ClassVar[bool] = False
     """Whether a script's "Speaker 1" needs neither a speaker of the model nor a voice prompt."""
+    _decoder: Any
+    """How latents are drawn."""
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
@@ -100,7 +98,6 @@ class Voice(Protocol):
         """The fingerprint as former versions recorded it, to recognize their jobs."""
         return self.fingerprint()
 
-    @abstractmethod
     def request(
         self,
         id: str,
@@ -110,7 +107,7 @@ class Voice(Protocol):
         seed: int = 0,
         temperature: float | None = None,
     ) -> SpeechRequest:
-        """Something to say, checked and tokenized.
+        """A text to speak, checked and tokenized.
 
         Args:
             id: For messages and files.
@@ -121,9 +118,21 @@ class Voice(Protocol):
             temperature: Factor of the noise; None: `decoder.temperature`.
 
         Raises:
-            InputError: the text holds nothing to say; a value is out of range; there is no such speaker.
-            TooLong: the model has no room for so long a text.
+            InputError: the text is empty or not Unicode, a value is out of range, or the speaker is unknown.
+            TooLong: the text does not fit into `max_positions`.
         """
+        text, temperature = readable(text), self._temperature(temperature)
+        if speaker is not None:
+            self.check_speaker(speaker)
+        if not 0 <= seed < 2**63:
+            raise InputError(f"'seed' must be from 0 to 2^63 - 1, found {seed}")
+        if not 0 <= temperature < math.inf:
+            raise InputError(f"'temperature' must be 0 or more, found {temperature}")
+        return self._tokenized(SpeechRequest(id, text, speaker, [], prompt, seed, temperature, 0, 0))
+
+    @abstractmethod
+    def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
+        """A checked request with its tokens and lengths."""
 
     @abstractmethod
     def prompt(self, recording: Source) -> Any:
@@ -133,34 +142,31 @@ class Voice(Protocol):
             InputError: it cannot be read, or cannot be a voice prompt of this voice.
         """
 
-    @abstractmethod
     def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
-        """A script in the pieces that this voice says in one go: every turn alone, or as many as it has room for.
+        """A script in the pieces that this voice generates in one go: here every turn alone.
 
         Raises:
             InputError: a turn cannot be said; names its place.
         """
+        for turn in turns:
+            for part, request in said_parts(turn, lambda turn: self._turn_request(turn, temperature)):
+                yield Take(request, [part], pause_seconds if part.pause is None else part.pause)
+
+    def _turn_request(self, turn: Turn, temperature: float | None) -> SpeechRequest:
+        return self.request(turn.where, turn.text, turn.speaker, turn.prompt, turn.seed, temperature)
 
     @abstractmethod
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
         """Say one of the `batches`; see `stream`."""
 
     def check_speaker(self, name: str) -> None:
-        """Refuse a name that is not one of `speakers`.
-
-        Raises:
-            InputError: it is not.
-        """
+        """Raise InputError for a name that is not one of `speakers`."""
         if name not in self.speakers:
             known = nearest(name, self.speakers) or "; this voice has none, give a voice prompt"
             raise InputError(f"no speaker is called {name!r}{known}")
 
-    def check_prompts(self, recording: object) -> None:
-        """Refuse a voice prompt, where this voice takes none, before anybody is asked for consent.
-
-        Raises:
-            InputError: it takes none.
-        """
+    def check_prompts(self, recording: object) -> None:  # noqa: B027 (only some voices take none)
+        """Raise InputError if this voice takes no voice prompts; called before anybody is asked for consent."""
 
     def fits(self, text: str, max_characters: int | None) -> bool:
         """Whether a line of a script can be said without a break; None: if the voice says lines of that length well."""
@@ -171,22 +177,22 @@ class Voice(Protocol):
         return request
 
     def tags(self, seed: int) -> dict[str, str]:
-        """Metadata of a file of this voice: that it is synthetic, and by whom, with which seed, and when."""
+        """Metadata of a file of this voice; see `synthetic_tags`."""
         return synthetic_tags(self.name, self.weights, seed)
 
     def expected_seconds(self, request: SpeechRequest) -> float:
-        """About how long it will be."""
+        """About how long the audio will be."""
         return request.expected_frames / self.frame_rate
 
     def stream(self, requests: Sequence[SpeechRequest], chunk_frames: int = 8) -> Iterator[AudioChunk]:
-        """Say all requests at once, and yield the audio of each as it is made.
+        """Say all requests, as many at once as the model has room for, and yield the audio of each as it is made.
 
         Args:
-            requests: They start together, if the model has room for them, and leave one by one; see `batches`.
+            requests: Those of a batch start together and end one by one; see `batches`.
             chunk_frames: Latents that are decoded together: 1 is heard soonest, more is faster.
 
         Yields:
-            Samples of some requests, by their index; and which have ended, True unless one was cut at `max_frames`.
+            Samples of some requests, by their index; and which have ended: True, or False if truncated at `max_frames`.
         """
         for batch in self.batches(requests, len(requests)):
             for chunk in self.generate([requests[index] for index in batch], chunk_frames):
@@ -194,7 +200,7 @@ class Voice(Protocol):
                 yield AudioChunk([batch[row] for row in chunk.rows], chunk.audio, ended, frames=chunk.frames)
 
     def chunks(self, request: SpeechRequest, chunk_frames: int = 4) -> Iterator[Samples]:
-        """The audio of one request, `(S,)` each, while it is made; a warning if it had to be truncated."""
+        """The audio of one request, `(S,)` each, while it is generated; warns if it was truncated."""
         for chunk in self.stream([request], chunk_frames):
             for samples in chunk.audio:
                 yield samples.float().cpu().numpy()
@@ -202,16 +208,11 @@ class Voice(Protocol):
                 warn_of_truncation(request, self.frame_rate)
 
     def say(self, request: SpeechRequest, chunk_frames: int = 8) -> Samples:
-        """The audio of one request, `(S,)`; a warning if it had to be truncated."""
+        """The audio of one request, `(S,)`; warns if it was truncated."""
         return np.concatenate([np.empty(0, np.float32), *self.chunks(request, chunk_frames)])
 
     def batches(self, requests: Sequence[SpeechRequest], max_rows: int) -> Iterator[list[int]]:
-        """Requests that can be said together, by their indices: longest first, of similar length.
-
-        Args:
-            requests: Any number.
-            max_rows: Most requests of a batch.
-        """
+        """Indices of requests that can be said together, at most `max_rows`: longest first, of similar length."""
         order = sorted(range(len(requests)), key=lambda index: -requests[index].max_frames)
         batch: list[int] = []
         width = 0
@@ -226,18 +227,8 @@ class Voice(Protocol):
         if batch:
             yield batch
 
-
-def checked_noise(seed: int, temperature: float) -> tuple[int, float]:
-    """Seed and temperature of a request.
-
-    Raises:
-        InputError: one of them is out of range.
-    """
-    if not 0 <= seed < 2**63:
-        raise InputError(f"'seed' must be from 0 to 2^63 - 1, found {seed}")
-    if not (0 <= temperature < math.inf):
-        raise InputError(f"'temperature' must be 0 or more, found {temperature}")
-    return seed, temperature
+    def _temperature(self, given: float | None) -> float:
+        return float(self._decoder.config.temperature) if given is None else given
 
 
 def prompt_digest(prompt: Any) -> str:

@@ -1,4 +1,4 @@
-"""Opening a voice, whatever it is."""
+"""Opens a voice of any kind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_voice(
         checkpoint: A run folder of a LatentLM; a folder with config.json and weights; or the name of one on the hub.
         tokenizer: Instead of what the checkpoint brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
         device: Where to compute.
-        overrides: Options of the decoder, as `decoder.guidance_scale=1.5`.
+        overrides: Options of the decoder such as `decoder.guidance_scale=1.5`.
         checkpoint_name: Of a run: a step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
     Raises:
