@@ -2,8 +2,7 @@
 
     RECORDING.consent.json      {"sha256": of the recording, "consent": what was confirmed, "date": when}
 
-The note goes where the recording goes, can be read and deleted by anybody, and holds for that recording alone: another
-one of the same name has another hash.
+Anybody can read and delete the note. It holds for that recording alone: another one of the same name has another hash.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 from latent.audio.files import AudioBytes
 from s2s.durable import write_whole
 from s2s.errors import InputError
-from s2s.json_files import parse_json
+from s2s.json_files import read_object
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +30,15 @@ STATEMENT = "The person who speaks in this recording has agreed that speech is s
 
 
 def read_with_consent(recording: Path, given: bool) -> AudioBytes:
-    """A recording that may be used as a voice prompt: exactly the bytes that consent was given for.
+    """The content of a recording, to be used as a voice prompt: exactly the bytes that consent was given for.
 
     Args:
         recording: The audio file.
-        given: Whether the user confirms it now, for this recording; then it is noted beside the recording.
+        given: Whether the user confirms it now; then it is noted beside the recording.
 
     Raises:
-        InputError: consent was neither given now nor noted before; or the recording cannot be read.
+        NoConsent: consent was neither given now nor noted before.
+        InputError: the recording cannot be read.
     """
     try:
         content = recording.read_bytes()
@@ -51,26 +51,21 @@ def read_with_consent(recording: Path, given: bool) -> AudioBytes:
                 f"{recording}: a voice prompt needs the consent of the person who speaks; if you have it, give "
                 "--i-have-consent once for recordings on the command line, --consent-for for others"
             )
-        _note(note, digest)
+        record = {"sha256": digest, "consent": STATEMENT, "date": date.today().isoformat()}
+        try:
+            write_whole(note, json.dumps(record, indent=1).encode() + b"\n")
+        except InputError as error:
+            logger.warning(f"{error}; consent will be asked for again")
     return AudioBytes(recording, content)
 
 
-def _note(note: Path, digest: str) -> None:
-    record = {"sha256": digest, "consent": STATEMENT, "date": date.today().isoformat()}
-    try:
-        write_whole(note, json.dumps(record, indent=1).encode() + b"\n")
-    except InputError as error:
-        logger.warning(f"{error}; consent will be asked for again")
-
-
 def consent_path(recording: Path) -> Path:
-    """Where consent to the use of a recording is noted."""
+    """The file beside a recording that notes consent to its use."""
     return recording.with_name(f"{recording.name}.consent.json")
 
 
 def _noted(note: Path) -> dict[str, Any]:
     try:
-        record = parse_json(note.read_bytes(), note)
-    except (OSError, ValueError):
+        return read_object(note)
+    except InputError:
         return {}
-    return record if isinstance(record, dict) else {}

@@ -1,12 +1,12 @@
 """Synthesis into files: one text into one file, or a file of records into a folder.
 
     FOLDER/ID.wav                  one file for each record; it appears complete or not at all
-    FOLDER/manifest.jsonl          when all is done: what was said in which file, a manifest as other verbs read it
-    FOLDER/errors.jsonl            the records that could not be said, if there are any
+    FOLDER/manifest.jsonl          when all is done: the text of each file, a manifest as other verbs read it
+    FOLDER/errors.jsonl            the records that could not be spoken, if there are any
     FOLDER/.synthesis/rank-0.jsonl what this process has made, one line each, until the manifest holds it
 
-Records are put into batches without regard to what is done already, and a batch that lacks a file is said again
-as a whole. So a job that is continued, by as many processes as may be, ends with the samples of one that never stopped.
+Batches do not depend on what is done already, and a batch that lacks a file is spoken again as a whole. So a job that
+is continued, by any number of processes, ends with the samples of one that never stopped.
 """
 
 from __future__ import annotations
@@ -40,14 +40,7 @@ CHUNK_FRAMES = 16
 
 @dataclass(frozen=True)
 class Spoken:
-    """What became of a request.
-
-    Args:
-        request: What was to be said.
-        samples: Its audio, `(S,)`.
-        ended: Whether it ended naturally; else it was truncated.
-        work_seconds: What it took to make: its share of the time of its batch.
-    """
+    """The audio of a request: samples `(S,)`, truncated unless `ended`, and its share of the time of its batch."""
 
     request: SpeechRequest
     samples: Samples
@@ -60,10 +53,10 @@ class Summary:
     """What a job made.
 
     Args:
-        files: Written now.
-        seconds: Of audio in them.
+        files: Number of files that this call wrote.
+        seconds: Seconds of audio in them.
         real_time_factor: Seconds of work for each.
-        cut: Files that did not end naturally, and were truncated.
+        cut: Files that were truncated.
         kept: Files that were there already.
         failed: Records that could not be spoken.
     """
@@ -78,15 +71,12 @@ class Summary:
     def __str__(self) -> str:
         parts = [f"{self.seconds:.1f} s of audio in {self.files} file{'s' * (self.files != 1)}"]
         parts += [f"real-time factor {self.real_time_factor:.2f}"] if self.files else []
-        parts += [f"{count} {what}" for count, what in self._counts() if count]
-        return ", ".join(parts)
-
-    def _counts(self) -> list[tuple[int, str]]:
-        return [(self.kept, "already there"), (self.cut, "truncated"), (self.failed, f"not usable, see {ERRORS} there")]
+        others = {"already there": self.kept, "truncated": self.cut, f"not usable, see {ERRORS} there": self.failed}
+        return ", ".join([*parts, *(f"{count} {what}" for what, count in others.items() if count)])
 
 
 def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iterator[tuple[int, Spoken]]:
-    """Say requests together; each by its index as soon as it has ended."""
+    """Speak requests together; yields each by its index as soon as it has ended."""
     parts: list[list[Samples]] = [[] for _ in requests]
     work = [0.0] * len(requests)
     begun = time.monotonic()
@@ -108,10 +98,10 @@ def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iter
 def synthesize_text(
     voice: Voice, request: SpeechRequest, output: Path, overwrite: bool = False, watermark: Mark | None = None
 ) -> Summary:
-    """Say one request into a file, whose suffix is its format.
+    """Speak one request into a file, whose suffix is its format.
 
     Raises:
-        InputError: the file exists and is not to be replaced, its suffix is unknown, or it cannot be written.
+        InputError: the file exists and `overwrite` is False, its suffix is unknown, or it cannot be written.
     """
     if output.suffix.lower() not in FORMATS:
         raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
@@ -135,17 +125,17 @@ def synthesize_records(
     overwrite: bool = False,
     watermark: Mark | None = None,
 ) -> Summary:
-    """Say records into the files of a folder; those that this job has made before are left as they are.
+    """Speak records into the files of a folder; files that this job has made before stay.
 
     Args:
-        voice: Who says it; on the device of the rank.
+        voice: The voice, on the device of the rank.
         records: See `latent.synthesis.requests.read_requests`; the same on all ranks.
-        folder: Made if it does not exist.
-        ranks: Batches are dealt out to them in turn; they must see the same folder.
-        suffix: Of the files: the format.
-        max_rows: Most records said together.
-        overwrite: Begin anew, whatever is there.
-        watermark: What to do to all samples.
+        folder: Created if missing.
+        ranks: They take batches in turn, and must see the same folder.
+        suffix: The format of the files.
+        max_rows: Maximum batch size.
+        overwrite: Start over, whatever is there.
+        watermark: Applied to all samples.
 
     Returns:
         Counts over all ranks.
@@ -162,7 +152,7 @@ def synthesize_records(
                 job.prepare(overwrite)
         job.look()
         batches = list(voice.batches([item.request for item in wanted], max_rows))[ranks.rank :: ranks.size]
-        batches = [batch for batch in batches if not all(map(job.is_done, batch))]
+        batches = [batch for batch in batches if not job.done.issuperset(batch)]
         made: list[dict[str, Any]] = []
         failed: list[Unusable] = []
         begun = time.monotonic()
@@ -172,33 +162,30 @@ def synthesize_records(
             for index, spoken in _spoken(voice, wanted, batches, meter):
                 if isinstance(spoken, str):
                     failed.append(Unusable(wanted[index].line, wanted[index].request.id, spoken))
-                elif not job.is_done(index):
+                elif index not in job.done:
                     made.append(job.entry(index, spoken))
                     journal.add(made[-1])  # first, so that a file which is there is known to be whole
                     _write(voice, spoken, job.paths[index], watermark)
-        kept = job.num_done
+        kept = len(job.done)
         made, failed = ranks.gather(made), ranks.gather(failed)
-        (said,) = ranks.sum([meter.done])
-        unusable = sorted(
-            [*failed, *(item for item in records if isinstance(item, Unusable))], key=lambda item: item.line
-        )
+        (spoken_seconds,) = ranks.sum([meter.done])
+        failed += [item for item in records if isinstance(item, Unusable)]
         if ranks.first:
-            job.finish(unusable)
-        seconds = sum(entry["seconds"] for entry in made)
-        factor = (time.monotonic() - begun) / max(said, 1e-9)
-        cut = sum(not entry["ended"] for entry in made)
-        return Summary(len(made), seconds, factor, cut, kept, len(unusable))
+            job.finish(sorted(failed, key=lambda item: item.line))
+        seconds, cut = sum(entry["seconds"] for entry in made), sum(not entry["ended"] for entry in made)
+        factor = (time.monotonic() - begun) / max(spoken_seconds, 1e-9)
+        return Summary(len(made), seconds, factor, cut, kept, len(failed))
 
 
 def _spoken(
     voice: Voice, wanted: Sequence[Wanted], batches: Sequence[Sequence[int]], meter: Meter
 ) -> Iterator[tuple[int, Spoken | str]]:
-    """What becomes of each record, by its index: speech, or what went wrong. An error stops one record alone."""
+    """Each record by its index: its speech, or what went wrong. An error stops one record alone."""
     left = [list(batch) for batch in batches]
     while left:
-        batch, missing = left.pop(0), set[int]()
+        batch = left.pop(0)
+        missing = set(batch)
         try:
-            missing.update(batch)
             for row, spoken in speak(voice, [wanted[index].request for index in batch], meter):
                 missing.remove(batch[row])
                 if np.isfinite(spoken.samples).all() and len(spoken.samples):
@@ -207,7 +194,7 @@ def _spoken(
                     yield batch[row], "diverged: the samples must be finite numbers, at least one"
         except InputError:
             raise
-        except Exception as error:  # whatever goes wrong with one record, the others are spoken
+        except Exception as error:  # whatever goes wrong with one record, speak the others
             if len(batch) == 1:
                 yield batch[0], f"unexpected {type(error).__name__}: {error}"
             else:
@@ -215,7 +202,7 @@ def _spoken(
 
 
 class _Job:
-    """The files of a job: which there are, and which of them it has made."""
+    """The files of a job: which exist, and which of them it has made."""
 
     def __init__(self, voice: Voice, wanted: Sequence[Wanted], folder: Path, suffix: str, marked: bool) -> None:
         self._voice, self._wanted, self._folder = voice, wanted, folder
@@ -226,19 +213,11 @@ class _Job:
         )
         self._former = dict(zip(former, self._digests, strict=True))
         self._entries: dict[tuple[Any, Any], dict[str, Any]] = {}
-        self._done: set[int] = set()
-
-    @property
-    def num_done(self) -> int:
-        """Files that were there when `look` was called."""
-        return len(self._done)
-
-    def is_done(self, index: int) -> bool:
-        """Whether a file was there, and of this job, when `look` was called."""
-        return index in self._done
+        self.done: set[int] = set()
+        """Indices of the files that existed, and were made by this job, when `look` was called."""
 
     def look(self) -> None:
-        """Find out what is there."""
+        """Read the manifest and the journals, and set `done`."""
         self._entries = {}
         for path in [self._folder / MANIFEST, *sorted((self._folder / JOURNAL).glob("rank-*.jsonl"))]:
             for entry in read_journal(path):
@@ -246,14 +225,10 @@ class _Job:
                 self._entries[entry.get("id"), digest] = {**entry, "digest": digest}
         keys = ((item.request.id, digest) for item, digest in zip(self._wanted, self._digests, strict=True))
         known = [key in self._entries for key in keys]
-        self._done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
+        self.done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
 
     def prepare(self, overwrite: bool) -> None:
-        """Remove what is to be replaced.
-
-        Raises:
-            InputError: a file is there that is not of this job; or the folder cannot be written.
-        """
+        """Create the folder and remove what is to be replaced; refuse files of other jobs."""
         with writing(self._folder):
             if overwrite:
                 shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
@@ -262,22 +237,19 @@ class _Job:
             (self._folder / JOURNAL).mkdir(exist_ok=True)
         self.look()
         for index, path in enumerate(self.paths):
-            if path.exists() and not self.is_done(index):
+            if path.exists() and index not in self.done:
                 raise InputError(f"{path}: exists already, and is not of this job; {WAY_OUT}")
 
     def entry(self, index: int, spoken: Spoken) -> dict[str, Any]:
         """The line of a file in the manifest."""
-        item = self._wanted[index]
-        request = item.request
-        speaker = {} if request.speaker is None else {"speaker": request.speaker}
-        prompt = {} if item.prompt is None else {"voice": str(item.prompt)}
+        request, prompt = self._wanted[index].request, self._wanted[index].prompt
         return {
             "id": request.id,
             "audio": self.paths[index].relative_to(self._folder).as_posix(),
             "seconds": round(len(spoken.samples) / self._voice.sample_rate, 4),
             "text": request.text,
-            **speaker,
-            **prompt,
+            **({} if request.speaker is None else {"speaker": request.speaker}),
+            **({} if prompt is None else {"voice": str(prompt)}),
             "seed": request.seed,
             "temperature": request.temperature,
             "ended": spoken.ended,
@@ -288,7 +260,7 @@ class _Job:
     def finish(self, unusable: Sequence[Unusable]) -> None:
         """Write the manifest and the errors, and remove the journals."""
         self.look()
-        entries = [self._entries[self._wanted[index].request.id, self._digests[index]] for index in sorted(self._done)]
+        entries = [self._entries[self._wanted[index].request.id, self._digests[index]] for index in sorted(self.done)]
         write_whole(self._folder / MANIFEST, _lines(entries))
         if unusable:
             write_whole(self._folder / ERRORS, _lines([asdict(item) for item in unusable]))
@@ -303,7 +275,7 @@ def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Mark | None) -> 
 
 
 def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
-    """Of all that the samples depend on."""
+    """A hash of all that the samples depend on."""
     prompt = None if request.voice is None else prompt_digest(request.voice)
     said = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
     return hashlib.sha256(json.dumps([said, settings], sort_keys=True).encode()).hexdigest()[:16]

@@ -18,9 +18,9 @@ def synthetic_tags(model: str, weights: str, seed: int, day: date | None = None)
     """Tags of a file of synthetic speech, for `write_audio` and `AudioWriter`.
 
     Args:
-        model: What the model is called: the name of its run folder.
-        weights: The hash of its weights (`Voice.fingerprint`).
-        seed: Of the noise.
+        model: The name of the model: that of its run folder.
+        weights: The hash of its weights.
+        seed: The seed of the noise.
         day: When it was made; today by default.
     """
     made, software = (day or date.today()).isoformat(), f"unilatent {version('unilatent')}"
@@ -32,10 +32,10 @@ def synthetic_tags(model: str, weights: str, seed: int, day: date | None = None)
 
 
 def describe_origin(path: str | Path) -> str:
-    """What an audio file tells of its origin, in words: its tags, and whether it is watermarked, where one can know.
+    """The origin of an audio file in words: its tags, and whether it is watermarked, if resemble-perth is installed.
 
     Raises:
-        InputError: the file is missing or is no audio.
+        InputError: the file cannot be read as audio.
     """
     tags = read_tags(path)
     said = tags.get("comment") or "; ".join(f"{name}: {value}" for name, value in tags.items()) or "No metadata."
@@ -48,11 +48,7 @@ def describe_origin(path: str | Path) -> str:
 
 
 def read_tags(path: str | Path) -> dict[str, str]:
-    """The tags of an audio file, those that it has.
-
-    Raises:
-        InputError: the file is missing or is no audio.
-    """
+    """The tags that an audio file has; raises InputError if it cannot be read as audio."""
     audio_info(path)
     with load("soundfile", "speech").SoundFile(path) as file:
         found = {name: getattr(file, name) for name in _FIELDS}

@@ -1,4 +1,4 @@
-"""What is to be said, from JSON lines: `{"text"}`, and if wanted `id`, `speaker`, `voice`, `seed`, `temperature`."""
+"""Requests from JSON lines: `text`, and optionally `id`, `speaker`, `voice`, `seed`, `temperature`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -31,9 +31,9 @@ class Wishes:
     """Defaults for records that give no values of their own.
 
     Args:
-        speaker: A name of the vocabulary, or None.
+        speaker: A speaker of the voice, or None.
         prompt: A recording of the voice to speak in, or None.
-        seed: Of the noise; each record of a file gets one of its own from this one and its id.
+        seed: Of the noise; the seed of a record comes from this one and its id.
         temperature: Factor of the noise; None: the voice's.
         consented: Recordings for which the user confirms the consent of their speakers.
     """
@@ -47,7 +47,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One line that can be said, with the recording of its voice prompt."""
+    """A line that can be spoken, with the recording of its voice prompt."""
 
     line: int
     request: SpeechRequest
@@ -56,7 +56,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Unusable:
-    """One line that cannot, and why."""
+    """A line that cannot be spoken, and why."""
 
     line: int
     id: Any
@@ -64,25 +64,14 @@ class Unusable:
 
 
 class VoicePrompts:
-    """Voice prompts, each read once, and only with consent.
-
-    Args:
-        voice: Who will speak.
-        consented: Recordings for which the user confirms consent now.
-    """
+    """Voice prompts, each read once, and only with consent, which the user confirms now for those of `consented`."""
 
     def __init__(self, voice: Voice, consented: Iterable[Path]) -> None:
-        self._voice = voice
-        self._consented = {path.resolve() for path in consented}
+        self._voice, self._consented = voice, {path.resolve() for path in consented}
         self._known: dict[Path, Any] = {}
 
     def read(self, path: Path) -> Any:
-        """The voice prompt of a recording.
-
-        Raises:
-            NoConsent: there is no consent.
-            InputError: it cannot be a voice prompt.
-        """
+        """The voice prompt of a recording; raises NoConsent, or InputError if it cannot be one."""
         if path not in self._known:
             self._voice.check_prompts(path)
             self._known[path] = self._voice.prompt(read_with_consent(path, path.resolve() in self._consented))
@@ -93,13 +82,14 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
     """The lines of a file, in its order.
 
     Args:
-        voice: Who says it.
+        voice: The voice that tokenizes them.
         source: JSON lines; `voice` in them is a path, relative to the file's folder.
-        wishes: For records that do not say otherwise.
+        wishes: Defaults.
         strict: Raise at the first line that cannot be used.
 
     Raises:
-        InputError: the file cannot be read or is empty; a wish cannot be met; with `strict`, a line cannot be used.
+        InputError: the file cannot be read or has no usable line; a wish cannot be met; with `strict`, a line cannot
+            be used.
     """
     read: list[Wanted | Unusable] = []
     prompts, lines, refused = VoicePrompts(voice, wishes.consented), dict[str, int](), dict[str, None]()
@@ -113,10 +103,11 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
             record = parse_record(line)
             record.setdefault("id", line.number)
             id = file_name(record["id"])
-            check_name(id, lines)
-            lines[id.casefold()] = line.number
+            if (name := id.casefold()) in lines:  # as some file systems compare names
+                raise InputError(f"'id' {id!r} is that of line {lines[name]}; ids must differ, not only in case")
+            lines[name] = line.number
             read.append(Wanted(line.number, *_request(voice, prompts, id, record, wishes, Path(source).parent)))
-        except Exception as error:  # whatever is wrong with one line, the others are said
+        except Exception as error:  # whatever is wrong with one line, speak the others
             message = str(error) if isinstance(error, InputError) else f"unexpected {type(error).__name__}: {error}"
             message = message.removeprefix(f"{line.where}: ")
             if strict:
@@ -137,11 +128,7 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
 
 
 def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
-    """A text from the command line as a request; the seed is that of the wishes.
-
-    Raises:
-        InputError: it cannot be said.
-    """
+    """A text from the command line as a request, with the seed of the wishes; raises InputError."""
     prompt = None if wishes.prompt is None else VoicePrompts(voice, wishes.consented).read(wishes.prompt)
     request = voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
     warn_of_spelling([request])
@@ -149,7 +136,7 @@ def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
 
 
 def warn_of_spelling(requests: Iterable[SpeechRequest]) -> None:
-    """Warn of out-of-vocabulary words in texts, and of characters that no voice can read, with their counts."""
+    """Warn of out-of-vocabulary words and of characters that the voice cannot read, with their counts."""
     spelled, dropped = Counter[str](), Counter[str]()
     for request in requests:
         spelled.update(request.spelled)
@@ -166,37 +153,15 @@ def _counted(counts: Counter[str]) -> str:
     return shown + (f" and {len(counts) - 8} others" if len(counts) > 8 else "")
 
 
-def check_name(id: str, lines: Mapping[str, int]) -> None:
-    """Refuse a name whose file would be that of an earlier line, or would need one of these as its folder.
-
-    Args:
-        id: From `file_name`.
-        lines: Names of earlier lines, case folded as some file systems do, and their numbers.
-
-    Raises:
-        InputError: it would.
-    """
-    name = id.casefold()
-    if name in lines:
-        raise InputError(f"'id' {id!r} is that of line {lines[name]}; ids must differ, not only in case")
-
-
 def file_name(id: Any) -> str:
-    """An id as the name of a file, without suffix; one with slashes lies in a folder.
-
-    Raises:
-        InputError: it cannot be one.
-    """
+    """An id as the name of a file without suffix, with slashes for folders; raises InputError if it cannot be one."""
     if isinstance(id, bool) or not isinstance(id, (str, int)):
         raise InputError(f"'id' must be a string or a whole number, found {describe(id)}")
     name = str(id)
     parts = name.split("/")
     unusable = any(not part.strip() or part[0] == "." or part[-1] in ". " or _RESERVED.match(part) for part in parts)
-    if (
-        unusable
-        or any(sign in _NO_NAMES for sign in name)
-        or any(Path(part).suffix.lower() in FORMATS for part in parts[:-1])
-    ):
+    hides_file = any(Path(part).suffix.lower() in FORMATS for part in parts[:-1])
+    if unusable or hides_file or not _NO_NAMES.isdisjoint(name):
         raise InputError(f"'id' becomes the name of a file and cannot be {describe(id)}")
     if len(name.encode(errors="replace")) > LONGEST_NAME:
         raise InputError(f"'id' becomes the name of a file and must not be longer than {LONGEST_NAME} bytes")
