@@ -14,12 +14,7 @@ from s2s.errors import InputError
 
 @dataclass(frozen=True)
 class Role:
-    """Who speaks for a name in a script.
-
-    Args:
-        speaker: One that the model knows, or None.
-        prompt: A voice prompt, or None.
-    """
+    """Who speaks for a name in a script: a speaker of the model, or a voice prompt."""
 
     speaker: str | None = None
     prompt: Any = None
@@ -34,17 +29,17 @@ def find_roles(
 ) -> dict[str, Role]:
     """A role for each name in the script, by its `same_speaker` form.
 
-    Without an entry in `cast` a name that the model knows is that speaker, and Speaker N its Nth.
+    Without an entry in `cast`, the name of a speaker of the model is that speaker, and Speaker N is its Nth.
 
     Args:
         script: For messages.
-        lines: What the script says.
-        cast: By name.
+        lines: The lines of the script.
+        cast: Roles by name.
         speakers: Those of the model.
         numbers: Whether "Speaker 1" needs no role.
 
     Raises:
-        InputError: nobody speaks for a name, at its first line; or `cast` has a name that the script has not.
+        InputError: nobody speaks for a name of the script, or the script lacks a name of `cast`.
     """
     given = {same_speaker(name): role for name, role in cast.items()}
     names = {same_speaker(line.speaker): line for line in reversed(lines)}  # the first line of each

@@ -2,15 +2,15 @@
 
     OUTPUT                    the audio; it appears complete
     .OUTPUT.part.wav          the audio while it grows, a valid file at any instant
-    OUTPUT.journal.jsonl      lines that are finished, and where they end in it; gone when all is done
-    OUTPUT.report.json        what is said when
+    OUTPUT.journal.jsonl      lines that are finished, and where they end in the audio; removed when all is done
+    OUTPUT.report.json        the text and time of each line
     OUTPUT.png                the same as a picture
 
 The voice decides what is generated in one go (a take). A LatentLM speaks line by line, so its memory is bounded by the
-longest line; what ties a speaker's lines together is the voice prompt, and the last latents of the previous line, which
+longest line; the voice prompt ties a speaker's lines together, and so do the last latents of the previous line, which
 serve as one. VibeVoice speaks as many lines together as its context holds. A take depends on these and on its seed; a
-continued job has them from the journal, and ends with the bytes of one that was never stopped (but every .ogg has a
-serial number of its own).
+continued job has them from the journal, and ends with the bytes of one that was never stopped (except for the serial
+number in every .ogg).
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ from latent.longform.report import ScriptSummary, SpokenLine, draw_report, read_
 from latent.longform.script import read_script
 from latent.synthesis.requests import warn_of_spelling
 from latent.synthesis.voice import Take, Voice, prompt_digest
-from s2s.durable import WAY_OUT, Journal, claimed, fingerprint, former_fingerprint, refuse_other_job
+from s2s.durable import (
+    WAY_OUT,
+    Journal,
+    check_target,
+    claimed,
+    fingerprint,
+    former_fingerprint,
+    refuse_other_job,
+    writing,
+)
 from s2s.errors import InputError
 from s2s.packages import load
 from s2s.progress import Meter, audio
@@ -61,23 +70,18 @@ def synthesize_script(
         script: See `latent.longform.script`.
         output: A .wav, .flac or .ogg.
         cast: Speakers or voice prompts for names in the script; see `latent.longform.cast`.
-        options: See `LongFormOptions`.
         tags: Metadata of the audio, the voice's own by default; a continued job keeps those that it began with.
-        mark: What the samples of every line go through, a watermark perhaps.
+        mark: A watermark, applied to the samples of every take.
         overwrite: Start over, whatever is there.
         picture: Whether to draw OUTPUT.png.
-        show_progress: Whether to show a progress bar.
-
-    Returns:
-        What was spoken.
 
     Raises:
         InputError: the script or the cast has a mistake (nothing is generated then), the output is another job's or
-            another process is writing it, or the disk takes no more (what is written stays, the same call goes on).
+            another process is writing it, or the disk is full (what is written stays, the same call continues).
     """
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
-        load("matplotlib", "speech")  # rather now than in an hour
+        load("matplotlib", "speech")  # fails now, not in an hour
     names = [*(cast or {}), *voice.speakers]
     lines = read_script(script, lambda text: voice.fits(text, options.max_characters), names)
     roles = find_roles(script, lines, cast or {}, voice.speakers, voice.names_speakers)
@@ -93,11 +97,13 @@ def synthesize_script(
     former = {**job, "script": former_fingerprint(script), "voice": voice.former_fingerprint()}
     with claimed(output):
         files = _Files.of(output, AudioWriter(output, voice.sample_rate).part)
+        for path in files:
+            check_target(path)
         if overwrite:
             files.remove()
         warn_of_spelling(take.request for take in takes)
         if files.finished(job, former):
-            logger.info("%s: is finished already", output)
+            logger.info("%s: is already finished", output)
             return read_report(files.report)[0]
         head = {"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)}
         journal = files.open_journal(head, former)
@@ -113,11 +119,7 @@ def synthesize_script(
 
 
 class _Files(NamedTuple):
-    """The files of a job.
-
-    A journal is there from before the first sample until all is done, and a finished audio file makes the rest of the
-    work short. So a kill leaves one of: a journal and a part, a journal and the audio, or a report and the audio.
-    """
+    """The files of a job. A kill leaves a journal and a part, a journal and the audio, or a report and the audio."""
 
     audio: Path
     part: Path
@@ -132,13 +134,11 @@ class _Files(NamedTuple):
 
     def remove(self) -> None:
         for path in (self.journal, self.report, self.picture, self.part, self.audio):
-            try:
+            with writing(path):
                 path.unlink(missing_ok=True)
-            except OSError as error:
-                raise InputError(f"{path}: cannot be removed: {error.strerror}") from error
 
     def finished(self, job: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
-        """Whether the audio is there and is this job's; raises InputError if it is not this job's."""
+        """Whether the audio exists; raises InputError if it is not this job's."""
         if self.journal.exists() or not self.audio.exists():
             return False
         if not self.report.exists():
@@ -147,7 +147,7 @@ class _Files(NamedTuple):
         return True
 
     def open_journal(self, head: Mapping[str, Any], former: Mapping[str, Any]) -> Journal:
-        """The journal of a job to begin or to go on with; raises InputError if it is another job's."""
+        """The journal of a job to begin or continue; raises InputError if it is another job's."""
         journal = Journal(self.journal)
         found = next(iter(journal), None)
         if found is None:
@@ -159,17 +159,14 @@ class _Files(NamedTuple):
 
 def _speak(narrator: Narrator, takes: list[Take], journal: Journal, output: Path, show_progress: bool) -> None:
     """Generate what the journal does not have yet; at the end the audio takes its name."""
-    rate, end, begun = narrator.voice.sample_rate, 0, 0
-    records = iter(journal)
-    tags = next(records)["tags"]
-    for record in records:
-        begun += 1
-        end = record["line"]["end"]
+    head, *done = journal
+    rate, begun, end = narrator.voice.sample_rate, len(done), done[-1]["line"]["end"] if done else 0
+    for record in done:
         narrator.remember(record["line"]["speaker"], _decoded(record["said"]))
     if begun:
         logger.info("continuing after %d of %d lines, %.1f s", begun, len(takes), end / rate)
     expected = [narrator.voice.expected_seconds(take.request) + take.pause for take in takes]
-    writer = AudioWriter(output, rate, tags, resume_at=end)
+    writer = AudioWriter(output, rate, head["tags"], resume_at=end)
     with writer, Meter(sum(expected[begun:]), show_progress, "synthesized", audio) as meter:
         for index, take in enumerate(takes[begun:], start=begun):
             try:
@@ -177,8 +174,8 @@ def _speak(narrator: Narrator, takes: list[Take], journal: Journal, output: Path
                 writer.sync()
                 journal.add({"line": asdict(spoken), "said": _encoded(said)})
             except InputError as error:
-                done = f"{index} of {len(takes)} lines are done, and the same command continues after them"
-                raise InputError(f"{error}; {done}") from error
+                state = f"{index} of {len(takes)} lines are done, and the same command continues after them"
+                raise InputError(f"{error}; {state}") from error
             seconds = (spoken.end - spoken.start) / rate
             meter.correct(seconds - expected[index])
             meter.advance(seconds)

@@ -1,4 +1,4 @@
-"""The lines of a script to audio, one after the other; each continues from how its speaker sounded before."""
+"""Speaks the lines of a script one after the other; each continues from how its speaker sounded before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCK = 1 << 16  # samples of silence that are written at a time
 
 
 class LongFormOptions(Section):
-    """Options of speaking a script, beside those of the decoder."""
+    """Options of speaking a script, besides those of the decoder."""
 
     seed: NonNegativeInt = 0
     """Seed of the noise. Each line has its own, derived from this one and its place, unless the script gives one."""
@@ -47,10 +47,10 @@ class Narrator:
     """Speaks the takes of a script, and remembers how each speaker sounded.
 
     Args:
-        voice: Who speaks.
+        voice: The voice of all speakers.
         roles: By `same_speaker` name.
         options: See `LongFormOptions`.
-        watermark: What the samples of every take go through.
+        watermark: Applied to the samples of every take.
     """
 
     def __init__(
@@ -61,11 +61,7 @@ class Narrator:
         self._said: dict[str, Latents] = {}
 
     def plan(self, lines: Sequence[ScriptLine]) -> list[Take]:
-        """What will be said in one go each, as the voice groups the lines.
-
-        Raises:
-            InputError: a line cannot be said, or nothing is left to say.
-        """
+        """The takes in which the voice speaks the lines; raises InputError if it cannot, or has nothing to say."""
         turns = [self._turn(index, line) for index, line in enumerate(lines)]
         takes = list(self.voice.takes(turns, self._options.pause_seconds, self._options.temperature))
         if not takes:
@@ -73,16 +69,12 @@ class Narrator:
         return takes
 
     def remember(self, speaker: str, said: Latents | None) -> None:
-        """Let a speaker continue from what was said last, `(F, L)`."""
+        """Let a speaker continue from the last latents `(F, L)`."""
         if said is not None:
             self._said[same_speaker(speaker)] = said
 
     def speak(self, take: Take, writer: AudioWriter) -> tuple[SpokenLine, Latents | None]:
-        """Write a take and its pause.
-
-        Returns:
-            What was written, and what the speaker's next line continues from if that has changed.
-        """
+        """Write a take and its pause; returns what was written, and the latents that the speaker continues from."""
         first = take.turns[0]
         name = same_speaker(first.name)
         request = self.voice.continued(take.request, self._said.get(name))
@@ -131,12 +123,7 @@ class Narrator:
 
 
 class _Tail:
-    """The last latents of a speaker, and whether the line was truncated, from chunks as they pass.
-
-    Args:
-        before: What the speaker said before, `(F, L)`.
-        size: How many latents to keep.
-    """
+    """The last `size` latents of a speaker, who said `before` `(F, L)`, and whether the take was truncated."""
 
     def __init__(self, before: Latents | None, size: int) -> None:
         self._kept: deque[Latents] = deque([] if before is None else before, maxlen=size)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latent.audio.features import LogMel
 from latent.audio.files import audio_blocks, audio_info
-from s2s.errors import InputError
+from s2s.durable import whole_file
 from s2s.packages import load
 
 _COLUMNS, _MELS = 1200, 80
@@ -21,14 +21,7 @@ _BLOCK_HOPS = 512
 
 
 class Overview(NamedTuple):
-    """Audio in C columns of equal length.
-
-    Args:
-        seconds: Of the whole.
-        low: Smallest sample of each column, `(C,)`.
-        high: Largest one, `(C,)`.
-        log_mel: Mean log10 mel spectrum of each column, `(M, C)`.
-    """
+    """Audio in C columns of equal length: their extreme samples `(C,)` and mean log10 mel spectra `(M, C)`."""
 
     seconds: float
     low: NDArray[np.float32]
@@ -45,11 +38,7 @@ class Span(NamedTuple):
 
 
 def overview(path: str | Path, columns: int = _COLUMNS) -> Overview:
-    """Look at a file from the beginning to the end, block by block.
-
-    Args:
-        path: An audio file, mono.
-        columns: Most columns; short audio has fewer.
+    """A mono audio file in at most so many columns, read block by block.
 
     Raises:
         InputError: the file cannot be read as audio.
@@ -57,8 +46,7 @@ def overview(path: str | Path, columns: int = _COLUMNS) -> Overview:
     info = audio_info(path)
     window = 1 << round(np.log2(_WINDOW_SECONDS * info.sample_rate))
     mel = LogMel(info.sample_rate, _MELS, window)
-    hop = mel.hop_length
-    hops = max(1, -(-info.num_samples // hop))
+    hop, hops = mel.hop_length, max(1, -(-info.num_samples // mel.hop_length))
     columns = min(columns, hops)
     low, high = np.full(columns, np.inf, np.float32), np.full(columns, -np.inf, np.float32)
     sums, counts = np.zeros((_MELS, columns), np.float64), np.zeros(columns, np.int64)
@@ -80,12 +68,12 @@ def draw_audio(path: str | Path, picture: str | Path, title: str, spans: Sequenc
 
     Args:
         path: An audio file, mono.
-        picture: PNG, or what else matplotlib writes.
-        title: Above all.
+        picture: The PNG file to write.
+        title: Printed at the top.
         spans: Who speaks when.
 
     Raises:
-        InputError: the file cannot be read, the picture not be written, or matplotlib is not installed.
+        InputError: the file cannot be read, the picture cannot be written, or matplotlib is not installed.
     """
     load("matplotlib", "speech")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -109,7 +97,5 @@ def draw_audio(path: str | Path, picture: str | Path, title: str, spans: Sequenc
     wave.set(xlim=(0, end), ylim=(-peak, peak), ylabel="sample", title=title)
     mel.imshow(seen.log_mel, origin="lower", aspect="auto", extent=(0, end, 0, len(seen.log_mel)), cmap="magma")
     mel.set(ylabel="mel band", xlabel=unit)
-    try:
-        figure.savefig(picture, dpi=100)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{picture}: cannot be written: {error}") from error
+    with whole_file(Path(picture)) as file:
+        figure.savefig(file, dpi=100, format="png")

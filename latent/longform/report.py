@@ -1,4 +1,4 @@
-"""What was said when in a file of many lines: as JSON and as a picture."""
+"""The text and time of each line in an audio file of many lines: as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from latent.longform.picture import Span, draw_audio
 from s2s.durable import write_whole
 from s2s.errors import InputError
-from s2s.json_files import parse_json
+from s2s.json_files import read_object
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,6 @@ class SpokenLine:
         where: File and line of the script.
         part: Which piece of that line.
         speaker: As the script names it.
-        text: What is said.
-        seed: Of its noise.
-        start: Its first sample.
-        stop: One after its last.
-        end: Where the next line begins.
         cut: Whether it was truncated, because it did not end naturally.
     """
 
@@ -62,17 +57,10 @@ def write_report(
     Raises:
         InputError: the file cannot be written.
     """
+    fields = ("where", "part", "speaker", "start", "stop", "seed", "cut", "text")
     spoken = [
-        {
-            "where": line.where,
-            "part": line.part,
-            "speaker": line.speaker,
-            "start": round(line.start / sample_rate, 3),
-            "stop": round(line.stop / sample_rate, 3),
-            "seed": line.seed,
-            "cut": line.cut,
-            "text": line.text,
-        }
+        {name: getattr(line, name) for name in fields}
+        | {name: round(getattr(line, name) / sample_rate, 3) for name in ("start", "stop")}
         for line in lines
     ]
     summary = ScriptSummary(len(lines), sum(line.cut for line in lines), round(lines[-1].end / sample_rate, 3))
@@ -84,23 +72,15 @@ def write_report(
 
 
 def read_report(path: Path) -> tuple[ScriptSummary, dict[str, Any]]:
-    """What was spoken, and the job that it was; of an earlier report.
-
-    Raises:
-        InputError: the file is no report.
-    """
+    """The summary and the job of an earlier report; raises InputError if the file is not a report."""
     try:
-        report = parse_json(path.read_bytes(), path)
+        report = read_object(path)
         return ScriptSummary(report["lines"], report["cut"], report["seconds"]), dict(report["job"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is not the report of a spoken script") from error
 
 
 def draw_report(path: Path, audio: Path, sample_rate: int, lines: Sequence[SpokenLine]) -> None:
-    """Draw the audio with who speaks when.
-
-    Raises:
-        InputError: the audio cannot be read, the picture not be written, or matplotlib is not installed.
-    """
+    """Draw the audio with who speaks when; see `draw_audio`."""
     spans = [Span(line.speaker, line.start / sample_rate, line.stop / sample_rate) for line in lines]
     draw_audio(audio, path, f"{audio.name}: synthetic speech", spans)

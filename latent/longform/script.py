@@ -29,9 +29,8 @@ from typing import Any
 
 from latent.text.labels import find_label, find_mistaken_label, same_speaker, without_directions
 from latent.text.splitting import Fits, split_text
-from s2s.data.jsonl import Line, parse_record
 from s2s.errors import InputError
-from s2s.json_files import describe
+from s2s.json_files import describe, parse_json, parse_object
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +45,15 @@ _FIELDS = ("speaker", "text", "pause", "seed")
 
 @dataclass(frozen=True)
 class ScriptLine:
-    """Something to say without a break.
+    """A text to speak without a break.
 
     Args:
         where: File and line, for messages and the report.
         speaker: As the script names it.
-        text: What is said; not blank.
+        text: Not blank.
         part: 0, or more for what follows in the same line of the script after a pause or a split.
-        pause: Seconds of silence after it; None for the usual.
-        seed: Of its noise, the same for all parts of the line; None for one from the job's seed.
+        pause: Seconds of silence after it; None: `script.pause_seconds`.
+        seed: Of its noise, the same for all parts of the line; None: derived from the job's seed.
     """
 
     where: str
@@ -66,15 +65,15 @@ class ScriptLine:
 
 
 def read_script(path: str | Path, fits: Fits, names: Collection[str] = ()) -> list[ScriptLine]:
-    """What a script says, in order, in pieces that can be said at once.
+    """The lines of a script, in order, in pieces that fit.
 
     Args:
         path: Plain text or JSON, in UTF-8.
-        fits: Which texts can; others are split: at the end of sentences, else of clauses, else of words.
+        fits: Texts that do not fit are split: at the end of sentences, else of clauses, else of words.
         names: Speakers that are known besides those whom the script itself names.
 
     Raises:
-        InputError: the file cannot be read or says nothing; a line is not as described above, or `fits` raises it.
+        InputError: the file cannot be read or has nothing to say, a line is malformed, or `fits` raises it.
     """
     try:
         content = Path(path).read_bytes()
@@ -100,7 +99,7 @@ def parse_script(content: bytes, where: str, names: Collection[str] = ()) -> lis
     text = "\n".join(line for _, line in numbered)
     suffix = Path(where).suffix.lower()
     if _JSON_LINES.match(text) or (suffix == ".jsonl" and not _JSON_LIST.match(text)):
-        turns = [_from_record(parse_record(Line(0, line.encode(), at)), at) for at, line in numbered if line.strip()]
+        turns = [_from_record(parse_object(line, at), at) for at, line in numbered if line.strip()]
     elif _JSON_LIST.match(text) or suffix == ".json":
         turns = list(_read_list(text, where))
     else:
@@ -112,16 +111,14 @@ def parse_script(content: bytes, where: str, names: Collection[str] = ()) -> lis
 
 
 def _to_say(turns: list[ScriptLine], known: Collection[str]) -> list[ScriptLine]:
-    """The turns without stage directions; refuses text in which something looks like a label."""
+    """The turns without stage directions; refuses text that holds something like a label."""
     kept, left_out = [], list[str]()
     for turn in turns:
         text, directions = without_directions(turn.text)
         left_out += [f"{direction} ({turn.where})" for direction in directions]
         if (column := find_mistaken_label(text, known)) is not None:
-            raise InputError(
-                f"{turn.where}: column {column} of the text looks like a speaker's label: {text[column - 1 :][:40]!r}; "
-                "begin a new line with 'NAME: ', or write it differently"
-            )
+            found = f"column {column} of the text looks like a speaker's label: {text[column - 1 :][:40]!r}"
+            raise InputError(f"{turn.where}: {found}; begin a new line with 'NAME: ', or write it differently")
         if text:
             kept.append(replace(turn, text=text))
         elif not directions:
@@ -133,7 +130,7 @@ def _to_say(turns: list[ScriptLine], known: Collection[str]) -> list[ScriptLine]
 
 
 def _parts(turn: ScriptLine, fits: Fits) -> Iterator[ScriptLine]:
-    """The pieces of a line of the script; one without text is only a pause, or nothing."""
+    """The pieces of a line of the script; one without text is at most a pause."""
     first, *rest = _PAUSE.split(turn.text)  # text, seconds, text, seconds, ..., text
     pauses = [*(_pause_seconds(given, turn.where) for given in rest[::2]), turn.pause]
     part = 0
@@ -163,9 +160,8 @@ def _decoded(content: bytes, where: str) -> Iterator[tuple[str, str]]:
         try:
             yield f"{where}:{number}", line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(
-                f"{where}:{number}: invalid UTF-8 at byte {error.start + 1}; expected UTF-8 text"
-            ) from None
+            place = f"{where}:{number}: invalid UTF-8 at byte {error.start + 1}"
+            raise InputError(f"{place}; expected UTF-8 text") from None
 
 
 def _read_text(lines: list[tuple[str, str]], known: Collection[str]) -> Iterator[ScriptLine]:
@@ -192,30 +188,17 @@ def _read_text(lines: list[tuple[str, str]], known: Collection[str]) -> Iterator
 
 def _read_list(text: str, where: str) -> Iterator[ScriptLine]:
     """A JSON list of objects, each with the line of the file that it begins on."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
-        raise InputError(f"{where}: JSON that cannot be read: {error}") from error
-    start = len(text) - len(text.lstrip())
-    if text[start : start + 1] != "[":
-        raise InputError(f"{where}: expected a list of objects with 'speaker' and 'text', found {text[start:][:20]!r}")
-    decoder, position = json.JSONDecoder(), start + 1
+    if not isinstance(parse_json(text, where), list):
+        raise InputError(f"{where}: expected a list of objects with 'speaker' and 'text', found {text.strip()[:20]!r}")
+    decoder, position = json.JSONDecoder(), text.index("[") + 1
     while True:
-        position = _after(text, position, " \t\r\n,")
+        while text[position] in " \t\r\n,":
+            position += 1
         if text[position] == "]":
             return
-        number = text.count("\n", 0, position) + 1
-        record, position = decoder.raw_decode(text, position)
-        at = f"{where}:{number}"
-        yield _from_record(parse_record(Line(number, json.dumps(record).encode(), at)), at)
-
-
-def _after(text: str, position: int, skipped: str) -> int:
-    while text[position] in skipped:
-        position += 1
-    return position
+        start, line = position, text.count("\n", 0, position) + 1
+        _, position = decoder.raw_decode(text, position)
+        yield _from_record(parse_object(text[start:position], f"{where}:{line}"), f"{where}:{line}")
 
 
 def _from_record(record: dict[str, Any], where: str) -> ScriptLine:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import logging
+import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -291,6 +292,17 @@ def test_a_wrong_cast_is_told_before_anything_is_written(
     with pytest.raises(InputError, match=message):
         speak(voice, tmp_path, talk, cast=cast)
     assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".png", ".report.json", ".journal.jsonl"])
+def test_an_output_that_is_a_pipe_is_refused_before_anything_is_written(
+    voice: Voice, tmp_path: Path, suffix: str
+) -> None:
+    os.mkfifo(tmp_path / f"talk.wav{suffix}")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=rf"talk\.wav{suffix}: is a device or a pipe; expected the name of a file"):
+            speak(voice, tmp_path, overwrite=overwrite)
+    assert files(tmp_path) == {f"talk.wav{suffix}"}
 
 
 def test_a_line_too_long_for_the_model_is_split(voice: Voice, tmp_path: Path) -> None:
