@@ -17,11 +17,7 @@ from s2s.run import build_model, read_run
 
 
 def load_tokenizer(run: str | Path) -> SigmaVAE:
-    """The σ-VAE of a run folder, ready to use.
-
-    Raises:
-        InputError: the folder is no run folder, or that of another model.
-    """
+    """The σ-VAE of a run folder, in evaluation mode; raises InputError if it is not the run of one."""
     config = read_run(run)
     if config.model.name != "sigma_vae":
         raise InputError(f"{run}: must be a run of the model 'sigma_vae', found {config.model.name!r}")

@@ -1,4 +1,4 @@
-"""A corpus of recordings to a store of latents, with a trained audio tokenizer."""
+"""Encodes a corpus of recordings into a store of latents with a trained audio tokenizer."""
 
 from __future__ import annotations
 
@@ -29,36 +29,24 @@ def encode_corpus(
     Args:
         manifests: See `latent.data.manifest`; their ids all differ.
         tokenizer_run: Run folder of a σ-VAE.
-        folder: Where the store goes.
-        device: Where to encode.
-        show_progress: Whether to tell how far it is.
-
-    Returns:
-        What the store holds.
+        folder: The folder of the store.
 
     Raises:
         InputError: the run is not one of a σ-VAE, an id is in two manifests, a recording cannot be read, or the store
             cannot be written.
     """
     load_tokenizer(tokenizer_run)  # raises before anything is written
-    utterances = _read_all(manifests)
-    folder = Path(folder)
-    seconds = sum(spoken.seconds for spoken in utterances)
+    utterances, folder = _read_all(manifests), Path(folder)
+    seconds = sum(utterance.seconds for utterance in utterances)
     with claimed(folder, folder / ".lock"), writing(folder):
         (folder / "store.json").unlink(missing_ok=True)  # an older store, which is no longer one
         copy_tokenizer(Path(tokenizer_run), folder)
         tokenizer = load_tokenizer(folder / TOKENIZER).to(device)  # the run may be training still, the copy is not
-        facts = _facts(tokenizer, str(tokenizer_run))
+        sizes = (tokenizer.config.latent_size, tokenizer.config.sample_rate, tokenizer.hop_length)
+        facts = StoreFacts(str(tokenizer_run), *sizes, tokenizer.config.sigma_rule, tokenizer.config.std)
         with Meter(seconds, show_progress, "encoded", audio) as meter:
             entries = encode_recordings(tokenizer, utterances, device)
             return write_store(folder, facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
-
-
-def _facts(tokenizer: SigmaVAE, origin: str) -> StoreFacts:
-    config = tokenizer.config
-    return StoreFacts(
-        origin, config.latent_size, config.sample_rate, tokenizer.hop_length, config.sigma_rule, config.std
-    )
 
 
 def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:

@@ -45,7 +45,7 @@ seed and when; `--watermark` marks the samples too.
 
 
 def write_model_card(run: Path, facts: StoreFacts, speakers: Sequence[str]) -> None:
-    """Write the template into a run folder; a card that is there already is left as it is."""
+    """Write the template into a run folder, unless it has a card already."""
     path = run / MODEL_CARD
     if path.exists():
         return

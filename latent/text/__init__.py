@@ -1,1 +1,1 @@
-"""Text as a speech model reads it: what is said is made plain, then cut into tokens by a front end."""
+"""Text as a speech model reads it: normalized to plain words, then cut into tokens by a front end."""

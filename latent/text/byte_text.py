@@ -29,7 +29,7 @@ class ByteFrontEnd(FrontEnd):
         return Reading(list(text.encode("utf-8")), [], [])
 
     def save(self, folder: Path) -> None:
-        """Nothing: there is nothing to know."""
+        """Write nothing: there is nothing to know."""
 
     @classmethod
     def load(cls, folder: Path) -> ByteFrontEnd:

@@ -22,14 +22,12 @@ class CharacterFrontEnd(FrontEnd):
 
     A character that the training data lacks is replaced by its parts ("é": "e"), else by its name ("€": "euro sign"),
     else left out.
-
-    Args:
-        alphabet: The characters, sorted.
     """
 
     name: ClassVar[str] = "characters"
 
     alphabet: str
+    """The characters, sorted."""
 
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> CharacterFrontEnd:
@@ -58,8 +56,8 @@ class CharacterFrontEnd(FrontEnd):
 def spell(character: str, knows: Callable[[str], bool]) -> str:
     """The first of a character's `spellings` that a front end knows; empty if it knows none.
 
-    A character that nobody sees is read only where the training data had it: joiners, direction marks, variation
-    selectors, skin tones, combining marks without a composed form.
+    An invisible character (a joiner, direction mark, variation selector, skin tone, or combining mark without a
+    composed form) is read only where the training data had it.
     """
     if knows(character):
         return character

@@ -17,47 +17,39 @@ register_front_end = FRONT_ENDS.register
 
 
 class NothingToSay(InputError):
-    """A text has nothing in it that could be read aloud."""
+    """A text holds nothing that could be read aloud."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A text as a front end reads it.
-
-    Args:
-        tokens: From 0 to `len(front_end) - 1`.
-        spelled: Parts that it does not know, and reads letter by letter or by name: likely to sound wrong.
-        dropped: Characters that it cannot read in any way, and leaves out.
-    """
+    """A text as a front end reads it."""
 
     tokens: list[int]
     spelled: list[str]
+    """Out-of-vocabulary parts that it reads letter by letter or by name: likely to sound wrong."""
     dropped: list[str]
+    """Characters that it cannot read in any way, and leaves out."""
 
 
 class FrontEnd(ABC):
     """Cuts texts into tokens 0 to `len(front_end) - 1`; equal ones make equal tokens of equal texts."""
 
     name: ClassVar[str]
-    """What it is registered as."""
+    """Its name in the registry."""
 
     @classmethod
     @abstractmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> FrontEnd:
-        """A front end for texts like these.
-
-        Args:
-            texts: The training texts.
-            file: What else it is made from (a dictionary, a model), as the configuration names it.
+        """A front end for texts like these, and from a file (a dictionary, a model) that the configuration names.
 
         Raises:
-            ConfigError: a file is missing, or is given to a front end that takes none.
+            ConfigError: the file is missing, or is given to a front end that takes none.
             InputError: the file cannot be read.
         """
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens."""
 
     @abstractmethod
     def read(self, text: str) -> Reading:
@@ -77,23 +69,15 @@ class FrontEnd(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write it into a run folder."""
+        """Write the front end into a run folder."""
 
     @classmethod
     @abstractmethod
     def load(cls, folder: Path) -> FrontEnd:
-        """Read it from a run folder.
-
-        Raises:
-            OSError, ValueError: a file is missing or broken.
-        """
+        """Read a front end from a run folder; raises OSError or ValueError if a file is missing or broken."""
 
 
 def refuse_file(name: str, file: str | None) -> None:
-    """For front ends that need no file.
-
-    Raises:
-        ConfigError: there is one.
-    """
+    """Raise ConfigError if a front end that takes no file is given one."""
     if file is not None:
         raise ConfigError(f"task.front_end.file: the front end {name!r} takes none, found {file!r}")

@@ -3,7 +3,7 @@
     Anna: Hello.        **Speaker 1:** Hello.     [Speaker 1]: Hello.     2. Anna (softly): Hello.
     Speaker 1:Hello.    山田さん：こんにちは。      [00:01:10] Anna: Hello. "Anna": Hello.
 
-A label is never read aloud. What looks like one and might be something else is refused.
+A label is never read aloud. Text that only looks like one is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_LABEL = re.compile(rf"[/\\{_COLON}]|-?[()DP](?:\s|$)")  # after the colon: a
 _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF])
 
 NUMBERED = re.compile(r"(?:speaker\s*#?\s*)?(\d{1,6})", re.IGNORECASE)
-"""The name of a speaker by number, alone."""
+"""A name that is nothing but a speaker's number."""
 _NUMBERED_SPEAKER = r"speaker\s*#?\s*\d{1,6}(?!\d)"
 
 _ACTS = (
@@ -56,16 +56,14 @@ class Label(NamedTuple):
 
 
 def same_speaker(name: str) -> str:
-    """A speaker's name in the form that compares: case and spaces do not count."""
+    """A speaker's name in the form that is compared: without case and extra spaces."""
     return _SPACE.sub(" ", name.translate(_INVISIBLE).strip()).casefold()
 
 
 def find_label(line: str, known: Collection[str] = ()) -> Label | None:
-    """The label of a line, if it has one.
+    """The label of a line of a script, if it has one.
 
-    Args:
-        line: One line of a script.
-        known: Speakers, by `same_speaker`: these and "Speaker 1" need not begin the line, and in brackets no colon.
+    Speakers of `known` (by `same_speaker`) and "Speaker 1" may be indented, and need no colon in brackets.
     """
     plain = line.translate(_INVISIBLE)
     if found := _LABEL.match(plain.strip()):
@@ -87,10 +85,10 @@ def find_label(line: str, known: Collection[str] = ()) -> Label | None:
 
 
 def find_mistaken_label(text: str, known: Collection[str]) -> int | None:
-    """Where a text has something that looks like a label but is not one: the column, from 1.
+    """The column, from 1, where a text has something that looks like a label but is not one.
 
     Args:
-        text: What would be said.
+        text: The text after the label.
         known: Speakers, by `same_speaker`.
     """
     names = "|".join([_NUMBERED_SPEAKER, *(re.escape(name).replace(r"\ ", r"\s+") for name in sorted(known))])

@@ -27,19 +27,16 @@ _PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"
 @register_front_end("phonemes")
 @dataclass(frozen=True)
 class PhonemeFrontEnd(FrontEnd):
-    """One token for each phoneme, blank and mark; words that the dictionary lacks are spelled by their letters.
-
-    Args:
-        pronunciations: Words in lower case, with the phonemes of their first pronunciation.
-    """
+    """One token for each phoneme, blank and mark; words that the dictionary lacks are spelled by their letters."""
 
     name: ClassVar[str] = "phonemes"
 
     pronunciations: Mapping[str, tuple[str, ...]]
+    """Words in lower case, with the phonemes of their first pronunciation."""
 
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> PhonemeFrontEnd:
-        """See `FrontEnd`. Lines of the file are a word and its phonemes; none: the CMU dictionary of pocketsphinx."""
+        """A front end from lines of a word and its phonemes; by default the CMU dictionary of pocketsphinx."""
         path = _packaged() if file is None else Path(file)
         try:
             return cls(_read(path.read_text(encoding="utf-8"), str(path)))
@@ -48,7 +45,7 @@ class PhonemeFrontEnd(FrontEnd):
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        """Tokens of marks, letters and phonemes; a phoneme and a letter of one name are two."""
+        """Tokens of marks, letters and phonemes; "a" the letter and "/a" the phoneme are two."""
         phonemes = sorted({f"/{phoneme}" for sounds in self.pronunciations.values() for phoneme in sounds})
         return {name: index for index, name in enumerate([*MARKS, *_LETTERS, *phonemes])}
 
@@ -56,21 +53,16 @@ class PhonemeFrontEnd(FrontEnd):
         return len(self._ids)
 
     def read(self, text: str) -> Reading:
-        parts = _parts(text)
-        names = [self._names(part) for part in parts]
+        parts, names = _parts(text), self.names_by_part(text)
         tokens = [self._ids[name] for read in names for name in read]
         return reading(tokens, parts, names, lambda part: part in MARKS or part in self.pronunciations)
 
-    def names(self, text: str) -> list[str]:
-        """Names of the tokens: "/AH" of a phoneme, "q" of a letter that is spelled, and marks as they are."""
-        return [name for names in self.names_by_part(text) for name in names]
-
     def names_by_part(self, text: str) -> list[list[str]]:
-        """`names` of each word and each mark."""
+        """Names of the tokens of each word and each mark: "/AH" of a phoneme, "q" of a letter that is spelled."""
         return [self._names(part) for part in _parts(text)]
 
     def sounds(self, text: str) -> list[str | None]:
-        return [None if name in MARKS else name for name in self.names(text)]
+        return [None if name in MARKS else name for names in self.names_by_part(text) for name in names]
 
     def save(self, folder: Path) -> None:
         lines = "".join(f"{word} {' '.join(sounds)}\n" for word, sounds in self.pronunciations.items())
@@ -94,7 +86,7 @@ class PhonemeFrontEnd(FrontEnd):
 
 
 def _parts(text: str) -> list[str]:
-    """Words and marks, without what nobody sees, which would tear words apart."""
+    """Words and marks, without invisible characters, which would tear words apart."""
     return _PART.findall("".join(character for character in text.casefold() if not invisible(character)))
 
 

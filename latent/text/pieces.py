@@ -19,15 +19,12 @@ _FILE = "pieces.model"
 @register_front_end("sentencepiece")
 @dataclass(frozen=True)
 class PieceFrontEnd(FrontEnd):
-    """One token for each piece; characters that the model lacks are replaced by their parts or names, else left out.
-
-    Args:
-        model: The model's file.
-    """
+    """One token for each piece; characters that the model lacks are replaced by their parts or names, else left out."""
 
     name: ClassVar[str] = "sentencepiece"
 
     model: bytes
+    """The content of the model's file."""
 
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> PieceFrontEnd:

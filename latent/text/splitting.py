@@ -1,4 +1,4 @@
-"""Where a text may be cut: at the end of sentences, else of clauses, else of words."""
+"""Cuts texts into pieces: at the end of sentences, else of clauses, else of words."""
 
 from __future__ import annotations
 

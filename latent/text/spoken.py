@@ -1,4 +1,4 @@
-"""Text as it is said: plain characters, numbers and signs as words."""
+"""Text as it is spoken: plain characters, numbers and signs as words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNS = {
     "ru": {"#": "решётка", "*": "звёздочка", "&": "и", "%": "процентов", "+": "плюс", "=": "равно"},
     "de": {"#": "Raute", "*": "Stern", "&": "und", "%": "Prozent", "+": "plus", "=": "gleich"},
 }
-"""How signs are said, by language."""
+"""Names of signs, by language."""
 
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -46,10 +46,10 @@ def signs_as_words(text: str, language: str) -> str:
 
 
 def number_as_words(digits: str, language: str) -> str:
-    """A number, perhaps with a decimal point, as it is counted; as it is where num2words cannot count it.
+    """A whole or decimal number as a cardinal in words, or unchanged where num2words cannot spell it.
 
     Raises:
-        InputError: num2words, which spells numbers, is not installed.
+        InputError: num2words is not installed.
     """
     try:
         num2words = importlib.import_module("num2words")
@@ -57,20 +57,12 @@ def number_as_words(digits: str, language: str) -> str:
         raise InputError('num2words is not installed; it comes with pip install "unilatent[speech]"') from error
     try:
         return str(num2words.num2words(float(digits) if "." in digits else int(digits), lang=language))
-    except (
-        NotImplementedError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ):  # a language; thousands of digits
+    except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):  # language, or too many digits
         return digits
 
 
 def spoken(text: str, language: str) -> str:
-    """What a model is asked to say: plain, with numbers and signs as words; a number of many digits is counted.
-
-    Texts that data preparation wrote are not changed.
+    """A text as a model speaks it: plain, with numbers and signs as words. Texts of data preparation do not change.
 
     Raises:
         InputError: as `number_as_words`.
