@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from s2s.data.ids import IdLines
 from s2s.durable import whole_file, writing
 from s2s.errors import InputError
 from s2s.json_files import dump_json
@@ -128,7 +129,7 @@ class CorpusWriter:
             file.flush()
             os.fsync(file.fileno())  # a full disk shows here, before anything is replaced
         for name, split in self._splits.items():
-            if repeated := split.repeated_id():
+            if repeated := split.ids.repeated():
                 count, first, second = repeated
                 logger.warning(
                     "warning: %s: %d lines have the id of an earlier line, first %d and %d; evaluate matches by id",
@@ -185,7 +186,7 @@ class _Split:
     def __init__(self) -> None:
         self._sources = array("Q")
         self._pairs = array("Q")
-        self._ids = array("Q")
+        self.ids = IdLines()
         self.source_words: Counter[int] = Counter()  # histograms, so that memory does not grow with the corpus
         self.target_words: Counter[int] = Counter()
 
@@ -195,7 +196,7 @@ class _Split:
     def add(self, pair: Pair) -> None:
         self._sources.append(_digest(pair.source))
         self._pairs.append(_digest([str(pair.source), str(pair.target)]))
-        self._ids.append(_digest(pair.id))
+        self.ids.add(pair.id, len(self))
         self.source_words[_words(pair.source)] += 1
         self.target_words[_words(pair.target)] += 1
 
@@ -204,16 +205,6 @@ class _Split:
 
     def duplicates(self) -> int:
         return len(self) - len(np.unique(np.frombuffer(self._pairs, dtype=np.uint64)))
-
-    def repeated_id(self) -> tuple[int, int, int] | None:
-        """How many lines have the id of an earlier line; the line that the first of them repeats, and its own."""
-        ids = np.frombuffer(self._ids, dtype=np.uint64)
-        order = np.argsort(ids, kind="stable")
-        same = np.flatnonzero(ids[order][1:] == ids[order][:-1])
-        if not len(same):
-            return None
-        first = same[order[same + 1].argmin()]
-        return len(same), int(order[first]) + 1, int(order[first + 1]) + 1
 
 
 def _words(text: Text) -> int:

@@ -20,7 +20,7 @@ from eval.py_rouge import py_rouge
 from s2s.criteria.cross_entropy import CrossEntropy
 from s2s.data.batch import PADDING, Feeding, SourceBatch
 from s2s.data.layout import Layout, Noise, layout, pack
-from s2s.data.tokenizer import SpecialIds, trim_repeated_punctuation, wordpiece_join
+from s2s.data.tokenizer import SpecialIds, wordpiece_join
 from s2s.decoding import ranking
 from s2s.decoding.beam import BeamSearch
 from s2s.models.keymaps import into_bert_names, to_bert_names
@@ -316,8 +316,6 @@ def check_postprocess(case: Case) -> Iterator[Figure]:
     """Clean-up of outputs as the published evaluations do it, their scores, and WordPieces joined to words."""
     for item in case.data["wordpiece_detokenize"]:
         yield Figure("join", exact(wordpiece_join(item["tokens"]), item["joined"]), 0)
-        trimmed = wordpiece_join(trim_repeated_punctuation(item["tokens"]))
-        yield Figure("trim", exact(trimmed, item["trimmed"]), 0)
     for corpus, result in case.data["results"].items():
         fixed = [fix_tokenization(text, corpus) for text in case.data["predictions"]]
         yield Figure(f"{corpus} tokenization", exact(fixed, result["fix_tokenization"]), 0)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Ids = NDArray[np.int64]
 
 PADDING = 2**31 - 1
 """Step code of a padding slot: as a key it is later than every step, so no real slot ever sees it."""
 
 M = TypeVar("M", bound="Movable")
+T = TypeVar("T", bound="TokenBatch")
 
 
 class Batch(Protocol):
@@ -23,7 +28,7 @@ class Batch(Protocol):
 
     @property
     def num_tokens(self) -> int:
-        """Tokens, or whatever the speed of training is counted in, without padding."""
+        """Tokens without padding, or the other unit in which training counts its speed."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -33,7 +38,7 @@ class Movable:
     """A frozen dataclass whose tensors move together."""
 
     def to(self: M, device: torch.device | str) -> M:
-        """The same batch with every tensor on `device`, those of batches inside it too."""
+        """The same batch with every tensor on `device`, also those of batches inside it."""
         moved: dict[str, object] = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
@@ -55,7 +60,7 @@ class TokenBatch(Movable):
         segments: 0 for source slots, 1 for target and pseudo slots, `(B, L)` int64. The model maps them to the rows of
             its token-type table.
         steps: Signed step codes, `(B, L)` int64; padding holds `PADDING`.
-        context: The first `context` columns hold only step 0 and padding, so they never read the others.
+        context: The first `context` columns hold only step 0 and padding, so they never attend to the others.
         slots: Where a label is predicted, as flat indices row * L + column, `(N,)` int64.
         labels: Token ids to predict there, `(N,)` int64.
         pad_id: The pad token, which label smoothing leaves out.
@@ -80,6 +85,46 @@ class TokenBatch(Movable):
 @dataclass(frozen=True)
 class MaskedBatch(TokenBatch):
     """A batch whose labels are read at context slots (step 0) and at pseudo slots (steps below 0) only."""
+
+
+class BatchBuilder:
+    """A `TokenBatch` whose slots are padding until they are filled.
+
+    Args:
+        rows: Examples.
+        context: See `TokenBatch`.
+        width: Columns after the context.
+        pad_id: See `TokenBatch`.
+    """
+
+    def __init__(self, rows: int, context: int, width: int, pad_id: int) -> None:
+        shape = (rows, context + width)
+        self.arrays = {name: np.zeros(shape, np.int64) for name in ("positions", "segments")}
+        self.arrays |= {"tokens": np.full(shape, pad_id, np.int64), "steps": np.full(shape, PADDING, np.int64)}
+        self._context, self._width, self._pad_id = context, shape[1], pad_id
+        self._predicted: list[Ids] = []
+        self._labels: list[Ids] = []
+
+    def fill(self, row: int, columns: slice | Ids, **values: Ids | int) -> None:
+        """Set tokens, positions, segments and steps of some columns."""
+        for name, array in self.arrays.items():
+            array[row, columns] = values[name]
+
+    def predict(self, row: int, columns: Ids, labels: Ids) -> None:
+        """Predict `labels` at some columns."""
+        self._predicted.append(row * self._width + columns)
+        self._labels.append(labels)
+
+    def build(self, kind: type[T], ids: list[str]) -> T:
+        """The batch."""
+        return kind(
+            ids=ids,
+            **{name: torch.from_numpy(array) for name, array in self.arrays.items()},
+            context=self._context,
+            slots=torch.from_numpy(np.concatenate(self._predicted)),
+            labels=torch.from_numpy(np.concatenate(self._labels)),
+            pad_id=self._pad_id,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +152,7 @@ class SourceBatch(Movable):
     Args:
         ids: Record ids.
         tokens: Source ids with their special tokens, `(B, S)` int64, padded on the right with the pad id.
-        lengths: True lengths, `(B,)` int64; generated tokens take the positions from there on.
+        lengths: Lengths without padding, `(B,)` int64; generated tokens take the positions from there on.
         feeding: How the model is fed.
         prefixes: Tokens that each output must begin with, one list a sentence; empty lists force nothing.
     """

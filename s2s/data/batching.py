@@ -23,9 +23,8 @@ class BatchSampler:
 
     Args:
         lengths: Slots of each example, `(N,)`; or of each of its separately padded blocks, `(N, blocks)`.
-        max_tokens: Most slots a batch may take, padding included: examples x sum of each block's longest.
-        max_sentences: Most examples in a batch; None leaves it to `max_tokens`.
-        seed: Fixes the order of every epoch.
+        max_tokens: Maximum slots of a batch, padding included: examples x sum of each block's longest.
+        max_sentences: Maximum examples in a batch; None leaves it to `max_tokens`.
         shuffle: A new order each epoch. False gives the same batches every time, short sources first.
 
     Raises:
@@ -43,16 +42,13 @@ class BatchSampler:
         blocks = np.asarray(lengths, dtype=np.int64)
         self._blocks = blocks[:, None] if blocks.ndim == 1 else blocks
         self._totals = self._blocks.sum(axis=1)
-        self._max_tokens = max_tokens
-        self._max_sentences = max_sentences
-        self._seed = seed
-        self._shuffle = shuffle
+        self._max_tokens, self._max_sentences = max_tokens, max_sentences
+        self._seed, self._shuffle = seed, shuffle
         longest = int(self._totals.max(initial=0))
         if longest > max_tokens:
-            index = int(self._totals.argmax())
             raise ConfigError(
-                f"max_tokens must be at least {longest}, the slots of the longest example (number {index}), "
-                f"found {max_tokens}"
+                f"max_tokens must be at least {longest}, the slots of the longest example "
+                f"(number {self._totals.argmax()}), found {max_tokens}"
             )
 
     def epoch(self, epoch: int) -> list[list[int]]:

@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 _DATASETS = {".parquet": "parquet", ".arrow": "arrow"}
 _CHUNK = 2048
 """Records tokenized at a time, which keeps all cores busy and memory small."""
-
-
 _CHARACTERS_A_TOKEN = 1000
 """Only this many characters for each token that is kept are tokenized: a tokenizer needs 200 times their memory."""
 
@@ -39,7 +37,7 @@ class Side:
     Args:
         name: "source", "target" or "prefix"; `task.max_<name>` is the option that limits the first two.
         field: The field of a record.
-        limit: Most tokens, special tokens not counted.
+        limit: Maximum number of tokens without special tokens.
         strict: Refuse what is longer, and listed tokens that the vocabulary lacks, instead of cutting and replacing.
     """
 
@@ -97,44 +95,45 @@ class Side:
 
 
 class Ragged:
-    """Many lists of integers in one flat array: row i is `values[ends[i - 1]:ends[i]]`."""
+    """A growing list of integer arrays, kept in one flat array of a `typecode` of the module `array`."""
 
-    def __init__(self, values: array[int], ends: array[int]) -> None:
-        self._values = np.frombuffer(values, dtype=values.typecode)
-        self._ends = np.concatenate([[0], np.frombuffer(ends, dtype=np.int64)])
+    def __init__(self, typecode: str) -> None:
+        self._values = array(typecode)
+        self._ends = array("q", [0])
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        return self._values[self._ends[index] : self._ends[index + 1]]
+        return np.array(self._values[self._ends[index] : self._ends[index + 1]])
+
+    def extend(self, rows: Iterable[Iterable[int]]) -> None:
+        """Append rows."""
+        for row in rows:
+            self._values.extend(row)
+            self._ends.append(len(self._values))
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Length of each row, `(N,)`."""
-        return np.diff(self._ends)
+        ends = np.frombuffer(self._ends, np.int64)
+        return ends[1:] - ends[:-1]
 
 
+@dataclass(frozen=True)
 class Corpus:
-    """Tokenized pairs, by index.
+    """Tokenized pairs, by index: ids without special tokens, and the UTF-8 bytes of the record ids."""
 
-    Args:
-        sources: Source ids, without special tokens.
-        targets: Target ids, without special tokens.
-        names: UTF-8 bytes of the record ids.
-    """
-
-    def __init__(self, sources: Ragged, targets: Ragged, names: Ragged) -> None:
-        self.sources = sources
-        self.targets = targets
-        self._names = names
+    sources: Ragged
+    targets: Ragged
+    names: Ragged
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def id(self, index: int) -> str:
-        """The record's id; where there is none, its file and line."""
-        return self._names[index].tobytes().decode("utf-8")
+        """The record's id; its file and line if it has none."""
+        return self.names[index].tobytes().decode("utf-8")
 
     @classmethod
     def read(cls, paths: Sequence[str], tokenizer: Tokenizer, source: Side, target: Side, id_field: str) -> Corpus:
@@ -146,35 +145,44 @@ class Corpus:
             paths: Files or data sets, see `records`.
 
         Raises:
-            InputError: a file is missing or empty, or one of its records is bad: file, line, field, what was found.
+            InputError: a file is missing or empty, or one of its records is bad.
         """
-        columns = {source: _Column("i"), target: _Column("i")}
-        names = _Column("B")
+        columns = {source: Ragged("i"), target: Ragged("i")}
+        names = Ragged("B")
         for path in paths:
-            tallies = {side: _Tally() for side in columns}
-            pairs = _checked(records(path), source.field, target.field, id_field)
+            losses = [_Losses(side, tokenizer.unknown) for side in columns]
+            pairs = (
+                (where, id_of(record, id_field, where), *(text_field(record, side.field, where) for side in columns))
+                for where, record in records(path)
+            )
             while chunk := list(itertools.islice(pairs, _CHUNK)):
                 places, ids, *texts = zip(*chunk, strict=True)
-                for side, side_texts in zip(columns, texts, strict=True):
+                for (side, column), lost, side_texts in zip(columns.items(), losses, texts, strict=True):
                     encoded = side.encode(side_texts, places, tokenizer)
-                    tallies[side].count(side_texts, encoded, side.limit, tokenizer.unknown)
-                    columns[side].extend(row[: side.limit] for row in encoded)
+                    lost.count(side_texts, encoded)
+                    column.extend(row[: side.limit] for row in encoded)
                 names.extend(id.encode("utf-8") for id in ids)
-            for side, tally in tallies.items():
-                tally.warn(path, side)
-        return cls(columns[source].ragged(), columns[target].ragged(), names.ragged())
+            for lost in losses:
+                lost.warn(path)
+        return cls(columns[source], columns[target], names)
+
+
+def id_of(record: dict[str, Any], field: str, where: str) -> str:
+    """The id of a record; its place if it has none."""
+    id = record.get(field)
+    return where if id is None else str(id)
 
 
 def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """`(where, record)` for every record of a file or data set; `where` is for messages.
 
     Args:
-        path: A .csv or .tsv file (`read_table`) or a JSON-lines file, perhaps .gz; a .parquet or .arrow file; a folder
-            that Hugging Face `datasets` wrote or understands; or a hub id. A folder and a hub id may end in `:SPLIT`
-            (else train), and a hub id may hold `@CONFIG` ("cnn_dailymail@3.0.0:validation").
+        path: A .csv or .tsv file (`read_table`) or a JSON-lines file, also as .gz; a .parquet or .arrow file; a folder
+            that Hugging Face `datasets` can read; or a hub id. A folder and a hub id may end in `:SPLIT`
+            (default: train), and a hub id may hold `@CONFIG` ("cnn_dailymail@3.0.0:validation").
 
     Raises:
-        InputError: it is missing, cannot be read, or holds no record; for files of lines also when a line is bad.
+        InputError: it is missing, cannot be read or holds no record, or a line of a file is bad.
     """
     name, _, split = path.partition(":")
     suffix = suffix_of(path)
@@ -194,7 +202,7 @@ def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _tables_in(folder: Path, split: str) -> list[Path]:
-    """The CSV and TSV files of a split: those with its name in theirs; without any, all are of the split "train"."""
+    """The CSV and TSV files of a split: those with its name in theirs; if there are none, all belong to "train"."""
     tables = sorted(path for path in folder.rglob("*") if suffix_of(path) in FORMATS) if folder.is_dir() else []
     named = [path for path in tables if split in path.name.lower()]
     return named or (tables if split == "train" else [])
@@ -238,56 +246,29 @@ def _rows(path: str, table: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dic
         raise InputError(f"{path}: the data set is empty; expected at least one row")
 
 
-def _checked(
-    found: Iterable[tuple[str, dict[str, Any]]], source_field: str, target_field: str, id_field: str
-) -> Iterator[tuple[str, str, str | list[str], str | list[str]]]:
-    """`(where, id, source, target)` of each record; a record without an id is named by its place."""
-    for where, record in found:
-        id = record.get(id_field)
-        source, target = text_field(record, source_field, where), text_field(record, target_field, where)
-        yield where, where if id is None else str(id), source, target
-
-
-class _Tally:
+class _Losses:
     """Counts what was lost in one side of a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: Side, unknown: int | None) -> None:
+        self._side, self._unknown_id = side, unknown
         self._texts = self._cut = self._listed = self._unknown = 0
 
-    def count(
-        self, texts: Sequence[str | list[str]], encoded: list[list[int]], limit: int, unknown: int | None
-    ) -> None:
+    def count(self, texts: Sequence[str | list[str]], encoded: list[list[int]]) -> None:
         self._texts += len(texts)
-        self._cut += sum(len(ids) > limit for ids in encoded)
-        for text, ids in zip(texts, encoded, strict=True):
-            if isinstance(text, list):
-                self._listed += len(ids)
-                self._unknown += ids.count(unknown) if unknown is not None else 0
+        self._cut += sum(len(ids) > self._side.limit for ids in encoded)
+        listed = [id for text, ids in zip(texts, encoded, strict=True) if isinstance(text, list) for id in ids]
+        self._listed += len(listed)
+        self._unknown += 0 if self._unknown_id is None else listed.count(self._unknown_id)
 
-    def warn(self, path: str, side: Side) -> None:
+    def warn(self, path: str) -> None:
+        name = self._side.name
         if self._cut:
             logger.warning(
                 "%s: %d of %d %ss were cut at %d tokens, special ones not counted; task.max_%s sets the limit",
-                *(path, self._cut, self._texts, side.name, side.limit, side.name),
+                *(path, self._cut, self._texts, name, self._side.limit, name),
             )
         if self._unknown:
             logger.warning(
                 "%s: %d of %d tokens listed in %ss are not in the vocabulary; lists must hold its items, not words",
-                *(path, self._unknown, self._listed, side.name),
+                *(path, self._unknown, self._listed, name),
             )
-
-
-class _Column:
-    """A growing `Ragged`."""
-
-    def __init__(self, typecode: str) -> None:
-        self._values: array[int] = array(typecode)
-        self._ends: array[int] = array("q")
-
-    def extend(self, rows: Iterable[Iterable[int]]) -> None:
-        for row in rows:
-            self._values.extend(row)
-            self._ends.append(len(self._values))
-
-    def ragged(self) -> Ragged:
-        return Ragged(self._values, self._ends)

@@ -15,7 +15,7 @@ from s2s.errors import InputError
 from s2s.json_files import describe, parse_object
 
 LONGEST_LINE = 1 << 26
-"""Most bytes of a line (64 MiB); what is longer is not read into memory."""
+"""Maximum bytes of a line (64 MiB); a longer line is not read into memory."""
 
 
 class Line(NamedTuple):
@@ -48,11 +48,7 @@ def suffix_of(path: str | Path) -> str:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to read; `-` is standard input, and what ends in .gz is decompressed.
-
-    Raises:
-        InputError: the file is missing, is a folder, or cannot be read.
-    """
+    """A file to read; `-` is standard input, a name in .gz is decompressed, and a failure becomes an InputError."""
     if str(path) == "-":
         yield sys.stdin.buffer
         return
@@ -76,7 +72,7 @@ def read_lines(path: str | Path) -> Iterator[Line]:
 
 
 def number_lines(file: BinaryIO, name: str) -> Iterator[Line]:
-    """All lines with their ends, without a byte-order mark; of those over `LONGEST_LINE` only the beginning."""
+    """All lines with their ends, without a byte-order mark; those over `LONGEST_LINE` are cut there."""
     pieces = iter(lambda: file.readline(LONGEST_LINE + 1), b"")
     for number, content in enumerate(pieces, start=1):
         if number == 1:
@@ -132,27 +128,19 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
     """
     if field not in record:
         raise InputError(f"{where}: {field!r} is missing; found {', '.join(map(repr, record)) or 'no field'}")
-    value = record[field]
-    if isinstance(value, list):
-        for item in value:
-            if not isinstance(item, str):
-                raise InputError(
-                    f"{where}: {field!r} must be a string or a list of tokens, found {describe(item)} in it"
-                )
-            check_unicode(item, field, where)
-        if not value:
-            raise InputError(f"{where}: {field!r} is empty")
-        return value
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {field!r} must be a string or a list of tokens, found {describe(value)}")
-    if not value.strip():
+    value: str | list[str] = record[field]
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str):
+            found = describe(item) + (" in it" if isinstance(value, list) else "")
+            raise InputError(f"{where}: {field!r} must be a string or a list of tokens, found {found}")
+        check_unicode(item, field, where)
+    if not value or (isinstance(value, str) and not value.strip()):
         raise InputError(f"{where}: {field!r} is empty")
-    check_unicode(value, field, where)
     return value
 
 
 def check_unicode(value: str, field: str, where: str) -> None:
-    """Refuse half of a surrogate pair, which JSON can escape but which is not a character."""
+    """Raise InputError for half of a surrogate pair, which JSON can escape but which is not a character."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -19,14 +19,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from s2s.data.batch import PADDING, TokenBatch
+from s2s.data.batch import BatchBuilder, Ids, TokenBatch
 from s2s.data.masking import corrupt
 from s2s.data.tokenizer import SpecialIds
 
-Ids = NDArray[np.int64]
 Method = Literal["causal", "masked", "pseudo_masked"]
 
 
@@ -37,11 +34,9 @@ class Noise:
     Args:
         target_mask_prob: Pseudo-masked: share of the true target tokens that are corrupted too. Masked: share of the
             target that is corrupted and predicted. Causal: share of the target inputs that are corrupted.
-        source_mask_prob: Share of source tokens that are corrupted; 0 is none.
-        random_prob: A corrupted token becomes a random one, with this probability.
-        keep_prob: A corrupted token stays what it is, with this probability; otherwise it becomes the mask token.
-        max_masked: Most corrupted target tokens of the masked method; None means no cap.
-        replacements: Ids to draw random tokens from, `(R,)`.
+        source_mask_prob: Share of source tokens that are corrupted.
+        random_prob, keep_prob, replacements: See `corrupt`.
+        max_masked: Maximum number of corrupted target tokens of the masked method; None means no cap.
     """
 
     target_mask_prob: float
@@ -74,7 +69,7 @@ class Layout:
 
 
 def room(method: Method, max_source: int, max_target: int) -> tuple[int, int]:
-    """Most source and target tokens that fit beside the special tokens."""
+    """Maximum source and target tokens that fit beside the special tokens."""
     return max_source - (1 if method == "causal" else 2), max_target - 1
 
 
@@ -90,10 +85,8 @@ def layout(
     """Lay out one pair: cut it, add special tokens, corrupt it, and mark what is predicted where.
 
     Args:
-        source: Source ids without special tokens.
-        target: Target ids without special tokens.
-        limits: Most source and target slots, special tokens counted; the tail is cut.
-        generator: Where the noise comes from.
+        source, target: Ids without special tokens.
+        limits: Maximum source and target slots, special tokens counted; the tail is cut.
 
     Source: `microsoft/unilm: s2s-ft/s2s_ft/utils.py`. There a random replacement may be a special token, here never.
     """
@@ -141,33 +134,17 @@ def pack(layouts: Sequence[Layout], pad_id: int) -> TokenBatch:
 
     Target and pseudo slot i have position ns + i, whatever the padding.
     """
-    rows = len(layouts)
     context = max(len(item.source) for item in layouts)
     width = max(len(item.target) for item in layouts)
     blocks = 2 if len(layouts[0].pseudo) else 1
-    shape = (rows, context + blocks * width)
-    tokens = np.full(shape, pad_id, np.int64)
-    positions, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    segments[:, context:] = 1
-    steps = np.full(shape, PADDING, np.int64)
-    slots = []
+    builder = BatchBuilder(len(layouts), context, blocks * width, pad_id)
+    builder.arrays["segments"][:, context:] = 1  # of padding too
     for row, item in enumerate(layouts):
         ns, nt = len(item.source), len(item.target)
-        tokens[row, :ns], positions[row, :ns], steps[row, :ns] = item.source, np.arange(ns), 0
+        builder.fill(row, slice(ns), tokens=item.source, positions=np.arange(ns), segments=0, steps=0)
         for block, (ids, sign) in enumerate([(item.target, 1), (item.pseudo, -1)][:blocks]):
-            first = context + block * width
-            tokens[row, first : first + nt] = ids
-            positions[row, first : first + nt] = ns + np.arange(nt)
-            steps[row, first : first + nt] = sign * np.arange(1, nt + 1)
-        slots.append(row * shape[1] + context + (blocks - 1) * width + item.slots)
-    return TokenBatch(
-        ids=[item.id for item in layouts],
-        tokens=torch.from_numpy(tokens),
-        positions=torch.from_numpy(positions),
-        segments=torch.from_numpy(segments),
-        steps=torch.from_numpy(steps),
-        context=context,
-        slots=torch.from_numpy(np.concatenate(slots)),
-        labels=torch.from_numpy(np.concatenate([item.labels for item in layouts])),
-        pad_id=pad_id,
-    )
+            place = np.arange(nt)
+            columns = context + block * width + place
+            builder.fill(row, columns, tokens=ids, positions=ns + place, segments=1, steps=sign * (place + 1))
+        builder.predict(row, context + (blocks - 1) * width + item.slots, item.labels)
+    return builder.build(TokenBatch, [item.id for item in layouts])

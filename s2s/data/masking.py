@@ -18,12 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from s2s.data.batch import PADDING, MaskedBatch
-
-Ids = NDArray[np.int64]
+from s2s.data.batch import BatchBuilder, Ids, MaskedBatch
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,7 @@ class Blocks:
     Args:
         ratio: Drawing ends when at least this share of what may be masked is masked.
         block_prob: Share of the draws that are blocks; the others are single tokens.
-        shortest: Tokens of the shortest block.
-        longest: Tokens of the longest block.
+        shortest, longest: Tokens of the shortest and of the longest block.
     """
 
     ratio: float
@@ -43,23 +39,22 @@ class Blocks:
     longest: int
 
     def most(self, free: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Most tokens that are masked where `free` may be, elementwise."""
+        """Maximum number of tokens that are masked where `free` may be, elementwise."""
         longest = self.longest if self.block_prob else 1
-        drawn = np.ceil(self.ratio * free).astype(np.int64) + longest - 1
-        most: NDArray[np.int64] = np.minimum(free, drawn)
+        most: Ids = np.minimum(free, np.ceil(self.ratio * free).astype(np.int64) + longest - 1)
         return most
 
     def draw(self, fixed: NDArray[np.bool_], generator: np.random.Generator) -> tuple[Ids, Ids]:
         """Masked positions in the order of drawing, and the step of each from 1 on: a block is one step.
 
         Args:
-            fixed: Positions that are never masked, `(n,)`; a block does not reach over one either.
+            fixed: Positions that are never masked, `(n,)`; a block does not contain one either.
 
         Returns:
             Positions `(m,)` and steps `(m,)`; m is 0 only where nothing may be masked.
 
-        Source: UniLMv2, Algorithm 1. Spans that do not fit, or that meet one drawn before, are drawn again; the share
-            is that of the tokens which may be masked; the paper leaves this open.
+        Source: UniLMv2, Algorithm 1. The paper leaves open what happens to spans that do not fit or overlap (here they
+            are drawn again), and whether the share counts special tokens (here it does not).
         """
         length = len(fixed)
         goal = self.ratio * (length - int(fixed.sum()))
@@ -81,23 +76,16 @@ class Blocks:
                 masked += size
                 if masked >= goal:
                     break
-        return _positions(np.array(starts, np.int64), np.array(sizes, np.int64))
-
-
-def _positions(starts: Ids, sizes: Ids) -> tuple[Ids, Ids]:
-    before = np.cumsum(sizes) - sizes
-    positions = np.repeat(starts - before, sizes) + np.arange(int(sizes.sum()))
-    return positions, np.repeat(np.arange(1, len(sizes) + 1), sizes)
+        positions = [np.empty(0, np.int64), *map(np.arange, starts, np.add(starts, sizes))]
+        return np.concatenate(positions), np.repeat(np.arange(1, len(sizes) + 1), sizes)
 
 
 def corrupt(
     ids: Ids, mask: int, random_prob: float, keep_prob: float, replacements: Ids, generator: np.random.Generator
 ) -> Ids:
-    """Each id replaced by a random one, kept, or else (as in BERT, 80 %) replaced by the mask token.
+    """Ids `(n,)`, each replaced by a random one, kept, or else (as in BERT, 80 %) replaced by the mask token.
 
     Args:
-        ids: `(n,)`.
-        mask: The mask token.
         random_prob: Probability of a random token.
         keep_prob: Probability of the token itself.
         replacements: Ids to draw random tokens from, `(R,)`.
@@ -132,43 +120,24 @@ class MaskedText:
 def pack_masked(
     examples: Sequence[MaskedText], pseudo: int, pad_id: int, autoencoding: bool = True, autoregressive: bool = True
 ) -> MaskedBatch:
-    """A batch: corrupted texts padded on the right, then true tokens and then pseudo tokens of what is masked.
-
-    A label at a context slot is autoencoding, one at a pseudo slot is (partially) autoregressive.
+    """A batch: corrupted texts padded on the right, then the true tokens and the pseudo tokens of what is masked.
 
     Args:
         pseudo: The pseudo token.
-        autoencoding: Predict at the corrupted slots.
+        autoencoding: Predict at the corrupted slots of the context.
         autoregressive: Predict at pseudo slots; without it there are neither these nor the true slots.
     """
     context = max(len(example.tokens) for example in examples)
     width = max(len(example.masked) for example in examples) if autoregressive else 0
-    shape = (len(examples), context + 2 * width)
-    tokens, steps = np.full(shape, pad_id, np.int64), np.full(shape, PADDING, np.int64)
-    positions, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    slots = []
-    for row, example in enumerate(examples):
-        n, m = len(example.tokens), len(example.masked)
-        tokens[row, :n], segments[row, :n], steps[row, :n] = example.tokens, example.segments, 0
-        positions[row, :n] = np.arange(n)
+    builder = BatchBuilder(len(examples), context, 2 * width, pad_id)
+    for row, item in enumerate(examples):
+        n, columns = len(item.tokens), context + np.arange(len(item.masked))
+        builder.fill(row, slice(n), tokens=item.tokens, positions=np.arange(n), segments=item.segments, steps=0)
         if autoencoding:
-            slots.append(row * shape[1] + example.masked)
-        if not autoregressive:
-            continue
-        for first, ids, sign in ((context, example.labels, 1), (context + width, pseudo, -1)):
-            part = slice(first, first + m)
-            tokens[row, part], steps[row, part] = ids, sign * example.steps
-            positions[row, part], segments[row, part] = example.masked, example.segments[example.masked]
-        slots.append(row * shape[1] + context + width + np.arange(m))
-    copies = int(autoencoding) + int(autoregressive)
-    return MaskedBatch(
-        ids=[example.id for example in examples],
-        tokens=torch.from_numpy(tokens),
-        positions=torch.from_numpy(positions),
-        segments=torch.from_numpy(segments),
-        steps=torch.from_numpy(steps),
-        context=context,
-        slots=torch.from_numpy(np.concatenate(slots)),
-        labels=torch.from_numpy(np.concatenate([example.labels for example in examples for _ in range(copies)])),
-        pad_id=pad_id,
-    )
+            builder.predict(row, item.masked, item.labels)
+        if autoregressive:
+            places = {"positions": item.masked, "segments": item.segments[item.masked]}
+            builder.fill(row, columns, tokens=item.labels, steps=item.steps, **places)
+            builder.fill(row, columns + width, tokens=pseudo, steps=-item.steps, **places)
+            builder.predict(row, columns + width, item.labels)
+    return builder.build(MaskedBatch, [item.id for item in examples])

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 
-from s2s.data.batch import PADDING, TokenBatch
-from s2s.data.masking import Ids, MaskedText
+from s2s.data.batch import BatchBuilder, Ids, TokenBatch
+from s2s.data.masking import MaskedText
 
 Objective = Literal["bidirectional", "seq2seq", "left_to_right", "right_to_left"]
 
@@ -36,26 +35,14 @@ def pack_mixture(examples: Sequence[MaskedText], objective: Objective, pad_id: i
     own = [int((codes == 0).sum()) for codes in steps]
     context = max(own)
     width = max(len(codes) - first for codes, first in zip(steps, own, strict=True))
-    shape = (len(examples), context + width)
-    batch = {name: np.zeros(shape, np.int64) for name in ("positions", "segments")}
-    batch |= {"tokens": np.full(shape, pad_id, np.int64), "steps": np.full(shape, PADDING, np.int64)}
-    slots = []
+    builder = BatchBuilder(len(examples), context, width, pad_id)
     for row, (example, codes, first) in enumerate(zip(examples, steps, own, strict=True)):
         place = np.arange(len(codes))
         columns = np.where(place < first, place, place - first + context)
-        second = example.segments if objective in ("bidirectional", "seq2seq") else 0
-        batch["tokens"][row, columns], batch["steps"][row, columns] = example.tokens, codes
-        batch["positions"][row, columns] = place
-        batch["segments"][row, columns] = _FIRST_SEGMENT[objective] + second
-        slots.append(row * shape[1] + columns[example.masked])
-    return TokenBatch(
-        ids=[example.id for example in examples],
-        **{name: torch.from_numpy(values) for name, values in batch.items()},
-        context=context,
-        slots=torch.from_numpy(np.concatenate(slots)),
-        labels=torch.from_numpy(np.concatenate([example.labels for example in examples])),
-        pad_id=pad_id,
-    )
+        segments = _FIRST_SEGMENT[objective] + example.segments * (objective in ("bidirectional", "seq2seq"))
+        builder.fill(row, columns, tokens=example.tokens, positions=place, segments=segments, steps=codes)
+        builder.predict(row, columns[example.masked], example.labels)
+    return builder.build(TokenBatch, [example.id for example in examples])
 
 
 def _steps(example: MaskedText, objective: Objective) -> Ids:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -34,7 +35,7 @@ _SCHEMA = pa.schema(
 )
 _ROW_GROUP = 1024
 _MOST_IN_MEMORY = 2**31
-"""Tokens of a split that are kept in memory, by default; of more, the row groups that were read last are kept."""
+"""Tokens of a split that are kept in memory by default; of a larger split only the row groups read last are."""
 _GROUPS_KEPT = 512
 
 
@@ -47,12 +48,8 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """Many examples in flat arrays.
-
-    Args:
-        values: The ids of all examples one after another.
-        lengths: Slots of each example, `(N,)`.
-        splits: Slots of each example's first segment, `(N,)`.
+    """Many examples in flat arrays: all ids one after another, and for each example its slots and those of its first
+    segment, `(N,)`.
     """
 
     values: NDArray[np.integer]
@@ -62,13 +59,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Header:
-    """What every shard records about the folder it belongs to.
-
-    Args:
-        max_length: Most slots of an example.
-        vocabulary: Number of items of the tokenizer's vocabulary.
-        fingerprint: `fingerprint` of the tokenizer.
-        seed: Seed of the order.
+    """What every shard records about its folder: maximum slots of an example, number of items of the vocabulary,
+    `fingerprint` of the tokenizer, seed of the order.
     """
 
     max_length: int
@@ -78,9 +70,8 @@ class Header:
 
 
 def fingerprint(tokenizer: Tokenizer, size: int | None = None) -> str:
-    """A digest of the first `size` items of a vocabulary (default: of all) in the order of their ids.
-
-    Tokens that a task adds behind the vocabulary therefore do not make stored ids wrong.
+    """A digest of the first `size` items of a vocabulary (default: all) by id; tokens that a task appends are not
+    among them.
     """
     items = tokenizer.tokens(range(tokenizer.vocab_size if size is None else size))
     return hashlib.sha256("\n".join(items).encode("utf-8")).hexdigest()
@@ -101,51 +92,41 @@ def write_shard(target: Path | BinaryIO, rows: Rows, header: Header) -> None:
     pq.write_table(table, target, row_group_size=_ROW_GROUP, compression="zstd")
 
 
+@dataclass(frozen=True)
 class Shards:
     """All examples of a split, by index, for any number of threads.
 
-    Small corpora lie in memory, two bytes a token where the vocabulary allows it. Of large ones only lengths do (12
-    bytes an example); ids are read when they are asked for, a row group at a time.
+    A small corpus is kept in memory, with two bytes a token if the vocabulary allows it. Of a large one only the
+    lengths are (12 bytes an example); its ids are read on demand, a row group at a time.
 
     Args:
         lengths: Slots of each example, `(N,)`.
         splits: Slots of each example's first segment, `(N,)`.
-        ids: The ids of an example by its index.
-        max_length: Most slots of an example.
+        ids: From the index of an example to its ids.
+        max_length: Maximum slots of an example.
         names: `(shard, examples before it)` in their order, for messages.
     """
 
-    def __init__(
-        self,
-        lengths: NDArray[np.int64],
-        splits: NDArray[np.int32],
-        ids: Callable[[int], NDArray[np.integer]],
-        max_length: int,
-        names: list[tuple[str, int]],
-    ) -> None:
-        self.lengths = lengths
-        self.max_length = max_length
-        self._splits = splits
-        self._ids = ids
-        self._names = names
+    lengths: NDArray[np.int64]
+    splits: NDArray[np.int32]
+    ids: Callable[[int], NDArray[np.integer]]
+    max_length: int
+    names: list[tuple[str, int]]
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> Example:
-        return Example(self._ids(index).astype(np.int64), int(self._splits[index]))
+        return Example(self.ids(index).astype(np.int64), int(self.splits[index]))
 
     def id(self, index: int) -> str:
         """Shard and row of an example."""
-        name, before = next(entry for entry in reversed(self._names) if entry[1] <= index)
+        name, before = next(entry for entry in reversed(self.names) if entry[1] <= index)
         return f"{name}:{index - before}"
 
     @classmethod
     def read(cls, folder: str | Path, split: str, tokenizer: Tokenizer, max_in_memory: int = _MOST_IN_MEMORY) -> Shards:
-        """Read, and check, the shards of `split` ("train" or "valid") in a folder.
-
-        Args:
-            max_in_memory: Most tokens that are kept in memory.
+        """Read and check the shards of `split` ("train" or "valid"); a split of up to `max_in_memory` tokens is kept.
 
         Raises:
             InputError: a shard is missing, cut off or of another format, or was made with another vocabulary.
@@ -154,7 +135,7 @@ class Shards:
         headers = [_header(path) for path in paths]
         header = headers[0][0]
         _check_vocabulary(paths[0], header, tokenizer)
-        for path, (other, _, _) in zip(paths, headers, strict=True):
+        for path, (other, *_) in zip(paths, headers, strict=True):
             if other != header:
                 raise InputError(f"{path}: made in another run than {paths[0].name}; prepare the folder again")
         num_tokens = sum(tokens for *_, tokens in headers)
@@ -170,25 +151,14 @@ class Shards:
                 values[token : token + len(rows.values)] = rows.values
                 token += len(rows.values)
         all_lengths = np.concatenate(lengths)
-        ids = _InMemory(values, all_lengths) if keeps else _OnDisk(paths)
+        ids = partial(_slice, values, np.concatenate([[0], all_lengths.cumsum()])) if keeps else _OnDisk(paths)
         before = np.cumsum([0, *(rows for _, rows, _ in headers)])[:-1].tolist()
         names = list(zip((path.name for path in paths), before, strict=True))
         return cls(all_lengths, np.concatenate(splits), ids, header.max_length, names)
 
 
-class _InMemory:
-    """Ids of an example out of one flat array."""
-
-    def __init__(self, values: NDArray[np.integer], lengths: NDArray[np.int64]) -> None:
-        self._values = values
-        self._starts = np.concatenate([[0], lengths.cumsum()])
-
-    def __call__(self, index: int) -> NDArray[np.integer]:
-        return self._values[self._starts[index] : self._starts[index + 1]]
-
-
 class _OnDisk:
-    """Ids of an example out of its row group, which is read and kept for a while."""
+    """From the index of an example to its ids, with a cache of row groups."""
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
@@ -200,18 +170,18 @@ class _OnDisk:
 
     def __call__(self, index: int) -> NDArray[np.integer]:
         group = int(np.searchsorted(self._starts, index, side="right")) - 1
-        values, offsets = self._group(group)
-        row = index - int(self._starts[group])
-        return values[offsets[row] : offsets[row + 1]]
+        return _slice(*self._group(group), index - int(self._starts[group]))
 
     def _read(self, group: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         shard, number = self._groups[group]
-        try:
-            with pq.ParquetFile(self._paths[shard], metadata=self._metadata[shard]) as file:
-                column = file.read_row_group(number, columns=["ids"]).column(0).combine_chunks()
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self._paths[shard]}: not a whole Parquet file: {_first_line(error)}") from error
+        path = self._paths[shard]
+        with _reading(path), pq.ParquetFile(path, metadata=self._metadata[shard]) as file:
+            column = file.read_row_group(number, columns=["ids"]).column(0).combine_chunks()
         return np.asarray(column.values), np.asarray(column.offsets)
+
+
+def _slice(values: NDArray[np.integer], starts: NDArray[np.integer], index: int) -> NDArray[np.integer]:
+    return values[starts[index] : starts[index + 1]]
 
 
 def shard_paths(folder: Path, split: str) -> list[Path]:
@@ -235,17 +205,10 @@ def shard_paths(folder: Path, split: str) -> list[Path]:
 
 
 def read_rows(path: Path, header: Header) -> Iterator[Rows]:
-    """The examples of one shard, some thousands at a time.
-
-    Raises:
-        InputError: the shard is cut off, or holds a row that the header does not allow.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROW_GROUP):
-                yield _checked(path, batch, header)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a whole Parquet file: {_first_line(error)}") from error
+    """The examples of one shard in batches; InputError if it is cut off or holds a row that the header forbids."""
+    with _reading(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROW_GROUP):
+            yield _checked(path, batch, header)
 
 
 def _checked(path: Path, batch: pa.RecordBatch, header: Header) -> Rows:
@@ -264,10 +227,8 @@ def _checked(path: Path, batch: pa.RecordBatch, header: Header) -> Rows:
 
 def _header(path: Path) -> tuple[Header, int, int]:
     """What a shard records about itself: header, number of rows, number of tokens."""
-    try:
+    with _reading(path):
         schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a whole Parquet file: {_first_line(error)}") from error
     facts = {key.decode().removeprefix(_PREFIX): value.decode() for key, value in (schema.metadata or {}).items()}
     if facts.get("format") != FORMAT or schema.remove_metadata() != _SCHEMA:
         raise InputError(
@@ -287,5 +248,10 @@ def _check_vocabulary(path: Path, header: Header, tokenizer: Tokenizer) -> None:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a whole Parquet file: {reason}") from error

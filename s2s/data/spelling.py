@@ -38,30 +38,19 @@ class _Token(NamedTuple):
     begins: bool
 
 
-class _Learned(Section):
+class Spelling(Section):
+    """How words and marks are written."""
+
     words: dict[str, str]
+    """Words without capitals and accents, and how texts write them inside sentences."""
     marks: dict[str, Literal["00", "01", "10", "11"]]
+    """Marks between words ("node . js", ". js", "node ."), and whether blanks come before and after the mark."""
     capital: bool
-
-
-class Spelling:
-    """How words and marks are written.
-
-    Args:
-        words: Words without capitals and accents, and how texts write them inside sentences.
-        marks: Words and the marks beside them ("node . js", ". js", "node ."), and whether blanks come before and after
-            the mark, as "00", "01", "10" or "11".
-        capital: Whether outputs begin with a capital.
-    """
-
-    def __init__(self, words: dict[str, str], marks: dict[str, str], capital: bool) -> None:
-        self._words = words
-        self._marks = marks
-        self._capital = capital
+    """Whether outputs begin with a capital."""
 
     @classmethod
     def learn(cls, pairs: Iterable[Sequence[str]]) -> Spelling:
-        """From the sources and targets of training data, or of the first 5 million characters."""
+        """From the sources and targets of training data, at most the first 5 million characters."""
         words: dict[str, Counter[str]] = defaultdict(Counter)
         marks: dict[str, Counter[str]] = defaultdict(Counter)
         first, characters = [], 0
@@ -80,33 +69,32 @@ class Spelling:
                 break
         usual = _usual(words, 2)
         capitals = [token.written[0].isupper() for token in first if usual.get(token.key) == token.key]
-        return cls(usual, _usual(marks, 3), 2 * sum(capitals) > len(capitals))
+        return cls(words=usual, marks=_usual(marks, 3), capital=2 * sum(capitals) > len(capitals))
 
     @classmethod
     def load(cls, folder: Path) -> Spelling:
-        """What a run folder holds; nothing is learned where it lacks the file."""
-        if not (folder / FILE).exists():
-            return cls({}, {}, False)
-        found = parse_section(_Learned, read_object(folder / FILE), str(folder / FILE))
-        return cls(**found.model_dump())
+        """What a run folder holds; runs of former versions lack the file and have learned nothing."""
+        path = folder / FILE
+        if not path.exists():
+            return cls(words={}, marks={}, capital=False)
+        return parse_section(cls, read_object(path), str(path))
 
     def save(self, folder: Path) -> None:
         """Write the file that `load` reads."""
-        found = {"words": self._words, "marks": self._marks, "capital": self._capital}
-        write_whole(folder / FILE, dump_json(found, indent=0).encode("utf-8") + b"\n")
+        write_whole(folder / FILE, dump_json(self.model_dump(), indent=0).encode("utf-8") + b"\n")
 
     def restore(self, text: str, source: str) -> str:
         """The text with its words as the source writes them; blanks as in the longest passages that both share."""
         tokens, (known, places) = _split(text), _read(source)
         wanted = [bool(token.blank) for token in tokens]
         for index in range(len(tokens)):
-            learned = (self._marks[context] for context in _contexts(tokens, index) if context in self._marks)
+            learned = (self.marks[context] for context in _contexts(tokens, index) if context in self.marks)
             for after, blank in enumerate(next(learned, "")[: len(tokens) - index]):
                 wanted[index + after] = blank == "1"
         for start, end, place in _shared(tokens, known, places):
             wanted[start + 1 : end] = [bool(token.blank) for token in known[place + 1 : place + end - start]]
         written = [self._written(token, known, places) for token in tokens]
-        if self._capital and written and written[0].islower():
+        if self.capital and written and written[0].islower():
             written[0] = written[0][0].upper() + written[0][1:]
         blanks = [(token.blank or " ") if blank else "" for token, blank in zip(tokens, wanted, strict=True)]
         return "".join(itertools.chain.from_iterable(zip(blanks, written, strict=True))).strip()
@@ -118,7 +106,7 @@ class Spelling:
                 stem = self._name(token.key.removesuffix(ending), known, places) or ""
                 if stem[1:].lower() != stem[1:]:
                     return stem + ending
-        return self._words.get(token.key, token.written) if name is None else name
+        return self.words.get(token.key, token.written) if name is None else name
 
     def _name(self, key: str, known: list[_Token], places: _Places) -> str | None:
         """How the source writes a word; a capital at the beginning of a sentence does not belong to the word."""
@@ -127,7 +115,7 @@ class Spelling:
         if inside or not found:
             return inside.most_common(1)[0][0] if inside else None
         own = [token.written for token in found if token.written[1:].lower() != token.written[1:]]
-        return own[0] if own else self._words.get(key, found[0].written if self._words else key)
+        return own[0] if own else self.words.get(key, found[0].written if self.words else key)
 
 
 def _split(text: str) -> list[_Token]:

@@ -14,7 +14,7 @@ _NOT_TEXT = {"\r": "a carriage return (CR)", "\0": "a NUL"}
 def read_text_lines(path: str | Path) -> Iterator[tuple[str, str]]:
     r"""`(where, line)` for every line, blank ones too, without "\n", "\r\n" and byte-order mark; .gz is decompressed.
 
-    Only a newline ends a line: text may hold any other separator that Unicode knows.
+    Only a newline ends a line: text may hold any other separator of Unicode.
 
     Raises:
         InputError: the file is missing, empty or cannot be read; a line is not UTF-8, or holds CR or NUL.
@@ -35,11 +35,7 @@ def read_text_lines(path: str | Path) -> Iterator[tuple[str, str]]:
 
 
 def read_text(path: str | Path) -> str:
-    r"""A whole small file, whose lines may end with CR as well; they end with "\n" here.
-
-    Raises:
-        InputError: the file is missing, cannot be read, or is not UTF-8.
-    """
+    r"""A whole small file, with line ends (CR, LF or CRLF) as "\n"; InputError if it is not UTF-8 that can be read."""
     with opened(path) as file:
         text = "".join(line.text() for line in number_lines(file, str(path)))
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,12 @@ from s2s.hub import fetch
 from s2s.json_files import dump_json, read_object
 
 _FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
+_KINDS = {
+    "BertTokenizerFast": ["vocab.txt"],
+    "XLMRobertaTokenizerFast": ["sentencepiece.bpe.model"],
+    "RobertaTokenizerFast": ["vocab.json", "merges.txt"],
+}
+"""Classes of transformers, and the files that each reads."""
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _USUAL_NAMES = {
     "cls": ("[CLS]", "<s>"),
@@ -32,7 +37,7 @@ _USUAL_NAMES = {
 class SpecialIds:
     """The special tokens of an encoder's vocabulary: BERT's [CLS] [SEP] [MASK] [PAD], RoBERTa's <s> </s> ...
 
-    `pseudo` stands where a token will be generated (UniLMv2's [P]); by default it is the mask token.
+    `pseudo` is fed at a place to predict (UniLMv2's [P]); by default it is the mask token.
     """
 
     cls: int
@@ -50,9 +55,8 @@ class Tokenizer:
     """A vocabulary with its segmentation rule.
 
     Args:
-        backend: The segmentation.
         special_names: The special tokens by role ("cls", "sep", "mask", "pad"; "pseudo" if it is not the mask).
-        name: What the user calls it, for messages.
+        name: The user's name for it, for messages.
     """
 
     def __init__(self, backend: Backend, special_names: dict[str, str], name: str) -> None:
@@ -70,7 +74,7 @@ class Tokenizer:
         added = {id: token.content for id, token in backend.get_added_tokens_decoder().items() if token.special}
         unknown = {self.unknown} if self.unknown is not None else set()
         self.reserved = (added.keys() | {vocabulary[token] for token in special_names.values()}) - unknown
-        """Ids that no text stands for: the special tokens but the unknown one."""
+        """Ids that no text is encoded as: the special tokens but the unknown one."""
         self.special_ids = sorted(self.reserved | unknown)
         self._backend.encode_special_tokens = True  # a text that holds "[SEP]" is text, and is split as such
         self._written = re.compile("|".join(map(re.escape, added.values())) or r"\b\B")
@@ -86,13 +90,11 @@ class Tokenizer:
         """The tokenizer in a folder, or of a hub id.
 
         Args:
-            name: A folder with tokenizer.json, vocab.txt, sentencepiece.bpe.model, or vocab.json and merges.txt; or a
-                hub id.
+            name: A folder with tokenizer.json or the vocabulary's own files, or a hub id.
             lower_case: Whether to lower-case text first; None leaves it to the tokenizer.
             added_tokens: Tokens that text may hold and that are never split, such as "[X_SEP]", or "[SEP]" between the
                 parts of a source. Those that the vocabulary lacks are appended to it; `num_added` counts them.
-            pseudo_token: The token that stands where another will be generated. Default: as the folder sets it, else
-                the mask token.
+            pseudo_token: The token at a place to predict. Default: as the folder sets it, else the mask token.
 
         Raises:
             InputError: there is no such tokenizer, it cannot be read, or it lacks one of the special tokens.
@@ -125,10 +127,8 @@ class Tokenizer:
         self._write_settings(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
 
     def export(self, folder: Path, max_length: int, num_segments: int) -> None:
-        """Write what `save` writes and what else readers look for.
-
-        That is the maximum length, token types if the model has several, the vocabulary's own files, and the special
-        tokens around every text.
+        """Write what `save` writes and what other libraries read: the vocabulary's own files, the maximum length, the
+        inputs of the model, and the special tokens around every text.
         """
         backend = Backend.from_str(self._backend.to_str())
         backend.model.save(str(folder))  # vocab.txt; vocab.json and merges.txt; unigram.json
@@ -170,7 +170,7 @@ class Tokenizer:
         return [next(encoded).ids if isinstance(text, str) else self._ids_of(text) for text in texts]
 
     def token_id(self, token: str) -> int:
-        """The id of one vocabulary item; or of a word that is one piece ("The" for a lower-casing tokenizer).
+        """The id of one vocabulary item, or of a word that is one piece ("The" for a lower-casing tokenizer).
 
         Raises:
             InputError: the vocabulary has no such item.
@@ -194,8 +194,7 @@ class Tokenizer:
 
     def text(self, ids: Iterable[int]) -> str:
         """Readable text: pieces joined, punctuation attached; the special tokens left out."""
-        silent = {*vars(self.special).values()}
-        kept = [int(id) for id in ids if int(id) not in silent]
+        kept = [int(id) for id in ids if int(id) not in vars(self.special).values()]
         if self.is_wordpiece:
             return join_words(wordpiece_join(self.tokens(kept)).split())
         return str(self._backend.decode(kept, skip_special_tokens=False)).strip()
@@ -216,7 +215,7 @@ class Tokenizer:
 
     @property
     def drops_case(self) -> bool:
-        """Whether text loses its capitals."""
+        """Whether encoding drops capitals."""
         normalizer = self._backend.normalizer
         return normalizer is not None and bool(normalizer.normalize_str("A") == "a")
 
@@ -250,17 +249,6 @@ def wordpiece_join(tokens: Iterable[str]) -> str:
     return " ".join(words)
 
 
-def trim_repeated_punctuation(tokens: Sequence[str]) -> list[str]:
-    """Tokens without the run of four or more equal punctuation marks that bad outputs end with, three at a time.
-
-    Source: `microsoft/unilm: s2s-ft/gen_seq_from_trace.py`; it never leaves fewer than two tokens.
-    """
-    kept = list(tokens)
-    while len(kept) > 4 and kept[-1] in string.punctuation and len(set(kept[-4:])) == 1:
-        del kept[-3:]
-    return kept
-
-
 def _folder_of(name: str) -> Path:
     folder = Path(name)
     if folder.is_dir():
@@ -272,18 +260,12 @@ def _folder_of(name: str) -> Path:
 
 def _read_backend(folder: Path, lower_case: bool | None) -> Backend:
     """The segmentation in a folder: tokenizer.json as it is, else what the vocabulary's kind implies."""
-    has = {name: (folder / name).is_file() for name in _FILES}
     try:
-        if has["tokenizer.json"]:
+        if (folder / "tokenizer.json").is_file():
             return Backend.from_file(str(folder / "tokenizer.json"))
-        if has["vocab.txt"]:
-            return _convert(
-                "BertTokenizerFast", folder, do_lower_case=_is_uncased(folder) if lower_case is None else lower_case
-            )
-        if has["sentencepiece.bpe.model"]:
-            return _convert("XLMRobertaTokenizerFast", folder)
-        if has["vocab.json"] and has["merges.txt"]:
-            return _convert("RobertaTokenizerFast", folder)
+        for kind, files in _KINDS.items():
+            if all((folder / name).is_file() for name in files):
+                return _convert(kind, folder, lower_case)
     except Exception as error:  # the tokenizers library raises bare Exception
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"tokenizer {folder}: its files cannot be read ({reason})") from error
@@ -293,21 +275,20 @@ def _read_backend(folder: Path, lower_case: bool | None) -> Backend:
     )
 
 
-def _convert(kind: str, folder: Path, **options: Any) -> Backend:
+def _convert(kind: str, folder: Path, lower_case: bool | None) -> Backend:
     import transformers
 
+    options = {}
+    if kind == "BertTokenizerFast":
+        items = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        is_uncased = all(item == item.lower() for item in items if not item.startswith("["))
+        options["do_lower_case"] = is_uncased if lower_case is None else lower_case
     backend: Backend = getattr(transformers, kind).from_pretrained(folder, **options).backend_tokenizer
     return backend
 
 
-def _is_uncased(folder: Path) -> bool:
-    """Whether a vocabulary without settings holds lower-cased words only."""
-    items = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    return all(item == item.lower() for item in items if not item.startswith("["))
-
-
 def _as_text(backend: Backend, tokens: Sequence[str]) -> Backend:
-    """The segmentation, with those of its special tokens that text may hold made ordinary added tokens."""
+    """The segmentation, with the special tokens that text may hold made ordinary added tokens."""
     description = json.loads(backend.to_str())
     known = [token for token in description["added_tokens"] if token["special"] and token["content"] in tokens]
     for token in known:
@@ -342,7 +323,7 @@ def _special_names(backend: Backend, settings: dict[str, Any], folder: Path) -> 
 
 
 def _content(settings: Mapping[str, Any], option: str, folder: Path) -> str | None:
-    """The text of a token in a tokenizer's settings, where it may be described by a mapping."""
+    """The text of a token in a tokenizer's settings, which may describe it by a mapping."""
     token = settings.get(option)
     text = token.get("content") if isinstance(token, dict) else token
     if not isinstance(text, str | None):

@@ -6,17 +6,16 @@ import contextlib
 import itertools
 import logging
 import math
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from s2s.config import Section
+from s2s.data.ids import IdLines
 from s2s.data.jsonl import Line, opened, parse_record, read_lines
 from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
@@ -138,16 +137,16 @@ def decode_file(
         remaining = _share(total, window, target, ranks)
         with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
             work = _Work(task, model, decoder, ranks.device, options, trace is not None, meter)
-            ids = _Ids(task.id_field)
-            for number, lines in enumerate(_chunks(read_lines(source), window)):
-                ids.add(lines)
+            ids, lines_left = IdLines(), read_lines(source)
+            for number, lines in enumerate(iter(lambda: list(itertools.islice(lines_left, window)), [])):
+                _note_ids(ids, lines, task.id_field)
                 if number % ranks.size == ranks.rank and not target.is_done(number):
                     target.write(number, work.decode(lines, target.batches(number)))
         if number < 0:
             raise InputError(f"{source}: the file is empty; expected one JSON object a line")
         target.close(number + 1)
     if ranks.first:
-        ids.warn_of_repeated(str(source))
+        _warn_of_repeated(ids, str(source), task.id_field)
     if meter.done:
         meter.report()
     if before > number and ranks.first:
@@ -348,37 +347,21 @@ def batch_rows(lengths: dict[int, int], max_tokens: int, max_sentences: int) -> 
         order = order[size:]
 
 
-def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
-    while chunk := list(itertools.islice(lines, size)):
-        yield chunk
+def _note_ids(ids: IdLines, lines: Sequence[Line], field: str) -> None:
+    for line in lines:
+        with contextlib.suppress(InputError):  # reported where it is decoded
+            if (id := parse_record(line).get(field)) is not None:
+                ids.add(str(id), line.number)
 
 
-class _Ids:
-    """The ids of all lines, 16 bytes each, to find those that occur twice."""
-
-    def __init__(self, id_field: str) -> None:
-        self._id_field = id_field
-        self._hashes, self._lines = array("q"), array("q")
-
-    def add(self, lines: Sequence[Line]) -> None:
-        for line in lines:
-            with contextlib.suppress(InputError):  # reported where it is decoded
-                if (id := parse_record(line).get(self._id_field)) is not None:
-                    self._hashes.append(hash(str(id)))
-                    self._lines.append(line.number)
-
-    def warn_of_repeated(self, source: str) -> None:
-        hashes, lines = np.frombuffer(self._hashes, np.int64), np.frombuffer(self._lines, np.int64)
-        order = np.argsort(hashes, kind="stable")
-        again = np.flatnonzero(np.diff(hashes[order]) == 0)
-        if len(again):
-            place = min(again, key=lambda place: int(lines[order[place + 1]]))
-            first, second = lines[order[place : place + 2]]
-            more = f", and {len(again) - 1:,} more repeat an id" if len(again) > 1 else ""
-            logger.warning(
-                "%s: lines %d and %d have the same %r%s; their outputs can only be told apart by their order",
-                *(source, first, second, self._id_field, more),
-            )
+def _warn_of_repeated(ids: IdLines, source: str, field: str) -> None:
+    if repeated := ids.repeated():
+        count, first, second = repeated
+        more = f", and {count - 1:,} more repeat an id" if count > 1 else ""
+        logger.warning(
+            "%s: lines %d and %d have the same %r%s; their outputs can only be told apart by their order",
+            *(source, first, second, field, more),
+        )
 
 
 def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int | None:

@@ -1,16 +1,16 @@
-"""Where decoding writes: files that a kill at any instant leaves fit to be continued, or a pipe.
+"""Where decoding writes: a pipe, or files with which a job continues that was killed at any instant.
 
-Input lines are decoded in windows. What a window gives is one list of lines for each stream (outputs, errors, traces).
+Input lines are decoded in windows. The result of a window is a list of lines for each stream (output, errors, trace).
 
     OUTPUT                     outputs of the windows so far, in the input's order
     OUTPUT.errors.jsonl        the input lines that could not be used, if there are any
-    OUTPUT.state.json          which job this is, how many windows are in the files, and how long the files then are
-    OUTPUT.lock                held by the process that writes; there only while one does, or after it was killed
+    OUTPUT.state.json          which job this is, how many windows are in the files, and the lengths of the files
+    OUTPUT.lock                held by the process that writes; left behind if it is killed
     OUTPUT.parts/000012.journal    batches of window 12 done so far
     OUTPUT.parts/000012.window     window 12, complete; the first rank moves it into the files, in order
 
-Files only grow, and the state is replaced in one instant after them; so whoever starts again cuts the files to the
-lengths that the state tells and loses, at most, the batch that was being decoded.
+Files only grow, and the state is replaced in one instant after them. A job that continues cuts the files to the lengths
+in the state, and loses at most the batch that was being decoded.
 """
 
 from __future__ import annotations
@@ -35,25 +35,21 @@ _POLL_SECONDS = 0.1
 
 
 class Window(NamedTuple):
-    """What a window of input lines gave: lines for each stream, in the input's order, and counts to add up."""
+    """The result of a window: lines for each stream, in the input's order, and counts to add up."""
 
     streams: dict[str, list[str]]
     counts: dict[str, int]
 
 
 class Batches:
-    """The batches of one window that are done already, in a journal if there is one.
-
-    Args:
-        journal: Keeps them as they come.
-    """
+    """The finished batches of one window, also in a journal if there is one."""
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal
         self.done: dict[int, Any] = {record["batch"]: record["rows"] for record in journal or ()}
 
     def add(self, number: int, rows: Any) -> None:
-        """Keep the result of a batch, anything that JSON can hold."""
+        """Keep the result of a batch, which JSON must be able to hold."""
         if self._journal is not None:
             self._journal.add({"batch": number, "rows": rows})
         self.done[number] = rows
@@ -62,46 +58,36 @@ class Batches:
 class Output(Protocol):
     """Where windows go."""
 
-    @property
-    def windows(self) -> int:
-        """How many windows are in the files."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Sums over all windows written."""
+    windows: int
+    """Windows that are in the files."""
+    counts: dict[str, int]
+    """Sums over all windows written."""
 
     def is_done(self, window: int) -> bool:
         """Whether a window needs no more work."""
 
     def batches(self, window: int) -> Batches:
-        """What is known of an unfinished window."""
+        """The finished batches of an unfinished window."""
 
     def write(self, number: int, window: Window) -> None:
         """Take a whole window."""
 
     def close(self, windows: int) -> None:
-        """Finish. `windows` is how many the input had; the first rank waits until all are in the files."""
+        """Finish an input of `windows` windows; the first rank waits until all are in the files."""
 
 
 class PipeOutput:
-    """Output as it comes, to standard output or a new file; a killed job begins anew.
+    """Output as it comes, to standard output or a new file; a killed job starts again.
 
     Args:
         paths: The file of each stream, `-` for standard output, None for nowhere.
     """
 
     def __init__(self, paths: Mapping[str, str | None]) -> None:
-        self._counts: dict[str, int] = {}
+        self.windows = 0
+        self.counts: dict[str, int] = {}
         self._paths = paths
         self._files: dict[str, BinaryIO] = {}
-
-    @property
-    def windows(self) -> int:
-        return 0
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return self._counts
 
     def is_done(self, window: int) -> bool:
         return False
@@ -117,7 +103,7 @@ class PipeOutput:
                     file = self._file(path)
                     file.write(_encode(lines))
                     file.flush()
-        self._counts = _add(self._counts, window.counts)
+        self.counts = _add(self.counts, window.counts)
 
     def close(self, windows: int) -> None:
         for file in self._files.values():
@@ -132,38 +118,29 @@ class PipeOutput:
 
 
 class FileOutput:
-    """Output to files that a later process can continue; `open_output` makes one.
+    """Output to files that a later process can continue; see `open_output`.
 
     Args:
         paths: The file of each stream.
         first: Whether this is the rank that writes the files; the others leave their windows to it.
-        state: What the state file says.
+        state: The content of the state file.
     """
 
     def __init__(self, paths: Mapping[str, Path], first: bool, state: dict[str, Any]) -> None:
         self._paths = paths
         self._first = first
-        self._state = state
+        self._keep(state)
         self._parts = parts_folder(paths["output"])
         self._digests = _digests(paths, state) if first else {}
         with writing(self._parts):
             self._parts.mkdir(exist_ok=True)
 
-    @property
-    def windows(self) -> int:
-        return int(self._state["windows"])
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Sums over all windows written."""
-        return dict(self._state["counts"])
-
     def is_done(self, window: int) -> bool:
-        if window < self._state["windows"] or self._complete(window).exists():
+        if window < self.windows or self._complete(window).exists():
             return True
         if not self._first:  # the first rank may have moved it just now; it writes the state before it removes a window
-            self._state = read_state(self._paths["output"]) or self._state
-        return bool(window < self._state["windows"])
+            self._keep(_read_state(self._paths["output"]) or self._state)
+        return window < self.windows
 
     def batches(self, window: int) -> Batches:
         return Batches(Journal(self._parts / f"{window:06d}.journal"))
@@ -176,17 +153,21 @@ class FileOutput:
             self._move_complete_windows()
 
     def close(self, windows: int) -> None:
-        while self._first and self._state["windows"] < windows:
+        while self._first and self.windows < windows:
             self._move_complete_windows()
             time.sleep(_POLL_SECONDS)
         if self._first:
             shutil.rmtree(self._parts, ignore_errors=True)
 
+    def _keep(self, state: dict[str, Any]) -> None:
+        self._state = state
+        self.windows, self.counts = int(state["windows"]), dict(state["counts"])
+
     def _complete(self, window: int) -> Path:
         return self._parts / f"{window:06d}.window"
 
     def _move_complete_windows(self) -> None:
-        while (path := self._complete(self._state["windows"])).exists():
+        while (path := self._complete(self.windows)).exists():
             window = Window(**read_object(path))
             lengths = dict(self._state["lengths"])
             for name, lines in window.streams.items():
@@ -194,42 +175,42 @@ class FileOutput:
                     content = _encode(lines)
                     lengths[name] = append(self._paths[name], content)
                     self._digests[name].update(content)
-            self._state = {
-                **self._state,
-                "windows": self._state["windows"] + 1,
+            changed = {
+                "windows": self.windows + 1,
                 "lengths": lengths,
                 "sha256": {name: digest.hexdigest() for name, digest in self._digests.items()},
-                "counts": _add(self._state["counts"], window.counts),
+                "counts": _add(self.counts, window.counts),
             }
-            write_state(self._paths["output"], self._state)
+            self._keep({**self._state, **changed})
+            _write_state(self._paths["output"], self._state)
             path.unlink()
 
 
 def open_output(
     paths: Mapping[str, Path], first: bool, job: dict[str, Any], overwrite: bool
 ) -> tuple[dict[str, Any], FileOutput]:
-    """Files to begin, or to go on with; the other ranks call it after the first one has.
+    """Files to start or to continue; the first rank must call this before the others do.
 
     Args:
-        paths: The file of each stream; "output" is the one that names the state.
+        paths: The file of each stream; the name of the state file begins with that of "output".
         first: Whether this is the rank that writes.
-        job: Says which job this is: "input", "settings" and "window". A job that goes on keeps its first window size.
-        overwrite: Begin anew whatever there is.
+        job: What identifies the job: "input", "settings" and "window". One that continues keeps its first window size.
+        overwrite: Start again, whatever the files hold.
 
     Returns:
-        The job as its state has it, and the output.
+        The job as its state records it, and the output.
 
     Raises:
-        InputError: the files are another job's, or were changed since.
+        InputError: the files belong to another job, or were changed since.
     """
     output = paths["output"]
     if not first:
-        state = read_state(output)
+        state = _read_state(output)
         assert state is not None, "the first rank has written it"
         return state["job"], FileOutput(paths, first, state)
     if overwrite:
         discard(paths)
-    state = read_state(output)
+    state = _read_state(output)
     now = with_fingerprints(job, state and state["job"])
     if state is not None and _is_worthless(output, state) and _compared(state["job"]) != _compared(now):
         discard(paths)
@@ -238,7 +219,7 @@ def open_output(
         refuse_existing(paths)
         shutil.rmtree(parts_folder(output), ignore_errors=True)
         state = {"job": now, "windows": 0, "lengths": dict.fromkeys(paths, 0), "counts": {}}
-        write_state(output, state)
+        _write_state(output, state)
         with writing(output):
             output.touch()
     else:
@@ -265,10 +246,9 @@ def refuse_existing(paths: Mapping[str, Path]) -> None:
 
 
 def discard(paths: Mapping[str, Path]) -> None:
-    """Remove the files of a job and what belongs to them."""
+    """Remove the files of a job with its state and parts."""
     with writing(paths["output"]):
-        state_path(paths["output"]).unlink(missing_ok=True)
-        for path in paths.values():
+        for path in (_state_path(paths["output"]), *paths.values()):
             path.unlink(missing_ok=True)
     shutil.rmtree(parts_folder(paths["output"]), ignore_errors=True)
 
@@ -285,7 +265,7 @@ def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
 
 
 def _digests(paths: Mapping[str, Path], state: Mapping[str, Any]) -> dict[str, Any]:
-    """Running hashes of the files, checked against those that the state has (the former version's has none)."""
+    """Running hashes of the files, checked against those in the state (in which a former version has none)."""
     digests = {}
     for name, path in paths.items():
         digests[name] = hashlib.sha256()
@@ -298,23 +278,18 @@ def _digests(paths: Mapping[str, Path], state: Mapping[str, Any]) -> dict[str, A
     return digests
 
 
-def state_path(output: Path) -> Path:
-    """The file that says which job an output is of, and how far it is."""
-    return beside(output, "state.json")
-
-
 def parts_folder(output: Path) -> Path:
     """The folder of what is not in the output yet."""
     return beside(output, "parts")
 
 
-def read_state(output: Path) -> dict[str, Any] | None:
-    """What the state file says, or None if there is none.
+def _state_path(output: Path) -> Path:
+    return beside(output, "state.json")
 
-    Raises:
-        InputError: the file is no state file.
-    """
-    path = state_path(output)
+
+def _read_state(output: Path) -> dict[str, Any] | None:
+    """The content of the state file, or None without one; InputError if it is not one."""
+    path = _state_path(output)
     if not path.exists():
         return None
     try:
@@ -326,9 +301,8 @@ def read_state(output: Path) -> dict[str, Any] | None:
     return state
 
 
-def write_state(output: Path, state: dict[str, Any]) -> None:
-    """Replace the state file, in one instant."""
-    write_whole(state_path(output), dump_json(state, indent=1).encode() + b"\n")
+def _write_state(output: Path, state: dict[str, Any]) -> None:
+    write_whole(_state_path(output), dump_json(state, indent=1).encode() + b"\n")
 
 
 def _encode(lines: list[str]) -> bytes:

@@ -15,7 +15,7 @@ from pydantic import Field
 from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import Feeding, SourceBatch, TokenBatch
-from s2s.data.corpus import Corpus, Side, records
+from s2s.data.corpus import Corpus, Side, id_of, records
 from s2s.data.jsonl import text_field
 from s2s.data.layout import Layout, Method, Noise, layout, pack, room
 from s2s.data.spelling import FILE as SPELLING
@@ -190,9 +190,8 @@ class Seq2Seq(GenerationTask):
         text = text_field(record, self._source.field, where)
         ids = self._source.encode([text], [where], self.tokenizer)[0]
         kept = ids[: self._source.limit]
-        id = record.get(self.config.id_field)
         return Source(
-            id=where if id is None else str(id),
+            id=id_of(record, self.config.id_field, where),
             tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
             prefix=[] if record.get("prefix") in (None, "") else self._prefix_of(record, where),
             num_cut=len(ids) - len(kept),

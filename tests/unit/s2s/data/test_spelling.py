@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from s2s.data.spelling import Spelling
 from s2s.errors import InputError
 
-NOTHING = Spelling({}, {}, False)
+NOTHING = Spelling(words={}, marks={}, capital=False)
 LEARNED = Spelling.learn(
     [("This is a Perl module. It needs node.js.", "Perl module"), ("Use Perl with node.js - it works.", "perl")] * 3
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from s2s.data.tokenizer import Tokenizer as Ours
-from s2s.data.tokenizer import trim_repeated_punctuation, wordpiece_join
+from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError
 
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "dog", "##s", "ran", ".", ",", "x", "[", "]", "##_sep"]
@@ -173,15 +173,6 @@ def test_s2s_ft_text_stops_at_the_first_separator_or_pad(tmp_path):
 )
 def test_wordpieces_are_glued_to_the_word_before(tokens, joined):
     assert wordpiece_join(tokens) == joined
-
-
-@pytest.mark.parametrize(
-    ("text", "trimmed"),
-    [("so . . . . . . .", "so ."), ("wait ! ! ! !", "wait !"), ("a ? ! ! !", "a ? ! ! !"), (". . . .", ". . . ."),
-     ("so so so so so", "so so so so so"), ("", "")],
-)  # fmt: skip
-def test_runs_of_final_punctuation_are_trimmed_three_at_a_time(text, trimmed):
-    assert " ".join(trim_repeated_punctuation(text.split())) == trimmed
 
 
 def test_token_id_takes_vocabulary_items_and_words_of_one_piece(tmp_path):
