@@ -15,15 +15,14 @@ from s2s.errors import InputError
 
 
 class State(Protocol):
-    """What a model remembers while it generates; the caller holds it. B sentences, K hypotheses of each."""
+    """A model's state while it generates, held by the caller: B sentences, K hypotheses of each."""
 
     def select(self, sentences: Tensor | None, parents: Tensor) -> None:
         """Keep some sentences, and let hypotheses continue others of the same sentence.
 
         Args:
             sentences: Rows to keep, `(B',)` int64, or None for all of them.
-            parents: For each hypothesis the one whose tokens it continues, `(B', K')` int64, indices into the K
-                hypotheses of that sentence at the last step.
+            parents: For each hypothesis the one that it continues, `(B', K')` int64, as index into the K before.
         """
 
 
@@ -53,7 +52,7 @@ class Hypothesis:
     Args:
         tokens: Generated ids, without the end token.
         log_prob: Sum of the log-probabilities, the end token's included.
-        score: What hypotheses of a sentence are ranked by, higher is better.
+        score: By which the hypotheses of a sentence are ranked, higher is better.
         finished: Whether the model ended it; False means that it was cut at the maximum length.
     """
 
@@ -78,11 +77,7 @@ TokenIds = Callable[[str], int]
 
 
 def no_tokens(token: str) -> int:
-    """The ids of a task whose tokens have no names.
-
-    Raises:
-        InputError: always.
-    """
+    """The `TokenIds` of a task whose tokens have no names: always an InputError."""
     raise InputError(f"{token!r}: cannot be named, this task has no vocabulary of text")
 
 
@@ -95,11 +90,7 @@ class Decoder(ABC):
     config: Section
 
     def __init__(self, config: Section, token_id: TokenIds = no_tokens) -> None:
-        """
-        Args:
-            config: The decoder's section.
-            token_id: Of the task, for options that name tokens.
-        """
+        """`token_id` is the task's, for options that name tokens."""
         self.config = config
 
 
@@ -115,13 +106,8 @@ class Search(Decoder):
 
 
 class Streamer(Decoder):
-    """Generates step by step, and hands out each step as it is made."""
+    """Generates step by step, and yields each step as it is made."""
 
     @abstractmethod
     def stream(self, model: Any, prompts: Any) -> Iterator[Any]:
-        """What each step brought, until all prompts have ended.
-
-        Args:
-            model: In evaluation mode.
-            prompts: On the device of the model.
-        """
+        """The result of each step until all prompts have ended, for a model in evaluation mode and prompts on its device."""

@@ -8,7 +8,7 @@ log-probabilities only fall, so an open hypothesis is worth at most its present 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -63,18 +63,11 @@ class Beam:
 
     def select(self, rows: Tensor) -> Beam:
         """The sentences at some rows."""
-        return Beam(
-            self.sentences[rows],
-            self.tokens[rows],
-            self.scores[rows],
-            self.ended[rows],
-            self.complete[rows],
-            self.finished[rows],
-        )
+        return Beam(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def first(self, count: int) -> Beam:
-        """The first `count` hypotheses of each sentence."""
-        return replace(self, tokens=self.tokens[:, :count], scores=self.scores[:, :count], ended=self.ended[:, :count])
+    def part(self, slots: slice) -> Beam:
+        """Some hypotheses of each sentence."""
+        return replace(self, tokens=self.tokens[:, slots], scores=self.scores[:, slots], ended=self.ended[:, slots])
 
 
 @register_decoder("beam")
@@ -90,11 +83,11 @@ class BeamSearch(Search):
         beam_size: int = Field(5, ge=1, le=1000)
         """Hypotheses kept at each step; 1 is greedy search."""
         num_hypotheses: int = Field(1, ge=1)
-        """Most outputs of each sentence, all different, best first; at most beam_size."""
+        """Maximum outputs of each sentence, all different, best first; at most beam_size."""
         length_penalty: float = Field(0.0, ge=0, le=20)
         """Exponent of the length by which log-probabilities are divided: above 0 favors long outputs, 0 is off."""
         length_penalty_form: Literal["gnmt", "power"] = "gnmt"
-        """What is raised to it: (5 + length) / 6 (GNMT, s2s-ft), or the length (fairseq; 1 is then the average)."""
+        """What the exponent applies to: (5 + length) / 6 (GNMT, s2s-ft), or the length (fairseq; 1 is the average)."""
 
         @model_validator(mode="after")
         def _enough_hypotheses(self) -> Any:
@@ -130,11 +123,10 @@ class BeamSearch(Search):
 
     @torch.inference_mode()
     def _search(self, model: Generator, sources: SourceBatch, exhaustive: bool) -> Trace:
-        end, steps, size_of_beam = sources.feeding.end, self.config.max_length, self.config.beam_size
-        size, device = len(sources.ids), sources.tokens.device
-        trace = Trace.empty(size, steps, self._frame_size, end, device)
+        end, steps, size = sources.feeding.end, self.config.max_length, self.config.beam_size
+        trace = Trace.empty(len(sources.ids), steps, self._frame_size, end, sources.tokens.device)
         constraints = self._constraints.of(sources)
-        beam = Beam.root(size, self._wanted, device)
+        beam = Beam.root(len(sources.ids), self._wanted, sources.tokens.device)
         state = model.start(sources, steps)
         last: Tensor | None = None
         for step in range(steps):
@@ -148,7 +140,7 @@ class BeamSearch(Search):
             if not len(keep):
                 break
             rows = keep if worth_leaving(keep, beam.sentences) else None
-            beam, parents, tokens = beam.first(size_of_beam), parents[:, :size_of_beam], tokens[:, :size_of_beam]
+            beam, parents, tokens = beam.part(slice(size)), parents[:, :size], tokens[:, :size]
             if rows is not None:
                 beam, parents, tokens = beam.select(rows), parents[rows], tokens[rows]
             state.select(rows, parents)
@@ -161,9 +153,7 @@ class BeamSearch(Search):
         """The next frame: scores, parents and tokens of a sentence's survivors, each `(B', K)`; the first K continue.
 
         Args:
-            beam: The hypotheses that the scores continue.
-            logits: Unnormalized scores of the next token, `(B', K, V)`.
-            constraints: What may not be chosen.
+            logits: Unnormalized scores of the token after each hypothesis of the beam, `(B', K, V)`.
             end: The end-of-sequence token.
         """
         log_probs = logits.log_softmax(-1, dtype=torch.float32)
@@ -186,8 +176,7 @@ class BeamSearch(Search):
 
         Args:
             finished: Ranks of the best that ended, best first, `(B', N)`.
-            scores: Of the open hypotheses, `(B', K)`.
-            lengths: Their length, `(B', K)`.
+            scores, lengths: Of the open hypotheses, `(B', K)`.
         """
         reachable = self._ranking(scores, torch.full_like(lengths, self.config.max_length))
         return finished[:, -1] >= reachable.amax(1)
@@ -201,16 +190,11 @@ def worth_leaving(keep: Tensor, sentences: Tensor) -> bool:
 def propose(
     beam: Beam, log_probs: Tensor, constraints: BatchConstraints, end: int, count: int
 ) -> tuple[Tensor, Tensor]:
-    """The best continuations of each hypothesis.
-
-    A hypothesis that the constraints leave no token may end.
+    """The `count` best continuations of each hypothesis; one without an allowed token may end.
 
     Args:
-        beam: The hypotheses that the scores continue.
-        log_probs: Of the next token, `(B', K, V)` float32; written to by the constraints.
-        constraints: What may not be chosen.
+        log_probs: Of the token after each hypothesis of the beam, `(B', K, V)` float32; the constraints write to them.
         end: The end-of-sequence token.
-        count: Continuations of each hypothesis.
 
     Returns:
         Sums of log-probabilities, `(B', K, count)` float32, -inf for those of ended hypotheses; tokens, the same shape.
@@ -224,9 +208,8 @@ def propose(
 
 
 def take_best(proposals: Tensor, ids: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The best of all continuations of a sentence: scores, parents and tokens, each `(B', count)`.
-
-    Where there are fewer than `count`, the rest score -inf.
+    """The best of all continuations of a sentence: scores, parents and tokens, each `(B', count)`; -inf if there are
+    fewer.
     """
     width = proposals.shape[2]
     flat, ids = proposals.flatten(1), ids.flatten(1)
@@ -241,11 +224,5 @@ def take_best(proposals: Tensor, ids: Tensor, count: int) -> tuple[Tensor, Tenso
 
 def _extend(beam: Beam, scores: Tensor, parents: Tensor, tokens: Tensor, end: int) -> Beam:
     history = beam.tokens.gather(1, parents.unsqueeze(-1).expand(-1, -1, beam.tokens.shape[2]))
-    return Beam(
-        beam.sentences,
-        torch.cat([history, tokens.unsqueeze(-1)], -1),
-        scores,
-        tokens == end,
-        beam.complete,
-        beam.finished,
-    )
+    extended = torch.cat([history, tokens.unsqueeze(-1)], -1)
+    return replace(beam, tokens=extended, scores=scores, ended=tokens == end)

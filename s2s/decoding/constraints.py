@@ -1,13 +1,13 @@
 """What outputs may not contain, or must begin with: functions that set scores of tokens to minus infinity.
 
-A constraint takes the tokens generated so far, `(B, K, t)` int64, and scores over the vocabulary, `(B, K, V)`, and
-returns the scores to use. The scores belong to the decoder, so a constraint may write into them and return the same
-tensor: a copy of 16 sentences x 5 hypotheses x 30k tokens costs as much as finding the best tokens in it.
+They may write into the scores, which belong to the decoder: a copy of 16 sentences x 5 hypotheses x 30k tokens costs as
+much as finding the best tokens in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field, model_validator
@@ -25,15 +25,15 @@ class ConstraintOptions(Section):
     """Options of outputs that every text decoder shares."""
 
     max_length: int = Field(128, ge=1, le=100_000)
-    """Most tokens of an output; the end token counts. Longer outputs are cut."""
+    """Maximum tokens of an output; the end token counts. Longer outputs are cut."""
     min_length: int = Field(1, ge=0)
-    """Fewest tokens before the end token."""
+    """Minimum tokens before the end token."""
     no_repeat_ngram_size: int = Field(0, ge=0)
-    """No n-gram of this size comes twice in an output; 0 is off. 3 is usual for summaries."""
+    """No n-gram of this size occurs twice in an output; 0 is off. 3 is usual for summaries."""
     no_repeat_ngram_ignore: list[str] = Field(default_factory=list)
-    """Vocabulary items that n-gram blocking leaves alone, `.` for example."""
+    """Vocabulary items that n-gram blocking ignores, `.` for example."""
     forbidden_tokens: list[str] = Field(default_factory=list)
-    """Vocabulary items that never come in an output."""
+    """Vocabulary items that never occur in an output."""
     prefix_tokens: list[str] = Field(default_factory=list)
     """Vocabulary items that every output begins with, even forbidden ones; a record's own prefix replaces them."""
 
@@ -47,18 +47,12 @@ class ConstraintOptions(Section):
 
 
 class Constraints:
-    """The constraints of a configuration, in the order in which they must apply: forced tokens have the last word.
-
-    Args:
-        options: What to enforce.
-        token_id: The id of a vocabulary item.
-    """
+    """The constraints of a configuration; `token_id` gives the id of a vocabulary item."""
 
     def __init__(self, options: ConstraintOptions, token_id: Callable[[str], int]) -> None:
         self._options = options
-        self._ignored = torch.tensor([token_id(token) for token in options.no_repeat_ngram_ignore], dtype=torch.int64)
-        self._forbidden = torch.tensor([token_id(token) for token in options.forbidden_tokens], dtype=torch.int64)
-        self._prefix = [token_id(token) for token in options.prefix_tokens]
+        names = (options.no_repeat_ngram_ignore, options.forbidden_tokens, options.prefix_tokens)
+        self._ignored, self._forbidden, self._prefix = ([token_id(token) for token in tokens] for tokens in names)
 
     def check(self, prefix: list[int], where: str) -> None:
         """Raise InputError if a record's own prefix is longer than outputs may be."""
@@ -76,68 +70,63 @@ class Constraints:
             raise ConfigError("decoder.prefix_tokens: must not name the end token, which would end every output")
         device = sources.tokens.device
         prefixes = [prefix or self._prefix for prefix in sources.prefixes]
+        width = max(map(len, prefixes), default=0)
+        table = [prefix + [FREE] * (width - len(prefix)) for prefix in prefixes]
         return BatchConstraints(
             self._options,
             sources.feeding.end,
-            self._ignored.to(device),
-            self._forbidden.to(device),
-            _table(prefixes, device),
+            torch.tensor(self._ignored, dtype=torch.int64, device=device),
+            torch.tensor(self._forbidden, dtype=torch.int64, device=device),
+            torch.tensor(table, dtype=torch.int64, device=device).reshape(len(prefixes), width),
         )
 
 
+@dataclass(frozen=True)
 class BatchConstraints:
-    """Constraints bound to the sentences of a batch; `Constraints.of` makes them."""
+    """Constraints bound to the sentences of a batch, in the order in which they must apply: forced tokens come last."""
 
-    def __init__(
-        self, options: ConstraintOptions, end: int, ignored: Tensor, forbidden: Tensor, prefixes: Tensor
-    ) -> None:
-        self._options = options
-        self._end = end
-        self._ignored = ignored
-        self._forbidden = forbidden
-        self._prefixes = prefixes
+    options: ConstraintOptions
+    end: int
+    ignored: Tensor
+    forbidden: Tensor
+    prefixes: Tensor
 
     def __call__(self, sentences: Tensor, tokens: Tensor, scores: Tensor) -> Tensor:
         """Scores with what is not allowed at minus infinity; `scores` may be written to.
 
         Args:
-            sentences: The rows of the batch that the first axis of the others stands for, `(B',)` int64.
+            sentences: The rows of the batch that the others belong to, `(B',)` int64.
             tokens: Generated so far, `(B', K, t)` int64.
             scores: Over the vocabulary, `(B', K, V)`.
         """
         step = tokens.shape[-1]
-        wanted = self._prefixes[sentences, step] if step < self._prefixes.shape[1] else None
-        forced = None if wanted is None else _scores_of(scores, wanted)
-        if len(self._forbidden):
-            scores = forbid_tokens(scores, self._forbidden)
-        if step < self._options.min_length:
-            scores = forbid_tokens(scores, self._end)
-        if 0 < self._options.no_repeat_ngram_size <= step:
-            scores = forbid_repeated_ngrams(tokens, scores, self._options.no_repeat_ngram_size, self._ignored)
+        wanted = self.prefixes[sentences, step, None, None] if step < self.prefixes.shape[1] else None
+        forced = None if wanted is None else scores.gather(-1, wanted.clamp(min=0).expand(-1, scores.shape[1], -1))
+        if len(self.forbidden):
+            scores[..., self.forbidden] = -torch.inf
+        if step < self.options.min_length:
+            scores[..., self.end] = -torch.inf
+        if 0 < self.options.no_repeat_ngram_size <= step:
+            scores = forbid_repeated_ngrams(tokens, scores, self.options.no_repeat_ngram_size, self.ignored)
         if wanted is not None and forced is not None:
-            scores = force_tokens(scores, wanted, forced)
+            index = wanted.clamp(min=0).expand_as(forced)
+            only = torch.full_like(scores, -torch.inf).scatter_(-1, index, forced)
+            scores = torch.where(wanted == FREE, scores, only)
         return scores
 
 
-def forbid_tokens(scores: Tensor, ids: Tensor | int) -> Tensor:
-    """Rule out some tokens everywhere; writes into `scores`."""
-    scores[..., ids] = -torch.inf
-    return scores
-
-
 def forbid_repeated_ngrams(tokens: Tensor, scores: Tensor, size: int, ignored: Tensor) -> Tensor:
-    """Rule out each token that would complete an n-gram which the hypothesis already has; writes into `scores`.
+    """Forbid each token that would complete an n-gram which the hypothesis already has; writes into `scores`.
 
-    With the last size-1 tokens as the tail: every token that followed an earlier occurrence of the tail is ruled out,
-    unless it is ignored itself; nothing is if the tail holds an ignored token.
-    Example, size 2, tokens `a b c a`: the tail is `a`, which `b` followed, so `b` is ruled out.
+    The last size-1 tokens are the tail: every token that followed an earlier occurrence of it is forbidden, unless the
+    token is ignored or the tail holds an ignored one. Example, size 2, tokens `a b c a`: the tail is `a`, which `b`
+    followed, so `b` is forbidden.
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`.
 
     Args:
         tokens: Generated so far, `(B, K, t)` int64; t >= size.
         scores: Over the vocabulary, `(B, K, V)`.
-        size: Of the n-grams.
-        ignored: Ids left alone, `(N,)` int64.
+        ignored: Ids, `(N,)` int64.
     """
     ngrams = tokens.unfold(-1, size, 1)  # (B, K, t - size + 1, size)
     tail = tokens[..., tokens.shape[-1] - size + 1 :]  # (B, K, size - 1)
@@ -148,26 +137,3 @@ def forbid_repeated_ngrams(tokens: Tensor, scores: Tensor, size: int, ignored: T
         blocked &= ~torch.isin(followers, ignored)
     penalty = torch.zeros_like(followers, dtype=scores.dtype).masked_fill_(blocked, -torch.inf)
     return scores.scatter_add_(-1, followers, penalty)
-
-
-def force_tokens(scores: Tensor, wanted: Tensor, forced: Tensor) -> Tensor:
-    """Rule out all but one token in the sentences where one is wanted.
-
-    Args:
-        scores: Over the vocabulary, `(B, K, V)`.
-        wanted: A token or `FREE` for each sentence, `(B,)` int64.
-        forced: What the wanted token scores, `(B, K, 1)`; `scores` has lost it where it was ruled out.
-    """
-    index = wanted.clamp(min=0)[:, None, None].expand_as(forced)
-    only = torch.full_like(scores, -torch.inf).scatter_(-1, index, forced)
-    return torch.where((wanted == FREE)[:, None, None], scores, only)
-
-
-def _scores_of(scores: Tensor, wanted: Tensor) -> Tensor:
-    return scores.gather(-1, wanted.clamp(min=0)[:, None, None].expand(*scores.shape[:2], 1))
-
-
-def _table(rows: list[list[int]], device: torch.device) -> Tensor:
-    width = max(map(len, rows), default=0)
-    padded = [row + [FREE] * (width - len(row)) for row in rows]
-    return torch.tensor(padded, dtype=torch.int64, device=device).reshape(len(rows), width)

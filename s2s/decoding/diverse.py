@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,8 +49,8 @@ class DiverseBeamSearch(BeamSearch):
         for first in range(0, self.config.beam_size, size):
             start = 0 if at_root else first
             group = slice(start, start + size)
-            part = replace(beam, tokens=beam.tokens[:, group], scores=beam.scores[:, group], ended=beam.ended[:, group])
-            proposals = propose(part, log_probs[:, group] - penalty.unsqueeze(1), constraints, end, size)
+            penalized = log_probs[:, group] - penalty.unsqueeze(1)
+            proposals = propose(beam.part(group), penalized, constraints, end, size)
             scores, parents, tokens = take_best(*proposals, size)
             frames.append((scores + penalty.gather(1, tokens), parents + start, tokens))
             chosen = scores.isfinite().float() * self.config.diversity_penalty

@@ -1,7 +1,5 @@
-"""What hypotheses of a sentence are ranked by: functions of log-probability and length.
-
-A ranking takes log-probabilities and lengths (the end token counts) as float64 tensors of one shape and returns scores
-of that shape, higher is better.
+"""Rankings of hypotheses: from log-probabilities and lengths (the end token counts), float64 tensors of one shape, to
+scores of that shape; higher is better.
 """
 
 from __future__ import annotations
@@ -18,16 +16,12 @@ def gnmt(alpha: float) -> Ranking:
 
     Source: Wu et al. 2016 (arXiv 1609.08144), equation 14, without the coverage term.
     """
-    if alpha <= 0:
-        return lambda log_probs, lengths: log_probs
-    return lambda log_probs, lengths: log_probs / ((5 + lengths) / 6) ** alpha
+    return lambda log_probs, lengths: log_probs / ((5 + lengths) / 6) ** max(0.0, alpha)
 
 
 def power(alpha: float) -> Ranking:
     """Log-probability over length ** alpha; 1 is the average log-probability, alpha <= 0 leaves it as it is."""
-    if alpha <= 0:
-        return lambda log_probs, lengths: log_probs
-    return lambda log_probs, lengths: log_probs / lengths**alpha
+    return lambda log_probs, lengths: log_probs / lengths ** max(0.0, alpha)
 
 
 def length_reward(reward: float, expected: float | None = None) -> Ranking:

@@ -75,9 +75,7 @@ class Sampling(Search):
             rows = keep if worth_leaving(keep, live) else None
             if rows is not None:
                 live, drawn = live[rows], drawn[rows]
-            parents = (
-                torch.arange(count, device=device) if step else torch.zeros(count, dtype=torch.int64, device=device)
-            )
+            parents = torch.arange(count, device=device) * (step > 0)
             state.select(rows, parents.expand(len(live), -1))
             last = drawn
         return _hypotheses(tokens, log_probs.sum(-1), end)

@@ -15,7 +15,6 @@ def top_tokens(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     Args:
         scores: `(B, K, V)`.
-        count: How many.
 
     Returns:
         Scores and token ids, `(B, K, count)`.

@@ -42,7 +42,7 @@ class Trace:
 
     @classmethod
     def empty(cls, sentences: int, steps: int, beam_size: int, end: int, device: torch.device) -> Trace:
-        """A trace to be filled by `write`; every sentence is complete at the last step until `complete` is called."""
+        """A trace for `write` to fill; a sentence is complete at the last step unless `complete` sets another."""
         shape = (sentences, steps, beam_size)
         return cls(
             scores=torch.full(shape, -torch.inf, device=device),
@@ -54,16 +54,15 @@ class Trace:
 
     def write(self, sentences: Tensor, step: int, scores: Tensor, tokens: Tensor, parents: Tensor) -> None:
         """Fill in the frame `step` of some sentences; the other three are `(B', K)`."""
-        self.scores[sentences, step] = scores
-        self.tokens[sentences, step] = tokens
-        self.parents[sentences, step] = parents
+        for frames, values in ((self.scores, scores), (self.tokens, tokens), (self.parents, parents)):
+            frames[sentences, step] = values
 
     def complete(self, sentences: Tensor, step: int, now: Tensor) -> None:
         """Make `step` the last frame of those sentences for which `now` holds; both are `(B',)`."""
         self.last[sentences] = torch.where(now, step, self.last[sentences])
 
     def best(self, ranking: Ranking, count: int) -> list[list[Hypothesis]]:
-        """The `count` best different hypotheses of each sentence, or fewer where there are not so many.
+        """The `count` best different hypotheses of each sentence, or fewer if there are not as many.
 
         Candidates are all that ended up to the last frame, and everything in the last frame. On ties the earlier frame
         wins, then the earlier slot. Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`.

@@ -17,7 +17,7 @@ from s2s.errors import ConfigError
 
 
 class Dataset(Protocol):
-    """Examples of one split, by index; the order of training is not the dataset's business."""
+    """Examples of one split, by index; the sampler decides their order."""
 
     lengths: NDArray[np.int64]
     """Slots that each example takes in a batch, `(N,)`, or those of its separately padded blocks, `(N, blocks)`."""
@@ -25,22 +25,19 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, index: int, epoch: int) -> Any:
-        """One example. Random noise in it depends on the seed, the epoch and the index alone."""
+        """One example; its random noise depends on the seed, the epoch and the index alone."""
 
 
 class Task(ABC):
     """One problem: reads records, makes examples and batches, writes outputs. Knows the tokenizer, not the model."""
 
     model: ClassVar[str | None] = None
-    """Name of the model that trains on it where a configuration names none; None requires a name."""
     criterion: ClassVar[str | None] = None
-    """Name of its criterion, in the same way."""
     decoder: ClassVar[str | None] = None
-    """Name of its decoder, in the same way; a task without one generates nothing."""
+    """Names of the defaults of these sections; None requires a name. A task without a decoder generates nothing."""
     has_tokenizer: ClassVar[bool] = False
-    """Whether `Config` has the option `tokenizer`, for a tokenizer that a run folder holds after `save`."""
+    """Whether `Config` has the option `tokenizer`, and `save` writes that tokenizer into a run folder."""
     tokenizer: Tokenizer
-    """That tokenizer."""
 
     class Config(Section):
         """Options of a task."""
@@ -52,11 +49,9 @@ class Task(ABC):
 
     @classmethod
     def implied(cls, config: Any) -> dict[str, dict[str, Any]]:
-        """Options of other sections that follow from the task's own, for where the user sets none.
+        """Defaults in other sections that follow from the task's options, as `{"decoder": {"max_length": 48}}`.
 
-        Returns:
-            Options by section, as `{"decoder": {"max_length": 48}}`, among them `name` where it is not the one that the
-            class declares; those that the section's class lacks are ignored.
+        `name` is among them if it is not the one that the class declares; options that a section lacks are ignored.
         """
         return {}
 
@@ -66,7 +61,7 @@ class Task(ABC):
         return True
 
     def inputs(self) -> list[Path]:
-        """Files and folders that hold the examples; what is in them must not change while a run lasts."""
+        """Files and folders that hold the examples; their content must not change during a run."""
         return []
 
     @abstractmethod
@@ -83,10 +78,10 @@ class Task(ABC):
 
     @abstractmethod
     def model_defaults(self) -> dict[str, Any]:
-        """What the data fixes in the model's section, as `vocab_size`; see `s2s.models.base.Model.resolve`."""
+        """Options of the model that the data fix, such as `vocab_size`; see `s2s.models.base.Model.resolve`."""
 
     def token_counts(self) -> NDArray[np.int64]:
-        """How often each token of the vocabulary is to be predicted in the training data, or a fair part of it, `(V,)`.
+        """How often each token is a label in the training data or a fair sample of them, `(V,)`.
 
         Raises:
             ConfigError: this task does not count.
@@ -95,11 +90,11 @@ class Task(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what decoding needs (the tokenizer's files) into a run folder."""
+        """Write what decoding needs, such as the tokenizer's files, into a run folder."""
 
 
 class GenerationTask(Task):
-    """A task whose outputs, texts, are generated from sources, the records of a file."""
+    """A task that generates texts from sources, the records of a file."""
 
     @property
     def id_field(self) -> str:
@@ -123,11 +118,11 @@ class GenerationTask(Task):
         """The text of generated tokens (without the end token)."""
 
     def source_text(self, record: dict[str, Any]) -> str:
-        """The text of an input record that its output may be spelled by; none by default."""
+        """The text of an input record whose spelling its output takes; none by default."""
         return ""
 
     def spell(self, text: str, source: str) -> str:
-        """An output, spelled as its source's text spells the same words; unchanged by default."""
+        """An output with its words spelled as in the text of its source; unchanged by default."""
         return text
 
     @abstractmethod

@@ -21,47 +21,32 @@ _COUNTED = 100_000
 
 
 class MaskedDataset:
-    """Masked examples of a corpus; what is masked in one, and how, depends on (seed, epoch, index) alone.
-
-    Args:
-        shards: The examples.
-        tokenizer: Theirs.
-        blocks: How much is masked.
-        random_prob: See `corrupt`.
-        keep_prob: See `corrupt`.
-        seed: The run's.
-    """
+    """Masked examples of a corpus; the masking of one depends on (seed, epoch, index) alone."""
 
     def __init__(
-        self,
-        shards: Shards,
-        tokenizer: Tokenizer,
-        blocks: Blocks,
-        random_prob: float,
-        keep_prob: float,
-        seed: int,
+        self, config: PretrainingTask.Config, shards: Shards, tokenizer: Tokenizer, blocks: Blocks, seed: int
     ) -> None:
         self._shards = shards
         self._blocks = blocks
         self._mask = tokenizer.special.mask
-        self._probabilities = random_prob, keep_prob
+        self._probabilities = config.random_prob, config.keep_prob
         self._seed = seed
         self._fixed = np.zeros(tokenizer.vocab_size, bool)
         self._fixed[tokenizer.special_ids] = True
         self._structure = np.array([*vars(tokenizer.special).values()])
         self._replacements = np.flatnonzero(~self._fixed)
         self.lengths: NDArray[np.int64] = shards.lengths
-        """Slots of the text, `(N,)`; a task that adds slots counts them too, `(N, blocks)`."""
+        """Slots of the text, `(N,)`; with those of blocks that a task adds, `(N, blocks)`."""
 
     def __len__(self) -> int:
         return len(self._shards)
 
     def generator(self, index: int, epoch: int) -> np.random.Generator:
-        """Where everything random in one example comes from, in the order in which it is asked."""
+        """The source of all randomness in one example."""
         return np.random.default_rng([self._seed, epoch, index])
 
     def masked(self, index: int, generator: np.random.Generator) -> MaskedText:
-        """One example; special tokens are never masked, but the unknown token where there is nothing else."""
+        """One example; special tokens are never masked, except the unknown token if there is nothing else."""
         row = self._shards[index]
         fixed = self._fixed[row.ids]
         if fixed.all():
@@ -86,8 +71,7 @@ class PretrainingTask(Task):
         data: str
         """Folder of the corpus, as `unilatent prepare pretrain-text` wrote it."""
         tokenizer: hub.Name = None
-        """Folder or hub id of the tokenizer that the corpus was made with. Default: that of the model, else the one in
-        the corpus folder."""
+        """Folder or hub id of the corpus' tokenizer. Default: that of the model, else the one in the corpus folder."""
         valid: bool = True
         """Validate on the corpus' validation split."""
         added_tokens: tuple[str, ...] = ()
@@ -136,7 +120,7 @@ class PretrainingTask(Task):
         return sizes | ({"added_tokens": self.tokenizer.num_added} if self.tokenizer.num_added else {})
 
     def token_counts(self) -> NDArray[np.int64]:
-        """See `Task.token_counts`: of the first texts, which lie in random order; special tokens are not predicted."""
+        """See `Task.token_counts`: from the first texts, which lie in random order; special tokens are no labels."""
         shards = self.shards("train")
         counts = np.zeros(self.tokenizer.vocab_size, np.int64)
         for index in range(min(len(shards), _COUNTED)):
@@ -145,5 +129,4 @@ class PretrainingTask(Task):
         return counts
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a run folder."""
         self.tokenizer.save(folder)

@@ -44,8 +44,8 @@ class PseudoMaskedLM(PretrainingTask):
         longest_block: int = Field(6, ge=1)
         """Tokens of the longest block."""
         pseudo_token: Fact[str | None] = None
-        """Token that stands where a step predicts, in quotes: "[PSEUDO]". Default: that of the tokenizer's folder, else
-        the mask token. What is fine-tuned from this run generates with it."""
+        """Token at a place to predict, in quotes: "[PSEUDO]". Default: that of the tokenizer's folder, else the mask
+        token. Runs fine-tuned from this one generate with it."""
 
     config: PseudoMaskedLM.Config
 
@@ -60,34 +60,27 @@ class PseudoMaskedLM(PretrainingTask):
         self._autoregressive = config.objective != "autoencoding"
 
     def dataset(self, split: str, seed: int) -> PseudoMaskedDataset:
-        """The examples of `split` ("train" or "valid").
-
-        Raises:
-            InputError: see `PretrainingTask.shards`.
-        """
         return PseudoMaskedDataset(self.config, self.shards(split), self.tokenizer, self._autoregressive, seed)
 
     def collate(self, examples: Sequence[MaskedText]) -> MaskedBatch:
-        """A batch of examples; see `pack_masked`."""
         special = self._special
         return pack_masked(examples, special.pseudo, special.pad, self._autoencoding, self._autoregressive)
 
 
 class PseudoMaskedDataset(MaskedDataset):
-    """Masked examples with the step of each masked token; see `MaskedDataset`."""
+    """Masked examples with the step of each masked token."""
 
     def __init__(
         self, config: PseudoMaskedLM.Config, shards: Shards, tokenizer: Tokenizer, autoregressive: bool, seed: int
     ) -> None:
         blocks = Blocks(config.mask_ratio, config.block_prob, config.shortest_block, config.longest_block)
-        super().__init__(shards, tokenizer, blocks, config.random_prob, config.keep_prob, seed)
+        super().__init__(config, shards, tokenizer, blocks, seed)
         self._single = config.factorization == "tokens"
         if autoregressive:
             self.lengths = np.stack([shards.lengths, 2 * blocks.most(shards.lengths)], axis=1)
             """Slots of the text, and the most that its true and pseudo tokens can take, `(N, 2)`."""
 
     def example(self, index: int, epoch: int) -> MaskedText:
-        """One example."""
         generator = self.generator(index, epoch)
         example = self.masked(index, generator)
         if not self._single:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch.nn.utils.rnn import pad_sequence
 
 from s2s import hub
 from s2s.config import Section
@@ -26,7 +27,7 @@ from s2s.registry import register_task
 from s2s.tasks.base import GenerationTask
 
 _SPELLED_BY = 100_000
-"""Characters of a source that outputs are spelled by."""
+"""Characters of a source that give its output their spelling."""
 
 
 class PairDataset:
@@ -90,9 +91,9 @@ class Seq2Seq(GenerationTask):
         method: Method = "pseudo_masked"
         """How the encoder learns to generate: causal, masked (UniLM v1) or pseudo_masked (UniLM v2)."""
         max_source: int = Field(464, ge=3)
-        """Most source slots, special tokens counted; longer sources lose their end."""
+        """Maximum source slots, special tokens counted; longer sources lose their end."""
         max_target: int = Field(48, ge=2)
-        """Most target slots, the end token counted; longer targets lose their end."""
+        """Maximum target slots, the end token counted; longer targets lose their end."""
         target_mask_prob: float = Field(0.5, ge=0, le=1)
         """Pseudo-masked: share of the true target tokens corrupted as well, against copying the history. Masked: share
         of the target masked and predicted. Causal: share of the target inputs corrupted; 0 is plain teacher forcing."""
@@ -103,7 +104,7 @@ class Seq2Seq(GenerationTask):
         keep_prob: float = Field(0.1, ge=0, le=1)
         """A corrupted token stays what it is with this probability."""
         max_masked: int | None = Field(None, ge=1)
-        """Masked method: most target tokens masked in one example. Default: no cap."""
+        """Masked method: maximum target tokens masked in one example. Default: no cap."""
         lower_case: bool | None = None
         """Lower-case text first. Default: as the tokenizer does."""
         added_tokens: tuple[str, ...] = ()
@@ -119,7 +120,7 @@ class Seq2Seq(GenerationTask):
         output: Literal["readable", "s2s_ft"] = "readable"
         """Form of the generated text: readable, or words apart from punctuation as s2s-ft writes it."""
         restore_spelling: bool | None = None
-        """Write the words of readable text as their source and the training data do, capitals and accents included.
+        """Write the words of readable text as their source and the training data do, with capitals and accents.
         Default: if the tokenizer drops capitals."""
 
     config: Seq2Seq.Config
@@ -139,7 +140,6 @@ class Seq2Seq(GenerationTask):
 
     @classmethod
     def implied(cls, config: Seq2Seq.Config) -> dict[str, dict[str, Any]]:
-        """Outputs may be as long as targets."""
         return {"decoder": {"max_length": config.max_target}}
 
     @property
@@ -178,7 +178,6 @@ class Seq2Seq(GenerationTask):
         return PairDataset(corpus, self.config.method, self._special, limits, noise, seed)
 
     def collate(self, examples: Sequence[Layout]) -> TokenBatch:
-        """A batch of examples; see `pack`."""
         return pack(examples, self._special.pad)
 
     def source(self, record: dict[str, Any], where: str) -> Source:
@@ -187,28 +186,25 @@ class Seq2Seq(GenerationTask):
         Raises:
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
-        text = text_field(record, self._source.field, where)
-        ids = self._source.encode([text], [where], self.tokenizer)[0]
+        ids = self._encoded(self._source, record, where)
         kept = ids[: self._source.limit]
         return Source(
             id=id_of(record, self.config.id_field, where),
             tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
-            prefix=[] if record.get("prefix") in (None, "") else self._prefix_of(record, where),
+            prefix=[] if record.get("prefix") in (None, "") else self._encoded(self._prefix, record, where),
             num_cut=len(ids) - len(kept),
         )
 
-    def _prefix_of(self, record: dict[str, Any], where: str) -> list[int]:
-        return self._prefix.encode([text_field(record, "prefix", where)], [where], self.tokenizer)[0]
+    def _encoded(self, side: Side, record: dict[str, Any], where: str) -> list[int]:
+        return side.encode([text_field(record, side.field, where)], [where], self.tokenizer)[0]
 
     def collate_sources(self, examples: Sequence[Source]) -> SourceBatch:
         """A batch of sources, padded on the right."""
-        width = max(len(example.tokens) for example in examples)
-        pad = self._special.pad
-        rows = [example.tokens + [pad] * (width - len(example.tokens)) for example in examples]
+        rows = [torch.tensor(example.tokens) for example in examples]
         return SourceBatch(
             ids=[example.id for example in examples],
-            tokens=torch.tensor(rows),
-            lengths=torch.tensor([len(example.tokens) for example in examples]),
+            tokens=pad_sequence(rows, batch_first=True, padding_value=self._special.pad),
+            lengths=torch.tensor([len(row) for row in rows]),
             feeding=self.feeding,
             prefixes=[example.prefix for example in examples],
         )
@@ -222,16 +218,13 @@ class Seq2Seq(GenerationTask):
         return Feeding(end=self._special.sep, mask=self._special.pseudo if pseudo_masked else self._special.mask)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of generated tokens."""
         return self.tokenizer.text(tokens) if self.config.output == "readable" else self.tokenizer.s2s_ft_text(tokens)
 
     def source_text(self, record: dict[str, Any]) -> str:
-        """The source, if it is a text."""
         text = record.get(self.config.source_field)
         return text[:_SPELLED_BY] if isinstance(text, str) and self._restores else ""
 
     def spell(self, text: str, source: str) -> str:
-        """The text, spelled as `task.restore_spelling` sets it."""
         return self._spelling.restore(text, source) if self._restores else text
 
     @property
@@ -244,25 +237,29 @@ class Seq2Seq(GenerationTask):
         return Spelling.load(Path(str(self.config.tokenizer)))
 
     def token_id(self, token: str) -> int:
-        """The id of one vocabulary item."""
         return self.tokenizer.token_id(token)
 
     def model_defaults(self) -> dict[str, int]:
         """`vocab_size`; `num_positions`; and `added_tokens`, how many of the vocabulary no checkpoint can know."""
-        sizes = {
-            "vocab_size": self.tokenizer.vocab_size,
-            "num_positions": self.config.max_source + self.config.max_target,
-        }
+        num_positions = self.config.max_source + self.config.max_target
+        sizes = {"vocab_size": self.tokenizer.vocab_size, "num_positions": num_positions}
         return sizes | ({"added_tokens": self.tokenizer.num_added} if self.tokenizer.num_added else {})
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a run folder, and how the training data spell words."""
-        self.tokenizer.save(folder)
-        if self._restores and self.config.train and not (folder / SPELLING).exists():
-            Spelling.learn(self._pairs(self.config.train)).save(folder)
+        """Write the tokenizer's files into a run folder, and how the training data spell words.
 
-    def _pairs(self, paths: str | list[str]) -> Iterator[tuple[str, str]]:
-        for path in _files(paths):
+        A loaded run whose training data are no longer there writes what it has learned.
+        """
+        self.tokenizer.save(folder)
+        if not self._restores or not self.config.train or (folder / SPELLING).exists():
+            return
+        paths = _files(self.config.train)
+        are_there = all(Path(name.partition(":")[0]).exists() for name in paths)
+        has_learned = (Path(str(self.config.tokenizer)) / SPELLING).exists()
+        (self._spelling if has_learned and not are_there else Spelling.learn(self._pairs(paths))).save(folder)
+
+    def _pairs(self, paths: list[str]) -> Iterator[tuple[str, str]]:
+        for path in paths:
             for _, record in records(path):
                 source, target = record.get(self.config.source_field), record.get(self.config.target_field)
                 if isinstance(source, str) and isinstance(target, str):

@@ -31,7 +31,7 @@ class UniLMv1(PretrainingTask):
     """Text whose masked tokens are predicted in place, each batch under one of four objectives.
 
     The model needs a segment table of six rows, or none; fine-tune with `model.source_segment=4` and
-    `model.target_segment=5`. Labels are not smoothed where `criterion.label_smoothing` is not set.
+    `model.target_segment=5`. By default labels are not smoothed.
 
     Source: UniLM (arXiv 1905.03197), without its next-sentence prediction.
     """
@@ -70,11 +70,6 @@ class UniLMv1(PretrainingTask):
         return {"criterion": {"label_smoothing": 0.0}}
 
     def dataset(self, split: str, seed: int) -> MixtureDataset:
-        """The examples of `split` ("train" or "valid").
-
-        Raises:
-            InputError: see `PretrainingTask.shards`.
-        """
         return MixtureDataset(self.config, self.shards(split), self.tokenizer, seed)
 
     def collate(self, examples: Sequence[MixtureExample]) -> TokenBatch:
@@ -88,13 +83,12 @@ class UniLMv1(PretrainingTask):
 
 
 class MixtureDataset(MaskedDataset):
-    """Masked examples with a draw of the objective each; see `MaskedDataset`."""
+    """Masked examples, each with a draw of the objective."""
 
     def __init__(self, config: UniLMv1.Config, shards: Shards, tokenizer: Tokenizer, seed: int) -> None:
         blocks = Blocks(config.mask_ratio, config.block_prob, shortest=2, longest=3)
-        super().__init__(shards, tokenizer, blocks, config.random_prob, config.keep_prob, seed)
+        super().__init__(config, shards, tokenizer, blocks, seed)
 
     def example(self, index: int, epoch: int) -> MixtureExample:
-        """One example."""
         generator = self.generator(index, epoch)
         return MixtureExample(self.masked(index, generator), float(generator.random()))

@@ -184,6 +184,9 @@ def test_a_run_keeps_how_its_training_data_spell_words(folder):
     run = task(folder / "run")
     assert run.spell("abc (f)", run.source_text({"src": "an F"})) == "ABC (F)"
     assert run.spell("abc f", run.source_text({"src": ["F"]})) == "ABC f"
+    (folder / "copy").mkdir()
+    run.save(folder / "copy")  # the training data are gone
+    assert (folder / "copy" / "spelling.json").read_bytes() == (folder / "run" / "spelling.json").read_bytes()
     (folder / "run" / "spelling.json").unlink()
     old = task(folder / "run")
     assert old.spell("abc f", old.source_text({"src": "an F"})) == "abc F"
