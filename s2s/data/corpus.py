@@ -48,13 +48,13 @@ class Side:
     _noticed: set[str] = dataclasses.field(default_factory=set, compare=False)
 
     def encode(self, texts: Sequence[str | list[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
-        """Ids of some texts; `places` names the file and line of each. A text may come back longer than the limit.
+        """Ids of some texts, not cut; `places` names the file and line of each.
 
         Special tokens in a text are plain text, unless `task.added_tokens` names them. A source may list them.
 
         Raises:
-            InputError: a text holds no token, or special tokens where there may be none; under `strict` also when it is
-                too long or lists an unknown token.
+            InputError: a text holds no token, or a special token that is not allowed; under `strict` also if it is too
+                long or lists an unknown token.
         """
         most = _CHARACTERS_A_TOKEN * (self.limit + 1)
         encoded = tokenizer.encode_many([text[:most] for text in texts])

@@ -56,8 +56,7 @@ class Layout:
         target: Target ids as fed at the true slots, noise included, `(nt,)`.
         pseudo: Ids fed at the pseudo slots, `(nt,)`, or `(0,)` without pseudo slots.
         slots: Target slots (pseudo slots if there are any) where a label is predicted, `(N,)`.
-        labels: What is predicted there, `(N,)`.
-        id: The record's id.
+        labels: The labels there, `(N,)`.
     """
 
     source: Ids

@@ -101,12 +101,11 @@ class MaskedText:
     """One example; every array is int64.
 
     Args:
-        tokens: The text as context holds it, corrupted where masked, `(n,)`.
+        tokens: The text, corrupted where masked, `(n,)`.
         segments: 0 for its first segment, 1 for the second, `(n,)`.
         masked: The masked positions, `(m,)`.
         steps: The step at which each of them is predicted, from 1 on, `(m,)`.
         labels: The true tokens there, `(m,)`.
-        id: The example's id.
     """
 
     tokens: Ids

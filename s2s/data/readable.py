@@ -1,8 +1,8 @@
-"""Words and marks joined as people write them: what a WordPiece tokenizer splits off is attached again.
+"""Words and marks joined as people write them.
 
-It makes every punctuation mark and every ideograph a token of its own and forgets where the blanks were: of
-"don't (3,000.50)" it leaves `don ' t ( 3 , 000 . 50 )`. Which mark belongs where is known for most; the rest stays a
-guess, which `s2s.data.spelling` betters by the source.
+A WordPiece tokenizer makes every punctuation mark and every ideograph a token of its own and drops the blanks:
+"don't (3,000.50)" becomes `don ' t ( 3 , 000 . 50 )`. The rules here join most marks correctly;
+`s2s.data.spelling` corrects the others by the source.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EAST_ASIAN = re.compile(f"[{_SPLIT}\u3041-\u30ff0-9][{_SPLIT}]|[{_SPLIT}][\u304
 
 
 def join_words(words: Sequence[str]) -> str:
-    """A readable text of words and of marks, each of which is a word by itself."""
+    """A readable text of words and marks; each mark is a word by itself."""
     joined = [False] * (len(words) + 1)  # whether there is no blank before word i
     padded = ["", *words, "", ""]
     opened: set[str] = set()
@@ -44,7 +44,7 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def _quote(mark: str, before: str, after: str, opened: set[str], comes_again: bool) -> tuple[bool, bool]:
-    """Whether a quotation mark or apostrophe is attached to what is left and right of it."""
+    """Whether no blank comes before and after a quotation mark or apostrophe."""
     if mark in "'’" and before[-1:].isalnum() and (after in _CONTRACTED or (before in _ELIDED and after.isalpha())):
         return True, True
     if mark == "’" or opened.intersection(_QUOTES[mark]) or (mark == "'" and before.endswith("s") and not comes_again):
@@ -55,7 +55,7 @@ def _quote(mark: str, before: str, after: str, opened: set[str], comes_again: bo
 
 
 def _sides(mark: str, before: str, after: str, second: str) -> tuple[bool, bool]:
-    """The same for any other mark; `second` follows `after`."""
+    """As `_quote`, for any other mark; `second` follows `after`."""
     is_word, was_word = after[:1].isalnum(), before[-1:].isalnum()
     digits = before[-1:].isdigit() and after[:1].isdigit()
     if mark == before or (mark in _OPERATORS and before and before in _OPERATORS):

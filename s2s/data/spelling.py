@@ -1,7 +1,7 @@
-"""The spelling of outputs that a model without capitals and accents writes: taken from the source, else learned.
+"""Restores capitals, accents and blanks in the outputs of a model without them: from the source, else as learned.
 
-The model writes "perl module for tcp / ip"; where the source has "TCP/IP", and the training texts have "Perl", the
-output becomes "Perl module for TCP/IP". References of a test set are never looked at.
+"perl module for tcp / ip" becomes "Perl module for TCP/IP" if the source has "TCP/IP" and the training texts have
+"Perl". References of a test set are never read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from s2s.config import Section, parse_section
 from s2s.durable import write_whole
@@ -30,7 +32,7 @@ _Places = dict[str, list[int]]
 
 
 class _Token(NamedTuple):
-    """A word or mark: without capitals and accents; as written; the blanks before it; whether it begins a sentence."""
+    """A word or mark: without capitals and accents, as written, the blanks before it, if it begins a sentence."""
 
     key: str
     written: str
@@ -43,7 +45,7 @@ class Spelling(Section):
 
     words: dict[str, str]
     """Words without capitals and accents, and how texts write them inside sentences."""
-    marks: dict[str, Literal["00", "01", "10", "11"]]
+    marks: dict[str, Annotated[str, Field(pattern="^[01][01]$")]]
     """Marks between words ("node . js", ". js", "node ."), and whether blanks come before and after the mark."""
     capital: bool
     """Whether outputs begin with a capital."""
@@ -84,7 +86,7 @@ class Spelling(Section):
         write_whole(folder / FILE, dump_json(self.model_dump(), indent=0).encode("utf-8") + b"\n")
 
     def restore(self, text: str, source: str) -> str:
-        """The text with its words as the source writes them; blanks as in the longest passages that both share."""
+        """The text with words written as in the source, and blanks as in the longest passages that both share."""
         tokens, (known, places) = _split(text), _read(source)
         wanted = [bool(token.blank) for token in tokens]
         for index in range(len(tokens)):
@@ -109,7 +111,7 @@ class Spelling(Section):
         return self.words.get(token.key, token.written) if name is None else name
 
     def _name(self, key: str, known: list[_Token], places: _Places) -> str | None:
-        """How the source writes a word; a capital at the beginning of a sentence does not belong to the word."""
+        """How the source writes a word, without the capital at the beginning of a sentence."""
         found = [known[place] for place in places.get(key, ())]
         inside = Counter(token.written for token in found if not token.begins)
         if inside or not found:
@@ -129,7 +131,7 @@ def _split(text: str) -> list[_Token]:
 
 @lru_cache(maxsize=4)
 def _read(source: str) -> tuple[list[_Token], _Places]:
-    """The tokens of a source, and where each of them is first."""
+    """The tokens of a source, and the first places of each."""
     tokens = _split(source)
     places: _Places = defaultdict(list)
     for place, token in enumerate(tokens):
@@ -156,13 +158,13 @@ def _contexts(tokens: list[_Token], index: int) -> list[str]:
 
 
 def _usual(counts: dict[str, Counter[str]], fewest: int) -> dict[str, str]:
-    """The usual form of what is frequent."""
+    """The most common form of frequent keys."""
     often = Counter({key: found.total() for key, found in counts.items() if found.total() >= fewest})
     return {key: counts[key].most_common(1)[0][0] for key, _ in often.most_common(_MOST_LEARNED)}
 
 
 def _shared(tokens: list[_Token], known: list[_Token], places: _Places) -> Iterator[tuple[int, int, int]]:
-    """Passages of two tokens or more that the source has too: from, to, and where in the source; longest first."""
+    """Passages of two or more tokens that are also in the source, as start, end and place in the source."""
     start = 0
     while start < len(tokens):
         lengths = {place: _common(tokens, start, known, place) for place in places.get(tokens[start].key, ())}

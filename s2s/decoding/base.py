@@ -110,4 +110,4 @@ class Streamer(Decoder):
 
     @abstractmethod
     def stream(self, model: Any, prompts: Any) -> Iterator[Any]:
-        """The result of each step until all prompts have ended, for a model in evaluation mode and prompts on its device."""
+        """The result of each step until all prompts have ended; the model must be in evaluation mode."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from pydantic import Field
@@ -21,15 +21,7 @@ from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed
 from s2s.errors import ConfigError, InputError
-from s2s.generation.output import (
-    Batches,
-    Output,
-    PipeOutput,
-    Window,
-    discard,
-    open_output,
-    refuse_existing,
-)
+from s2s.generation.output import Batches, Output, PipeOutput, Window, discard, open_output, refuse_existing
 from s2s.json_files import dump_json
 from s2s.models.base import Model
 from s2s.progress import Meter, sentences
@@ -58,7 +50,7 @@ class DecodeOptions(Section):
 
 
 class Source(Protocol):
-    """What is needed of a task's source examples."""
+    """What decoding needs of a task's source examples."""
 
     id: str
     tokens: list[int]
@@ -66,7 +58,7 @@ class Source(Protocol):
 
 
 def place(model: Model, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32") -> Model:
-    """The model, ready to decode there and for nothing else; log-probabilities are float32 in either precision."""
+    """The model on a device, ready only to decode; log-probabilities are float32 in either precision."""
     model = model.to(device=device, dtype=getattr(torch, precision)).eval()
     model.prepare()
     return model
@@ -74,7 +66,7 @@ def place(model: Model, device: torch.device, precision: Literal["float32", "bfl
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the lines of a file: how many there were, failed, and had their source cut."""
+    """How many lines a file had, how many failed, and how many had their source cut."""
 
     lines: int
     failed: int
@@ -106,15 +98,12 @@ def decode_file(
     killed, and the output is the same, byte by byte.
 
     Args:
-        task: Turns records into sources, and tokens into text.
         model: In evaluation mode, on the device of `ranks`.
-        decoder: The search.
         source: A JSON-lines file, or `-`.
-        output: A file, or `-`. Only from a file to a file can a job be continued.
-        options: See `DecodeOptions`.
-        ranks: All must see the same files. Windows are dealt out in turn; the first rank puts them together.
-        settings: What else the outputs depend on, such as the decoder's options and the `Path` of the weights: a job
-            is only continued with the same settings and the same content of files.
+        output: A file, or `-`. A job can only be continued from a file to a file.
+        ranks: All must see the same files. They take windows in turn; the first one puts the results together.
+        settings: Everything else that outputs depend on, such as the decoder's options and the `Path` of the weights:
+            a job only continues with the same settings and the same content of files.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
 
     Returns:
@@ -156,7 +145,7 @@ def decode_file(
 
 @contextlib.contextmanager
 def _reporting(ranks: Ranks) -> Iterator[None]:
-    """Report what this rank alone finds wrong; the command line reports the errors of the first rank."""
+    """Log the errors of a rank other than the first; the command line reports those of the first."""
     try:
         yield
     except InputError as error:
@@ -224,7 +213,7 @@ def _open_files(
 
 @dataclass(frozen=True)
 class _Work:
-    """What turns a window of lines into outputs."""
+    """Turns windows of lines into outputs."""
 
     task: GenerationTask
     model: Model
@@ -235,7 +224,7 @@ class _Work:
     meter: Meter
 
     def decode(self, lines: Sequence[Line], batches: Batches) -> Window:
-        """Decode the lines of a window; `batches` holds what is done already, and gets what is done now."""
+        """Decode the lines of a window; `batches` holds what is already done, and receives what is done now."""
         read = [self._read(line) for line in lines]
         sources = {row: item for row, item in enumerate(read) if isinstance(item, _Item)}
         outputs: list[dict[str, Any]] = [{} if isinstance(item, _Item) else item for item in read]
@@ -259,7 +248,7 @@ class _Work:
         return Window(written, {"lines": len(lines), "failed": len(failures), "cut": cut})
 
     def _read(self, line: Line) -> _Item | dict[str, Any]:
-        """What is to be decoded, or the output line that says why it cannot be."""
+        """What to decode, or the output line with the reason why it cannot be decoded."""
         id_field = self.task.id_field
         id: Any = line.number
         try:
@@ -273,7 +262,7 @@ class _Work:
         return _Item(id if str(id) == source.id else source.id, line.where, source, self.task.source_text(record))
 
     def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
-        """The output line of a record that cannot be used. What nobody expected is logged with its type."""
+        """The output line of a record that cannot be used; unexpected errors are logged with their type."""
         if self.options.strict:
             raise error
         message = str(error).removeprefix(f"{where}: ")
@@ -294,35 +283,28 @@ class _Work:
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         sources = self.task.collate_sources([item.source for item in items]).to(self.device)
-        if not self.traced:
+        traces: list[dict[str, Any] | None] = [None] * len(items)
+        if self.traced:
+            trace = self.decoder.trace(self.model, sources)
+            rows = self.decoder.best(trace)
+            texts = [{"source": item.text} if item.text else {} for item in items]
+            found = zip(items, texts, trace.records(), strict=True)
+            traces = [{"id": item.id, **text, **frames} for item, text, frames in found]
+        else:
             rows = self.decoder(self.model, sources)
-            return [(self._output(item, row), None) for item, row in zip(items, rows, strict=True)]
-        trace = self.decoder.trace(self.model, sources)
-        made = zip(items, self.decoder.best(trace), trace.records(), strict=True)
-        return [(self._output(item, row), {**item.named(), **frames}) for item, row, frames in made]
-
-    def _output(self, item: _Item, hypotheses: Sequence[Hypothesis]) -> dict[str, Any]:
-        return output_record(self.task, item.id, hypotheses, item.text)
+        outputs = (output_record(self.task, item.id, row, item.text) for item, row in zip(items, rows, strict=True))
+        return list(zip(outputs, traces, strict=True))
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     id: Any
     where: str
     source: Any
     text: str
 
-    def named(self) -> dict[str, Any]:
-        """The id, and what outputs are spelled by if anything."""
-        return {"id": self.id, **({"source": self.text} if self.text else {})}
-
 
 def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:
-    """The output line of a sentence: its best text, and all different ones if there are more hypotheses.
-
-    Args:
-        source: The text that outputs are spelled by; see `GenerationTask.spell`.
-    """
+    """The output line of a sentence: its best text, spelled as in `source`, and all different ones if it has more."""
     scores: dict[str, float] = {}
     for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
         scores.setdefault(task.spell(task.text(item.tokens), source), round(item.score, 4))
@@ -333,12 +315,9 @@ def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis
 
 
 def batch_rows(lengths: dict[int, int], max_tokens: int, max_sentences: int) -> Iterator[list[int]]:
-    """Rows of a window in batches, longest first, so that what does not fit into memory shows at once.
+    """Rows of a window in batches, longest source first, so that what does not fit into memory fails at once.
 
-    Args:
-        lengths: Of the source of each row.
-        max_tokens: Most sentences x longest source of a batch.
-        max_sentences: Most sentences of a batch.
+    `max_tokens` limits sentences x longest source; `lengths` has the length of the source of each row.
     """
     order = sorted(lengths, key=lambda row: -lengths[row])
     while order:
@@ -365,7 +344,7 @@ def _warn_of_repeated(ids: IdLines, source: str, field: str) -> None:
 
 
 def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int | None:
-    """Lines that this rank has still to decode, or None if nobody knows."""
+    """Lines that this rank has still to decode; None if the total is unknown."""
     if total is None:
         return None
     numbers = range(ranks.rank, math.ceil(total / window), ranks.size)
@@ -373,10 +352,8 @@ def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int 
 
 
 def _count_lines(path: Path) -> int:
+    count, last = 0, b"\n"
     with opened(path) as file:
-        blocks = iter(lambda: file.read(1 << 20), b"")
-        count, last = 0, b"\n"
-        for block in blocks:
-            count += block.count(b"\n")
-            last = block[-1:]
+        for block in iter(lambda: file.read(1 << 20), b""):
+            count, last = count + block.count(b"\n"), block[-1:]
     return count + (last != b"\n")

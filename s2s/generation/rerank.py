@@ -1,4 +1,4 @@
-"""Choosing outputs again from the traces of a beam search, by another ranking, without the model."""
+"""Choosing outputs from the traces of a beam search by another ranking, without the model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,9 @@ def rerank_file(
     """Write the outputs that `ranking` chooses from a file of traces, in the form that decoding writes.
 
     Args:
-        task: Turns tokens into text.
-        trace: The file that decoding left, JSON lines.
+        trace: The JSON-lines file that decoding wrote.
         output: A file, or `-`.
-        ranking: See `s2s.decoding.ranking`.
         count: Hypotheses of each sentence.
-        overwrite: Replace the output if it exists.
 
     Returns:
         How many lines were written.
