@@ -28,7 +28,7 @@ _LARGE = 1 << 24
 """Size in bytes above which reading a file takes noticeable time."""
 _FRESH = 2_000_000_000
 """Nanoseconds in which a file may change again without a change of its time stamps."""
-_LONGEST = 60
+_LONGEST = 45
 """Maximum number of characters of a value in a message."""
 
 
