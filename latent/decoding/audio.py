@@ -17,9 +17,9 @@ class AudioChunk:
     """The next samples of some rows.
 
     Args:
-        rows: Which rows, in the order of `audio`.
+        rows: The rows, in the order of `audio`.
         audio: `(R, S)`, not clipped.
-        ended: As in `Frames`: rows that had their last samples before this chunk.
+        ended: Rows that ended before this chunk, see `Frames`.
         frames: The latents that the audio was decoded from, `(R, F, L)`; None from decoders that keep them.
     """
 
@@ -39,7 +39,7 @@ def audio_chunks(decode_chunk: DecodeChunk, frames: Iterable[Frames], chunk_fram
     Args:
         decode_chunk: Of the σ-VAE that made the model's latents.
         frames: From `NextTokenDiffusionDecoder.stream`: rows start together and leave one by one.
-        chunk_frames: Frames decoded at a time; 1 is heard soonest, more is faster.
+        chunk_frames: Frames decoded at a time; 1 has the lowest latency, more is faster.
     """
     history: History | None = None
     known: list[int] = []

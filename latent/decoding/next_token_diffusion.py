@@ -1,7 +1,7 @@
-"""Generation of latents: at each step a row decides whether a latent follows, draws it, and reads it again.
+"""Generation of latents: at each step a row decides whether a latent follows, draws it, and reads it.
 
-Rows are independent: each has its own noise and its own place in the cache, and one that ends leaves the batch. So a
-row of a batch is what it would be alone.
+Rows are independent: each has its own noise and its own place in the cache, and a row that ends leaves the batch. So
+batching does not change what a row generates.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, stacked
-from latent.diffusion.sampler import GuidedSampler, RowNoise
-from latent.diffusion.solver import SolverName, make_solver
-from s2s.config import Section
+from latent.diffusion.sampler import RowNoise, SamplerSection
 from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What one step brought.
+    """The latents of one step.
 
     Args:
-        rows: Rows that got a latent, in the order of `latents`: indices into the prompts.
+        rows: Rows that drew a latent, in the order of `latents`: indices into the prompts.
         latents: `(R, L)`, as the audio tokenizer decodes them.
-        ended: Rows that got none and get no more; True where the model said so, False where a row was cut.
+        ended: Rows that ended before this step; True where the model ended them, False where the limit did.
     """
 
     rows: list[int]
@@ -41,34 +39,20 @@ class Frames:
 class NextTokenDiffusionDecoder(Streamer):
     """Draws latents until the model ends them."""
 
-    class Config(Section):
+    class Config(SamplerSection):
         """Options of generation by next-token diffusion."""
 
-        solver: SolverName = "dpm"
-        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
-        num_inference_steps: int = Field(10, ge=1, le=1000)
-        """Calls of the diffusion head for each latent."""
-        guidance_scale: NonNegativeFloat = 1.3
-        """How much the difference to the unconditional stream counts; 1 is no guidance, and half the work."""
         stop_threshold: float = Field(0.5, gt=0, le=1)
-        """Probability of the end, against "a latent follows", from which on a row ends."""
-        temperature: NonNegativeFloat = 1.0
-        """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation; small
-        voices are clearest with 0."""
+        """Probability of the end token, against the token for "a latent follows", at which generation ends."""
         min_frames: NonNegativeInt = 1
-        """Latents before which no row ends."""
+        """Minimum number of latents."""
 
     config: NextTokenDiffusionDecoder.Config
 
     @torch.inference_mode()
     def stream(self, model: Any, prompts: GenerationPrompts) -> Iterator[Frames]:
-        """Latents as they are drawn, step by step, until all rows have ended.
-
-        Args:
-            model: A LatentLM.
-            prompts: On the device of the model.
-        """
-        sampler = self._sampler(model)
+        """The latents that a LatentLM draws, step by step, until all rows have ended; prompts are on its device."""
+        sampler = self.config.sampler(model)
         streams = 2 if sampler.guided else 1
         started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
         state = model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames))
@@ -98,15 +82,10 @@ class NextTokenDiffusionDecoder(Streamer):
             frame += 1
             model.append(state, model.next_inputs(latents.to(state.hidden.dtype), streams, prompts, rows, frame))
 
-    def _sampler(self, model: Any) -> GuidedSampler:
-        config = self.config
-        solver = make_solver(config.solver, model.schedule, config.num_inference_steps, model.config.prediction)
-        return GuidedSampler(model.head, solver, config.guidance_scale)
-
     def _ended(self, logits: Tensor, frame: int, max_frames: list[int]) -> dict[int, bool]:
-        """Rows that end before this frame: True where the model says so, False where the limit is reached."""
+        """Rows that end before this frame: True where the model ends them, False where the limit is reached."""
         if frame < self.config.min_frames:
             return {}
-        says = (logits.float().softmax(-1)[:, 1] >= self.config.stop_threshold).tolist()
-        limited = (frame >= most for most in max_frames)
-        return {row: said for row, (said, cut) in enumerate(zip(says, limited, strict=True)) if said or cut}
+        by_model = (logits.float().softmax(-1)[:, 1] >= self.config.stop_threshold).tolist()
+        limits = zip(by_model, max_frames, strict=True)
+        return {row: ends for row, (ends, limit) in enumerate(limits) if ends or frame >= limit}

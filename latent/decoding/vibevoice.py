@@ -1,8 +1,8 @@
 """Generation with VibeVoice: at each step a row draws a latent and hears it, or switches to another speaker.
 
-    latent   draw a latent, decode it, encode the sound again; both feed the next step
-    end      the speaker ends; decoder and encoder fall silent
-    start    another one begins; the unconditional stream forgets the one before
+    latent   draw a latent, decode it, encode the audio with the semantic encoder; both feed the next step
+    end      the speaker ends; the histories of decoder and encoder are cleared
+    start    another speaker begins; the unconditional stream is cleared
     stop     the row leaves the batch
 
 The unconditional stream reads latents only. Both streams take a step in one batch, before it is known whether a latent
@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, stacked
 from latent.decoding.audio import AudioChunk
-from latent.diffusion.sampler import GuidedSampler, RowNoise
-from latent.diffusion.solver import SolverName, make_solver
-from s2s.config import Section
+from latent.diffusion.sampler import GuidedSampler, RowNoise, SamplerSection
 from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
@@ -32,7 +30,7 @@ _LATENT, _END, _START, _STOP = range(4)
 
 @dataclass(frozen=True)
 class SpokenStep(AudioChunk):
-    """What one step brought; `rows` and `audio` are those of the rows that drew a latent.
+    """One step; `rows` and `audio` are those of the rows that drew a latent.
 
     Args:
         tokens: The token that each row in the batch chose.
@@ -45,37 +43,27 @@ class SpokenStep(AudioChunk):
 
 @register_decoder("vibevoice")
 class VibeVoiceDecoder(Streamer):
-    """Draws latents and makes them heard until the model stops."""
+    """Draws latents and decodes them until the model stops."""
 
-    class Config(Section):
+    class Config(SamplerSection):
         """Options of generation with VibeVoice."""
 
-        solver: SolverName = "dpm"
-        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
-        num_inference_steps: int = Field(10, ge=1, le=1000)
-        """Calls of the diffusion head for each latent."""
-        guidance_scale: NonNegativeFloat = 1.3
-        """How much the difference to the unconditional stream counts; 1 is no guidance."""
-        temperature: NonNegativeFloat = 1.0
-        """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation."""
         max_seconds: PositiveFloat | None = None
-        """Audio after which speech is truncated. None: twice what the text should take, and ten seconds."""
+        """Maximum length of the audio, in seconds. None: twice what the text should take, and ten seconds."""
 
     config: VibeVoiceDecoder.Config
 
     @torch.inference_mode()
     def stream(self, model: Any, prompts: GenerationPrompts, noise: RowNoise | None = None) -> Iterator[SpokenStep]:
-        """Audio as it is made, one frame of each row at a time, until all rows have ended.
+        """The audio of a VibeVoice, one frame of each row at a time, until all rows have ended.
 
         Args:
             model: A VibeVoice.
             prompts: On the device of the model. `max_frames` counts tokens as well, so that every row ends.
             noise: Instead of noise from the seeds of the prompts.
         """
-        config = self.config
         language = model.language
-        solver = make_solver(config.solver, language.schedule, config.num_inference_steps, language.config.prediction)
-        sampler = GuidedSampler(language.head, solver, config.guidance_scale)
+        sampler = self.config.sampler(language)
         streams = 2 if sampler.guided else 1
         started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
         state = model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames), streams)

@@ -11,21 +11,19 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from latent.decoding.audio import AudioChunk
-from latent.diffusion.sampler import GuidedSampler, RowNoise
-from latent.diffusion.solver import SolverName, make_solver
-from s2s.config import Section
+from latent.diffusion.sampler import RowNoise, SamplerSection
 from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
 
 @dataclass(frozen=True)
 class RealtimePrompt:
-    """Something to say in a voice.
+    """A text to speak.
 
     Args:
         preset: The voice (`latent.models.vibevoice_realtime.VoicePreset`), on the device of the model.
         text: Tokens; an iterator may still be waiting for later ones.
-        max_frames: Frames after which it is cut.
+        max_frames: Maximum number of frames.
         seed: Of the noise.
         temperature: Factor of the noise that latents are drawn from.
     """
@@ -41,38 +39,27 @@ class RealtimePrompt:
 class RealtimeDecoder(Streamer):
     """Speaks a text while it is still being written."""
 
-    class Config(Section):
+    class Config(SamplerSection):
         """Options of generation with VibeVoice-Realtime."""
 
-        solver: SolverName = "dpm"
-        """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
         num_inference_steps: int = Field(5, ge=1, le=1000)
         """Calls of the diffusion head for each latent."""
         guidance_scale: NonNegativeFloat = 1.5
-        """How much the difference to the unconditional stream counts; 1 is no guidance."""
-        temperature: NonNegativeFloat = 1.0
-        """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation."""
+        """Scale of classifier-free guidance; 1 is no guidance."""
         max_seconds: PositiveFloat | None = None
-        """Audio after which speech is truncated. None: twice what the text should take, and ten seconds."""
+        """Maximum length of the audio, in seconds. None: twice what the text should take, and ten seconds."""
         text_window: PositiveInt = 5
         """Tokens of the text that are read at a time."""
         speech_window: PositiveInt = 6
-        """Frames that are spoken after each of these."""
+        """Frames that are generated after each of these."""
 
     config: RealtimeDecoder.Config
 
     @torch.inference_mode()
     def stream(self, model: Any, prompts: RealtimePrompt, noise: RowNoise | None = None) -> Iterator[AudioChunk]:
-        """Audio as it is made, frame by frame.
-
-        Args:
-            model: A VibeVoiceRealtime.
-            prompts: One voice with its text.
-            noise: Instead of noise from the seed.
-        """
+        """The audio of a VibeVoiceRealtime, frame by frame; `noise` replaces noise from the seed of the prompt."""
         config, language = self.config, model.language
-        solver = make_solver(config.solver, language.schedule, config.num_inference_steps, language.config.prediction)
-        sampler = GuidedSampler(language.head, solver, config.guidance_scale)
+        sampler = config.sampler(language)
         state = model.prefill(prompts.preset, language.config.max_positions)
         noise = noise or RowNoise([prompts.seed], language.config.latent_size, state.speech.hidden.device)
         left, frame, stopped = iter(prompts.text), 0, False

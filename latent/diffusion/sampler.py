@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from typing import Any
 
 import torch
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
-from latent.diffusion.solver import Solver
+from latent.diffusion.solver import Solver, SolverName, make_solver
 from latent.nn.diffusion_head import DiffusionHead
+from s2s.config import Section
 
 
 class RowNoise:
-    """A source of noise for each row of a batch, independent of the other rows.
+    """A source of noise for each row of a batch, `size` numbers a draw, independent of the other rows.
 
-    Args:
-        seeds: One per row.
-        size: Numbers per draw and row.
-        device: Where the noise is needed; it is drawn on the CPU, so it is the same everywhere.
+    Noise is drawn on the CPU and moved to `device`, so it is the same everywhere.
     """
 
     def __init__(self, seeds: Sequence[int], size: int, device: torch.device | str = "cpu") -> None:
@@ -35,7 +35,7 @@ class RowNoise:
         self._generators = [self._generators[row] for row in rows]
 
     def of(self, rows: Sequence[int]) -> RowNoise:
-        """The source of some rows, in this order; what it draws is drawn for good."""
+        """The source of some rows, in this order; the two share their generators."""
         part = copy(self)
         part.select(rows)
         return part
@@ -45,10 +45,9 @@ class GuidedSampler:
     """Draws latents with a diffusion head: output = unconditional + guidance · (conditional - unconditional).
 
     Args:
-        head: The network. Embeddings of the solver's steps are computed once, here: make a new sampler when the
-            head's weights have changed.
+        head: The network. The embeddings of the steps are computed here: make a new sampler when its weights change.
         solver: The steps.
-        guidance_scale: 1 is no guidance, and then the unconditional stream is not computed.
+        guidance_scale: 1 is no guidance: the unconditional stream is not computed.
     """
 
     def __init__(self, head: DiffusionHead, solver: Solver, guidance_scale: float = 1.0) -> None:
@@ -76,9 +75,9 @@ class GuidedSampler:
 
         Args:
             condition: Hidden states, `(N, condition_size)`.
-            unconditional: Those of the unconditional stream, alike; not read without guidance.
-            noise: What to start from, `(N, L)`. Both streams denoise the same latent, and it keeps this type.
-            step_noise: Noise of the steps of a stochastic solver, of N rows.
+            unconditional: Those of the unconditional stream, of the same shape; not read without guidance.
+            noise: The noisy latents to start from, `(N, L)`. Both streams denoise the same latent, in this type.
+            step_noise: Noise of N rows for the steps of a stochastic solver.
         """
         if self.guided:
             assert unconditional is not None, "guidance needs the unconditional stream"
@@ -98,3 +97,22 @@ class GuidedSampler:
             return self.head.denoise(noisy, modulation).to(x.dtype)
         conditional, unconditional = self.head.denoise(torch.cat([noisy, noisy]), modulation).to(x.dtype).chunk(2)
         return torch.lerp(unconditional, conditional, self.guidance_scale)
+
+
+class SamplerSection(Section):
+    """Options of drawing latents by diffusion."""
+
+    solver: SolverName = "dpm"
+    """dpm: DPM-Solver++ 2M; dpm_heun and dpm_sde: its variants; ddim: its first order; ddpm: DDPM."""
+    num_inference_steps: int = Field(10, ge=1, le=1000)
+    """Calls of the diffusion head for each latent."""
+    guidance_scale: NonNegativeFloat = 1.3
+    """Scale of classifier-free guidance; 1 is no guidance, and half the work."""
+    temperature: NonNegativeFloat = 1.0
+    """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation; small
+    voices are clearest with 0."""
+
+    def sampler(self, model: Any) -> GuidedSampler:
+        """The sampler for a LatentLM."""
+        solver = make_solver(self.solver, model.schedule, self.num_inference_steps, model.config.prediction)
+        return GuidedSampler(model.head, solver, self.guidance_scale)

@@ -1,12 +1,13 @@
 """Reading VibeVoice checkpoints: their configuration, and their weights under our names.
 
-A checkpoint is a folder with config.json and safetensors files, or the name of one on the Hugging Face hub. Both
-layouts are read: that of VibeVoice's own repository, and that of the `transformers` library.
+A checkpoint is a folder with config.json and safetensors files, or its name on the Hugging Face hub, in the layout of
+VibeVoice's own repository or in that of the `transformers` library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from latent.diffusion.schedule import Prediction, ScheduleName
 from latent.models.keymaps import (
     Weights,
+    above,
     codec_weights,
     connector_weights,
     language_model_weights,
@@ -41,66 +43,62 @@ _SCHEDULES: dict[str, ScheduleName] = {"cosine": "cosine", "squaredcos_cap_v2": 
 
 
 def load_vibevoice(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeVoice:
-    """The model of a checkpoint, ready to generate with.
-
-    Args:
-        checkpoint: See the top of this file.
-        dtype: Of the weights; float32 for CPUs, bfloat16, as they are released, for GPUs.
+    """The model of a checkpoint, ready to generate; use float32 on CPUs and bfloat16, as released, on GPUs.
 
     Raises:
-        InputError: there is no such checkpoint, or it is not one of VibeVoice, or it is damaged.
+        InputError: the checkpoint is missing, damaged, or not of this model.
     """
-    folder = locate(checkpoint)
-    config = vibevoice_config(read_object(folder / "config.json"), str(folder / "config.json"))
-    with torch.device("meta"):  # neither memory nor time for random weights
-        model = VibeVoice(config)
-    return _with_weights(model, folder, vibevoice_state(read_state(folder), config), dtype)
+    return _load(checkpoint, dtype, VibeVoice, vibevoice_config, vibevoice_state)
 
 
 def load_realtime(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeVoiceRealtime:
-    """The same for VibeVoice-Realtime."""
-    folder = locate(checkpoint)
-    config = realtime_config(read_object(folder / "config.json"), str(folder / "config.json"))
-    with torch.device("meta"):
-        model = VibeVoiceRealtime(config)
-    return _with_weights(model, folder, realtime_state(read_state(folder), config), dtype)
+    """As `load_vibevoice`, for VibeVoice-Realtime."""
+    return _load(checkpoint, dtype, VibeVoiceRealtime, realtime_config, realtime_state)
 
 
 def is_realtime(folder: Path) -> bool:
-    """Whether a checkpoint is one of VibeVoice-Realtime."""
+    """Whether a checkpoint is of VibeVoice-Realtime."""
     return "tts_backbone_num_hidden_layers" in read_object(folder / "config.json")
 
 
-def _with_weights(model: M, folder: Path, weights: Weights, dtype: torch.dtype) -> M:
+def _load(
+    checkpoint: str,
+    dtype: torch.dtype,
+    kind: Callable[[Any], M],
+    config_of: Callable[[Mapping[str, Any], str], Any],
+    state_of: Callable[[Mapping[str, Tensor], Any], Weights],
+) -> M:
+    folder = locate(checkpoint)
+    config = config_of(read_object(folder / "config.json"), str(folder / "config.json"))
+    with torch.device("meta"):  # neither memory nor time for random weights
+        model = kind(config)
     try:
-        model.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()}, assign=True)
+        weights = {name: tensor.to(dtype) for name, tensor in state_of(read_state(folder), config).items()}
+        model.load_state_dict(weights, assign=True)
+    except KeyError as error:
+        raise InputError(f"{folder}: the weights lack {error.args[0]!r}") from error
     except RuntimeError as error:
         raise InputError(f"{folder}: weights do not fit config.json: {str(error).splitlines()[1].strip()}") from error
     return model.eval().requires_grad_(False)
 
 
-def vibevoice_config(said: Mapping[str, Any], where: str) -> VibeVoice.Config:
-    """The configuration of a checkpoint's config.json.
+def vibevoice_config(given: Mapping[str, Any], where: str) -> VibeVoice.Config:
+    """The configuration of a VibeVoice from the content of config.json; `where` names it in messages.
 
     Raises:
-        InputError: it is not one of VibeVoice, or lacks something; `where` is named.
+        InputError: it is of another model, or lacks something.
     """
-    try:
-        if "acoustic_tokenizer_config" in said:
-            return _of_repository(said)
-        if "audio_config" in said:
-            return _of_transformers(said)
-    except KeyError as error:
-        raise InputError(f"{where}: {error.args[0]!r} is missing; expected the configuration of a VibeVoice") from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = "a value has another type" if isinstance(error, ValidationError) else error
-        raise InputError(f"{where}: expected the configuration of a VibeVoice: {reason}") from error
-    found = said.get("model_type")
+    with _checked(where, "VibeVoice"):
+        if "acoustic_tokenizer_config" in given:
+            return _of_repository(given)
+        if "audio_config" in given:
+            return _of_transformers(given)
+    found = given.get("model_type")
     raise InputError(f"{where}: expected the configuration of a VibeVoice, found one of model_type {found!r}")
 
 
 def vibevoice_state(weights: Mapping[str, Tensor], config: VibeVoice.Config) -> Weights:
-    """The weights of a `VibeVoice`, from those of a checkpoint in either layout."""
+    """The weights of a `VibeVoice` from those of a checkpoint in either layout."""
     named = {transformers_name(name): tensor for name, tensor in weights.items()}
     if config.language.tie_embeddings:
         named.pop("lm_head.weight", None)
@@ -112,35 +110,24 @@ def vibevoice_state(weights: Mapping[str, Tensor], config: VibeVoice.Config) -> 
         "semantic": codec_weights(under(named, "model.semantic_tokenizer_encoder."), semantic.depths),
         "semantic_connector": connector_weights(under(named, "model.semantic_connector.")),
     }
-    return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+    return above(parts)
 
 
-def realtime_config(said: Mapping[str, Any], where: str) -> VibeVoiceRealtime.Config:
-    """The configuration of VibeVoice-Realtime, from its config.json.
-
-    Raises:
-        InputError: it is of another model, or lacks something; `where` is named.
-    """
-    try:
-        upper = said["tts_backbone_num_hidden_layers"]
-        text = said["decoder_config"]
-        language = _language_of_repository(said).model_copy(update={"num_layers": upper, "tie_embeddings": True})
+def realtime_config(given: Mapping[str, Any], where: str) -> VibeVoiceRealtime.Config:
+    """As `vibevoice_config`, for VibeVoice-Realtime."""
+    with _checked(where, "VibeVoice-Realtime"):
+        upper = given["tts_backbone_num_hidden_layers"]
+        text = given["decoder_config"]
+        language = _language_of_repository(given).model_copy(update={"num_layers": upper, "tie_embeddings": True})
         return VibeVoiceRealtime.Config(
             language=language,
             text_layers=text["num_hidden_layers"] - upper,
-            acoustic=_codec_of_repository(said["acoustic_tokenizer_config"]),
+            acoustic=_codec_of_repository(given["acoustic_tokenizer_config"]),
         )
-    except KeyError as error:
-        raise InputError(
-            f"{where}: {error.args[0]!r} is missing; expected the configuration of a VibeVoice-Realtime"
-        ) from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = "a value has another type" if isinstance(error, ValidationError) else error
-        raise InputError(f"{where}: expected the configuration of a VibeVoice-Realtime: {reason}") from error
 
 
 def realtime_state(weights: Mapping[str, Tensor], config: VibeVoiceRealtime.Config) -> Weights:
-    """The weights of a `VibeVoiceRealtime`, from those of a checkpoint; the acoustic encoder, if any, is left out."""
+    """The weights of a `VibeVoiceRealtime` from those of a checkpoint, without the acoustic encoder."""
     named = {transformers_name(name): tensor for name, tensor in weights.items()}
     lower = language_model_weights(under(named, "model.language_model."))
     upper = language_model_weights(under(named, "model.tts_language_model."))
@@ -153,12 +140,24 @@ def realtime_state(weights: Mapping[str, Tensor], config: VibeVoiceRealtime.Conf
         "stop.2": under(named, "tts_eos_classifier.fc2."),
         "decoder": codec_weights(under(named, "model.audio_tower.decoder."), config.acoustic.all_decoder_depths),
     }
-    return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+    return above(parts)
 
 
-def _of_transformers(said: Mapping[str, Any]) -> VibeVoice.Config:
-    text, head = said["text_config"], said["diffusion_head_config"]
-    width = said["audio_config"]["hidden_size"]
+@contextmanager
+def _checked(where: str, model: str) -> Iterator[None]:
+    expected = f"expected the configuration of a {model}"
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(f"{where}: {error.args[0]!r} is missing; {expected}") from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = "a value has another type" if isinstance(error, ValidationError) else error
+        raise InputError(f"{where}: {expected}: {reason}") from error
+
+
+def _of_transformers(given: Mapping[str, Any]) -> VibeVoice.Config:
+    text, head = given["text_config"], given["diffusion_head_config"]
+    width = given["audio_config"]["hidden_size"]
     sections = HeadSection(
         intermediate_size=head["intermediate_size"],
         num_layers=head["num_hidden_layers"],
@@ -167,44 +166,46 @@ def _of_transformers(said: Mapping[str, Any]) -> VibeVoice.Config:
         timestep_max_period=head["diffusion_max_period"],
     )
     tokens = SwitchTokens(
-        latent=said["audio_token_id"],
-        end=said["audio_eos_token_id"],
-        start=said["audio_bos_token_id"],
-        stop=said["eos_token_id"],
+        latent=given["audio_token_id"],
+        end=given["audio_eos_token_id"],
+        start=given["audio_bos_token_id"],
+        stop=given["eos_token_id"],
     )
     return VibeVoice.Config(
-        language=_language(text, width, sections, said.get("tie_word_embeddings", False)),
-        acoustic=_codec_of_transformers(said["audio_config"]),
-        semantic=_codec_of_transformers(said["semantic_model_config"]).model_copy(update={"sigma_rule": "none"}),
+        language=_language(text, width, sections, given.get("tie_word_embeddings", False)),
+        acoustic=_codec_of_transformers(given["audio_config"]),
+        semantic=_codec_of_transformers(given["semantic_model_config"]).model_copy(update={"sigma_rule": "none"}),
         tokens=tokens,
     )
 
 
-def _codec_of_transformers(said: Mapping[str, Any]) -> SigmaVAE.Config:
+def _codec_of_transformers(given: Mapping[str, Any]) -> SigmaVAE.Config:
     values = {
-        "ratios": said["downsampling_ratios"],
-        "depths": said["depths"],
-        "widths": [said["num_filters"] * 2**stage for stage in range(len(said["depths"]))],
-        "latent_size": said["hidden_size"],
-        "kernel_size": said["kernel_size"],
-        "expansion": said["ffn_expansion"],
-        "norm_eps": said["rms_norm_eps"],
-        "std": said.get("vae_std", 0.625) * 0.8,
+        "ratios": given["downsampling_ratios"],
+        "depths": given["depths"],
+        "widths": [given["num_filters"] * 2**stage for stage in range(len(given["depths"]))],
+        "latent_size": given["hidden_size"],
+        "kernel_size": given["kernel_size"],
+        "expansion": given["ffn_expansion"],
+        "norm_eps": given["rms_norm_eps"],
+        "std": given.get("vae_std", 0.625) * 0.8,
     }
     return parse_section(SigmaVAE.Config, values, "audio_config")
 
 
-def _of_repository(said: Mapping[str, Any]) -> VibeVoice.Config:
+def _of_repository(given: Mapping[str, Any]) -> VibeVoice.Config:
     return VibeVoice.Config(
-        language=_language_of_repository(said),
-        acoustic=_codec_of_repository(said["acoustic_tokenizer_config"]),
-        semantic=_codec_of_repository(said["semantic_tokenizer_config"]),
+        language=_language_of_repository(given),
+        acoustic=_codec_of_repository(given["acoustic_tokenizer_config"]),
+        semantic=_codec_of_repository(given["semantic_tokenizer_config"]),
     )
 
 
-def _language_of_repository(said: Mapping[str, Any]) -> LatentLM.Config:
-    text, head = said["decoder_config"], said["diffusion_head_config"]
-    width = said["acoustic_vae_dim"] if "acoustic_vae_dim" in said else said["acostic_vae_dim"]  # some files' spelling
+def _language_of_repository(given: Mapping[str, Any]) -> LatentLM.Config:
+    text, head = given["decoder_config"], given["diffusion_head_config"]
+    width = (
+        given["acoustic_vae_dim"] if "acoustic_vae_dim" in given else given["acostic_vae_dim"]
+    )  # some files' spelling
     sections = HeadSection(
         intermediate_size=int(head["head_ffn_ratio"] * text["hidden_size"]),
         num_layers=head["head_layers"],
@@ -218,24 +219,24 @@ def _language_of_repository(said: Mapping[str, Any]) -> LatentLM.Config:
     return language.model_copy(update=diffusion)
 
 
-def _codec_of_repository(said: Mapping[str, Any]) -> SigmaVAE.Config:
-    depths = _depths(said["encoder_depths"])
-    decoder = said.get("decoder_depths")
+def _codec_of_repository(given: Mapping[str, Any]) -> SigmaVAE.Config:
+    depths = _depths(given["encoder_depths"])
+    decoder = given.get("decoder_depths")
     values = {
-        "ratios": said["encoder_ratios"][::-1],
+        "ratios": given["encoder_ratios"][::-1],
         "depths": depths,
         "decoder_depths": None if decoder is None else _depths(decoder),
-        "widths": [said["encoder_n_filters"] * 2**stage for stage in range(len(depths))],
-        "latent_size": said["vae_dim"],
-        "norm_eps": said["layernorm_eps"],
-        "sigma_rule": {"gaussian": "gaussian", "fix": "fixed", "none": "none"}[said["std_dist_type"]],
-        "std": said["fix_std"],
+        "widths": [given["encoder_n_filters"] * 2**stage for stage in range(len(depths))],
+        "latent_size": given["vae_dim"],
+        "norm_eps": given["layernorm_eps"],
+        "sigma_rule": {"gaussian": "gaussian", "fix": "fixed", "none": "none"}[given["std_dist_type"]],
+        "std": given["fix_std"],
     }
     return parse_section(SigmaVAE.Config, values, "acoustic_tokenizer_config")
 
 
-def _depths(said: str | list[int]) -> list[int]:
-    return [int(depth) for depth in said.split("-")] if isinstance(said, str) else said
+def _depths(given: str | list[int]) -> list[int]:
+    return [int(depth) for depth in given.split("-")] if isinstance(given, str) else given
 
 
 def _language(text: Mapping[str, Any], latent_size: int, head: HeadSection, tied: bool) -> LatentLM.Config:

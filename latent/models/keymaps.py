@@ -1,8 +1,7 @@
 """Names of weights: from public checkpoints to ours.
 
-VibeVoice checkpoints come under two sets of names: those of its own repository, and those of the `transformers`
-library. `transformers_name` leads from the first to the second; the other functions from the second to ours. Maps only
-rename, join and reorder, so they serve for any checkpoint of these families.
+VibeVoice checkpoints use the names of its own repository or those of `transformers`. `transformers_name` maps the first
+to the second; the other functions map the second to ours. All only rename, join and reorder weights.
 """
 
 from __future__ import annotations
@@ -75,13 +74,11 @@ _IMAGE = {
 
 
 def transformers_name(name: str) -> str:
-    """The name in `transformers` of a weight of the VibeVoice repository; names it has already stay as they are."""
-    for old, new in _REPOSITORY_PARTS.items():
-        if name.startswith(old):
-            name = new + name.removeprefix(old)
-            break
+    """The name in `transformers` of a weight of the VibeVoice repository; names of `transformers` stay as they are."""
+    name = _renamed_start(name, _REPOSITORY_PARTS)
     if name.startswith("model.diffusion_head."):
-        return _renamed_part(name, _REPOSITORY_HEAD)
+        old = next((part for part in _REPOSITORY_HEAD if part in name), None)
+        return name if old is None else name.replace(old, _REPOSITORY_HEAD[old])
     name = re.sub(r"(up|down)sample_layers\.0\.0\.", "stem.", name)
     name = re.sub(r"(?:up|down)sample_layers\.(\d+)\.0\.", lambda found: f"conv_layers.{int(found[1]) - 1}.", name)
     name = re.sub(r"\bstages\.0\.", "stem.stage.", name)
@@ -93,7 +90,7 @@ def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weigh
     """Weights of an `AudioEncoder` or `AudioDecoder`.
 
     Args:
-        weights: Names as in `transformers`, without the prefix that ends in "encoder." or "decoder.".
+        weights: Names of `transformers` after "encoder." or "decoder.".
         depths: Blocks of each stage, in the order of that half.
     """
     starts = [sum(depths[:stage]) + stage for stage in range(len(depths) + 1)]
@@ -112,7 +109,7 @@ def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weigh
 
 
 def head_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """Weights of a `DiffusionHead`; names as in `transformers`, without "model.diffusion_head."."""
+    """Weights of a `DiffusionHead` from names of `transformers` after "model.diffusion_head."."""
     renamed = {}
     for name, weight in _joined(weights, ("ffn.gate_proj.", "ffn.up_proj."), "gate_up."):
         if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
@@ -122,7 +119,7 @@ def head_weights(weights: Mapping[str, Tensor]) -> Weights:
 
 
 def language_model_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """Weights of a `LatentLM` without head and connector; names of Qwen2 in `transformers`, without prefix."""
+    """Weights of a `LatentLM` without head and connector, from names of Qwen2 in `transformers`, without prefix."""
     queries_keys_values = ("self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj.")
     joined = dict(_joined(weights, ("mlp.gate_proj.", "mlp.up_proj."), "gate_up."))
     renamed = {}
@@ -134,7 +131,7 @@ def language_model_weights(weights: Mapping[str, Tensor]) -> Weights:
 
 
 def connector_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """Weights of a `Connector`; names as in `transformers`, without "model.multi_modal_projector." and the like."""
+    """Weights of a `Connector` from names of `transformers` after "model.multi_modal_projector." or another prefix."""
     return {_renamed_start(name, _CONNECTOR): weight for name, weight in weights.items()}
 
 
@@ -143,43 +140,33 @@ def under(weights: Mapping[str, Tensor], prefix: str) -> Weights:
     return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
 
 
-def speech_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """What a `LatentLM` has besides its language model, from a whole VibeVoice checkpoint.
+def above(parts: Mapping[str, Mapping[str, Tensor]]) -> Weights:
+    """The weights of all parts, each name after that of its part: the inverse of `under`."""
+    return {f"{part}.{name}": weight for part, weights in parts.items() for name, weight in weights.items()}
 
-    Args:
-        weights: Names as in `transformers` (see `transformers_name`).
-    """
+
+def speech_weights(weights: Mapping[str, Tensor]) -> Weights:
+    """What a `LatentLM` has besides its language model, from a whole checkpoint under names of `transformers`."""
     head = head_weights(under(weights, "model.diffusion_head."))
     connector = connector_weights(under(weights, "model.multi_modal_projector."))
     return {
-        **{f"head.{name}": weight for name, weight in head.items()},
-        **{f"connector.{name}": weight for name, weight in connector.items()},
+        **above({"head": head, "connector": connector}),
         "latent_scale": weights["model.latent_scaling_factor"],
         "latent_bias": weights["model.latent_bias_factor"],
     }
 
 
 def vibevoice_weights(weights: Mapping[str, Tensor]) -> Weights:
-    """Weights of a `LatentLM` from a whole VibeVoice checkpoint; what belongs to its tokenizers is left out.
-
-    Args:
-        weights: Names as in `transformers` (see `transformers_name`).
-    """
+    """Weights of a `LatentLM` from a whole checkpoint under names of `transformers`, without its tokenizers."""
     language = language_model_weights(under(weights, "model.language_model."))
-    scores = {f"scores.{name}": weight for name, weight in under(weights, "lm_head.").items()}
-    return language | scores | speech_weights(weights)
+    return language | above({"scores": under(weights, "lm_head.")}) | speech_weights(weights)
 
 
 def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:
-    """Weights of a `LatentLM`, from those of an autoregressive model of the LatentLM image repository.
+    """Weights of a `LatentLM` from those of an autoregressive model of the LatentLM image repository.
 
-    Its norms have no weights. Its rotary positions turn neighboring pairs of numbers where ours turn the two halves
-    of a head, so rows of queries and keys are put in our order; its rotary frequencies end exactly at 1 / base, which
-    is ours with another base (`image_rope_theta`).
-
-    Args:
-        weights: Its names, without prefix.
-        head_dim: Width of an attention head.
+    Its norms have no weights. Its rotary positions turn neighboring pairs of numbers, ours the two halves of a head of
+    width `head_dim`, so rows of queries and keys are reordered. Its rotary base is ours by `image_rope_theta`.
     """
     renamed: Weights = {}
     for name, weight in _joined(weights, ("mlp.fc1.", "mlp.gate."), "gate_up."):
@@ -198,7 +185,7 @@ def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weig
 
 
 def image_rope_theta(head_dim: int, theta: float = 10_000) -> float:
-    """The base with which our rotary frequencies are those of the LatentLM image repository."""
+    """The base that gives our rotary frequencies those of the LatentLM image repository, which end at 1 / theta."""
     half = head_dim // 2
     return float(theta ** (half / (half - 1)))
 
@@ -214,15 +201,8 @@ def _renamed_start(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
-def _renamed_part(name: str, names: Mapping[str, str]) -> str:
-    for old, new in names.items():
-        if old in name:
-            return name.replace(old, new)
-    return name
-
-
 def _joined(weights: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) -> Iterator[tuple[str, Tensor]]:
-    """All weights, with some of the same layer put on top of each other."""
+    """All weights; the parts of a layer are stacked, in order, into the whole."""
     first, *others = parts
     for name, weight in weights.items():
         if first in name:
@@ -237,7 +217,7 @@ def _image_head_block(found: re.Match[str]) -> str:
 
 
 def _value_rows(weights: Mapping[str, Tensor], name: str) -> int:
-    """Rows of `qkv` that are values: it has as many for keys, and the rest are queries, as many as it has columns."""
+    """Rows of `qkv` that are values: as many as keys; queries have as many rows as `qkv` has columns."""
     rows, columns = weights[name].shape
     return (rows - columns) // 2
 

@@ -34,7 +34,7 @@ class HeadSection(Section):
     intermediate_size: NonNegativeInt = 0
     """Width inside its feed-forward networks; 0 takes three times its width."""
     num_layers: int = Field(default=4, ge=1, le=1000)
-    """Feed-forward networks."""
+    """Number of feed-forward networks."""
     norm_eps: Fact[PositiveFloat] = 1e-5
     """Added to the mean square in its norms."""
     timestep_size: Fact[int] = Field(default=256, ge=2, multiple_of=2)
@@ -51,7 +51,7 @@ class MixedState:
 
     Args:
         cache: Keys and values.
-        hidden: Hidden state of the last position of each row, `(B, H)`: what comes next is predicted from it.
+        hidden: Hidden state of the last position of each row, `(B, H)`, which predicts the next one.
     """
 
     cache: RowCache
@@ -74,22 +74,22 @@ class LatentLM(Model):
         """Options of LatentLM."""
 
         init: str | None = None
-        """Run folder of a LatentLM of the same sizes, front end and speakers, whose weights training starts from. The
-        statistics of its latents stay."""
+        """Run folder of a LatentLM of the same sizes, front end and speakers, whose weights and latent statistics
+        training starts from."""
         vocab_size: Fact[NonNegativeInt] = 0
-        """Tokens, those that switch between text and latents included; 0 takes the task's."""
+        """Number of tokens, with those that switch between text and latents; 0 takes the task's."""
         latent_size: Fact[NonNegativeInt] = 0
         """Numbers per latent; 0 takes the task's."""
         latent_mean: Fact[float | None] = None
-        """Mean of all numbers of the training latents, which are normalized with it; none takes the task's."""
+        """Mean of all numbers of the training latents, for their normalization; none takes the task's."""
         latent_std: Fact[PositiveFloat | None] = None
-        """Their standard deviation; none takes the task's."""
+        """Standard deviation of these numbers; none takes the task's."""
         max_positions: PositiveInt = 8192
-        """Tokens and latents that a sequence may have."""
+        """Maximum number of tokens and latents in a sequence."""
         hidden_size: PositiveInt = 512
         """Width of the layers."""
         num_layers: int = Field(default=8, ge=1, le=1000)
-        """Layers."""
+        """Number of layers."""
         num_heads: PositiveInt = 8
         """Attention heads of queries."""
         num_kv_heads: PositiveInt = 2
@@ -109,8 +109,8 @@ class LatentLM(Model):
         dropout: float = Field(default=0.0, ge=0, lt=1)
         """Rate on the output of attention and feed-forward networks."""
         latent_dropout: float = Field(default=0.0, ge=0, lt=1)
-        """Share of the latents read in training that are replaced by their mean, so that the next one is not guessed
-        from the last ones alone, and the text is listened to. Small data needs it."""
+        """Share of the input latents that training replaces by their mean, so that the model predicts the next one from
+        the text too, not from the last ones alone. Small data needs it."""
         head: HeadSection = HeadSection()
         """The diffusion head."""
         schedule: ScheduleName = "cosine"
@@ -183,7 +183,7 @@ class LatentLM(Model):
     # Latents
 
     def normalize(self, latents: Tensor) -> Tensor:
-        """Latents of the tokenizer as this model reads and draws them: mean 0, spread 1."""
+        """Latents of the tokenizer as this model reads and draws them: mean 0, standard deviation 1."""
         return (latents + self.latent_bias) * self.latent_scale
 
     def denormalize(self, latents: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ class LatentLM(Model):
     # Training
 
     def hidden(self, batch: MixedSequences) -> Tensor:
-        """Hidden states, `(B, T, hidden_size)`; padding does not change the others."""
+        """Hidden states, `(B, T, hidden_size)`; padding does not change them."""
         embedded = self.embed(batch)
         positions, theta = batch.position_ids(), self.config.rope_theta
         return self.norm(run_blocks(self._blocks(), embedded, positions, theta, lambda layer: causal_attention))  # type: ignore[no-any-return]
@@ -219,22 +219,16 @@ class LatentLM(Model):
         return self.connector(latents)  # type: ignore[no-any-return]
 
     def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64] | None:
-        """How long each of the timed tokens N of a text will last, in latents, `(N,)`; None: this model does not plan.
+        """Durations in latents, `(N,)`, of N tokens from `timed_tokens`, said by the speaker of that token.
 
-        Args:
-            tokens: From `latent.data.vocabulary.timed_tokens`.
-            speaker: The token of the speaker.
+        None: this model does not predict durations.
         """
         return None
 
     # Generation
 
     def prefill(self, prompts: MixedSequences, capacity: int) -> MixedState:
-        """Read the prompts.
-
-        Args:
-            prompts: Sequences to continue; padding is overwritten as they grow.
-            capacity: Positions that the longest may reach, the prompt included.
+        """Read the prompts; the longest row may grow to `capacity` positions, the prompt included.
 
         Raises:
             InputError: the statistics of the latents are unknown, or the capacity is more than `max_positions`.
@@ -258,17 +252,14 @@ class LatentLM(Model):
     def next_inputs(
         self, latents: Tensor, streams: int, prompts: GenerationPrompts, rows: list[int], frame: int
     ) -> Tensor:
-        """What `append` reads after a frame of latents has been drawn.
+        """What `append` reads after latents have been drawn: embeddings `(streams * R, hidden_size)`.
 
         Args:
             latents: Normalized, `(R, L)`.
             streams: 2 with guidance, whose unconditional stream reads them too, else 1.
-            prompts: What is being said.
-            rows: Which rows of the prompts drew them, R.
+            prompts: The prompts of the generation.
+            rows: The R rows of the prompts that drew them.
             frame: The frame to be drawn next.
-
-        Returns:
-            Embeddings `(streams * R, hidden_size)`.
         """
         return self.embed_latents(latents.repeat(streams, 1))
 
@@ -277,11 +268,11 @@ class LatentLM(Model):
 
         Args:
             state: From `prefill`; changed in place.
-            inputs: Embeddings `(B, hidden_size)`, of tokens (`embeddings`) or of latents (`embed_latents`).
+            inputs: Embeddings `(B, hidden_size)` of tokens (`embeddings`) or of latents (`embed_latents`).
             active: Rows that take it, `(B,)` bool; the others stay as they are. None for all.
 
         Returns:
-            Hidden states `(B, hidden_size)`, which are `state.hidden` too.
+            The new `state.hidden`, `(B, hidden_size)`.
         """
         return self.append_many(state, inputs.unsqueeze(1), active)
 
@@ -310,10 +301,6 @@ class LatentLM(Model):
 
 class Connector(nn.Module):
     """Two matrices with a norm between, from latents to the model's inputs.
-
-    Args:
-        latent_size: Numbers per latent.
-        hidden_size: Width of the model.
 
     Source: `SpeechConnector` of `vibevoice-community/VibeVoice: vibevoice/modular/modeling_vibevoice.py`.
     """

@@ -26,7 +26,7 @@ class SigmaVAE(Model):
     """Turns samples into latent frames and back; encoder and decoder run chunk by chunk as well as whole.
 
     Latents are `mean + sigma · noise`. Sigma is never predicted, so latents keep the same spread in every channel, and
-    the decoder learns to bear the errors of whatever generates them.
+    the decoder becomes robust to errors of a model that generates them.
 
     Source: LatentLM (arXiv 2412.08635), section 2.3; sizes and layers of VibeVoice (arXiv 2508.19205).
     """
@@ -37,13 +37,13 @@ class SigmaVAE(Model):
         init: str | None = None
         """Run folder of a σ-VAE of the same sizes, whose weights training starts from."""
         freeze_encoder: bool = False
-        """Train the decoder alone, so that latents made before, and models trained on them, stay valid."""
+        """Train only the decoder, so that encoded latents and models trained on them stay valid."""
         sample_rate: PositiveInt = 24_000
         """Samples per second of the audio (Hz)."""
         ratios: tuple[PositiveInt, ...] = (2, 2, 4, 5, 5, 8)
         """Down-sampling of each stage after the first, encoder order. Their product is the hop length in samples."""
         depths: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = (3, 3, 3, 3, 3, 3, 8)
-        """Blocks of each encoder stage, one more entry than `ratios`. A first stage without blocks is far faster."""
+        """Blocks of each encoder stage, one more entry than `ratios`. 0 blocks in the first stage are far faster."""
         decoder_depths: tuple[Annotated[int, Field(ge=0, le=1000)], ...] | None = None
         """Blocks of each decoder stage, decoder order. Default: `depths` reversed."""
         widths: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
@@ -53,9 +53,9 @@ class SigmaVAE(Model):
         kernel_size: PositiveInt = 7
         """Width of the first, the last and the depthwise convolutions."""
         window: NonNegativeInt = 0
-        """Samples of the spectra that stand for the first stage of both halves, a multiple of the first ratio, which is
-        their hop: samples become log magnitudes, and magnitudes with phases become samples. A small model learns to
-        speak clearly far sooner that way. 0: convolutions from and to samples, as in VibeVoice."""
+        """Window in samples of the spectra that replace the first stage of both halves; their hop is the first ratio,
+        and the window an even multiple of it. The encoder reads log magnitudes; the decoder writes magnitudes and
+        phases. A small model speaks clearly far sooner that way. 0: convolutions on samples, as in VibeVoice."""
         expansion: Fact[PositiveInt] = 4
         """Width inside the blocks' feed-forward networks, as a multiple of the channels."""
         norm_eps: Fact[PositiveFloat] = 1e-5
@@ -63,8 +63,8 @@ class SigmaVAE(Model):
         layer_scale: Fact[float] = 1e-6
         """Initial scale of each block's two branches. Small models learn faster from 0.1 or more."""
         initializer_range: Fact[PositiveFloat | None] = 0.01
-        """Standard deviation of initial weights; none: the inverse root of the inputs of each output, which wide ratios
-        need, since a constant one then silences the signal stage by stage."""
+        """Standard deviation of initial weights; none: the inverse root of the number of inputs, as wide ratios need,
+        since a constant one then weakens the signal at every stage."""
         sigma_rule: SigmaRule = "gaussian"
         """gaussian: one draw of N(0, std / 0.8) per recording; fixed: `std`; none: latents are the means."""
         std: float = Field(default=0.5, ge=0)
@@ -114,10 +114,10 @@ class SigmaVAE(Model):
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
-        told = defaults.get("sample_rate", config.sample_rate)
-        if "sample_rate" in config.model_fields_set and config.sample_rate != told:
-            raise ConfigError(f"model.sample_rate: must be {told} as in the task's data, found {config.sample_rate}")
-        return config.model_copy(update={"sample_rate": told})
+        wanted = defaults.get("sample_rate", config.sample_rate)
+        if "sample_rate" in config.model_fields_set and config.sample_rate != wanted:
+            raise ConfigError(f"model.sample_rate: must be {wanted} as in the task's data, found {config.sample_rate}")
+        return config.model_copy(update={"sample_rate": wanted})
 
     def prepare(self) -> None:
         self.encoder.prepare()
@@ -156,18 +156,15 @@ class SigmaVAE(Model):
         return self.decoder(latents, history)  # type: ignore[no-any-return]
 
     def sample(self, mean: Tensor, generator: Generator | None = None) -> Tensor:
-        """Latents around means `(B, F, latent_size)`. Draws the scales of the B recordings first, then the noise."""
+        """Latents around means `(B, F, latent_size)`; draws the scales of the B recordings, then the noise."""
         kwargs: dict[str, Any] = {"generator": generator, "device": mean.device, "dtype": mean.dtype}
         scale = torch.randn(len(mean), **kwargs) if self.config.sigma_rule == "gaussian" else mean.new_ones(len(mean))
         return self.perturb(mean, scale, torch.randn(mean.shape, **kwargs))
 
     def perturb(self, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
-        """Latents with given draws.
+        """Latents around means `(B, ...)` with given unit-normal draws.
 
-        Args:
-            mean: `(B, ...)`.
-            scale: Unit normal of each recording, `(B,)`; read by the rule "gaussian" only.
-            noise: Unit normal, of the shape of `mean`.
+        `scale` `(B,)` is that of each recording, for the rule "gaussian"; `noise` has the shape of the means.
         """
         std: float = self.config.std
         if self.config.sigma_rule == "none":
@@ -184,7 +181,7 @@ class SigmaVAE(Model):
 
 
 def _num_inputs(module: nn.Linear | nn.Conv1d | nn.ConvTranspose1d) -> int:
-    """Numbers that one output of a layer is a sum of."""
+    """Inputs of each output of a layer."""
     if isinstance(module, nn.ConvTranspose1d):  # each output sample is reached by kernel / stride inputs
         return module.in_channels * module.kernel_size[0] // module.stride[0]
     return module.weight[0].numel()

@@ -1,4 +1,4 @@
-"""A LatentLM conditioned on the tokens that sound around the next latent; it predicts how long each token lasts."""
+"""A LatentLM conditioned on the tokens that sound around the next latent; it predicts the durations of tokens."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class DurationSection(Section):
     hidden_size: PositiveInt = 128
     """Width."""
     num_layers: int = Field(default=3, ge=1, le=1000)
-    """Convolutions."""
+    """Number of convolutions."""
     kernel_size: int = Field(default=5, ge=1)
-    """Tokens that each looks at; odd."""
+    """Tokens that each convolution reads; odd."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Rate after each."""
+    """Dropout rate after each convolution."""
 
 
 @register_model("timed_latent_lm")
 class TimedLatentLM(LatentLM):
-    """A LatentLM whose every latent is drawn with a cue: the tokens that sound around it (`latent.data.cues`).
+    """A LatentLM that draws every latent with a cue: the tokens that sound around it (`latent.data.cues`).
 
-    Cues are added to the inputs of the slots that latents are predicted from; text, speaker and voice prompt stand
-    before the speech as ever. At synthesis durations come from a small network of its own.
+    Cues are added to the inputs of the slots that predict latents; text, speaker and voice prompt stand before the
+    speech as in LatentLM. At synthesis a small network predicts the durations.
     """
 
     class Config(LatentLM.Config):
@@ -77,7 +77,7 @@ class TimedLatentLM(LatentLM):
         return embedded if batch.cues is None else embedded + self.embed_cues(batch.cues).to(embedded.dtype)
 
     def embed_cues(self, cues: Tensor) -> Tensor:
-        """What cues `(..., C)` add to the inputs `(..., hidden_size)` of the first layer; nothing where none is."""
+        """What cues `(..., C)` add to the inputs `(..., hidden_size)` of the first layer; 0 for `NO_CUE`."""
         return cast(Tensor, self.cue_projection(self.cue_embeddings(cues).flatten(-2)))
 
     def next_inputs(
@@ -95,16 +95,12 @@ class TimedLatentLM(LatentLM):
 
     @torch.inference_mode()
     def predict_durations(self, tokens: Tensor, speakers: Tensor) -> Tensor:
-        """How long tokens `(B, N)` of speakers `(B,)` will last, in latents, `(B, N)` float32."""
+        """Durations of tokens `(B, N)` of speakers `(B,)` in latents, `(B, N)` float32."""
         return self.durations(tokens, speakers).float().expm1().clamp(min=0)  # type: ignore[no-any-return]
 
 
 class DurationPredictor(nn.Module):
-    """Durations of tokens from the tokens around them and the speaker.
-
-    Args:
-        vocab_size: Tokens, speakers among them.
-        config: Sizes.
+    """Durations of tokens from the tokens around them and the speaker; `vocab_size` counts speakers too.
 
     Source: FastSpeech 2 (arXiv 2006.04558), section 2.3: convolutions with normalization, on the logarithm.
     """
@@ -121,7 +117,7 @@ class DurationPredictor(nn.Module):
         self.out = nn.Linear(size, 1)
 
     def forward(self, tokens: Tensor, speakers: Tensor) -> Tensor:
-        """log(1 + latents) of the tokens `(B, N)` of speakers `(B,)`; padding (0) does not change the others."""
+        """log(1 + latents) of tokens `(B, N)` of speakers `(B,)`; padding (0) does not change the others."""
         real = (tokens != NO_CUE).unsqueeze(-1)
         hidden = self.embeddings(tokens) + self.embeddings(speakers).unsqueeze(1)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):

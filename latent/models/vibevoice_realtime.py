@@ -1,4 +1,4 @@
-"""VibeVoice-Realtime: text comes in piece by piece, and speech comes out before it has ended."""
+"""VibeVoice-Realtime: text comes in piece by piece, and speech comes out before the text has ended."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from s2s.registry import register_model
 _SPEECH, _TEXT = 0, 1
 
 StoredRow = list[tuple[Tensor, Tensor]]
-"""Keys and values `(G, T, D)` of each layer, positions turned in."""
+"""Keys and values `(G, T, D)` of each layer, keys with rotary positions."""
 
 
 @dataclass(frozen=True)
 class VoicePreset:
-    """A voice: what the model remembers after it has read a sample of it.
+    """A voice: keys and values of the model after it has read a sample of it.
 
     Args:
         text: Of the text layers.
         speech: Of the speech layers.
         hidden: The last hidden state of the speech layers, `(H,)`.
         silent_speech: Of the speech layers in the unconditional stream.
-        silent_hidden: Likewise, `(H,)`.
+        silent_hidden: The last hidden state there, `(H,)`.
     """
 
     text: StoredRow
@@ -51,7 +51,7 @@ class VoicePreset:
         """From the tensors `PART.k0`, `PART.v0`, … and `PART.last_hidden_state` of lm, tts_lm and neg_tts_lm.
 
         Raises:
-            InputError: one of them is missing.
+            InputError: one is missing.
         """
 
         def stored(part: str) -> StoredRow:
@@ -77,17 +77,17 @@ class RealtimeState:
     Args:
         text: Keys and values of the text layers.
         speech: The speech layers, in two rows: with the text, and without it.
-        voice: History of the acoustic decoder; None before the first latent.
+        decoder: History of the acoustic decoder; None before the first latent.
     """
 
     text: RowCache
     speech: MixedState
-    voice: History | None = None
+    decoder: History | None = None
 
 
 @register_model("vibevoice_realtime")
 class VibeVoiceRealtime(Model):
-    """The lower layers read text alone, the upper ones what these make of it and the latents of the speech.
+    """The lower layers read text alone; the upper ones read their outputs, and the latents of the speech.
 
     Source: `microsoft/VibeVoice: vibevoice/modular/modeling_vibevoice_streaming.py`.
     """
@@ -100,7 +100,7 @@ class VibeVoiceRealtime(Model):
         text_layers: PositiveInt = 4
         """Lower layers, of the same sizes."""
         acoustic: SigmaVAE.Config = SigmaVAE.Config()
-        """The tokenizer that makes the audio; only its decoder is there."""
+        """The tokenizer that makes the audio; only its decoder exists."""
 
     config: VibeVoiceRealtime.Config
 
@@ -119,14 +119,10 @@ class VibeVoiceRealtime(Model):
         pack_linears(self.text_layers)
 
     def prefill(self, preset: VoicePreset, capacity: int) -> RealtimeState:
-        """Take up a voice.
-
-        Args:
-            preset: The voice.
-            capacity: Tokens and latents that may follow it.
+        """Start from a voice; at most `capacity` tokens and latents may follow it.
 
         Raises:
-            InputError: the preset is one of another model.
+            InputError: the preset is of another model.
         """
         if len(preset.text) != len(self.text_layers) or len(preset.speech) != len(self.language.layers):
             raise InputError(
@@ -147,13 +143,13 @@ class VibeVoiceRealtime(Model):
         self.language.append_many(state.speech, rows + self.kinds.weight[_TEXT], torch.tensor([True, False]))
 
     def speak(self, state: RealtimeState, latent: Tensor) -> Tensor:
-        """Make a normalized latent `(1, L)` heard: audio `(1, hop_length)`."""
+        """Decode a normalized latent `(1, L)` to audio `(1, hop_length)`."""
         frames = self.language.denormalize(latent).unsqueeze(1)
-        audio, state.voice = self.decoder(frames, state.voice)
+        audio, state.decoder = self.decoder(frames, state.decoder)
         return audio.squeeze(1)  # type: ignore[no-any-return]
 
     def remember(self, state: RealtimeState, latent: Tensor) -> Tensor:
-        """Read a normalized latent `(1, L)` again; gives the logit `()` of "this was the last one"."""
+        """Read a normalized latent `(1, L)`; returns the logit `()` of the end of speech."""
         inputs = self.language.embed_latents(latent) + self.kinds.weight[_SPEECH]
         hidden = self.language.append(state.speech, inputs.expand(2, -1))
         return self.stop(hidden[:1]).squeeze()  # type: ignore[no-any-return]

@@ -1,8 +1,7 @@
-"""Voice presets of VibeVoice-Realtime: what the model remembers after it has read a sample of a voice.
+"""Voice presets of VibeVoice-Realtime, see `VoicePreset`.
 
 Released presets are pickles of transformers' classes (.pt). They are read without running any code of theirs: stand-ins
-take the content, and everything else is refused. The same tensors as safetensors, under the names of
-`VoicePreset.named`, are read too.
+take the content, and everything else is refused. The same tensors in a safetensors file are read too.
 """
 
 from __future__ import annotations
@@ -40,13 +39,7 @@ _CLASSES: list[Any] = [
 
 
 def read_preset(content: bytes, where: str, device: torch.device, dtype: torch.dtype) -> VoicePreset:
-    """A preset, ready for a model.
-
-    Args:
-        content: Of the file.
-        where: Its path, for messages.
-        device: Of the model.
-        dtype: Of the model's weights.
+    """A preset from the content of a file, on the device and in the type of a model; `where` names it in messages.
 
     Raises:
         InputError: the file is not a voice preset.

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_models import tiny_vibevoice
 
 from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.decoding.vibevoice import SpokenStep, VibeVoiceDecoder
-from latent.models.checkpoints import load_vibevoice, vibevoice_config, vibevoice_state
+from latent.models.checkpoints import load_vibevoice, realtime_config, vibevoice_config, vibevoice_state
 from latent.models.vibevoice import SwitchTokens, VibeVoice
 from s2s.errors import InputError
 
@@ -245,12 +245,18 @@ def test_what_is_no_vibevoice_is_said_in_one_line(tmp_path: Path) -> None:
         load_vibevoice(str(tmp_path / "model"))
 
 
-def test_a_voice_prompt_is_drawn_around_the_means() -> None:
-    model = tiny_vibevoice()
-    recording = torch.randn(13, dtype=torch.float64)
-    latents = model.voice_latents(recording, torch.Generator().manual_seed(1))
-    assert latents.shape == (3, 3)
-    mean = model.acoustic.encode(recording[None, None])
-    torch.testing.assert_close(latents, model.acoustic.sample(mean, torch.Generator().manual_seed(1))[0])
-    with pytest.raises(InputError, match="at least one sample"):
-        model.voice_latents(recording[:0])
+def test_a_weight_that_is_missing_is_named(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "model")
+    shards = list((tmp_path / "model").glob("*.safetensors"))
+    weights = {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+    del weights["model.latent_bias_factor"]
+    save_file(weights, tmp_path / "model/model.safetensors")
+    with pytest.raises(InputError, match=r"model: the weights lack 'model.latent_bias_factor'"):
+        load_vibevoice(str(tmp_path / "model"))
+
+
+def test_a_damaged_configuration_of_vibevoice_realtime_is_refused() -> None:
+    with pytest.raises(InputError, match=r"config\.json: 'tts_backbone_num_hidden_layers' is missing; expected the"):
+        realtime_config({}, "config.json")
+    with pytest.raises(InputError, match=r"config\.json: expected the configuration of a VibeVoice-Realtime: "):
+        realtime_config({**repository_config(), "tts_backbone_num_hidden_layers": "4"}, "config.json")
