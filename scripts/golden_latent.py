@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from golden_figures import Check, Figure, Taps, exact, excess, part
+from golden_images import image_rope_theta, latentlm_image_weights
 from torch import Tensor, nn
 
 from latent.data.batch import MixedSequences
 from latent.diffusion.sampler import GuidedSampler
 from latent.diffusion.schedule import NoiseSchedule, add_noise, target
 from latent.diffusion.solver import ddpm_timesteps, dpm_timesteps, make_solver, noise_ratios
-from latent.models.keymaps import codec_weights, head_weights, image_rope_theta, latentlm_image_weights
+from latent.models.keymaps import codec_weights, head_weights
 from latent.models.latent_lm import HeadSection, LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.codec import AudioEncoder

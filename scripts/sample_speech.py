@@ -16,7 +16,7 @@ from pathlib import Path
 
 import soundfile
 
-from latent.audio.files import audio_info, read_audio
+from latent.audio.files import audio_info, load_audio
 from latent.data.manifest import Utterance, read_manifest
 
 SECONDS = (0.8, 8.0)
@@ -56,7 +56,7 @@ def encode(source: Path, target: Path) -> int:
     rate = audio_info(source).sample_rate
     level = 1 - BITS_PER_SECOND / 256_000  # how libsndfile tells Opus its bit rate
     with soundfile.SoundFile(target, "w", rate, 1, format="OGG", subtype="OPUS", compression_level=level) as file:
-        file.write(read_audio(source, rate))
+        file.write(load_audio(source, rate))
     return target.stat().st_size
 
 

@@ -12,14 +12,9 @@ from torch.nn import functional as F
 
 
 def stft_magnitude(audio: Tensor, window: Tensor, hop_length: int) -> Tensor:
-    """Magnitudes `(B, F, T)` of audio `(B, L)`, frames centerd at multiples of the hop.
+    """Magnitudes `(B, W // 2 + 1, L // hop + 1)` of audio `(B, L)`, frames centered at multiples of the hop in samples.
 
-    F is W // 2 + 1 and T is L // hop + 1.
-
-    Args:
-        audio: `(B, L)`; shorter than half a window it is padded with zeros.
-        window: `(W,)`, also the FFT size.
-        hop_length: In samples.
+    `window` `(W,)` gives the FFT size too; audio shorter than half of it is padded with zeros.
     """
     size = len(window)
     audio = F.pad(audio, (0, max(0, size // 2 + 1 - audio.shape[-1])))  # reflection needs that many
@@ -30,8 +25,8 @@ def stft_magnitude(audio: Tensor, window: Tensor, hop_length: int) -> Tensor:
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None) -> Tensor:
     """Triangular filters `(n_mels, n_fft // 2 + 1)` on the mel scale of Slaney's Auditory Toolbox, of equal area.
 
-    The scale is linear below 1 kHz (15 mels) and logarithmic above (27 mels per factor of 6.4); with many mels and a
-    short window, low filters can lie between two bins and be 0.
+    The scale is linear below 1 kHz (15 mels) and logarithmic above (27 mels per factor of 6.4). With many mels and a
+    short window, low filters can be 0.
 
     Source: M. Slaney, Auditory Toolbox, Interval Research TR 1998-010; the default of librosa.
     """
@@ -50,11 +45,10 @@ class LogMel(nn.Module):
     """Log10 mel spectrogram `(B, n_mels, T)` of audio `(B, L)`.
 
     Args:
-        sample_rate: Sample rate of the audio in Hz.
+        sample_rate: Of the audio, in Hz.
         n_mels: Number of filters.
         window_length: In samples, also the FFT size.
         hop_length: In samples; a quarter of the window if None.
-        power: Of the magnitudes before the filters: 1 magnitude, 2 power.
         floor: Smallest value under the logarithm.
     """
 
@@ -62,24 +56,15 @@ class LogMel(nn.Module):
     filters: Tensor
 
     def __init__(
-        self,
-        sample_rate: int,
-        n_mels: int = 80,
-        window_length: int = 1024,
-        hop_length: int | None = None,
-        power: float = 1.0,
-        floor: float = 1e-5,
+        self, sample_rate: int, n_mels: int, window_length: int, hop_length: int | None = None, floor: float = 1e-5
     ) -> None:
         super().__init__()
-        self.hop_length = hop_length or window_length // 4
-        self.power = power
-        self.floor = floor
+        self.hop_length, self.floor = hop_length or window_length // 4, floor
         self.register_buffer("window", torch.hann_window(window_length), persistent=False)
         self.register_buffer("filters", mel_filters(sample_rate, window_length, n_mels), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
-        magnitude = stft_magnitude(audio, self.window, self.hop_length)
-        mel = self.filters @ magnitude.pow(self.power)
+        mel = self.filters @ stft_magnitude(audio, self.window, self.hop_length)
         return mel.clamp(min=self.floor).log10()
 
 

@@ -1,7 +1,7 @@
 """Reading and writing audio files with soundfile: WAV, FLAC, Ogg (Opus, Vorbis), and MP3 for reading.
 
-A file that is shorter than its header says was cut off and is refused; a WAV or FLAC file that was written to a pipe,
-whose header gives no length, is read to its end.
+A file that is shorter than its header says is refused as cut off. A WAV or FLAC file that was written to a pipe has no
+length in its header; it is read to its end.
 """
 
 from __future__ import annotations
@@ -31,20 +31,15 @@ _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _BLOCK = 1 << 16  # samples that are copied at a time
 _RATES = (1000, 1_000_000)
 _MAX_CHANNELS = 8
-_UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile, where a FLAC header gives no length
+_UNKNOWN_FRAMES = (1 << 63) - 1  # from libsndfile, where a FLAC header gives no length
 _TOLERANCE = 0.05  # seconds: an MP3 header may count one frame too many
-_UNKNOWN_BYTES = 0x7FFF0000  # what a program writes that does not know the length is this or more
-# libsndfile's log, where a header gives another length than the file has.
+_UNKNOWN_BYTES = 0x7FFF0000  # programs that do not know the length write this or more
+# libsndfile's log, where the header gives another length than the file has.
 _LENGTHS = re.compile(r"(?:data|SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)")
 
 
 class AudioBytes(io.BytesIO):
-    """The content of an audio file, in memory: what is looked at more than once cannot change in between.
-
-    Args:
-        path: Where it was read, for messages.
-        content: The whole file.
-    """
+    """The content of a whole audio file in memory, so that it cannot change between two reads; `path` names it."""
 
     def __init__(self, path: object, content: bytes) -> None:
         super().__init__(content)
@@ -59,7 +54,7 @@ Source = str | Path | AudioBytes
 
 
 class AudioInfo(NamedTuple):
-    """Sample rate of an audio file in Hz, its channels, its length in samples of one channel."""
+    """Sample rate in Hz, number of channels, and length in samples of one channel."""
 
     sample_rate: int
     channels: int
@@ -75,34 +70,15 @@ def audio_info(path: Source) -> AudioInfo:
     """Sample rate, channels and length of a file, decoded only where its header gives no length.
 
     Raises:
-        InputError: the file is missing, cut off, or is not audio that soundfile reads.
+        InputError: the file is missing, cut off, or not audio that soundfile reads.
     """
     with _opened(path) as file:
         frames = file.frames if file.frames < _UNKNOWN_FRAMES else len(_read(file, path, math.inf))
         return AudioInfo(file.samplerate, file.channels, frames)
 
 
-def read_audio(path: str | Path, sample_rate: int, start: int = 0, stop: int | None = None) -> Samples:
-    """Samples [start, stop) of a mono file of a known rate; a segment is read without what lies before it.
-
-    Raises:
-        InputError: not readable, another rate, more channels, an empty segment, or samples that are not finite.
-    """
-    with _opened(path) as file:
-        if file.samplerate != sample_rate:
-            raise InputError(f"{path}: sample rate must be {sample_rate} Hz, found {file.samplerate} Hz")
-        if file.channels != 1:
-            raise InputError(f"{path}: must be mono, found {file.channels} channels")
-        if not 0 <= start < (file.frames if stop is None else min(stop, file.frames)):
-            wanted = f"[{start}, {'end' if stop is None else stop})"
-            raise InputError(f"{path}: no samples in {wanted}; the file has {file.frames}")
-        file.seek(start)
-        samples = _read(file, path, math.inf if stop is None else stop - start)[:, 0]
-    return checked(samples, path)
-
-
 def audio_blocks(path: str | Path, size: int) -> Iterator[Samples]:
-    """A mono file from the beginning to the end, `size` samples at a time; the last block may be shorter.
+    """A mono file, `size` samples at a time; the last block may be shorter.
 
     Raises:
         InputError: not readable, more channels, or samples that are not finite.
@@ -115,7 +91,7 @@ def audio_blocks(path: str | Path, size: int) -> Iterator[Samples]:
 
 
 def load_audio(path: Source, sample_rate: int, start: float = 0.0, stop: float | None = None) -> Samples:
-    """A file, or its seconds [start, stop), at `sample_rate`, channels averaged: for recordings from elsewhere.
+    """A file, or its seconds [start, stop), resampled to `sample_rate` in Hz, channels averaged, `(L,)`.
 
     Raises:
         InputError: not readable, empty, or samples that are not finite.
@@ -130,11 +106,7 @@ def load_audio(path: Source, sample_rate: int, start: float = 0.0, stop: float |
 
 
 def checked(samples: Samples, where: object) -> Samples:
-    """The samples, if there are any and all are finite.
-
-    Raises:
-        InputError: none, or NaN or infinity among them; names `where` and the first bad sample.
-    """
+    """The samples, unless there are none or one is not finite: then an InputError names `where`."""
     if not len(samples):
         raise InputError(f"{where}: empty audio, expected at least one sample")
     if not np.isfinite(samples).all():
@@ -144,26 +116,26 @@ def checked(samples: Samples, where: object) -> Samples:
 
 
 def write_audio(path: str | Path, samples: Samples, sample_rate: int, tags: Mapping[str, str] | None = None) -> None:
-    """Write a whole file, 16 bits, format by suffix; it appears complete or not at all.
+    """Write samples `(L,)`, clipped to [-1, 1], to a file of 16 bits, which appears complete or not at all.
 
     Args:
         path: Ends with .wav, .flac or .ogg.
-        samples: `(L,)`; beyond [-1, 1] they are clipped.
+        samples: `(L,)`.
         sample_rate: In Hz.
         tags: Metadata by name (title, artist, comment, software, date, copyright, license).
 
     Raises:
-        InputError: unknown suffix, samples that are empty or not finite, a folder or disk that takes no file.
+        InputError: unknown suffix, samples that are empty or not finite, or the file cannot be written.
     """
     with AudioWriter(path, sample_rate, tags) as writer:
         writer.write(samples)
 
 
 class AudioWriter:
-    """Context manager that writes an audio file piece by piece, in constant memory, and can go on after a kill.
+    """Context manager that writes an audio file piece by piece, in constant memory, and can resume after a kill.
 
-    The audio grows as a hidden WAV file beside `path` (`part`), valid after every `write`; when the block ends without
-    an error it takes the name `path`, encoded first if `path` is not a .wav. After an error or a kill the part stays.
+    The audio grows in `part`, a hidden WAV file beside `path` that is valid after every `write`. When the block ends
+    without an error, the part becomes `path`, encoded if that is not a .wav; after an error or a kill it stays.
 
     Args:
         path: Ends with .wav, .flac or .ogg.
@@ -172,7 +144,7 @@ class AudioWriter:
         resume_at: Samples of an earlier part to keep (0: start over).
 
     Raises:
-        InputError: unknown suffix; the disk is full or read-only; no part, or a shorter one, to go on with.
+        InputError: unknown suffix; the disk is full or read-only; the part to resume is missing or too short.
     """
 
     def __init__(
@@ -182,13 +154,11 @@ class AudioWriter:
         if self.path.suffix.lower() not in FORMATS:
             raise InputError(f"{path}: the suffix must be one of {', '.join(FORMATS)}, found {self.path.suffix!r}")
         self.part = self.path.with_name(f".{self.path.name}.part.wav")
-        self.sample_rate = sample_rate
-        self._tags = dict(tags or {})
-        self._resume_at = resume_at
+        self.sample_rate, self._tags, self._resume_at = sample_rate, dict(tags or {}), resume_at
 
     @property
     def num_samples(self) -> int:
-        """Samples written so far, resumed ones included."""
+        """Samples written so far, with those of a resumed part."""
         return self._wav.num_samples
 
     def write(self, samples: Samples) -> None:
@@ -196,7 +166,7 @@ class AudioWriter:
         self._wav.write(checked(samples, self.path))
 
     def sync(self) -> None:
-        """Return when all that was written would outlast a loss of power."""
+        """See `GrowingWav.sync`."""
         self._wav.sync()
 
     def __enter__(self) -> AudioWriter:
@@ -294,7 +264,7 @@ def _has_last_page(path: Source) -> bool:
 
 
 def _of_unknown_length(path: Source) -> AudioBytes | None:
-    """A WAV file whose header says 0 bytes but is followed by audio, with the length that readers take as unknown."""
+    """A WAV file with audio whose header gives 0 bytes, under the length that readers take as unknown; else None."""
     with _bytes_of(path) as file:
         content = bytearray(file.read())
     size = content.find(b"data\0\0\0\0") + 4
@@ -309,17 +279,13 @@ def _bytes_of(path: Source) -> IO[bytes]:
 
 
 def _knows_length(file: Any, path: Source) -> bool:
-    """Whether the header gives the length; without one of three tags that of an MP3 file is a guess from its size."""
+    """Whether the header gives the length; without one of these tags, libsndfile guesses that of an MP3 file."""
     with _bytes_of(path) as content:
         return file.format != "MP3" or bool(re.search(b"Xing|Info|VBRI", content.read(1 << 13)))
 
 
 def _read(file: Any, path: Source, count: float) -> Samples:
-    """Up to `count` samples `(L, channels)` from here on, block by block: a header may promise more than memory holds.
-
-    Raises:
-        InputError: the whole file was read, and its header promises more.
-    """
+    """Up to `count` samples `(L, channels)`, block by block, since a header may promise more than memory holds."""
     begin, whole, promised = file.tell(), math.isinf(count), file.frames
     file._info.seekable = 0  # soundfile seeks after each block, which fails where the header does not know the length
     blocks = [np.empty((0, file.channels), np.float32)]

@@ -1,8 +1,8 @@
-"""A WAV file that is valid after every write, has no size limit, and can be continued.
+"""A WAV file that is valid after every write, has no size limit, and can be resumed.
 
-soundfile cannot do this: it writes the length into the header when the file is closed, so that a killed program leaves
-a file of length 0. Layout: RIFF, a reserved chunk of 28 bytes, `fmt `, the tags, `data`. Beyond 4 GiB the reserved
-chunk becomes `ds64` and RIFF becomes RF64 in place.
+soundfile writes the length into the header when it closes the file, so a killed program leaves a length of 0. Layout:
+RIFF, a reserved chunk of 28 bytes, `fmt `, the tags, `data`. Beyond 4 GiB the reserved chunk becomes `ds64` and RIFF
+becomes RF64 in place.
 
 Source: EBU Tech 3306 (RF64), Microsoft and IBM, Multimedia programming interface and data specifications 1.0 (RIFF).
 """
@@ -32,15 +32,12 @@ class GrowingWav:
     """A mono WAV file of 16 bits that grows; make one with `create` or `resume`."""
 
     def __init__(self, path: Path, file: FileIO, sample_rate: int, tags: bytes, num_samples: int) -> None:
-        self._path = path
-        self._file = file
-        self._sample_rate = sample_rate
-        self._tags = tags
+        self._path, self._file, self._sample_rate, self._tags = path, file, sample_rate, tags
         self.num_samples = num_samples
 
     @classmethod
     def create(cls, path: Path, sample_rate: int, tags: Mapping[str, str]) -> GrowingWav:
-        """A new file, without samples; one that is there is replaced.
+        """A new file without samples; it replaces an existing one.
 
         Raises:
             InputError: a tag is unknown; the file cannot be written.
@@ -57,20 +54,20 @@ class GrowingWav:
 
     @classmethod
     def resume(cls, path: Path, sample_rate: int, num_samples: int) -> GrowingWav:
-        """An earlier file of ours, cut to `num_samples`, to go on with.
+        """A file that this class wrote, cut to `num_samples`.
 
         Raises:
-            InputError: the file is missing, is not ours, has another rate, or is shorter than that.
+            InputError: the file is missing, has another format or rate, or is shorter than that.
         """
         try:
             file = open(path, "r+b", buffering=0)  # noqa: SIM115 (open between writes)
         except OSError as error:
-            raise InputError(f"{path}: cannot go on with it: {error.strerror}") from error
+            raise InputError(f"{path}: cannot be resumed: {error.strerror}") from error
         rate, tags, found = _parse_header(path, file)
         if rate != sample_rate or found < num_samples:
             file.close()
             raise InputError(
-                f"{path}: expected {num_samples} samples or more at {sample_rate} Hz to go on with, "
+                f"{path}: cannot be resumed: expected {num_samples} samples or more at {sample_rate} Hz, "
                 f"found {found} at {rate} Hz"
             )
         wav = cls(path, file, sample_rate, tags, num_samples)
@@ -78,10 +75,10 @@ class GrowingWav:
         return wav
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Append samples `(L,)`, clipped to [-1, 1]; they are on disk behind a valid header when this returns.
+        """Append samples `(L,)`, clipped to [-1, 1]; they are in the file, behind a valid header, when this returns.
 
         Raises:
-            InputError: the disk takes no more; what was written before stays a valid file.
+            InputError: the disk is full; earlier samples stay in a valid file.
         """
         content = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
         try:
@@ -97,10 +94,10 @@ class GrowingWav:
             ) from error
 
     def sync(self) -> None:
-        """Return when all that was written would outlast a loss of power.
+        """Flush everything written to the disk, so that it survives a loss of power.
 
         Raises:
-            InputError: the disk refuses.
+            InputError: the disk reports an error.
         """
         try:
             os.fsync(self._file.fileno())
@@ -108,7 +105,7 @@ class GrowingWav:
             raise InputError(f"{self._path}: cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Close the file; once is enough."""
+        """Close the file; a second call does nothing."""
         self._file.close()
 
     def _cut(self) -> None:
@@ -149,11 +146,11 @@ def _tag_chunk(tags: Mapping[str, str]) -> bytes:
 
 
 def _parse_header(path: Path, file: FileIO) -> tuple[int, bytes, int]:
-    """Sample rate, tag chunk and number of whole samples: from the length of the file, which no kill makes wrong."""
+    """Sample rate, tag chunk and number of whole samples, which the file's length gives even after a kill."""
     fixed = file.read(72)
     if len(fixed) < 72 or fixed[:4] not in (b"RIFF", b"RF64") or fixed[48:52] != b"fmt ":
         file.close()
-        raise InputError(f"{path}: is not a part that was written here; remove it to start over")
+        raise InputError(f"{path}: was not written by this program; remove it to start over")
     rate = struct.unpack("<I", fixed[60:64])[0]
     file.seek(72)
     tags = b""

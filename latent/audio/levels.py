@@ -1,18 +1,18 @@
-"""Loudness and silence: what recordings are brought to before they are learned from."""
+"""Normalization of recordings: loudness, and the silence at both ends."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from latent.audio.files import Samples
 
 TARGET_DBFS = -25.0
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.010
 
 
 def normalize_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
-    """Scale to a root-mean-square level in dB of full scale; what then exceeds 1 is scaled down to 1.
+    """Scale to a root-mean-square level in dB of full scale; a peak above 1 is then scaled down to 1.
 
     x * 10^(dbfs / 20) / (rms + 1e-6), then, if the peak exceeds 1, x / (peak + 1e-6).
     Source: `vibevoice-community/VibeVoice: vibevoice/processor/vibevoice_tokenizer_processor.py`.
@@ -26,16 +26,10 @@ def normalize_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
 
 
 def trim_silence(samples: Samples, sample_rate: int, threshold_db: float = 40.0, keep_seconds: float = 0.1) -> Samples:
-    """Without the silence at both ends: frames of 25 ms that are `threshold_db` below the loudest one.
+    """Samples `(L,)` without the silence at both ends; none where all are 0.
 
-    Args:
-        samples: `(L,)`.
-        sample_rate: In Hz.
-        threshold_db: Larger keeps more.
-        keep_seconds: Silence left at either end, so that no soft sound is cut.
-
-    Returns:
-        A part of `samples`; empty where all of them are 0.
+    Silence is frames of 25 ms that are `threshold_db` or more below the loudest one. `keep_seconds` of it stay at
+    either end, so that no soft sound is cut.
     """
     span = loud_span(samples, sample_rate, threshold_db)
     if span is None:

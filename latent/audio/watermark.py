@@ -1,11 +1,11 @@
 """An inaudible watermark that survives compression, by the network of the package resemble-perth (Perth).
 
-The weights lie in the package's wheel and are read from there; the network is built here, because the package itself
-asks for torchaudio and librosa. A mark says "synthetic", no more: no text can be hidden in it.
+The weights come from the package's wheel; the network is built here, because the package needs torchaudio and librosa.
+The mark only says "synthetic"; it cannot hide a text.
 
-The network works at 32 kHz on levels in dB, scaled: it adds a residual to those below 2 kHz, where the frame is not
-silent, and keeps the phase. Here the residual is applied as a gain, and only the difference that it makes is added to
-the signal, so that nothing else passes through resampling.
+The network works at 32 kHz on scaled levels in dB: it adds a residual to those below 2 kHz, in frames that are not
+silent, and keeps the phase. Here the residual becomes a gain, and only the difference that it makes is added to the
+signal, so that nothing else passes through resampling.
 
 Source: resemble-perth 1.0.1 (Resemble AI, MIT license), "implicit" model.
 """
@@ -38,11 +38,7 @@ _SHORTEST = 2 * _WINDOW
 
 
 class Watermark:
-    """Marks samples, and tells whether samples are marked.
-
-    Args:
-        weights: Of the network, by name.
-    """
+    """Marks samples, and detects the mark; `weights` are those of the network, by name."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         self._weights = weights
@@ -78,7 +74,7 @@ class Watermark:
         return marked
 
     def confidence(self, samples: Samples, sample_rate: int) -> float:
-        """How sure it is that the samples `(S,)` are marked: near 1 if they are, near 0 if not."""
+        """Near 1 if the samples `(S,)` are marked, near 0 if not."""
         levels = _levels(self._spectrum(samples, sample_rate))
         audible = _audible(levels)
         votes, weights = [], []

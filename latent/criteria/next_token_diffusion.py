@@ -20,7 +20,7 @@ from s2s.registry import register_criterion
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A model of tokens and latents whose head denoises the next latent: a LatentLM."""
+    """A model of tokens and latents with a head that denoises the next latent: a LatentLM."""
 
     config: Any
     schedule: NoiseSchedule
@@ -38,7 +38,7 @@ class Denoiser(Protocol):
 
 @register_criterion("next_token_diffusion")
 class NextTokenDiffusion(Criterion):
-    """Every latent is denoised from the hidden state before it; every token is predicted, "a latent follows" too.
+    """Denoises every latent from the hidden state before it, and predicts every token, with "a latent follows".
 
     Source: LatentLM (arXiv 2412.08635), section 2.1; `microsoft/unilm: LatentLM/train_hf.py`.
     """
@@ -51,11 +51,11 @@ class NextTokenDiffusion(Criterion):
         """Options of the next-token-diffusion criterion."""
 
         noise_draws: int = Field(4, ge=1)
-        """Noisy copies of each latent; only the diffusion head reads them, so they cost little."""
+        """Noisy copies of each latent; they cost little, since only the diffusion head reads them."""
         token_weight: NonNegativeFloat = 1.0
         """Factor of the cross entropy of tokens."""
         latent_weight: NonNegativeFloat = 1.0
-        """Factor of the diffusion loss, a mean over latents and their numbers."""
+        """Factor of the diffusion loss, the mean squared error over latents and their numbers."""
 
     config: NextTokenDiffusion.Config
 
@@ -65,12 +65,12 @@ class NextTokenDiffusion(Criterion):
             raise ConfigError(f"{type(self).__name__} does not train durations, which task.cues asks for")
 
     def weights(self, batch: MixedBatch) -> dict[str, float]:
-        """Predicted tokens and latents."""
+        """Counts of predicted tokens and latents."""
         tokens, latents = float(len(batch.labels)), float(len(batch.predicted))
         return {"token_loss": tokens, "latent_loss": latents, "accuracy": tokens}
 
     def forward(self, model: Denoiser, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
-        """Summed losses, and the number of tokens that are the most probable one."""
+        """Summed losses, and the number of tokens that the model ranks first."""
         hidden = model.hidden(batch).flatten(0, 1)
         logits = model.logits(hidden.index_select(0, batch.slots)).float()
         token_loss = F.cross_entropy(logits, batch.labels, reduction="sum")
@@ -88,7 +88,7 @@ def diffusion_loss(model: Denoiser, clean: Tensor, conditions: Tensor, noise_dra
     """Mean squared error of each latent, over its noisy copies and its numbers.
 
     Args:
-        model: With the `head`, the noise `schedule` and the `prediction` of its configuration.
+        model: Gives head, noise schedule and kind of prediction.
         clean: Normalized latents, `(K, L)`.
         conditions: Hidden states before them, `(K, hidden_size)`.
         noise_draws: Noisy copies of each, with steps and noise drawn independently from the global generator.

@@ -41,9 +41,10 @@ class Autoencoder(Protocol):
 
 @register_criterion("sigma_vae_spectra")
 class SpectraCriterion(Criterion):
-    """Reconstruction from sampled latents, judged by spectra alone: for tokenizers smaller than any discriminator.
+    """Reconstruction from sampled latents, compared by spectra alone: for tokenizers smaller than a discriminator.
 
     The variance does not depend on the input, so the KL term is the mean square of the means.
+
     Source: LatentLM (arXiv 2412.08635), section 2.3.
     """
 
@@ -64,7 +65,7 @@ class SpectraCriterion(Criterion):
         mel_bins: Fact[tuple[PositiveInt, ...]] = (5, 10, 20, 40, 80, 160, 320)
         """Mel filters at each window length."""
         mel_floor: PositiveFloat = 1e-5
-        """Smallest value under the logarithm: what is softer does not count."""
+        """Smallest value under the logarithm; softer sounds do not count."""
 
         @model_validator(mode="after")
         def _as_many_bins_as_windows(self) -> SpectraCriterion.Config:
@@ -75,16 +76,16 @@ class SpectraCriterion(Criterion):
     config: SpectraCriterion.Config
 
     def weights(self, batch: AudioBatch) -> dict[str, float]:
-        """Segments of audio."""
+        """The number of segments."""
         return dict.fromkeys(self.losses, float(len(batch.audio)))
 
     def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
-        """Losses of the mean segment, times the number of segments."""
+        """The losses, summed over segments."""
         mean, audio = self._reconstruct(model, batch.audio)
         return self._reconstruction_losses(batch, mean, audio)
 
     def mel_difference(self, real: Tensor, fake: Tensor, sample_rate: int) -> Tensor:
-        """Mean absolute difference of log-mel spectra of audio `(B, 1, S)`, added up over scales."""
+        """Mean absolute difference of log-mel spectra of audio `(B, 1, S)`, summed over scales."""
         config = self.config
         scales = _mel_scales(sample_rate, config.mel_windows, config.mel_bins, config.mel_floor, real.device)
         real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
@@ -104,7 +105,7 @@ class SpectraCriterion(Criterion):
 
 @register_criterion("sigma_vae")
 class SigmaVAECriterion(SpectraCriterion):
-    """Spectra and discriminators, which are trained in a phase of their own.
+    """Spectra and discriminators, which train in their own phase.
 
     Source: Descript Audio Codec (arXiv 2306.06546), section 3.5, whose weights are the defaults.
     """
@@ -122,7 +123,7 @@ class SigmaVAECriterion(SpectraCriterion):
         """Options of the σ-VAE criterion."""
 
         adversarial_weight: NonNegativeFloat = 1.0
-        """Factor of the discriminators' verdict."""
+        """Factor of the adversarial loss."""
         feature_weight: NonNegativeFloat = 2.0
         """Factor of the difference of the discriminators' feature maps."""
         periods: Fact[tuple[PositiveInt, ...]] = (2, 3, 5, 7, 11)
@@ -144,18 +145,15 @@ class SigmaVAECriterion(SpectraCriterion):
 
     def __init__(self, config: SigmaVAECriterion.Config) -> None:
         super().__init__(config)
-        self.discriminators = nn.ModuleList(
-            [
-                *(PeriodDiscriminator(period, config.period_widths) for period in config.periods),
-                *(SpectrumDiscriminator(window, config.spectrum_width) for window in config.spectrum_windows),
-            ]
-        )
+        periods = [PeriodDiscriminator(period, config.period_widths) for period in config.periods]
+        spectra = [SpectrumDiscriminator(window, config.spectrum_width) for window in config.spectrum_windows]
+        self.discriminators = nn.ModuleList([*periods, *spectra])
 
     def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
         return self.discriminators.parameters() if phase == "discriminator" else model.parameters()
 
     def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
-        """Losses of the mean segment, times the number of segments."""
+        """The losses of a phase, summed over segments."""
         count = len(batch.audio)
         if phase == "discriminator":
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The loss of a LatentLM with cues: that of next-token diffusion, and the error of predicted durations."""
+"""The loss of a LatentLM with cues: next-token diffusion, and the error of predicted durations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from s2s.registry import register_criterion
 
 @runtime_checkable
 class TimedDenoiser(Denoiser, Protocol):
-    """One that predicts how long tokens last as well: a TimedLatentLM."""
+    """A denoiser that predicts durations of tokens: a TimedLatentLM."""
 
     durations: nn.Module
 
@@ -46,14 +46,14 @@ class TimedNextTokenDiffusion(NextTokenDiffusion):
             raise ConfigError(f"{type(self).__name__} trains durations, which a task without task.cues does not have")
 
     def weights(self, batch: MixedBatch) -> dict[str, float]:
-        """As next-token diffusion; and tokens of texts."""
+        """Counts of predicted tokens and latents, and of the tokens of texts."""
         assert batch.timed is not None, "made by a task with cues"
         return {**super().weights(batch), "duration_loss": float(batch.timed.num_tokens)}
 
     def forward(self, model: Denoiser, batch: MixedBatch, phase: str = "model") -> dict[str, Tensor]:
-        assert isinstance(model, TimedDenoiser), "see `check`"
-        assert batch.timed is not None, "see `check`"
         timed = batch.timed
+        assert isinstance(model, TimedDenoiser), "see `check`"
+        assert timed is not None, "see `check`"
         errors = model.durations(timed.tokens, timed.speakers).float() - torch.log1p(timed.durations)
         squares = errors.square()[timed.tokens != 0].sum()
         return {**super().forward(model, batch, phase), "duration_loss": self.config.duration_weight * squares}

@@ -61,21 +61,11 @@ _LANGUAGE_BLOCK = {
     "post_attention_layernorm.": "ffn_norm.",
 }
 _CONNECTOR = {"linear_1.": "up.", "act.": "norm.", "linear_2.": "out."}
-_IMAGE = {
-    "x_embedder.proj.": "connector.",
-    "y_embedder.embedding_table.": "embeddings.",
-    "condition_layer.linear.": "head.condition.",
-    "noisy_x_embedder.proj.": "head.noisy.",
-    "t_embedder.mlp.0.": "head.time_in.",
-    "t_embedder.mlp.2.": "head.time_out.",
-    "final_layer.adaLN_modulation.1.": "head.adaptation.",
-    "final_layer.linear.": "head.out.",
-}
 
 
 def transformers_name(name: str) -> str:
     """The name in `transformers` of a weight of the VibeVoice repository; names of `transformers` stay as they are."""
-    name = _renamed_start(name, _REPOSITORY_PARTS)
+    name = renamed_start(name, _REPOSITORY_PARTS)
     if name.startswith("model.diffusion_head."):
         old = next((part for part in _REPOSITORY_HEAD if part in name), None)
         return name if old is None else name.replace(old, _REPOSITORY_HEAD[old])
@@ -99,7 +89,7 @@ def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weigh
         if found := re.fullmatch(r"(?:stem|conv_layers\.(\d+))\.(?:conv|convtr)\.(?:conv|convtr)\.(\w+)", name):
             layer, rest = starts[_stage(found[1])], f"conv.{found[2]}"
         elif found := re.fullmatch(r"(?:stem|conv_layers\.(\d+))\.stage\.(\d+)\.(.+)", name):
-            layer, rest = starts[_stage(found[1])] + 1 + int(found[2]), _renamed_start(found[3], _CODEC_BLOCK)
+            layer, rest = starts[_stage(found[1])] + 1 + int(found[2]), renamed_start(found[3], _CODEC_BLOCK)
         elif name.startswith("head.conv."):
             layer, rest = starts[-1], f"conv.{name.removeprefix('head.conv.')}"
         else:
@@ -111,28 +101,28 @@ def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weigh
 def head_weights(weights: Mapping[str, Tensor]) -> Weights:
     """Weights of a `DiffusionHead` from names of `transformers` after "model.diffusion_head."."""
     renamed = {}
-    for name, weight in _joined(weights, ("ffn.gate_proj.", "ffn.up_proj."), "gate_up."):
+    for name, weight in joined_parts(weights, ("ffn.gate_proj.", "ffn.up_proj."), "gate_up."):
         if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
-            name = f"blocks.{found[1]}.{_renamed_start(found[2], _HEAD_BLOCK)}"
-        renamed[_renamed_start(name, _HEAD)] = weight
+            name = f"blocks.{found[1]}.{renamed_start(found[2], _HEAD_BLOCK)}"
+        renamed[renamed_start(name, _HEAD)] = weight
     return renamed
 
 
 def language_model_weights(weights: Mapping[str, Tensor]) -> Weights:
     """Weights of a `LatentLM` without head and connector, from names of Qwen2 in `transformers`, without prefix."""
     queries_keys_values = ("self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj.")
-    joined = dict(_joined(weights, ("mlp.gate_proj.", "mlp.up_proj."), "gate_up."))
+    joined = dict(joined_parts(weights, ("mlp.gate_proj.", "mlp.up_proj."), "gate_up."))
     renamed = {}
-    for name, weight in _joined(joined, queries_keys_values, "qkv."):
+    for name, weight in joined_parts(joined, queries_keys_values, "qkv."):
         if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
-            name = f"layers.{found[1]}.{_renamed_start(found[2], _LANGUAGE_BLOCK)}"
-        renamed[_renamed_start(name, {"embed_tokens.": "embeddings."})] = weight
+            name = f"layers.{found[1]}.{renamed_start(found[2], _LANGUAGE_BLOCK)}"
+        renamed[renamed_start(name, {"embed_tokens.": "embeddings."})] = weight
     return renamed
 
 
 def connector_weights(weights: Mapping[str, Tensor]) -> Weights:
     """Weights of a `Connector` from names of `transformers` after "model.multi_modal_projector." or another prefix."""
-    return {_renamed_start(name, _CONNECTOR): weight for name, weight in weights.items()}
+    return {renamed_start(name, _CONNECTOR): weight for name, weight in weights.items()}
 
 
 def under(weights: Mapping[str, Tensor], prefix: str) -> Weights:
@@ -162,46 +152,15 @@ def vibevoice_weights(weights: Mapping[str, Tensor]) -> Weights:
     return language | above({"scores": under(weights, "lm_head.")}) | speech_weights(weights)
 
 
-def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:
-    """Weights of a `LatentLM` from those of an autoregressive model of the LatentLM image repository.
-
-    Its norms have no weights. Its rotary positions turn neighboring pairs of numbers, ours the two halves of a head of
-    width `head_dim`, so rows of queries and keys are reordered. Its rotary base is ours by `image_rope_theta`.
-    """
-    renamed: Weights = {}
-    for name, weight in _joined(weights, ("mlp.fc1.", "mlp.gate."), "gate_up."):
-        if name.endswith("attn.qkv.weight"):
-            weight = _halves_from_pairs(weight, num_kept=_value_rows(weights, name), head_dim=head_dim)
-        name = name.replace(".attn.qkv.", ".qkv.").replace(".attn.proj.", ".out.").replace(".mlp.fc2.", ".down.")
-        name = re.sub(r"^blocks\.", "layers.", name)
-        name = re.sub(r"diffusion_blocks\.(\d+)\.(adaLN_modulation\.1\.)?", _image_head_block, name)
-        renamed[_renamed_start(name, _IMAGE)] = weight.flatten(1) if weight.dim() == 4 else weight
-    hidden = renamed["embeddings.weight"].shape[1]
-    blocks = {name.split(".gate_up")[0] for name in renamed if name.endswith("gate_up.weight")}
-    for block in blocks:
-        norms = ["norm"] if block.startswith("head.") else ["attention_norm", "ffn_norm"]
-        renamed |= {f"{block}.{norm}.weight": torch.ones(hidden) for norm in norms}
-    return renamed | {"norm.weight": torch.ones(hidden)}
-
-
-def image_rope_theta(head_dim: int, theta: float = 10_000) -> float:
-    """The base that gives our rotary frequencies those of the LatentLM image repository, which end at 1 / theta."""
-    half = head_dim // 2
-    return float(theta ** (half / (half - 1)))
-
-
-def _stage(layer: str | None) -> int:
-    return 0 if layer is None else int(layer) + 1
-
-
-def _renamed_start(name: str, names: Mapping[str, str]) -> str:
+def renamed_start(name: str, names: Mapping[str, str]) -> str:
+    """The name with its first part replaced, where `names` has it."""
     for old, new in names.items():
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name
 
 
-def _joined(weights: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) -> Iterator[tuple[str, Tensor]]:
+def joined_parts(weights: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) -> Iterator[tuple[str, Tensor]]:
     """All weights; the parts of a layer are stacked, in order, into the whole."""
     first, *others = parts
     for name, weight in weights.items():
@@ -212,17 +171,5 @@ def _joined(weights: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) -
             yield name, weight
 
 
-def _image_head_block(found: re.Match[str]) -> str:
-    return f"head.blocks.{found[1]}." + ("adaptation." if found[2] else "")
-
-
-def _value_rows(weights: Mapping[str, Tensor], name: str) -> int:
-    """Rows of `qkv` that are values: as many as keys; queries have as many rows as `qkv` has columns."""
-    rows, columns = weights[name].shape
-    return (rows - columns) // 2
-
-
-def _halves_from_pairs(qkv: Tensor, num_kept: int, head_dim: int) -> Tensor:
-    rotated, kept = qkv[: len(qkv) - num_kept], qkv[len(qkv) - num_kept :]
-    pairs = rotated.reshape(-1, head_dim // 2, 2, qkv.shape[1])  # (heads, pairs, 2, H)
-    return torch.cat([pairs.transpose(1, 2).flatten(0, 2), kept])
+def _stage(layer: str | None) -> int:
+    return 0 if layer is None else int(layer) + 1

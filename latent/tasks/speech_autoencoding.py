@@ -20,21 +20,16 @@ from s2s.tasks.base import Task
 
 
 class Segment(NamedTuple):
-    """A piece of the recording `id`, `(S,)`."""
+    """Samples `(S,)` of the recording `id`."""
 
     id: str
     samples: NDArray[np.float32]
 
 
 class SegmentDataset:
-    """Random segments of each recording, as many an epoch as it is long; the same ones each time in validation.
+    """Random segments of `num_samples` at a rate in Hz; each epoch has as many of a recording as fill its length.
 
-    Args:
-        utterances: The recordings.
-        sample_rate: Of the segments, in Hz; recordings of other rates are resampled.
-        num_samples: Of each segment; shorter recordings are filled with zeros.
-        seed: Of the choice of segments.
-        fixed: Whether all epochs see the same segments.
+    Recordings of other rates are resampled, shorter ones padded with zeros. `fixed`: all epochs have the same segments.
     """
 
     def __init__(
@@ -96,4 +91,4 @@ class SpeechAutoencoding(Task):
         return {"sample_rate": self.config.sample_rate}
 
     def save(self, folder: Path) -> None:
-        """Nothing: the tokenizer's configuration tells all that its users need."""
+        """Nothing: the tokenizer's configuration holds everything that its users need."""

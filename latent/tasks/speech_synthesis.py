@@ -1,11 +1,11 @@
-"""The data of LatentLM: text, speaker and sometimes a voice prompt, then the latents of what is said.
+"""The data of LatentLM: text, speaker and sometimes a voice prompt, then the latents of the speech.
 
     [voice ⟂ ⟂ ⟂ end] speaker t e x t start ⟂ ⟂ ⟂ ⟂ end
 
 ⟂ holds a latent. Every ⟂ and the end after `start` are predicted as tokens, the latents by diffusion; text and voice
-prompt are only read. In some examples (`task.condition_dropout`) one empty token stands in place of all before `start`:
-classifier-free guidance compares with it. With `task.cues` each slot before a ⟂ also gets the tokens that sound at that
-time (`latent.data.cues`).
+prompt are only read. In some examples (`task.condition_dropout`) one empty token replaces everything before `start`,
+for classifier-free guidance. With `task.cues` each slot before a ⟂ also gets the tokens that sound at that time
+(`latent.data.cues`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from latent.data.batch import MixedBatch
 from latent.data.cues import NO_CUE, CueWindow, timed_text, token_durations
-from latent.data.latent_store import (
-    TOKENIZER,
-    Latents,
-    LatentStore,
-    StoredUtterance,
-    StoreFacts,
-    copy_tokenizer,
-)
+from latent.data.latent_store import TOKENIZER, Latents, LatentStore, StoredUtterance, StoreFacts, copy_tokenizer
 from latent.data.speech_prompts import mixed_sequences
 from latent.data.vocabulary import (
     LATENT,
@@ -56,10 +49,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SpeechExample:
-    """A sequence: `tokens` with ⟂ where `latents` `(M, L)` stand; from slot `start` on it is predicted.
+    """A sequence: `tokens` with ⟂ where `latents` `(M, L)` stand; slots from `start` on are predicted.
 
     With cues: `cues` of the slots from `start - 1` on, `(N, C)`; and `timed`, the tokens of the text, the speaker, and
-    how long the tokens last.
+    the durations of the tokens.
     """
 
     id: str
@@ -71,7 +64,7 @@ class SpeechExample:
 
 
 class SpeechDataset:
-    """Utterances of a store. Noise, voice prompt and dropout depend on the seed, the epoch and the index alone."""
+    """Utterances of a store. Noise, voice prompt and dropout depend only on the seed, the epoch and the index."""
 
     def __init__(self, store: LatentStore, vocabulary: SpeechVocabulary, config: Any, seed: int, fixed: bool) -> None:
         self._store, self._vocabulary, self._config, self._seed, self._fixed = store, vocabulary, config, seed, fixed
@@ -115,12 +108,12 @@ class SpeechDataset:
         )
 
     def _voice(self, index: int, generator: np.random.Generator) -> Latents:
-        """A piece of another utterance of the speaker; nothing if there is no other."""
+        """A piece of another utterance of the speaker; empty if there is none."""
         speaker = self._store.utterances[index].speaker
         others = [other for other in self._by_speaker[speaker] if other != index]
-        mean = self._store.mean(others[generator.integers(len(others))] if others else index)
         if not others:
-            return mean[:0]
+            return np.empty((0, self._store.facts.latent_size), np.float32)
+        mean = self._store.mean(others[generator.integers(len(others))])
         frames = self._config.voice_frames
         start = int(generator.integers(max(1, len(mean) - frames + 1)))
         return self._store.facts.sample(mean[start : start + frames], generator)
@@ -133,7 +126,7 @@ class FrontEndSection(Section):
     """bytes: any text; characters: those of the training texts; phonemes: by a dictionary, best for small data;
     sentencepiece: subwords, for large models."""
     file: str | None = None
-    """Dictionary of phonemes (default: pocketsphinx's for English), or model of sentencepiece."""
+    """Dictionary of phonemes (default: pocketsphinx's for English), or sentencepiece model."""
 
 
 class CueSection(Section):
@@ -142,9 +135,9 @@ class CueSection(Section):
     per_latent: PositiveInt = 2
     """Time offsets per latent."""
     before: NonNegativeInt = 2
-    """Latents before the next one."""
+    """Length of the window before the next latent, in latents."""
     after: NonNegativeInt = 4
-    """Latents after it."""
+    """Length of the window after the next latent, in latents."""
 
 
 @register_task("speech_synthesis")
@@ -169,19 +162,19 @@ class SpeechSynthesis(Task):
         front_end: FrontEndSection = FrontEndSection()
         """How text becomes tokens."""
         cues: CueSection | None = None
-        """Alignment conditioning: give the model the tokens that sound around the next latent. Needs a model that reads
-        them (timed_latent_lm) and recordings aligned by `unilatent prepare align-speech`; others are left out."""
+        """Alignment conditioning: the model reads the tokens that sound around the next latent. Needs timed_latent_lm
+        and recordings aligned by `unilatent prepare align-speech`; other recordings are left out."""
         fixed_text_length: NonNegativeInt = 0
-        """Positions from a text's first token to the start of speech, the same for all texts that are not longer, so
-        that attention can find its place in the text by distance. 0: as many as the text has tokens."""
+        """Positions from a text's first token to the start of speech, the same for all texts up to this length, so that
+        attention finds its place in the text by distance. 0: as many as the text has tokens."""
 
     config: SpeechSynthesis.Config
 
     @classmethod
     def implied(cls, config: SpeechSynthesis.Config) -> dict[str, dict[str, Any]]:
         """With cues, the model and the criterion that learn from them."""
-        names = {"model": "timed_latent_lm", "criterion": "timed_next_token_diffusion"}
-        return {} if config.cues is None else {section: {"name": name} for section, name in names.items()}
+        timed = {"model": {"name": "timed_latent_lm"}, "criterion": {"name": "timed_next_token_diffusion"}}
+        return {} if config.cues is None else timed
 
     def __init__(self, config: SpeechSynthesis.Config) -> None:
         super().__init__(config)
@@ -190,9 +183,7 @@ class SpeechSynthesis(Task):
         if config.cues is not None:
             self._leave_unaligned_out()
         self.vocabulary = learn_vocabulary(self._stores["train"].utterances, config)
-        self._check_speakers()
-        if config.cues is not None:
-            self._check_alignments()
+        self._check_utterances()
 
     def _leave_unaligned_out(self) -> None:
         if self.config.voice_prompt_prob and not self.config.condition_dropout:
@@ -202,7 +193,7 @@ class SpeechSynthesis(Task):
             )
         for split, store in self._stores.items():
             aligned = [spoken for spoken in store.utterances if spoken.alignment is not None]
-            where = f"{getattr(self.config, split)}"
+            where = getattr(self.config, split)
             if not aligned:
                 raise InputError(
                     f"{where}: task.cues needs 'alignment', which no utterance has; see unilatent prepare align-speech"
@@ -213,17 +204,16 @@ class SpeechSynthesis(Task):
                 )
             store.utterances = aligned
 
-    def _check_speakers(self) -> None:
-        for utterance in self._stores["valid"].utterances:
-            if utterance.speaker not in self.vocabulary.speakers:
-                raise InputError(
-                    f"{self.config.valid}: {utterance.id!r}: speaker {utterance.speaker!r} is not in task.train"
-                )
-
-    def _check_alignments(self) -> None:
+    def _check_utterances(self) -> None:
+        """What would otherwise fail during training."""
         for store in self._stores.values():
-            for utterance in store.utterances:
-                durations_of(utterance, self.vocabulary, store.facts)  # raises before training, not in it
+            for spoken in store.utterances:
+                if spoken.speaker not in self.vocabulary.speakers:
+                    raise InputError(
+                        f"{self.config.valid}: {spoken.id!r}: speaker {spoken.speaker!r} is not in task.train"
+                    )
+                if self.vocabulary.cues is not None:
+                    durations_of(spoken, self.vocabulary, store.facts)
 
     def _check_latents(self) -> None:
         train, valid = (self._stores[split].facts for split in ("train", "valid"))
@@ -254,10 +244,10 @@ class SpeechSynthesis(Task):
         predicted: list[int] = []
         before = 0
         for row, example in enumerate(examples):
-            told = example.tokens[example.start :]
+            targets = example.tokens[example.start :]
             slots += range(row * width + example.start - 1, row * width + len(example.tokens) - 1)
-            labels += told
-            predicted += range(before + len(example.latents) - len(told) + 1, before + len(example.latents))
+            labels += targets
+            predicted += range(before + len(example.latents) - len(targets) + 1, before + len(example.latents))
             before += len(example.latents)
         if self.vocabulary.cues is not None:
             cues = torch.full((len(examples), width, self.vocabulary.cues.size), NO_CUE)
@@ -289,18 +279,14 @@ class SpeechSynthesis(Task):
         store = self._stores["train"]
         self.vocabulary.save(folder)
         store.facts.save(folder)
-        self._write_card(folder)
+        learned = replace(store.facts, num_frames=sum(utterance.frames for utterance in store.utterances))
+        write_model_card(folder, learned, self.vocabulary.speakers)
         if (store.folder / TOKENIZER).is_dir():
             copy_tokenizer(store.folder / TOKENIZER, folder)
 
-    def _write_card(self, folder: Path) -> None:
-        store = self._stores["train"]
-        learned = replace(store.facts, num_frames=sum(utterance.frames for utterance in store.utterances))
-        write_model_card(folder, learned, self.vocabulary.speakers)
-
 
 def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> SpeechVocabulary:
-    """The vocabulary of training utterances, by the task's configuration."""
+    """The vocabulary of training utterances, by the configuration of the task."""
     texts = [spoken_text(utterance.text, utterance.language) for utterance in utterances]
     front_end = cast("type[FrontEnd]", FRONT_ENDS[config.front_end.name]).learn(texts, config.front_end.file)
     readings = [front_end.read(text) for text in texts]
@@ -323,10 +309,10 @@ def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> Spee
 
 
 def durations_of(spoken: StoredUtterance, vocabulary: SpeechVocabulary, facts: StoreFacts) -> NDArray[np.float64]:
-    """How long the timed tokens of an aligned utterance last, in latents.
+    """Durations in latents of the timed tokens of an aligned utterance.
 
     Raises:
-        InputError: its alignment is of another text.
+        InputError: its alignment does not fit its text.
     """
     sounds, frame_rate = vocabulary.sounds(spoken.text), facts.sample_rate / facts.hop_length
     try:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 pytest.importorskip("soundfile")
 import tiny_voice
 
-from latent.audio.files import AudioWriter, audio_info, read_audio
+from latent.audio.files import AudioWriter, audio_info, load_audio
 from latent.data import vocabulary
 from latent.data.speech_prompts import SpeechRequest
 from latent.decoding.audio import AudioChunk
@@ -151,26 +151,26 @@ def test_a_part_is_a_valid_file_at_any_instant(voice: Voice, tmp_path: Path, mon
     with pytest.raises(Killed):
         speak(voice, tmp_path)
     part = tmp_path / ".talk.wav.part.wav"
-    assert len(read_audio(part, RATE)) == audio_info(part).num_samples > 0
+    assert len(load_audio(part, RATE)) == audio_info(part).num_samples > 0
 
 
 def test_flac_holds_the_samples_of_wav(voice: Voice, uninterrupted: bytes, tmp_path: Path) -> None:
     (tmp_path / "whole.wav").write_bytes(uninterrupted)
     audio = speak(voice, tmp_path, name="talk.flac")
-    np.testing.assert_array_equal(read_audio(audio, RATE), read_audio(tmp_path / "whole.wav", RATE))
+    np.testing.assert_array_equal(load_audio(audio, RATE), load_audio(tmp_path / "whole.wav", RATE))
 
 
 def test_a_line_is_what_the_voice_says_of_it_alone(voice: Voice, tmp_path: Path) -> None:
     audio = speak(voice, tmp_path, "ann: Good.\nbob: One. Two.", seed=5)
     for line, speaker in zip(report(audio), ("ann", "bob"), strict=True):
         said = voice.say(voice.request("alone", line["text"], speaker, seed=line["seed"]), chunk_frames=100)
-        found = read_audio(audio, RATE, round(line["start"] * RATE), round(line["stop"] * RATE))
+        found = load_audio(audio, RATE)[round(line["start"] * RATE) : round(line["stop"] * RATE)]
         np.testing.assert_allclose(found, np.clip(said, -1, 1), atol=1 / 32768)
 
 
 def test_the_report_tells_what_is_where(voice: Voice, tmp_path: Path) -> None:
     audio = speak(voice, tmp_path)
-    lines, samples = report(audio), read_audio(audio, RATE)
+    lines, samples = report(audio), load_audio(audio, RATE)
     assert [line["text"] for line in lines] == ["Good evening.", "Never mind.", "So.", "One.", "Two.", "Three"]
     assert [line["part"] for line in lines] == [0, 0, 1, 0, 0, 0]
     ends = [*(line["start"] for line in lines[1:]), len(samples) / RATE]
@@ -194,14 +194,14 @@ def test_every_line_goes_through_the_mark_whole(voice: Voice, tmp_path: Path) ->
 
     plain, audio = speak(voice, tmp_path, name="a.wav"), speak(voice, tmp_path, name="b.wav", mark=negative)
     assert marked == [round((line["stop"] - line["start"]) * RATE) for line in report(audio)]
-    np.testing.assert_allclose(read_audio(audio, RATE), -read_audio(plain, RATE).clip(-0.9, 0.9), atol=1e-4)
+    np.testing.assert_allclose(load_audio(audio, RATE), -load_audio(plain, RATE).clip(-0.9, 0.9), atol=1e-4)
     with pytest.raises(InputError, match=r"another job \(watermark was true, is now false\)"):
         speak(voice, tmp_path, name="b.wav")
 
 
 def second_line(audio: Path) -> np.ndarray[Any, Any]:
     line = report(audio)[1]
-    return read_audio(audio, RATE, round(line["start"] * RATE), round(line["stop"] * RATE))
+    return load_audio(audio, RATE)[round(line["start"] * RATE) : round(line["stop"] * RATE)]
 
 
 @pytest.mark.parametrize("frames", [None, 2, 0])
@@ -267,7 +267,7 @@ def test_a_full_disk_is_one_line_and_the_job_goes_on_when_there_is_room(
     ):
         speak(voice, tmp_path, tags={"comment": "synthetic"}, continuity_frames=0)
     small_disk(resource.RLIM_INFINITY)
-    assert len(read_audio(tmp_path / ".talk.wav.part.wav", RATE)) > 0
+    assert len(load_audio(tmp_path / ".talk.wav.part.wav", RATE)) > 0
     resumed = speak(voice, tmp_path, tags={"comment": "synthetic"}, continuity_frames=0).read_bytes()
     whole = speak(voice, tmp_path, name="whole.wav", tags={"comment": "synthetic"}, continuity_frames=0).read_bytes()
     assert resumed == whole
@@ -412,5 +412,5 @@ def test_lost_audio_is_told(voice: Voice, tmp_path: Path) -> None:
         with pytest.raises(Killed):
             speak(voice, tmp_path)
     (tmp_path / ".talk.wav.part.wav").unlink()
-    with pytest.raises(InputError, match=r"part.wav: cannot go on with it: No such file"):
+    with pytest.raises(InputError, match=r"part.wav: cannot be resumed: No such file"):
         speak(voice, tmp_path)
