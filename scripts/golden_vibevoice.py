@@ -13,7 +13,15 @@ from torch import Tensor
 
 from latent.audio.levels import normalize_loudness
 from latent.data.batch import GenerationPrompts, MixedSequences
-from latent.data.vibevoice_prompt import SwitchName, plain_text, prompt_pieces, speaker_numbers, tokenized
+from latent.data.vibevoice_prompt import (
+    TAIL,
+    SwitchName,
+    head_pieces,
+    plain_text,
+    speaker_numbers,
+    tokenized,
+    turn_piece,
+)
 from latent.decoding.vibevoice import SpokenStep, VibeVoiceDecoder
 from latent.decoding.vibevoice_realtime import RealtimeDecoder, RealtimePrompt
 from latent.diffusion.sampler import GuidedSampler, RowNoise
@@ -156,7 +164,7 @@ def check_prompt(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
         turns = turns_of(item["script"])
         yield Figure(f"{number} turns", exact([[speaker, f" {text}"] for speaker, text in turns], item["parsed"]), 0)
         frames = [-(-length // case["hop"]) for length in item["voice_lengths"]]
-        pieces = prompt_pieces(turns, frames)
+        pieces = [*head_pieces(frames), *(turn_piece(speaker, text) for speaker, text in turns), *TAIL]
         spelled = [piece if isinstance(piece, str) else SPELLING[piece.name] * piece.count for piece in pieces]
         yield Figure(f"{number} prompt", exact("".join(spelled), item["prompt_text"]), 0)
         tokens = tokenized(pieces, lambda text: list(map(ord, text)), SWITCHES)

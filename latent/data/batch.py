@@ -18,14 +18,12 @@ class MixedSequences(Movable):
 
     Args:
         ids: Record ids, for messages.
-        tokens: Token ids, `(B, T)` int64, padded on the right; what stands at the slots of latents is not read.
+        tokens: Token ids, `(B, T)` int64, padded on the right; those at the slots of latents are not read.
         lengths: True lengths, `(B,)` int64.
         latents: As the tokenizer sampled them, not normalized, `(M, L)`.
-        latent_slots: Where they stand, as flat indices row · T + column, `(M,)` int64, ascending.
-        positions: Position ids, `(B, T)` int64, ascending in a row; those after a row count on from its last one. None:
-            the columns.
-        cues: Tokens that sound around the latent that follows a slot, `(B, T, C)` int64; `NO_CUE` where none follows.
-            None: no cues at all.
+        latent_slots: Their slots, as ascending flat indices row · T + column, `(M,)` int64.
+        positions: Position ids, `(B, T)` int64, ascending in a row. None: the columns.
+        cues: Tokens that sound around the latent after each slot, `(B, T, C)` int64; `NO_CUE` where none follows.
     """
 
     ids: list[str]
@@ -48,11 +46,11 @@ class MixedBatch(MixedSequences):
     """Sequences to learn from.
 
     Args:
-        slots: Where a token is predicted: the flat index of the slot before it, `(N,)` int64. The token that stands
-            for "a latent follows" is predicted like any other, else the model never learns when to stop.
-        labels: Tokens to predict there, `(N,)` int64.
-        predicted: Which latents are predicted, each from the slot before it: indices into `latents`, `(K,)` int64.
-            Those of a voice prompt are only read.
+        slots: Flat indices of the slots that predict a token, `(N,)` int64. "A latent follows" is predicted like any
+            other token, so that the model learns when to stop.
+        labels: The tokens after these slots, `(N,)` int64.
+        predicted: The latents that are predicted, each from the slot before it, as indices into `latents`, `(K,)`
+            int64. Those of a voice prompt are only read.
         pad_id: The pad token.
         timed: Texts to learn durations from, in batches with cues.
     """
@@ -65,7 +63,7 @@ class MixedBatch(MixedSequences):
 
     @property
     def num_tokens(self) -> int:
-        """Tokens and latents that are not padding."""
+        """Number of tokens and latents without padding."""
         return int(self.lengths.sum())
 
 
@@ -74,15 +72,14 @@ class GenerationPrompts(Movable):
     """What speech is generated from.
 
     Args:
-        conditional: What the latents are to go on from: text, speaker, voice prompt.
-        unconditional: The same rows without what guidance is to strengthen; not read without guidance.
-        latent_token: Token that stands for "a latent follows".
+        conditional: Text, speaker and voice prompt of each row.
+        unconditional: The same rows without the conditions that guidance strengthens; not read without guidance.
+        latent_token: Token for "a latent follows".
         end_token: Token that ends the latents.
         seeds: One per row; a row depends on its own alone.
-        temperatures: Factor of the noise that a latent is drawn from, `(B,)`; 1 is what training saw.
-        max_frames: Latents after which a row is cut, one per row.
-        cues: Of the first latents of each row, `(B, F, C)` int64; from the last one on they stay as they are. None: the
-            model has none.
+        temperatures: Factor of the noise that a latent is drawn from, `(B,)`; training used 1.
+        max_frames: Maximum number of latents of each row.
+        cues: Of the first F latents of each row, `(B, F, C)` int64; later latents have the last one.
     """
 
     conditional: MixedSequences
@@ -97,44 +94,32 @@ class GenerationPrompts(Movable):
 
 def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
     """The rows of two batches in one, padded with token 0 to the longer."""
-    width = max(first.tokens.shape[1], second.tokens.shape[1])
-    slots, positions = [], []
+    parts = (first, second)
+    width = max(part.tokens.shape[1] for part in parts)
+    size = max(0 if part.cues is None else part.cues.shape[2] for part in parts)
+    tokens, slots, positions, cues = [], [], [], []
     for before, part in ((0, first), (len(first.ids), second)):
-        narrow = part.tokens.shape[1]
-        row, column = part.latent_slots // narrow, part.latent_slots % narrow
-        slots.append((before + row) * width + column)
-        positions.append(F.pad(part.position_ids().expand(len(part.ids), -1), (0, width - narrow)))
+        rows, narrow = part.tokens.shape
+        more = width - narrow
+        tokens.append(F.pad(part.tokens, (0, more)))
+        slots.append((before + part.latent_slots // narrow) * width + part.latent_slots % narrow)
+        positions.append(F.pad(part.position_ids().expand(rows, -1), (0, more)))
+        given = part.tokens.new_full((rows, narrow, size), NO_CUE) if part.cues is None else part.cues
+        cues.append(F.pad(given, (0, 0, 0, more), value=NO_CUE))
     return MixedSequences(
         ids=[*first.ids, *second.ids],
-        tokens=torch.cat([F.pad(part.tokens, (0, width - part.tokens.shape[1])) for part in (first, second)]),
+        tokens=torch.cat(tokens),
         lengths=torch.cat([first.lengths, second.lengths]),
         latents=torch.cat([first.latents, second.latents]),
         latent_slots=torch.cat(slots),
-        positions=torch.cat(positions) if any(part.positions is not None for part in (first, second)) else None,
-        cues=_stacked_cues(first, second, width),
+        positions=torch.cat(positions) if any(part.positions is not None for part in parts) else None,
+        cues=torch.cat(cues) if size else None,
     )
-
-
-def _stacked_cues(first: MixedSequences, second: MixedSequences, width: int) -> Tensor | None:
-    given = next((part.cues for part in (first, second) if part.cues is not None), None)
-    if given is None:
-        return None
-    stacked = given.new_full((len(first.ids) + len(second.ids), width, given.shape[2]), NO_CUE)
-    for before, part in ((0, first), (len(first.ids), second)):
-        if part.cues is not None:
-            stacked[before : before + len(part.ids), : part.cues.shape[1]] = part.cues
-    return stacked
 
 
 @dataclass(frozen=True)
 class AudioBatch(Movable):
-    """Segments of audio, all of one length.
-
-    Args:
-        ids: Record ids, for messages.
-        audio: Samples from -1 to 1, `(B, 1, S)`; a recording that is shorter is filled with zeros.
-        sample_rate: In Hz.
-    """
+    """Segments of audio: samples from -1 to 1, `(B, 1, S)`, at a rate in Hz; shorter recordings end in zeros."""
 
     ids: list[str]
     audio: Tensor
@@ -142,5 +127,5 @@ class AudioBatch(Movable):
 
     @property
     def num_tokens(self) -> int:
-        """Samples."""
+        """Number of samples."""
         return self.audio.numel()

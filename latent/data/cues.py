@@ -1,8 +1,8 @@
 """Cues: which tokens of the text sound around the next latent, from times that an alignment or a model gives.
 
-A small model with little data hardly learns by attention where in the text it is; told so, it learns how tokens sound.
-The same idea spreads hidden states of text over frames in FastSpeech (arXiv 1905.09263); here tokens themselves are
-spread, several to a latent, because a latent lasts about as long as a phoneme.
+A small model with little data hardly learns its place in the text by attention; cues give it the place. FastSpeech
+(arXiv 1905.09263) repeats hidden states of text over frames; here the tokens themselves are repeated, several to a
+latent, because a latent lasts about as long as a phoneme.
 """
 
 from __future__ import annotations
@@ -20,18 +20,13 @@ from s2s.data.batch import Movable
 from s2s.errors import InputError
 
 NO_CUE = 0
-"""Stands where a slot has no cue; it changes nothing."""
+"""Fills the cue of a slot that has none; its embedding is 0."""
 
 
 @dataclass(frozen=True)
 class CueWindow:
-    """The instants around a latent at which one looks what sounds.
-
-    Args:
-        per_latent: Instants in the time of a latent, evenly spaced.
-        before: Latents before the one that comes.
-        after: Latents after it.
-    """
+    """The instants around the next latent at which the sounding token is looked up: `per_latent`, evenly spaced, in
+    that latent, in each of those `before` and in each of those `after`."""
 
     per_latent: int
     before: int
@@ -43,15 +38,13 @@ class CueWindow:
         return (self.before + 1 + self.after) * self.per_latent
 
     def cues(self, tokens: Sequence[int], durations: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-        """The cues of the first latents.
+        """The cues `(count, size)` of the first latents, in the order of time.
 
         Args:
-            tokens: One after the other from time 0 on, N; before that is the first, afterwards the last.
-            durations: Of the tokens, in latents, `(N,)`, not negative.
-            count: How many cues.
-
-        Returns:
-            `(count, size)`, in the order of time.
+            tokens: The N tokens, one after the other from time 0 on; the first also fills the time before, the last
+                that after.
+            durations: In latents, `(N,)`, not negative.
+            count: Number of latents.
         """
         instants = (np.arange(self.size) + 0.5) / self.per_latent - self.before
         times = np.arange(count)[:, None] + instants
@@ -75,7 +68,7 @@ class TimedText(Movable):
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that are not padding."""
+        """Number of tokens without padding."""
         return int((self.tokens != 0).sum())
 
 
@@ -92,14 +85,14 @@ def timed_text(rows: Sequence[tuple[Sequence[int], int, NDArray[np.float64]]]) -
 def token_durations(
     sounds: Sequence[str | None], alignment: Sequence[Sounding], latents: int, frame_rate: float
 ) -> NDArray[np.float64]:
-    """How long each token of a text lasts, and the silences around it.
+    """Durations of the tokens of a text, and of the silences around it.
 
     Args:
-        sounds: What each token is called in alignments; None for marks and blanks, which are silent. A silence belongs
-            to the first mark that stands there.
-        alignment: What was said when.
-        latents: Of the whole recording.
-        frame_rate: Latents a second.
+        sounds: The name of each token in alignments; None for marks and blanks, which are silent. A silence belongs to
+            the first mark in it.
+        alignment: When each sound is spoken.
+        latents: Length of the recording.
+        frame_rate: Latents per second.
 
     Returns:
         In latents: the silence before the text, all tokens, the silence after it, `(len(sounds) + 2,)`; their sum is

@@ -1,8 +1,8 @@
 """The latents of a corpus on disk: encoded once, read by the task that learns to generate them.
 
-A store is a folder: `store.json` (facts and statistics), `index.jsonl` (one utterance a line, with the shard that holds
-it), `shard-00000.safetensors` and so on (for each id the means, `(F, L)` float32). Means are stored, not samples: every
-epoch draws its own. `audio_tokenizer/` is a copy of the tokenizer that made them, and goes into runs trained on them.
+A store is a folder: `store.json` (facts and statistics), `index.jsonl` (one utterance a line, with its shard),
+`shard-00000.safetensors` and so on (for each id the means, `(F, L)` float32), and `audio_tokenizer/`, a copy of the
+tokenizer for runs that are trained on the store. Means are stored, not samples: every epoch draws its own.
 """
 
 from __future__ import annotations
@@ -43,18 +43,16 @@ _SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 
 @dataclass(frozen=True)
 class StoreFacts:
-    """What a store holds.
+    """Facts about the latents of a store.
 
     Args:
         tokenizer: Where the tokenizer came from, for people.
         latent_size: Numbers per frame.
         sample_rate: Of the recordings, in Hz.
         hop_length: Samples per frame.
-        sigma_rule: See `SigmaVAE.Config`.
-        std: See `SigmaVAE.Config`.
-        mean: Of all numbers of sampled latents.
-        latent_std: Their standard deviation.
-        num_frames: Frames in all.
+        sigma_rule: See `SigmaVAE.Config`, also for `std`.
+        mean: Of all numbers of sampled latents, as is `latent_std`.
+        num_frames: Number of frames.
     """
 
     tokenizer: str
@@ -73,14 +71,14 @@ class StoreFacts:
         return {"gaussian": self.std / 0.8, "fixed": self.std, "none": 0.0}[self.sigma_rule]
 
     def sample(self, mean: Latents, generator: np.random.Generator) -> Latents:
-        """Latents around the means `(F, L)` of one recording; under "gaussian" its scale is drawn first."""
+        """Latents around the means `(F, L)` of one recording; "gaussian" draws its scale first."""
         scale = generator.standard_normal() if self.sigma_rule == "gaussian" else 1.0
         noise = generator.standard_normal(mean.shape, dtype=np.float32)
         sampled: Latents = (mean + np.float32(self.sigma * scale) * noise).astype(np.float32)
         return sampled
 
     def save(self, run: Path) -> None:
-        """Write them into the folder of a run that is trained on the store."""
+        """Write them into the folder of a run."""
         (run / _FACTS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -96,7 +94,7 @@ class StoreFacts:
 
 
 def copy_tokenizer(run: Path, folder: Path) -> None:
-    """Copy what is needed of an audio tokenizer's run (or of such a copy) into a store or a run: `TOKENIZER` in it."""
+    """Copy configuration and weights of an audio tokenizer's run, or of such a copy, to `TOKENIZER` in a folder."""
     target = folder / TOKENIZER
     target.mkdir(parents=True, exist_ok=True)
     for name in (checkpoint.CONFIG, checkpoint.WEIGHTS):
@@ -105,7 +103,7 @@ def copy_tokenizer(run: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class StoredUtterance:
-    """One line of the index; stores of recordings that are not aligned have no `alignment`."""
+    """One line of the index; without `alignment` where the recordings are not aligned."""
 
     id: str
     text: str
@@ -116,8 +114,9 @@ class StoredUtterance:
     alignment: Alignment | None = None
 
     def line(self) -> str:
-        """As it is in the index."""
-        record = {name: value for name, value in asdict(self).items() if name != "alignment"}
+        """The line of the index."""
+        record = asdict(self)
+        del record["alignment"]
         if self.alignment is not None:
             record["alignment"] = write_alignment(self.alignment)
         return json.dumps(record, ensure_ascii=False) + "\n"
@@ -129,10 +128,10 @@ def write_store(
     """Write the means of a corpus, one shard in memory at a time.
 
     Args:
-        folder: Made if it does not exist; the store is valid once `store.json` is there.
-        facts: Statistics in it are not read.
+        folder: Created if it does not exist; the store is valid once it holds `store.json`.
+        facts: Without statistics.
         entries: Utterances with their means, `(F, L)`.
-        shard_frames: Frames of a shard, about.
+        shard_frames: Approximate number of frames in a shard.
 
     Returns:
         The facts with their statistics: mean and standard deviation of latents sampled around the means.
@@ -153,20 +152,11 @@ def write_store(
 
         for utterance, mean in entries:
             waiting[utterance.id] = np.ascontiguousarray(mean, dtype=np.float32)
-            line = StoredUtterance(
-                utterance.id,
-                utterance.text,
-                utterance.speaker,
-                utterance.language,
-                len(mean),
-                f"shard-{shard:05}.safetensors",
-                utterance.alignment,
-            )
-            index.write(line.line())
-            total, squares = (
-                total + float(mean.sum(dtype=np.float64)),
-                squares + float(np.square(mean, dtype=np.float64).sum()),
-            )
+            same = {name: getattr(utterance, name) for name in ("id", "text", "speaker", "language", "alignment")}
+            stored = StoredUtterance(**same, frames=len(mean), shard=f"shard-{shard:05}.safetensors")
+            index.write(stored.line())
+            total += float(mean.sum(dtype=np.float64))
+            squares += float(np.square(mean, dtype=np.float64).sum())
             frames += len(mean)
             if sum(map(len, waiting.values())) >= shard_frames:
                 flush()
@@ -177,13 +167,13 @@ def write_store(
     count = frames * facts.latent_size
     mean_of_all = total / count
     latent_std = math.sqrt(squares / count - mean_of_all**2 + facts.sigma**2)
-    facts = StoreFacts(**(asdict(facts) | {"mean": mean_of_all, "latent_std": latent_std, "num_frames": frames}))
+    facts = replace(facts, mean=mean_of_all, latent_std=latent_std, num_frames=frames)
     write_whole(folder / "store.json", f"{json.dumps(asdict(facts), indent=1)}\n".encode())
     return facts
 
 
 class LatentStore:
-    """A store, opened for reading; every file is checked then, so that training cannot fail on it later.
+    """A store for reading. Opening it checks every file, so that training cannot fail on one later.
 
     Raises:
         InputError: the folder is not a finished store, or a file in it is missing, damaged or does not fit the others.
@@ -272,7 +262,7 @@ def _read_line(record: dict[str, Any], where: str, facts: StoreFacts) -> StoredU
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:
-    """The shapes of what a shard holds; the library checks that the file is as long as they say."""
+    """The shapes of the tensors of a shard; the library checks the length of the file against them."""
     if not path.is_file() or path.is_symlink():
         raise InputError(f"{path}: there is no such file; encode the corpus again")
     try:

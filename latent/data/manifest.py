@@ -13,18 +13,13 @@ from s2s.errors import InputError
 from s2s.json_files import describe
 
 _BEYOND_END = 0.1
-"""Seconds by which an alignment may go beyond its recording: aligners count frames, which overlap the end."""
+"""Seconds by which an alignment may exceed its recording: the frames of aligners overlap the end."""
+_OPTIONAL = ("speaker", "language")
 
 
 @dataclass(frozen=True)
 class Sounding:
-    """Where one unit of a text sounds in its recording.
-
-    Args:
-        unit: Name of a token of a front end, "/AH" or "q".
-        start: In seconds from the beginning of the recording.
-        end: End in seconds, not before `start`.
-    """
+    """Where a unit of a text ("/AH" or "q", a token of a front end) sounds in its recording, in seconds."""
 
     unit: str
     start: float
@@ -32,7 +27,7 @@ class Sounding:
 
 
 Alignment = tuple[Sounding, ...]
-"""Units in the order of the text, one after another; where none sounds there is silence."""
+"""Units in the order of the text, one after another; between them is silence."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +36,12 @@ class Utterance:
 
     Args:
         id: Unique in the manifest.
-        audio: The file; in the manifest its path is relative to the manifest's folder, or absolute.
+        audio: The file; the manifest gives its path relative to its own folder, or an absolute one.
         seconds: Its length.
         text: Its transcript.
-        speaker: Who says it.
+        speaker: Its speaker.
         language: Code of two letters.
-        alignment: When each unit of the text sounds; None where that is not known.
+        alignment: When each unit of the text sounds, if known.
     """
 
     id: str
@@ -59,15 +54,13 @@ class Utterance:
 
 
 def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
-    """All utterances of a manifest; `seconds` is read from the audio where the line has none.
+    """All utterances of a manifest; `seconds` comes from the audio where the line has none.
 
-    Args:
-        path: JSON lines, one for each utterance.
-        alignments: Whether to read them; who makes new ones need not mind what is there.
+    `alignments`: whether to read them; a program that makes new ones ignores old ones.
 
     Raises:
-        InputError: a line lacks id, audio or text; a value is of another type; two lines have one id; an alignment is
-            not one; no line at all.
+        InputError: a line lacks id, audio or text; a value has another type; two lines have the same id; an alignment
+            is invalid; the file has no line.
     """
     utterances: dict[str, Utterance] = {}
     for where, record in read_records(path):
@@ -75,22 +68,16 @@ def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
         if identity in utterances:
             raise InputError(f"{where}: 'id' {identity!r} is that of an earlier line; ids must differ")
         audio = Path(path).parent / _string(record, "audio", where)
-        utterances[identity] = Utterance(
-            identity,
-            audio,
-            seconds := _seconds(record, audio, where),
-            _string(record, "text", where),
-            _string(record, "speaker", where) if "speaker" in record else "unknown",
-            _string(record, "language", where) if "language" in record else "en",
-            None
-            if not alignments or (found := record.get("alignment")) is None
-            else read_alignment(found, seconds, where),
-        )
+        seconds, text = _seconds(record, audio, where), _string(record, "text", where)
+        optional: dict[str, Any] = {name: _string(record, name, where) for name in _OPTIONAL if name in record}
+        if alignments and record.get("alignment") is not None:
+            optional["alignment"] = read_alignment(record["alignment"], seconds, where)
+        utterances[identity] = Utterance(identity, audio, seconds, text, **optional)
     return list(utterances.values())
 
 
 def read_alignment(value: object, seconds: float, where: str) -> Alignment:
-    """An alignment as it is in JSON, `[[unit, start, end], ...]`; what goes beyond `seconds` is cut.
+    """An alignment from JSON, `[[unit, start, end], ...]`, cut to a recording of that many seconds.
 
     Raises:
         InputError: it has another form, or its units overlap or lie beyond the end.

@@ -1,4 +1,4 @@
-"""What a LatentLM speaks from: requests, and the batches of prompts that the decoder generates from."""
+"""The input of speech generation: requests, and the batches of prompts that the decoder reads."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch import Tensor
 from latent.data.batch import GenerationPrompts, MixedSequences
 from latent.data.cues import NO_CUE, CueWindow
 from latent.data.latent_store import Latents
-from latent.data.vocabulary import LATENT, PAD, SPEECH_END, SpeechVocabulary, empty_prompt_tokens
+from latent.data.vocabulary import EMPTY_PROMPT, LATENT, PAD, SPEECH_END, SpeechVocabulary
 
 
 @dataclass(frozen=True)
 class Timing:
-    """When each token of a text will sound: the timed tokens, N, and their durations in latents, `(N,)`."""
+    """When each token of a text will sound: N timed tokens, and their durations in latents, `(N,)`."""
 
     tokens: list[int]
     durations: NDArray[np.float64]
@@ -29,18 +29,18 @@ class Timing:
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """Something to say, checked and tokenized: made by a voice, see `latent.synthesis.voice`.
+    """A text to speak, checked and tokenized by a voice, see `latent.synthesis.voice`.
 
     Args:
         id: For messages and files.
-        text: What to say.
+        text: The text.
         speaker: A speaker of the model, or None.
-        tokens: All that stands before the speech, text and voice prompt included.
-        voice: The voice prompt: sampled latents `(F, L)`, or what else the voice calls one; None without.
+        tokens: The whole prompt, with text and voice prompt.
+        voice: The voice prompt: sampled latents `(F, L)`, or another form that the voice defines; None without.
         seed: Of all noise of this request.
         temperature: Factor of the noise that latents are drawn from.
-        expected_frames: About how many latents it will take.
-        max_frames: Latents after which it is truncated.
+        expected_frames: Approximate number of latents of the speech.
+        max_frames: Maximum number of latents.
         timing: For models with cues, else None.
         spelled: Parts of the text that are out of vocabulary, and read letter by letter or by name.
         dropped: Characters that the voice cannot read, and leaves out.
@@ -61,7 +61,7 @@ class SpeechRequest:
 
 
 def derived_seed(seed: int, item: int | str) -> int:
-    """The seed of one item of a job, from the job's: another for each place or id, whatever the other items are."""
+    """The seed of one item of a job, from the seed of the job and the place or id of the item alone."""
     if isinstance(item, str):
         return int.from_bytes(hashlib.sha256(f"{seed}:{item}".encode()).digest()[:4], "big")
     return int(np.random.SeedSequence([seed, item]).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -70,7 +70,7 @@ def derived_seed(seed: int, item: int | str) -> int:
 def generation_prompts(
     vocabulary: SpeechVocabulary, requests: Sequence[SpeechRequest], latent_size: int
 ) -> GenerationPrompts:
-    """What the decoder needs to say all requests at once."""
+    """The requests as one batch for the decoder."""
     nothing = np.empty((0, latent_size), np.float32)
     ids = [request.id for request in requests]
     voices = [nothing if request.voice is None else request.voice for request in requests]
@@ -83,9 +83,7 @@ def generation_prompts(
         conditional = replace(conditional, cues=first)
     return GenerationPrompts(
         conditional=conditional,
-        unconditional=mixed_sequences(
-            ids, [list(empty_prompt_tokens())] * len(ids), [nothing], latent_size, vocabulary
-        ),
+        unconditional=mixed_sequences(ids, [EMPTY_PROMPT] * len(ids), [nothing], latent_size, vocabulary),
         latent_token=LATENT,
         end_token=SPEECH_END,
         seeds=[request.seed for request in requests],
@@ -125,7 +123,7 @@ def padded_sequences(
 
 
 def _planned_cues(window: CueWindow, timings: Sequence[Timing]) -> Tensor:
-    """Cues `(B, F, C)`; the last one of each row is of a time when all has been said."""
+    """Cues `(B, F, C)`; the last one of each row is after the end of its text."""
     plans = []
     for timing in timings:
         count = math.ceil(timing.durations[:-1].sum()) + window.before + 1

@@ -8,8 +8,8 @@
      Speech output:
     <start>
 
-after a first line that tells the task. ⟂ holds a latent. The pieces between switches are tokenized one by one, since
-the model was trained on prompts made like that.
+after a first line that states the task. ⟂ holds a latent. The pieces between switches are tokenized one by one, as in
+the model's training.
 
 Source: `vibevoice-community/VibeVoice: vibevoice/processor/vibevoice_processor.py`.
 """
@@ -32,24 +32,21 @@ SwitchName = Literal["latent", "end", "start"]
 
 @dataclass(frozen=True)
 class Switch:
-    """So many times a token that is not text."""
+    """A token that is not text, `count` times."""
 
     name: SwitchName
     count: int = 1
 
 
 TAIL: tuple[str | Switch, ...] = (" Speech output:\n", Switch("start"))
-"""What stands after the turns."""
+"""The end of the prompt, after the turns."""
 
 
 def speaker_numbers(names: Sequence[str]) -> dict[str, int]:
-    """The numbers of the speakers of a script: those of "Speaker 0", or of "Speaker 1" less 1; else in their order.
+    """Numbers from 0 of the speakers of a script, by name, in the order of the script.
 
-    Args:
-        names: As the script has them, in its order.
-
-    Returns:
-        Numbers from 0, by name; names that differ in case and spaces alone are one speaker.
+    Names like "Speaker 0" or "Speaker 1" keep their numbers, less 1 where these start at 1. Names that differ only in
+    case and spaces are one speaker.
     """
     keys = list(dict.fromkeys(map(same_speaker, names)))
     found = [NUMBERED.fullmatch(key) for key in keys]
@@ -62,22 +59,12 @@ def speaker_numbers(names: Sequence[str]) -> dict[str, int]:
 
 
 def plain_text(text: str) -> str:
-    """A text as the released code gives it to the tokenizer: with straight apostrophes."""
+    """A text with straight apostrophes, as the released code gives it to the tokenizer."""
     return text.replace("\u2019", "'").strip()
 
 
-def prompt_pieces(turns: Sequence[tuple[int, str]], voice_frames: Sequence[int]) -> list[str | Switch]:
-    """The prompt in pieces that are tokenized one by one.
-
-    Args:
-        turns: Who says what: speakers counted from 0, and texts that are not blank.
-        voice_frames: Latents of each voice sample, in the order of the speakers; may be empty.
-    """
-    return [*head_pieces(voice_frames), *(turn_piece(speaker, text) for speaker, text in turns), *TAIL]
-
-
 def head_pieces(voice_frames: Sequence[int]) -> list[str | Switch]:
-    """What stands before the turns."""
+    """The start of the prompt, before the turns, with the number of latents of each speaker's voice sample, if any."""
     pieces: list[str | Switch] = [_TASK]
     if voice_frames:
         pieces.append(" Voice input:\n")
@@ -87,20 +74,14 @@ def head_pieces(voice_frames: Sequence[int]) -> list[str | Switch]:
 
 
 def turn_piece(speaker: int, text: str) -> str:
-    """What one speaker says, as it is in the prompt."""
+    """A turn of a speaker, counted from 0, in the prompt."""
     return f" Speaker {speaker}: {text}\n"
 
 
 def tokenized(
     pieces: Sequence[str | Switch], encode: Callable[[str], Sequence[int]], switches: Mapping[SwitchName, int]
 ) -> list[int]:
-    """The tokens of pieces of a prompt.
-
-    Args:
-        pieces: See `prompt_pieces`.
-        encode: Text to tokens, without tokens around it.
-        switches: Token of each switch.
-    """
+    """The tokens of pieces of a prompt; `encode` tokenizes text without special tokens."""
     tokens: list[int] = []
     for piece in pieces:
         tokens += encode(piece) if isinstance(piece, str) else [switches[piece.name]] * piece.count

@@ -21,7 +21,9 @@ from s2s.registry import nearest
 from s2s.renamed import current_facts
 
 PAD, LATENT, SPEECH_START, SPEECH_END, VOICE_START, VOICE_END, NOTHING = range(7)
-"""Padding; a latent follows; speech begins, ends; a voice prompt begins, ends; no text and no speaker are given."""
+"""Padding; a latent follows; speech begins, ends; a voice prompt begins, ends; neither text nor speaker is given."""
+EMPTY_PROMPT = (NOTHING, SPEECH_START)
+"""The prompt of the unconditional stream of guidance."""
 
 _FIRST_TEXT = NOTHING + 1
 _FILE = "speech_vocabulary.json"
@@ -33,13 +35,12 @@ class SpeechVocabulary:
 
     Args:
         speakers: Names, in the order of their tokens.
-        frames_per_token: Mean number of latents for a token of text, to tell how long speech will be.
-        front_end: Cuts text into tokens.
+        frames_per_token: Mean number of latents per token of text, for the expected length of speech.
+        front_end: Splits text into tokens.
         language: Of the training texts, for numbers and signs.
-        fixed_text_length: Positions from the text's first token to the start of speech, for every text that is not
-            longer: latents are then equally far from the tokens they say, whatever the length of the text.
+        fixed_text_length: See `SpeechSynthesis.Config`.
         longest_text: Characters of the longest training text; 0 if unknown. Longer ones are better split.
-        cues: What a model with cues is told; None: nothing.
+        cues: The window of a model with cues, else None.
     """
 
     speakers: list[str]
@@ -58,24 +59,24 @@ class SpeechVocabulary:
         return _FIRST_TEXT + len(self.front_end)
 
     def read(self, text: str) -> Reading:
-        """A text as this model reads it; different codings of the same characters (NFC) give the same.
+        """A text as this model reads it, the same for all Unicode forms of its characters.
 
         Raises:
-            NothingToSay: it holds only punctuation, blanks and what cannot be read.
+            NothingToSay: it holds only punctuation, blanks and unreadable characters.
         """
-        said = spoken(text, self.language)
-        read = self.front_end.read(said)
+        words = spoken(text, self.language)
+        read = self.front_end.read(words)
         silent = set("".join(read.dropped))
-        if not read.tokens or all(unicodedata.category(c)[0] in "PZCM" or c.casefold() in silent for c in said):
+        if not read.tokens or all(unicodedata.category(c)[0] in "PZCM" or c.casefold() in silent for c in words):
             raise NothingToSay(f"'text' must hold more than punctuation, found {describe(text)}")
         return replace(read, tokens=[_FIRST_TEXT + token for token in read.tokens])
 
     def text(self, text: str) -> list[int]:
-        """The tokens of a text, which may hold nothing to say."""
+        """The tokens of a text, which may have no words."""
         return [_FIRST_TEXT + token for token in self.front_end.tokens(spoken(text, self.language))]
 
     def sounds(self, text: str) -> list[str | None]:
-        """What alignments call each token of a text; None for silent ones.
+        """The name in alignments of each token of a text; None for silent ones.
 
         Raises:
             ConfigError: recordings are not aligned with tokens of this front end.
@@ -93,11 +94,11 @@ class SpeechVocabulary:
         return self._first_speaker + self.speakers.index(name)
 
     def expected_frames(self, num_tokens: int) -> int:
-        """Latents that so many tokens of text take on the average, at least 1."""
+        """The mean number of latents for so many tokens of text, at least 1."""
         return max(1, math.ceil(num_tokens * self.frames_per_token))
 
     def positions(self, tokens: Sequence[int]) -> list[int]:
-        """Position ids of a sequence: where it stands, from the start of speech on by `fixed_text_length`."""
+        """Position ids of a sequence, with the gap before the start of speech that `fixed_text_length` needs."""
         start = tokens.index(SPEECH_START)
         first = start
         while first and _FIRST_TEXT <= tokens[first - 1] < self._first_speaker:
@@ -138,8 +139,6 @@ class SpeechVocabulary:
 
 
 class _Facts(Section):
-    """What the file holds."""
-
     speakers: list[Annotated[str, Field(min_length=1, pattern=r"\S")]]
     frames_per_token: PositiveFloat
     front_end: str
@@ -150,19 +149,14 @@ class _Facts(Section):
 
 
 def timed_tokens(text: Sequence[int]) -> list[int]:
-    """The tokens whose durations make up the time of speech: silence, those of the text, silence."""
+    """The tokens whose durations add up to the speech: silence, text, silence."""
     return [SPEECH_START, *text, SPEECH_END]
 
 
 def prompt_tokens(
     vocabulary: SpeechVocabulary, text: Sequence[int], speaker: str | None, voice_frames: int
 ) -> list[int]:
-    """What stands before the speech: a voice prompt of so many latents, the speaker, the text, the start of speech."""
+    """The prompt: a voice prompt of so many latents, the speaker, the text, the start of speech."""
     voice = [VOICE_START, *[LATENT] * voice_frames, VOICE_END] if voice_frames else []
     name = [] if speaker is None else [vocabulary.speaker(speaker)]
     return [*voice, *name, *text, SPEECH_START]
-
-
-def empty_prompt_tokens() -> Sequence[int]:
-    """What stands there when nothing is given: the unconditional stream of guidance."""
-    return NOTHING, SPEECH_START

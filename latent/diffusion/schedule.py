@@ -28,7 +28,7 @@ class NoiseSchedule:
 
     Args:
         betas: Share of the variance that each step replaces by noise.
-        alphas_cumprod: Variance that is left of the clean latent; the square of `alpha`.
+        alphas_cumprod: Remaining variance of the clean latent; the square of `alpha`.
         alpha: Factor of the clean latent.
         sigma: Factor of the noise.
     """
@@ -69,7 +69,7 @@ def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Ten
 
 
 def target(prediction: Prediction, clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """What a network with that prediction should answer; all arguments broadcast."""
+    """The target of a network with that prediction; all arguments broadcast."""
     if prediction == "v":
         return alpha * noise - sigma * clean
     return noise if prediction == "epsilon" else clean
@@ -97,4 +97,4 @@ def _laplace(time: float) -> float:
 
 
 _REMAINING: dict[str, Callable[[float], float]] = {"cosine": _cosine, "cauchy": _cauchy, "laplace": _laplace}
-"""Variance that is left of the clean latent at a time from 0 to 1."""
+"""Remaining variance of the clean latent at a time from 0 to 1."""

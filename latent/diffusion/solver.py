@@ -1,6 +1,6 @@
-"""Solvers as tables of scalars: everything that a diffusion step needs is known before sampling starts.
+"""Solvers as tables of scalars, which are known before sampling starts.
 
-All solvers here share one form. From the noisy latent x and the network's output at a step follow
+All solvers have one form. From the noisy latent x and the network's output at a step follow
 
     clean    m = p · x + q · output
     next     x' = a · x + b · m + c · (m of the step before) + d · (new unit noise)
@@ -24,7 +24,7 @@ SolverName = Literal["dpm", "dpm_heun", "dpm_sde", "ddim", "ddpm"]
 
 @dataclass(frozen=True)
 class SolverStep:
-    """One step, in the letters of this file's first lines; `timestep` is what the network is told."""
+    """One step, in the letters of the formulas above; `timestep` is the input of the network."""
 
     timestep: int
     p: float
@@ -35,17 +35,13 @@ class SolverStep:
     d: float
 
     def clean(self, x: Tensor, output: Tensor) -> Tensor:
-        """The clean latent that the network's output stands for."""
+        """The clean latent that follows from the network's output."""
         return torch.add(self.p * x, output, alpha=self.q)
 
     def next(self, x: Tensor, clean: Tensor, previous: Tensor | None, noise: Tensor | None) -> Tensor:
-        """The noisy latent of the next step.
+        """The noisy latent of the next step, of any shape.
 
-        Args:
-            x: The noisy latent, any shape.
-            clean: From `clean`.
-            previous: What `clean` gave at the step before; None at the first step.
-            noise: Unit noise; may be None where `d` is 0.
+        `previous` is the clean latent of the step before, None at the first; unit noise may be None where `d` is 0.
         """
         result = torch.add(self.a * x, clean, alpha=self.b)
         if self.c:
@@ -62,14 +58,10 @@ Solver = tuple[SolverStep, ...]
 
 
 def make_solver(name: SolverName, schedule: NoiseSchedule, num_steps: int, prediction: Prediction) -> Solver:
-    """The solver of that name.
+    """The solver of that name, with 1 to `NUM_TRAIN_STEPS` evaluations of a network trained with a schedule.
 
-    Args:
-        name: "dpm" is DPM-Solver++ 2M, midpoint; "dpm_heun" and "dpm_sde" are its variants; "ddim" is its first
-            order; "ddpm" is the stochastic DDPM sampler.
-        schedule: The noise that the network was trained with.
-        num_steps: Evaluations of the network, 1 to `NUM_TRAIN_STEPS`.
-        prediction: What the network predicts.
+    "dpm" is DPM-Solver++ 2M, midpoint; "dpm_heun" and "dpm_sde" are its variants; "ddim" is its first order; "ddpm" is
+    the stochastic DDPM sampler.
 
     Source: DPM-Solver++ (arXiv 2211.01095), algorithm 2; `microsoft/unilm: LatentLM/schedule/dpm_solver.py`.
     """
@@ -88,7 +80,7 @@ def make_solver(name: SolverName, schedule: NoiseSchedule, num_steps: int, predi
 
 
 def dpm_timesteps(num_steps: int) -> list[int]:
-    """Evenly spaced steps from the last one down, without 0; halves are rounded to even."""
+    """Evenly spaced steps from the last one down, without 0; halves round to even."""
     spaced = [round(index * (NUM_TRAIN_STEPS - 1) / num_steps) for index in range(num_steps + 1)]
     return spaced[:0:-1]
 

@@ -1,7 +1,7 @@
 """Keys and values of sequences that grow at their own pace: each row has its own length.
 
-A row's slot t holds its t-th token; slots from its length on hold nothing that counts. So a row that pauses simply does
-not grow, and a row that starts again has length 0: nothing is moved, and no row notices another.
+A row's slot t holds its t-th token; attention ignores slots from its length on. So a row that pauses does not grow, a
+row that starts again has length 0, and nothing is moved.
 
 Axes: B rows, T new tokens, H heads of queries, G heads of keys and values, D width of a head.
 """
@@ -21,16 +21,7 @@ from s2s.nn.masks import additive
 
 
 class RowCache:
-    """Keys and values of B rows.
-
-    Args:
-        num_layers: Layers of the model.
-        batch: Rows B.
-        num_kv_heads: Heads G.
-        capacity: Tokens that the longest row may have.
-        head_dim: Width D.
-        like: A tensor of the wanted device and type.
-    """
+    """Keys and values of B rows, with device and type of the tensor `like`."""
 
     def __init__(
         self, num_layers: int, batch: int, num_kv_heads: int, capacity: int, head_dim: int, like: Tensor
@@ -38,21 +29,21 @@ class RowCache:
         self._buffer = like.new_zeros(num_layers, 2, batch, num_kv_heads, capacity, head_dim)
         self.lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
         self.shifts = torch.zeros_like(self.lengths)
-        """What the position ids of each row's next tokens are ahead of their slots."""
-        self._used = 0  # no row is longer; known without asking the device
+        """Position id minus slot of each row's next tokens."""
+        self._used = 0  # an upper bound of the lengths, known without a synchronization with the device
 
     @property
     def capacity(self) -> int:
-        """Tokens that the longest row may have."""
+        """Maximum number of tokens in a row."""
         return self._buffer.shape[4]
 
     def grow(self, counts: Tensor, most: int) -> None:
-        """Count new tokens in: `counts` `(B,)` of them, none with more than `most`."""
+        """Make rows longer by `counts` `(B,)` tokens, each at most `most`."""
         self.lengths = self.lengths + counts
         self._used += most
 
     def fill(self, row: int, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Let a row begin with keys and values `(G, T, D)` of each layer that were computed elsewhere.
+        """Start a row with stored keys and values `(G, T, D)` of each layer.
 
         Raises:
             InputError: they are more than the capacity.
@@ -67,11 +58,11 @@ class RowCache:
         self._used = max(self._used, length)
 
     def forget(self, rows: Tensor) -> None:
-        """Let rows `(B,)` bool take back their last token."""
+        """Drop the last token of rows `(B,)` bool."""
         self.lengths = self.lengths - rows.long()
 
     def clear(self, rows: Tensor) -> None:
-        """Let rows `(B,)` bool start again."""
+        """Drop all tokens of rows `(B,)` bool."""
         self.lengths = self.lengths.masked_fill(rows, 0)
         self.shifts = self.shifts.masked_fill(rows, 0)
 
@@ -82,7 +73,7 @@ class RowCache:
         self.shifts = self.shifts.index_select(0, rows)
 
     def open(self, tokens: int) -> CacheSlots:
-        """Slots for `tokens` more of each row. They count only after `grow`.
+        """Slots for the next tokens of each row, which count only after `grow`.
 
         Raises:
             InputError: the longest row would exceed the capacity.
@@ -98,17 +89,14 @@ class RowCache:
 def extend(
     blocks: Iterable[CausalBlock], cache: RowCache, x: Tensor, theta: float, positions: Tensor | None = None
 ) -> Tensor:
-    """Run blocks over the next T tokens of each row, which count only after `RowCache.grow`.
+    """Run all blocks of a cache over the next T tokens of each row, which count only after `RowCache.grow`.
 
     Args:
-        blocks: All that have a layer in the cache, in order.
-        cache: Their keys and values go there.
-        x: `(B, T, hidden_size)`.
+        blocks: In order.
+        cache: Takes their keys and values.
+        x: `(B, T, hidden_size)`, the shape of the result too.
         theta: Base of the rotary frequencies.
-        positions: Position ids, broadcastable to `(B, T)`; those that follow in each row if None.
-
-    Returns:
-        `(B, T, hidden_size)`.
+        positions: Position ids, broadcastable to `(B, T)`; None: those that follow in each row.
     """
     slots = cache.open(x.shape[1])
     if positions is None:
@@ -117,7 +105,7 @@ def extend(
 
 
 class CacheSlots:
-    """Where the next T tokens of each row go, and what they see; made by `RowCache.open`."""
+    """Where the next T tokens of each row are stored, and what they attend to; see `RowCache.open`."""
 
     def __init__(self, buffer: Tensor, lengths: Tensor, used: int, tokens: int) -> None:
         self._buffer, self._stop = buffer, used + tokens
@@ -129,7 +117,7 @@ class CacheSlots:
             self._bias = additive(slots <= self.positions.unsqueeze(-1), buffer.dtype).unsqueeze(1)  # (B, 1, T, stop)
 
     def attention(self, layer: int) -> LayerAttention:
-        """The attention of a layer: writes the new keys and values, then looks at all that the row has."""
+        """The attention of a layer: stores the new keys and values, then attends to all of the row."""
         return partial(self._attend, layer)
 
     def _attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -141,6 +129,6 @@ class CacheSlots:
         stored_keys, stored_values = stored_keys[:, :, : self._stop], stored_values[:, :, : self._stop]
         if queries.shape[2] > 1:
             return attend(queries, stored_keys, stored_values, self._bias)
-        # One token: the heads that share keys become the queries of one head, and keys need no copies.
+        # One token: the heads that share keys become the queries of one head, so that keys are not copied.
         grouped = queries.view(queries.shape[0], keys.shape[1], -1, queries.shape[3])
         return attend(grouped, stored_keys, stored_values, self._bias).view(queries.shape)

@@ -16,16 +16,7 @@ from latent.nn.spectrum import SpectrumReader, SpectrumWriter
 class CodecSizes:
     """Sizes of an encoder, or of the decoder that mirrors it.
 
-    Args:
-        ratios: Down-sampling of each stage after the first, in the order of the encoder.
-        depths: Blocks of each stage, in the order of the half that is built: one more entry than `ratios`.
-        widths: Channels of each stage, in the order of the encoder: one more entry than `ratios`.
-        latent_size: Numbers per frame.
-        kernel_size: Of the first, last and depthwise convolutions.
-        expansion: See `ConvBlock`.
-        norm_eps: See `ConvBlock`.
-        layer_scale: See `ConvBlock`.
-        window: Samples of the spectra that stand for the first stage; 0: samples are convolved.
+    Fields as in `SigmaVAE.Config`: `ratios` and `widths` in the order of the encoder, `depths` in that of the half.
     """
 
     ratios: tuple[int, ...]
@@ -68,15 +59,15 @@ class AudioEncoder(nn.Module):
         self.hop_length = sizes.hop_length
 
     def prepare(self) -> None:
-        """Make it as fast as it gets, for generation alone; see `latent.nn.fixed`."""
+        """Replace the layers by those of `latent.nn.fixed`, which only generate."""
         self.layers = fixed_layers(self.layers)
 
     def forward(self, audio: Tensor, history: History | None = None) -> tuple[Tensor, History]:
-        """Encode a signal, or its next chunk.
+        """Encode a chunk of a signal.
 
         Args:
             audio: `(B, 1, S)`, S a multiple of the hop.
-            history: What the chunk before returned; None at the start of a signal.
+            history: Result of the call before; None at the start of a signal.
 
         Returns:
             Frames `(B, S / hop, latent_size)`, and the history for the next chunk.
@@ -104,17 +95,9 @@ class AudioDecoder(nn.Module):
         self.layers = nn.ModuleList([*layers, *last])
 
     def prepare(self) -> None:
-        """Make it as fast as it gets, for generation alone; see `latent.nn.fixed`."""
+        """See `AudioEncoder.prepare`."""
         self.layers = fixed_layers(self.layers)
 
     def forward(self, latents: Tensor, history: History | None = None) -> tuple[Tensor, History]:
-        """Decode frames, or the next ones of a stream.
-
-        Args:
-            latents: `(B, F, latent_size)`.
-            history: What the call before returned; None at the start of a signal.
-
-        Returns:
-            Audio `(B, 1, F · hop)`, not clipped, and the history for the next frames.
-        """
+        """Decode a chunk `(B, F, latent_size)` to audio `(B, 1, F · hop)`, not clipped; `history` as in the encoder."""
         return run_stack(self.layers, latents.transpose(1, 2), history)

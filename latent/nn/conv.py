@@ -1,7 +1,7 @@
 """Causal convolutions that can run chunk by chunk: the caller holds the last inputs, modules hold weights.
 
-Every layer is called as `y, past = layer(x, past)`. `past` is what the layer must remember of earlier chunks, and None
-at the start of a signal, where zeros stand for it. Chunks of any size give the same result as the whole signal.
+Every layer is called as `y, past = layer(x, past)`. `past` is what the layer needs of earlier chunks; None is the start of
+a signal, the same as zeros. Chunks of any size give the same result as the whole signal.
 """
 
 from __future__ import annotations
@@ -19,29 +19,13 @@ History = list[Tensor]
 
 
 def with_past(x: Tensor, past: Tensor | None, size: int) -> tuple[Tensor, Tensor]:
-    """Put the `size` inputs before a chunk in front of it.
-
-    Args:
-        x: The chunk, `(B, C, T)`.
-        past: The inputs before it, `(B, C, size)`, or None for zeros.
-
-    Returns:
-        The longer chunk, `(B, C, size + T)`, and its last `size` columns.
-    """
+    """The `past` `(B, C, size)` and a chunk `(B, C, T)` joined, `(B, C, size + T)`, and the last `size` columns."""
     longer = F.pad(x, (size, 0)) if past is None else torch.cat([past, x], dim=-1)
     return longer, longer[..., longer.shape[-1] - size :].clone()  # a view would keep the whole chunk in memory
 
 
 class CausalConv(nn.Module):
-    """A convolution whose output never depends on later inputs.
-
-    Args:
-        in_channels: Channels read.
-        out_channels: Channels written.
-        kernel_size: Inputs seen by each output.
-        stride: Inputs per output; a chunk must be a multiple of it.
-        groups: Groups of channels that do not mix.
-    """
+    """A convolution whose output never depends on later inputs; a chunk must be a multiple of the stride."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -57,13 +41,8 @@ class CausalConv(nn.Module):
 class CausalUpsampling(nn.Module):
     """A transposed convolution, with kernel 2 · stride, cut so that no output depends on later inputs.
 
-    An input reaches 2 · stride outputs: its own and those of the next input. What it adds to the next one's is all the
-    past there is. So this is one matrix product and one sum, faster than the general kernel where chunks are short.
-
-    Args:
-        in_channels: Channels read.
-        out_channels: Channels written.
-        stride: Outputs per input.
+    An input reaches 2 · stride outputs: its own and those of the next input. The past is what it adds to the latter. So
+    this is one matrix product and one sum, faster than the general kernel for short chunks.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -74,9 +53,7 @@ class CausalUpsampling(nn.Module):
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """`(B, in_channels, T)` gives `(B, out_channels, T · stride)`."""
         weight, bias = self.conv.weight, self.conv.bias
-        reached = (x.transpose(1, 2) @ weight.flatten(1)).view(
-            len(x), x.shape[2], -1, 2 * self.stride
-        )  # (B, T, C, 2 s)
+        reached = (x.transpose(1, 2) @ weight.flatten(1)).unflatten(2, (-1, 2 * self.stride))  # (B, T, C, 2 s)
         own, later = reached.chunk(2, dim=-1)
         earlier = torch.zeros_like(later[:, :1]) if past is None else past.unsqueeze(1)
         summed = own + torch.cat([earlier, later[:, :-1]], dim=1)
@@ -87,15 +64,10 @@ class CausalUpsampling(nn.Module):
 class ConvBlock(nn.Module):
     """Depthwise causal convolution, then a feed-forward network, each scaled and added to its input.
 
-    Args:
-        channels: Channels read and written.
-        kernel_size: Of the convolution.
-        expansion: Width inside the feed-forward network, as a multiple of `channels`.
-        norm_eps: Added to the mean square in both norms, which run over channels.
-        layer_scale: Initial scale of both branches.
+    Sizes as in `SigmaVAE.Config`; both norms run over channels.
 
-    Source: VibeVoice (arXiv 2508.19205), section 2; `vibevoice-community/VibeVoice:
-    vibevoice/modular/modular_vibevoice_tokenizer.py`.
+    Source: VibeVoice (arXiv 2508.19205), section 2;
+    `vibevoice-community/VibeVoice: vibevoice/modular/modular_vibevoice_tokenizer.py`.
     """
 
     def __init__(self, channels: int, kernel_size: int, expansion: int, norm_eps: float, layer_scale: float) -> None:
@@ -119,16 +91,7 @@ class ConvBlock(nn.Module):
 def run_stack(
     layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, history: History | None
 ) -> tuple[Tensor, History]:
-    """Call layers one after the other.
-
-    Args:
-        layers: Layers as described at the top of this file.
-        x: `(B, C, T)`.
-        history: What the last call returned; None at the start of a signal. It is not changed.
-
-    Returns:
-        The output of the last layer, and the history for the next chunk.
-    """
+    """Run layers on a chunk `(B, C, T)`: the output of the last one, and the history for the next chunk."""
     assert history is None or len(history) == len(layers), "this history is of another stack"
     new: History = []
     for index, layer in enumerate(layers):
@@ -138,7 +101,7 @@ def run_stack(
 
 
 def cleared(history: History, rows: Tensor) -> History:
-    """A history in which some rows are back at the start of a signal; `rows` is `(B,)` bool."""
+    """A history with `rows` `(B,)` bool at the start of a signal."""
     return [past.masked_fill(rows[:, None, None], 0) for past in history]
 
 

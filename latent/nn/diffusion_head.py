@@ -1,8 +1,7 @@
-"""The diffusion head: a small network that denoises one latent, given the hidden state that stands before it.
+"""The diffusion head: a small network that denoises one latent, given the hidden state before it.
 
-Rows do not see each other. What depends on the condition and the diffusion step alone, shifts, scales and gates of all
-layers, is one product (`modulations`); a sampler computes it for all its steps at once, before it starts, and then
-runs only the body (`denoise`) step by step.
+Shifts, scales and gates of all layers depend only on condition and diffusion step, so they are one product
+(`modulations`). A sampler computes it for all steps at once, then runs only the body (`denoise`) step by step.
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 
 
 class HeadBlock(nn.Module):
-    """A gated feed-forward network with adaptive normalization, added to its input.
-
-    Args:
-        hidden_size: Width H of the rows.
-        intermediate_size: Width inside the feed-forward network.
-        norm_eps: Added to the mean square.
-    """
+    """A gated feed-forward network with adaptive normalization, added to its input."""
 
     def __init__(self, hidden_size: int, intermediate_size: int, norm_eps: float) -> None:
         super().__init__()
@@ -34,7 +27,7 @@ class HeadBlock(nn.Module):
         self.down = Linear(intermediate_size, hidden_size, bias=False)
 
     def forward(self, x: Tensor, shift: Tensor, scale: Tensor, gate: Tensor) -> Tensor:
-        """Rows `(..., H)` give the same shape; the norm's own weight is part of `scale`."""
+        """Rows `(..., H)` to the same shape; `scale` includes the weight of the norm."""
         normed = F.rms_norm(x, x.shape[-1:], eps=self.norm.eps)
         opening, up = self.gate_up(torch.addcmul(shift, normed, scale)).chunk(2, dim=-1)
         return torch.addcmul(x, gate, self.down(F.silu(opening) * up))
@@ -43,16 +36,7 @@ class HeadBlock(nn.Module):
 class DiffusionHead(nn.Module):
     """Predicts velocity, noise or clean latent of noisy latents, row by row.
 
-    Args:
-        latent_size: Numbers per latent, L.
-        condition_size: Width of the conditions.
-        hidden_size: Width H inside.
-        intermediate_size: Width inside the feed-forward networks.
-        num_layers: DataLoader-forward networks.
-        norm_eps: Added to the mean square in every norm.
-        timestep_size: Waves, sines and cosines together, that tell the diffusion step; even.
-        timestep_max_period: The longest wave has about this many steps, divided by 2π.
-        input_bias: Whether the projection of the noisy latent has a bias.
+    Latents have `latent_size` numbers, L; conditions are `condition_size` wide. Other sizes as in `HeadSection`.
 
     Source: `vibevoice-community/VibeVoice: vibevoice/modular/modular_vibevoice_diffusion_head.py`; LatentLM's has an
     input bias.
@@ -84,15 +68,7 @@ class DiffusionHead(nn.Module):
         self._reset_parameters()
 
     def forward(self, noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
-        """
-        Args:
-            noisy: Noisy latents, `(N, L)`.
-            steps: Their diffusion steps, 0 to 999, `(N,)`.
-            condition: Hidden states before them, `(N, condition_size)`.
-
-        Returns:
-            What the head was trained to predict, `(N, L)`.
-        """
+        """The prediction for noisy latents `(N, L)` at steps `(N,)`, 0 to 999, under conditions `(N, condition_size)`."""
         return self.denoise(noisy, self.modulations(self.embed_steps(steps), condition))
 
     def embed_steps(self, steps: Tensor) -> Tensor:
@@ -101,14 +77,11 @@ class DiffusionHead(nn.Module):
         return self.time_out(F.silu(self.time_in(waves)))  # type: ignore[no-any-return]
 
     def modulations(self, step_embeddings: Tensor, condition: Tensor) -> Tensor:
-        """What all layers do with the conditions.
+        """Shift, scale and gate of each block, then shift and scale of the output, side by side: `(..., M · H)`.
 
         Args:
-            step_embeddings: From `embed_steps`, broadcastable to the conditions' leading axes.
+            step_embeddings: From `embed_steps`, broadcastable to the leading axes of the conditions.
             condition: `(..., condition_size)`.
-
-        Returns:
-            Shift, scale and gate of each block, then shift and scale of the output, side by side: `(..., M · H)`.
         """
         signal = F.silu(self.condition(condition) + step_embeddings)
         if self._packed is not None:
@@ -116,7 +89,7 @@ class DiffusionHead(nn.Module):
         return linear(signal, *self._adaptations())
 
     def denoise(self, noisy: Tensor, modulations: Tensor) -> Tensor:
-        """The output for noisy latents `(..., L)` whose conditions went into `modulations`."""
+        """The prediction for noisy latents `(..., L)` with their modulations."""
         x = self.noisy(noisy)
         *inner, shift, scale = torch.split(modulations, x.shape[-1], dim=-1)
         for index, block in enumerate(self.blocks):
@@ -125,14 +98,14 @@ class DiffusionHead(nn.Module):
         return self.out(torch.addcmul(shift, normed, scale))  # type: ignore[no-any-return]
 
     def prepare(self) -> None:
-        """Make it as fast as it gets, for generation alone."""
+        """Pack the weights on a CPU, for generation only."""
         weight, bias = self._adaptations()
         if can_pack(weight):
             self._packed = PackedLinear(weight, bias)
             pack_linears(self.blocks)
 
     def _adaptations(self) -> tuple[Tensor, Tensor]:
-        """The weight and bias that `modulations` are a product with: 1 + scale, times the norm's weight, is one row."""
+        """Weight and bias of the product `modulations`; (1 + scale) times the weight of a norm is one row of it."""
         weights, biases = [], []
         for block in self._blocks():
             shift, scale, gate = block.adaptation.weight.chunk(3)
@@ -146,7 +119,7 @@ class DiffusionHead(nn.Module):
         return cast(list[HeadBlock], list(self.blocks))
 
     def _reset_parameters(self) -> None:
-        """At first no layer changes anything and the output is zero."""
+        """Initially no layer changes its input, and the output is zero."""
         for block in self._blocks():
             nn.init.zeros_(block.adaptation.weight)
         nn.init.zeros_(self.adaptation.weight)

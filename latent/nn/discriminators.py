@@ -1,6 +1,6 @@
-"""Networks that tell recordings from reconstructions, on the waveform's periods and on bands of its spectrum.
+"""Discriminators of recordings and reconstructions, on periods of the waveform and on bands of its spectrum.
 
-Each is called on audio `(B, 1, S)` and gives its feature maps in order; the last one is the score, high for recordings.
+Each maps audio `(B, 1, S)` to its feature maps in order; the last one is the score, high for recordings.
 """
 
 from __future__ import annotations
@@ -22,11 +22,7 @@ _BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 class PeriodDiscriminator(nn.Module):
-    """Looks at every p-th sample together, so at what repeats with a period.
-
-    Args:
-        period: p, in samples.
-        widths: Channels of the layers.
+    """Convolutions over every p-th sample, for a period of p samples; `widths` are the channels of the layers.
 
     Source: HiFi-GAN (arXiv 2010.05646), section 2.3; its widths are 32, 128, 512, 1024, 1024.
     """
@@ -50,11 +46,9 @@ class PeriodDiscriminator(nn.Module):
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Looks at the complex spectrum, each band of frequencies with its own layers.
+    """Convolutions over the complex spectrum, each band of frequencies with its own layers of `width` channels.
 
-    Args:
-        window_length: Samples of a window; the hop is a quarter of it.
-        width: Channels of the layers.
+    The hop is a quarter of the window length, in samples.
 
     Source: Descript Audio Codec (arXiv 2306.06546), section 3.4; its width is 32.
     """
@@ -97,17 +91,17 @@ def _conv(in_channels: int, out_channels: int, kernel: tuple[int, int], stride: 
 
 
 def discriminator_loss(real: Sequence[Features], fake: Sequence[Features]) -> Tensor:
-    """Scores of recordings are to be 1, those of reconstructions 0; squares, added up over discriminators."""
+    """Squared distances of scores of recordings from 1, of reconstructions from 0, summed over discriminators."""
     losses = [(1 - r[-1]).square().mean() + f[-1].square().mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(losses).sum()
 
 
 def adversarial_loss(fake: Sequence[Features]) -> Tensor:
-    """Scores of reconstructions are to be 1; squares, added up over discriminators."""
+    """Squared distances of scores of reconstructions from 1, summed over discriminators."""
     return torch.stack([(1 - features[-1]).square().mean() for features in fake]).sum()
 
 
 def feature_loss(real: Sequence[Features], fake: Sequence[Features]) -> Tensor:
-    """Mean absolute difference of the feature maps but the score, added up over maps and discriminators."""
+    """Mean absolute difference of the feature maps, without scores, summed over maps and discriminators."""
     pairs = [(r, f) for rs, fs in zip(real, fake, strict=True) for r, f in zip(rs[:-1], fs[:-1], strict=True)]
     return torch.stack([(r.detach() - f).abs().mean() for r, f in pairs]).sum()

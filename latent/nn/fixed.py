@@ -1,8 +1,8 @@
-"""The layers of `latent.nn.conv` as they are fastest to generate with: nothing in them can be trained or saved.
+"""The layers of `latent.nn.conv` in a faster form for generation, which cannot be trained or saved.
 
-Factors that follow each other are multiplied in advance: the weights of norms and the scales of branches go into the
-matrices beside them. A convolution is one matrix product of its windows, which oneDNN does with packed weights. Signals
-are still `(B, C, T)`, but lie in memory as rows `(B, T, C)`, so that nothing is copied between layers.
+The weights of norms and the scales of branches are multiplied into the matrices beside them. A convolution is one
+matrix product of its windows, with packed weights of oneDNN. Signals are still `(B, C, T)`, but lie in memory as rows
+`(B, T, C)`, so that nothing is copied between layers.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from latent.nn.conv import CausalConv, CausalUpsampling, ConvBlock
 from s2s.nn.linear import PackedLinear, can_pack, remember_kernels
 
 _SHORT = 40
-"""Rows up to which a depthwise convolution is faster as a product and a sum."""
+"""Maximum number of rows for which a depthwise convolution is faster as a product and a sum."""
 
 
 def fixed_layers(layers: nn.ModuleList) -> nn.ModuleList:
-    """The same stack, to be run by `run_stack`; a history of the one is none of the other.
+    """The same stack, for `run_stack` with histories of its own.
 
     Where weights cannot be packed, which is everywhere but on a CPU in float32, the layers stay as they are.
     """

@@ -1,7 +1,7 @@
 """Fixed first and last layers of an audio tokenizer: samples to log spectra, spectra with phases to samples.
 
-Both are causal and called like the layers of `latent.nn.conv`. A frame of a spectrum is made of the last samples that
-are known when it is needed, and sounds from the next sample on, so that nothing waits for what comes later.
+Both are causal and called like the layers of `latent.nn.conv`: a frame of a spectrum is computed from the last samples,
+and one that is written sounds from the next sample on.
 """
 
 from __future__ import annotations
@@ -20,12 +20,7 @@ _LOUDEST = 6.0  # e to this power: more than samples of 1 give in any bin
 
 
 class SpectrumReader(nn.Module):
-    """Log magnitudes of the windows that end with each hop.
-
-    Args:
-        window: Samples of a window, a multiple of the hop.
-        hop: Samples from one to the next.
-    """
+    """Log magnitudes of the windows that end with each hop; the window is a multiple of the hop, both in samples."""
 
     shape: Tensor
 
@@ -35,7 +30,7 @@ class SpectrumReader(nn.Module):
         self.register_buffer("shape", torch.hann_window(window), persistent=False)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Samples `(B, 1, T · hop)` give `(B, window / 2 + 1, T)`, about 0 in the middle."""
+        """Samples `(B, 1, T · hop)` to `(B, window / 2 + 1, T)` with a mean of about 0."""
         longer, past = with_past(x, past, self.past_size)
         windows = longer.squeeze(1).float().unfold(-1, len(self.shape), self.hop) * self.shape
         magnitudes = torch.fft.rfft(windows).abs()
@@ -43,12 +38,9 @@ class SpectrumReader(nn.Module):
 
 
 class SpectrumWriter(nn.Module):
-    """A matrix gives magnitude and phase of each frame; frames are transformed back, windowed and added up.
+    """A matrix gives magnitude and phase of each frame; frames are transformed back, windowed and added.
 
-    Args:
-        channels: Channels read.
-        window: Samples of a frame, a multiple of the hop.
-        hop: Samples from one frame to the next.
+    The window is a multiple of the hop, both in samples.
 
     Source: Vocos (arXiv 2306.00814), section 3; here frames reach forward only.
     """
@@ -62,7 +54,7 @@ class SpectrumWriter(nn.Module):
         self.register_buffer("shape", torch.hann_window(window), persistent=False)
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`(B, channels, T)` gives samples `(B, 1, T · hop)`; the past is what earlier frames add to later samples."""
+        """`(B, channels, T)` to samples `(B, 1, T · hop)`; the past is what earlier frames add to later samples."""
         magnitude, phase = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
         spectrum = torch.polar((magnitude - _OFFSET).clamp(max=_LOUDEST).exp(), phase)
         frames = torch.fft.irfft(spectrum, len(self.shape)) * self.shape  # (B, T, window)

@@ -13,7 +13,7 @@ from s2s.nn.attention import attend
 from s2s.nn.linear import Linear
 
 LayerAttention = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Looks up queries `(B, H, T, D)` in keys and values `(B, G, T, D)`, and in what came before them."""
+"""Attention of queries `(B, H, T, D)` to keys and values `(B, G, T, D)`, and to earlier ones."""
 
 
 class Rotation(NamedTuple):
@@ -26,7 +26,7 @@ class Rotation(NamedTuple):
 def rotation(positions: Tensor, head_dim: int, theta: float) -> Rotation:
     """The angles of position ids `(B, T)`: position · theta^(-2i / D) for the i-th pair of a head's D numbers.
 
-    Source: RoFormer (arXiv 2104.09864), section 3.2. A pair is a number of the first half and one of the second.
+    A pair is a number of the first half and one of the second. Source: RoFormer (arXiv 2104.09864), section 3.2.
     """
     exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
     angles = positions.float().unsqueeze(-1) * theta**-exponents  # (B, T, D / 2)
@@ -43,14 +43,7 @@ def rotate(x: Tensor, turn: Rotation) -> Tensor:
 class CausalBlock(nn.Module):
     """One layer: attention, then a gated feed-forward network, each on normalized input and added to it.
 
-    Args:
-        hidden_size: Width of the rows.
-        num_heads: Heads H of queries; a divisor of `hidden_size`.
-        num_kv_heads: Heads G of keys and values; a divisor of `num_heads`.
-        intermediate_size: Width inside the feed-forward network.
-        norm_eps: Added to the mean square.
-        qkv_bias: Whether queries, keys and values have a bias.
-        dropout: Rate on the output of both branches.
+    Options as in `LatentLM.Config`; there are H heads of queries and G of keys and values.
 
     Source: the language model of VibeVoice (Qwen2.5) and, without `qkv_bias`, of LatentLM.
     """
@@ -78,7 +71,7 @@ class CausalBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, turn: Rotation, attention: LayerAttention) -> Tensor:
-        """Rows `(B, T, hidden_size)` give the same shape."""
+        """Rows `(B, T, hidden_size)` to the same shape."""
         heads = (
             self.qkv(self.attention_norm(x)).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         )  # (B, H + 2 G, T, D)
@@ -100,13 +93,10 @@ def run_blocks(
 
     Args:
         blocks: In order.
-        x: `(B, T, hidden_size)`.
+        x: `(B, T, hidden_size)`, the shape of the result too.
         positions: Position ids, broadcastable to `(B, T)`.
         theta: Base of the rotary frequencies.
-        attention: What the block of an index looks at.
-
-    Returns:
-        `(B, T, hidden_size)`.
+        attention: The attention of the block of an index.
     """
     turn = None
     for index, block in enumerate(blocks):
@@ -116,5 +106,5 @@ def run_blocks(
 
 
 def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """A `LayerAttention` over whole sequences; padding on the right is seen by itself alone."""
+    """A `LayerAttention` over whole sequences; only padding attends to padding on the right."""
     return attend(queries, keys, values, causal=True)

@@ -27,12 +27,12 @@ from latent.data.cues import NO_CUE, CueWindow, timed_text, token_durations
 from latent.data.latent_store import TOKENIZER, Latents, LatentStore, StoredUtterance, StoreFacts, copy_tokenizer
 from latent.data.speech_prompts import mixed_sequences
 from latent.data.vocabulary import (
+    EMPTY_PROMPT,
     LATENT,
     NOTHING,
     PAD,
     SPEECH_END,
     SpeechVocabulary,
-    empty_prompt_tokens,
     prompt_tokens,
     timed_tokens,
 )
@@ -88,7 +88,7 @@ class SpeechDataset:
         dropped = generator.random() < config.condition_dropout and not self._fixed
         voice = self._voice(index, generator) if generator.random() < config.voice_prompt_prob else sound[:0]
         if dropped:
-            voice, before = voice[:0], list(empty_prompt_tokens())
+            voice, before = voice[:0], list(EMPTY_PROMPT)
         else:
             before = prompt_tokens(self._vocabulary, self._vocabulary.text(spoken.text), spoken.speaker, len(voice))
         tokens = [*before, *[LATENT] * len(sound), SPEECH_END]

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent.data.vibevoice_prompt import SwitchName, plain_text, prompt_pieces, speaker_numbers, tokenized
+from latent.data.vibevoice_prompt import (
+    TAIL,
+    SwitchName,
+    head_pieces,
+    plain_text,
+    speaker_numbers,
+    tokenized,
+    turn_piece,
+)
 
 SWITCHES: dict[SwitchName, int] = {"start": -1, "latent": -2, "end": -3}
 
@@ -39,7 +47,7 @@ def test_apostrophes_are_straight_as_in_the_released_code() -> None:
 
 @given(st.lists(st.integers(1, 4), max_size=3))
 def test_every_latent_of_every_voice_has_its_slot(frames: list[int]) -> None:
-    pieces = prompt_pieces([(0, "a")], frames)
+    pieces = [*head_pieces(frames), turn_piece(0, "a"), *TAIL]
     tokens = tokenized(pieces, spelled, SWITCHES)
     assert tokens.count(SWITCHES["latent"]) == sum(frames)
     assert tokens.count(SWITCHES["end"]) == len(frames)
@@ -48,5 +56,6 @@ def test_every_latent_of_every_voice_has_its_slot(frames: list[int]) -> None:
 
 
 def test_a_turn_is_a_line_of_its_speaker() -> None:
-    text = "".join(piece for piece in prompt_pieces([(0, "Hello."), (1, "Hi.")], []) if isinstance(piece, str))
+    pieces = [*head_pieces([]), turn_piece(0, "Hello."), turn_piece(1, "Hi."), *TAIL]
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
     assert text.endswith(" Text input:\n Speaker 0: Hello.\n Speaker 1: Hi.\n Speech output:\n")
