@@ -1,7 +1,7 @@
 """Causal convolutions that can run chunk by chunk: the caller holds the last inputs, modules hold weights.
 
-Every layer is called as `y, past = layer(x, past)`. `past` is what the layer needs of earlier chunks; None is the start of
-a signal, the same as zeros. Chunks of any size give the same result as the whole signal.
+Every layer is called as `y, past = layer(x, past)`. `past` is what the layer needs of earlier chunks; None at the start of
+a signal means zeros. Chunks of any size give the same result as the whole signal.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class CausalUpsampling(nn.Module):
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """`(B, in_channels, T)` gives `(B, out_channels, T · stride)`."""
         weight, bias = self.conv.weight, self.conv.bias
-        reached = (x.transpose(1, 2) @ weight.flatten(1)).unflatten(2, (-1, 2 * self.stride))  # (B, T, C, 2 s)
-        own, later = reached.chunk(2, dim=-1)
+        reached = x.transpose(1, 2) @ weight.flatten(1)  # (B, T, C · 2 s)
+        own, later = reached.view(len(x), x.shape[2], -1, 2 * self.stride).chunk(2, dim=-1)  # (B, T, C, s)
         earlier = torch.zeros_like(later[:, :1]) if past is None else past.unsqueeze(1)
         summed = own + torch.cat([earlier, later[:, :-1]], dim=1)
         assert bias is not None

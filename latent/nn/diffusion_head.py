@@ -68,7 +68,7 @@ class DiffusionHead(nn.Module):
         self._reset_parameters()
 
     def forward(self, noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
-        """The prediction for noisy latents `(N, L)` at steps `(N,)`, 0 to 999, under conditions `(N, condition_size)`."""
+        """The prediction for noisy latents `(N, L)` at steps `(N,)`, 0 to 999, and conditions `(N, condition_size)`."""
         return self.denoise(noisy, self.modulations(self.embed_steps(steps), condition))
 
     def embed_steps(self, steps: Tensor) -> Tensor:
