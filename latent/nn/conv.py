@@ -1,7 +1,7 @@
 """Causal convolutions that can run chunk by chunk: the caller holds the last inputs, modules hold weights.
 
-Every layer is called as `y, past = layer(x, past)`. `past` is what the layer needs of earlier chunks; None at the start of
-a signal means zeros. Chunks of any size give the same result as the whole signal.
+Every layer is called as `y, past = layer(x, past)`. `past` is what the layer needs of earlier chunks; None at the start
+of a signal means zeros. Chunks of any size give the same result as the whole signal.
 """
 
 from __future__ import annotations
