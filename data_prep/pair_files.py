@@ -75,11 +75,7 @@ def read_parallel(source: Path, target: Path, split: str) -> Iterator[Pair]:
 
 
 def read_s2s_ft(path: Path, split: str) -> Iterator[Pair]:
-    """Pairs of a file for s2s-ft: `{"src": ..., "tgt": ...}` a line, each a string or a list of tokens.
-
-    Raises:
-        InputError: a line is not such a record.
-    """
+    """Pairs of a file for s2s-ft: `{"src": ..., "tgt": ...}` a line, each a string or a list of tokens."""
     for number, (where, record) in enumerate(read_records(path), start=1):
         source, target = text_field(record, "src", where), text_field(record, "tgt", where)
         if isinstance(source, list) != isinstance(target, list):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.corpus_writer import listed
+from data_prep.corpus_writer import SPLITS, listed
 from data_prep.spoken_text import normal_form, spell_out
 from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalize_loudness, trim_silence
@@ -27,7 +27,6 @@ from s2s.durable import whole_file
 from s2s.errors import InputError
 from s2s.packages import load
 
-SPLITS = ("train", "valid", "test")
 _G722_RATE, _G722_BITS = 16000, 64000
 
 logger = logging.getLogger(__name__)

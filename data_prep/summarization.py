@@ -115,11 +115,7 @@ def read_xsum(folder: Path) -> Found:
 
 
 def parse_bbc(text: str, path: Path) -> dict[str, str]:
-    """Parts of a .summary file by name: `[SN]NAME[SN]`, then the text.
-
-    Raises:
-        InputError: FIRST-SENTENCE or RESTBODY is missing.
-    """
+    """Parts of a .summary file by name: `[SN]NAME[SN]`, then the text."""
     marks = re.split(r"\[SN\]([A-Z-]+)\[SN\]", text)
     parts = {name: " ".join(part.split()) for name, part in zip(marks[1::2], marks[2::2], strict=True)}
     for name in ("FIRST-SENTENCE", "RESTBODY"):

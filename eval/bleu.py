@@ -23,9 +23,6 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize
 
     BLEU is left out where no reference has four tokens: it would be 0 even for equal texts. `tokenize` is a name of
     sacrebleu, or "auto" to choose by the script of the references.
-
-    Raises:
-        InputError: the package of a tokenization is not installed.
     """
     package = load("sacrebleu.metrics", "eval")
     name = tokenization(references) if tokenize == "auto" else tokenize

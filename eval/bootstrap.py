@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.metric import Array, Metric
 
@@ -60,7 +61,7 @@ def compare(system: Metric, baseline: Metric, resamples: int, seed: int) -> Diff
         _resampled_sums(baseline.rows, resamples, seed)
     )
     change = baseline.rows - system.rows
-    swapped = np.concatenate([swaps @ change for swaps in _swaps(len(change), resamples, seed)])
+    swapped = np.concatenate([swaps @ change for swaps in _draws(2, len(change), resamples, seed)])
     shuffled = system.combine(system.rows.sum(axis=0) + swapped) - baseline.combine(baseline.rows.sum(axis=0) - swapped)
     as_large = np.count_nonzero(np.abs(shuffled) >= abs(observed) - 1e-9)
     return Difference(observed, *_ends(resampled), float((as_large + 1) / (resamples + 1)))
@@ -73,18 +74,13 @@ def _ends(scores: Array) -> tuple[float, float]:
 
 def _resampled_sums(rows: Array, resamples: int, seed: int) -> Array:
     """Sums of `rows` over each resample, `(resamples, F)`; equal seeds and lengths give equal resamples."""
-    return np.concatenate([counts @ rows for counts in _counts(len(rows), resamples, seed)])
+    size = len(rows)
+    counts = ([np.bincount(draw, minlength=size) for draw in draws] for draws in _draws(size, size, resamples, seed))
+    return np.concatenate([np.array(times, dtype=float) @ rows for times in counts])
 
 
-def _counts(examples: int, resamples: int, seed: int) -> Iterator[Array]:
-    """How often each example is in a resample, `(up to _CHUNK, examples)` at a time."""
+def _draws(high: int, examples: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Integers from 0 to `high` - 1, `(up to _CHUNK, examples)` at a time."""
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
-        draws = generator.integers(examples, size=(min(_CHUNK, resamples - start), examples))
-        yield np.stack([np.bincount(draw, minlength=examples) for draw in draws]).astype(float)
-
-
-def _swaps(examples: int, resamples: int, seed: int) -> Iterator[Array]:
-    generator = np.random.default_rng(seed)
-    for start in range(0, resamples, _CHUNK):
-        yield generator.integers(2, size=(min(_CHUNK, resamples - start), examples)).astype(float)
+        yield generator.integers(high, size=(min(_CHUNK, resamples - start), examples))

@@ -11,9 +11,6 @@ from s2s.errors import InputError
 from s2s.json_files import describe
 from s2s.packages import load
 
-_SIZE_INCHES = (7.0, 4.2)
-_DOTS_PER_INCH = 150
-
 _SPLITS = ("train", "valid")
 _NO_LOSS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
 
@@ -38,7 +35,7 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
     }
     load("matplotlib", "logging").use("Agg")
     pyplot = load("matplotlib.pyplot", "logging")
-    figure, axes = pyplot.subplots(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7.0, 4.2), dpi=150, layout="constrained")
     for number, (name, (training, validation)) in enumerate(curves.items()):
         color = f"C{number % 10}"
         axes.plot(*training, color=color, alpha=0.45, linewidth=1, label=f"{name}, training")

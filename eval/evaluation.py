@@ -7,13 +7,12 @@ from typing import Any
 
 from eval import question_generation
 from eval.bleu import bleu_and_chrf
-from eval.lead import lead
 from eval.matching import match, read_hypotheses, read_references
 from eval.postprocess import fix_tokenization, postprocess
 from eval.report import Report, Scored, make_report
 from eval.rouge import py_rouge_metrics, rouge
 from eval.surface import surface
-from eval.words import nfc, sentences
+from eval.words import first_tokens, nfc, sentences, split_sentences
 from s2s.errors import InputError
 from s2s.packages import load
 
@@ -107,6 +106,18 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
         notes.append("the references have no 'src': every question is scored against one reference")
     scored = {name: _score(texts_of_one, targets, sources, settings) for name, texts_of_one in texts.items()}
     return make_report(scored, hypotheses, reference, asdict(settings), _PACKAGES, notes)
+
+
+def lead(source: str, sentences: int, words: int) -> str:
+    """The lead baseline: the first sentences of the source, cut after `words` words (0: not cut), one a line.
+
+    In a script without blanks every character counts as a word.
+
+    >>> lead("A fast editor. It has tabs.", sentences=1, words=2)
+    'A fast'
+    """
+    kept = split_sentences(source)[:sentences]
+    return first_tokens(" ".join(" ".join(kept).split()), words) if words else "\n".join(kept)
 
 
 def _score(outputs: list[str], targets: list[str], sources: list[str] | None, settings: Settings) -> Scored:

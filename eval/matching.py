@@ -36,11 +36,7 @@ class Entry:
 
 
 def read_references(path: str | Path) -> list[Entry]:
-    """References with their sources: JSON lines `{"id", "src", "tgt"}` (id and src may be missing), or plain lines.
-
-    Raises:
-        InputError: the file is missing, empty or broken; a line has no reference.
-    """
+    """References with their sources: JSON lines `{"id", "src", "tgt"}` (id and src may be missing), or plain lines."""
     if not _is_json_lines(path):
         entries = [Entry(where, None, text) for where, text in _plain_lines(path)]
         empty = next((entry for entry in entries if not entry.text), None)

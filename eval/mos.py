@@ -27,11 +27,7 @@ Scorer = Callable[[Samples], float]
 
 
 def open_distillmos() -> tuple[Scorer, str]:
-    """DistillMOS (Stahl and Gamper, 2025) and its signature.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """DistillMOS (Stahl and Gamper, 2025) and its signature."""
     if not find_spec("distillmos"):
         raise InputError("DistillMOS is not installed: pip install --no-deps distillmos xls-r-sqa")
     with contextlib.redirect_stdout(None):  # it prints where its weights are
@@ -62,9 +58,6 @@ def open_dnsmos() -> tuple[Scorer, str]:
 
     The network takes 9.01 s: a shorter clip is repeated, a longer one is averaged over windows that begin every second.
     A polynomial maps its output to the scale of the listeners.
-
-    Raises:
-        InputError: speechmos, which holds the network, or onnxruntime is not installed.
     """
     found = find_spec("speechmos")
     if not found or not found.origin:

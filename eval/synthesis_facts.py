@@ -31,11 +31,7 @@ class Facts:
 
 
 def read_facts(folder: Path) -> dict[str, Facts]:
-    """Facts by id from the manifest in a folder of audio; empty without a manifest or without these facts in it.
-
-    Raises:
-        InputError: the manifest is broken.
-    """
+    """Facts by id from the manifest in a folder of audio; empty without a manifest or without these facts in it."""
     path = folder / MANIFEST
     if not path.is_file():
         return {}

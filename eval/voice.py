@@ -31,11 +31,7 @@ _LEVEL_DBFS = -30.0  # Resemblyzer raises soft clips to this; we also lower loud
 
 
 class VoiceEncoder:
-    """Embeddings of voices, `(256,)`, of length 1.
-
-    Raises:
-        InputError: Resemblyzer is not installed.
-    """
+    """Embeddings of voices, `(256,)`, of length 1."""
 
     signature = f"cosine to the speaker's other recordings, Resemblyzer {version_of('Resemblyzer')} (GE2E)"
 

@@ -42,11 +42,7 @@ class Exclusion:
 
     @classmethod
     def read(cls, path: Path, longest: int, shortest: int) -> Exclusion:
-        """The texts of a file: src, tgt and text of JSON lines, those that are there; else every line.
-
-        Raises:
-            InputError: the file is missing or bad, or holds no text of at least `shortest` words.
-        """
+        """The texts of a file: src, tgt and text of JSON lines, those that are there; else every line."""
         found = cls(str(path), _texts(path), longest, shortest)
         if not found.num_texts:
             raise InputError(f"--exclude {path}: expected texts of at least {shortest} words, found none")

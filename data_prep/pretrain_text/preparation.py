@@ -106,11 +106,7 @@ class _Job:
         )
 
     def begin(self, plan: dict[str, Any]) -> bool:
-        """Whether something is left to do.
-
-        Raises:
-            InputError: the folder holds another preparation, or other files.
-        """
+        """Whether something is left to do."""
         for path in (self.stats_file, self.work / "plan.json"):
             if path.exists():
                 _refuse_other_corpus(self.folder, read_object(path).get("plan", {}), plan)

@@ -57,7 +57,7 @@ LAYERS = {
     ],
     "eval": [
         {"words", "metric", "mos", "recognizers", "postprocess", "matching", "curve"},
-        {"bootstrap", "lead", "py_rouge", "surface", "bleu", "synthesis_facts", "voice", "waveform", "word_errors"},
+        {"bootstrap", "py_rouge", "surface", "bleu", "synthesis_facts", "voice", "waveform", "word_errors"},
         {"report", "rouge", "question_generation"},
         {"evaluation", "speech"},
     ],

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.bleu import tokenization
-from eval.evaluation import BENCHMARKS, Settings, evaluate
-from eval.lead import lead
+from eval.evaluation import BENCHMARKS, Settings, evaluate, lead
 from eval.report import System, as_text
 from eval.rouge import rouge
 from eval.word_errors import word_errors

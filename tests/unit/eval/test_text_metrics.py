@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eval import question_generation
 from eval.bleu import bleu_and_chrf
-from eval.lead import lead
+from eval.evaluation import lead
 from eval.question_generation import bleu_4, group_by_source, rouge_l
 from eval.surface import surface
 from s2s.errors import InputError
