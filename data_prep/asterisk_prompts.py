@@ -17,7 +17,7 @@ SAMPLE_RATE = 16000
 
 ABOUT = """Prompts of the telephone exchange Asterisk 1.6.1, from the Debian packages asterisk-core-sounds-LANGUAGE-g722
 (audio, 16 kHz) and asterisk-core-sounds-LANGUAGE (transcripts). Studio recordings of one professional speaker a
-language; `id` is the language and the name of the prompt. Left out: prompts that are no speech (tones, silence),
+language; `id` is the language and the name of the prompt. Left out: prompts without speech (tones, silence),
 transcripts with notes in brackets, and what is listed at the end."""
 
 LICENSE = """License: en and es (c) 2003-2010 Allison Smith, fr (c) 2006-2008 June Wallack, CC-BY-SA-3.0; ru (c) 2010
@@ -73,9 +73,9 @@ def unpack(packages: Sequence[Path], folder: Path) -> list[Path]:
     roots = []
     archives: list[Path] = []
     for path in packages:
-        if path.is_dir() and (path / "usr/share/asterisk/sounds").is_dir():
+        if (path / "usr/share/asterisk/sounds").is_dir():
             roots.append(path)
-        elif path.is_dir() and list(path.glob("*.deb")):
+        elif list(path.glob("*.deb")):
             archives += sorted(path.glob("asterisk-core-sounds-*.deb"))
         elif path.is_file() and path.suffix == ".deb":
             archives.append(path)
@@ -97,7 +97,7 @@ def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], Non
     """The prompts of one language, from unpacked packages.
 
     Raises:
-        InputError: the audio or the transcripts are not there.
+        InputError: the audio or the transcripts are missing.
     """
     sounds = [folder for root in roots for folder in sorted(root.glob(f"usr/share/asterisk/sounds/{language}_*"))]
     name = f"asterisk-core-sounds-{language}"
@@ -113,7 +113,7 @@ def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], Non
         if prompt in found:
             skip("second transcripts of a prompt")
         elif _NO_SPEECH.fullmatch(text):
-            skip("prompts that are no speech")
+            skip("prompts without speech")
         elif _BRACKETS & set(text):
             skip("transcripts with a note in brackets")
         elif not audio.is_file():

@@ -60,11 +60,7 @@ class Package(NamedTuple):
 
 
 class Descriptions:
-    """The packages of some lists, in the order of the rule, and their descriptions by language.
-
-    Raises:
-        InputError: a list is missing or malformed.
-    """
+    """The packages of some lists, in the order of the rule, and their descriptions by language."""
 
     def __init__(self, lists: PackageLists) -> None:
         self._lists = lists

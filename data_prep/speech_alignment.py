@@ -74,7 +74,7 @@ class _Segment(NamedTuple):
     name: str
     score: int
     frames: int
-    phones: list[tuple[float, float]]
+    phones: list[tuple[float, ...]]
 
 
 class Task(NamedTuple):
@@ -150,8 +150,9 @@ def _decode(decoder: Any, content: bytes) -> None:
     decoder.end_utt()
 
 
-def _span(phone: Any) -> tuple[float, float]:
-    return _seconds(phone.start), _seconds(phone.start + phone.duration)
+def _span(phone: Any) -> tuple[float, ...]:
+    frames = (phone.start, phone.start + phone.duration)
+    return tuple(frame * _FRAME_SECONDS + _FRAME_CENTER if frame else 0.0 for frame in frames)
 
 
 def _soundings(segments: _Segment, word: Word) -> Iterator[Sounding]:
@@ -159,10 +160,6 @@ def _soundings(segments: _Segment, word: Word) -> Iterator[Sounding]:
     for unit, sounds in zip(word, readings(word)[segments.name.endswith(_OTHER)], strict=True):
         unit_spans = [next(spans) for _ in sounds]
         yield Sounding(unit, unit_spans[0][0], unit_spans[-1][1])
-
-
-def _seconds(frame: int) -> float:
-    return frame * _FRAME_SECONDS + _FRAME_CENTER if frame else 0.0
 
 
 def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:

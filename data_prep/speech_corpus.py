@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import re
 from collections import Counter
@@ -25,6 +24,7 @@ from latent.audio.resampling import resample
 from latent.text.spoken import plain
 from s2s.durable import whole_file
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 from s2s.packages import load
 
 _G722_RATE, _G722_BITS = 16000, 64000
@@ -243,7 +243,7 @@ def _load(recording: Recording, sample_rate: int) -> Samples:
 def _publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> None:
     documents = {"DATA_CARD.md": card}
     for name, part in clips.items():
-        documents[f"{name}.jsonl"] = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in part)
+        documents[f"{name}.jsonl"] = "".join(f"{dump_json(asdict(clip))}\n" for clip in part)
     with contextlib.ExitStack() as files:  # all take their names when all are written
         for name, content in documents.items():
             if content:

@@ -25,9 +25,7 @@ class Source(NamedTuple):
 
 def ljspeech(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
     """metadata.csv with lines ID|TEXT|NORMALIZED TEXT, and wavs/ID.wav."""
-    for where, fields in _rows(folder / "metadata.csv", "|"):
-        if len(fields) not in (2, 3):
-            raise InputError(f"{where}: expected ID|TEXT or ID|TEXT|NORMALIZED TEXT, found {len(fields)} fields")
+    for _, fields in _short_rows(folder / "metadata.csv", "|", "ID|TEXT or ID|TEXT|NORMALIZED TEXT"):
         yield Recording(fields[0], folder / "wavs" / f"{fields[0]}.wav", fields[-1], "LJ", language)
 
 
@@ -116,11 +114,8 @@ def kaldi(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
 
 def transcripts(folder: Path, language: str, skip: Skip) -> Iterator[Recording]:
     """transcripts.tsv with lines FILE<tab>TEXT or FILE<tab>TEXT<tab>SPEAKER, the files beside it."""
-    for where, fields in _rows(folder / "transcripts.tsv", "\t"):
-        if len(fields) not in (2, 3):
-            raise InputError(
-                f"{where}: expected FILE<tab>TEXT or FILE<tab>TEXT<tab>SPEAKER, found {len(fields)} fields"
-            )
+    layout = "FILE<tab>TEXT or FILE<tab>TEXT<tab>SPEAKER"
+    for where, fields in _short_rows(folder / "transcripts.tsv", "\t", layout):
         audio = folder / fields[0]
         if audio.suffix.lower() not in _AUDIO_SUFFIXES:
             raise InputError(f"{where}: expected an audio file ({', '.join(_AUDIO_SUFFIXES)}), found {fields[0]!r}")
@@ -169,6 +164,13 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[str, list[str]]]:
     for where, line in read_text_lines(path):
         if line.strip():
             yield where, line.split(delimiter)
+
+
+def _short_rows(path: Path, delimiter: str, layout: str) -> Iterator[tuple[str, list[str]]]:
+    for where, fields in _rows(path, delimiter):
+        if len(fields) not in (2, 3):
+            raise InputError(f"{where}: expected {layout}, found {len(fields)} fields")
+        yield where, fields
 
 
 def _named_values(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -88,9 +88,7 @@ def parse_story(text: str) -> tuple[list[str], list[str]]:
 
 def _sentences(text: str) -> list[str]:
     lines = [" ".join(line.split()) for line in text.split("\n") if line.strip()]
-    return [
-        line if line.endswith((".", "!", "?", "...", "'", "`", '"', "’", "”", ")")) else f"{line}." for line in lines
-    ]
+    return [line if line.endswith(tuple(".!?'`\"’”)")) else f"{line}." for line in lines]
 
 
 def read_xsum(folder: Path) -> Found:

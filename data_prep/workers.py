@@ -40,18 +40,16 @@ def share(function: Callable[[Task], Result], tasks: Iterable[Task], processes: 
     waiting: set[Future[Result]] = set()
     try:
         while True:
-            waiting |= {
-                pool.submit(_call, task) for task in itertools.islice(remaining, processes * _TASKS - len(waiting))
-            }
+            wanted = processes * _TASKS - len(waiting)
+            waiting |= {pool.submit(_call, task) for task in itertools.islice(remaining, wanted)}
             if not waiting:
                 return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process was killed, perhaps for lack of memory; start again with fewer --processes"
-        ) from error
+        problem = "a worker process was killed, probably for lack of memory; start again with fewer --processes"
+        raise InputError(problem) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

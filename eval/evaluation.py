@@ -52,7 +52,7 @@ class Settings:
 
     Args:
         task: A name in BENCHMARKS.
-        benchmark: The constants of the task, or the user's.
+        benchmark: Its constants, or the user's.
         raw: The texts are ordinary text, not Penn Treebank tokens.
         scorer: "rouge-score" or "py-rouge".
         stem: Compare stems of English words (rouge-score).
@@ -143,9 +143,7 @@ def _score_questions(outputs: list[str], targets: list[str], sources: list[str] 
     tokens = _treebank_tokens if raw else str
     outputs = [fix_tokenization(tokens(text), "qg").lower() for text in outputs]
     targets = [(fix_tokenization(tokens(text), "qg") if raw else text).lower() for text in targets]
-    groups = [[place] for place in range(len(outputs))]
-    if sources:
-        groups = question_generation.group_by_source(sources)
+    groups = question_generation.group_by_source(sources or list(map(str, range(len(outputs)))))
     last = [outputs[group[-1]] for group in groups]
     grouped = [[targets[place] for place in group] for group in groups]
     return Scored(question_generation.metrics(last, grouped), surface(outputs, targets, sources))

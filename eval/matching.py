@@ -55,11 +55,7 @@ def read_references(path: str | Path) -> list[Entry]:
 
 
 def read_hypotheses(path: str | Path) -> list[Entry]:
-    """Hypotheses: JSON lines `{"id", "tgt"}`, where null means that decoding failed, or plain lines; they may be empty.
-
-    Raises:
-        InputError: the file is missing, empty or broken; a record has no "tgt" or one of the wrong type.
-    """
+    """Hypotheses: JSON lines `{"id", "tgt"}`, where null means failed decoding, or plain lines; they may be empty."""
     if not _is_json_lines(path):
         return [Entry(where, None, text) for where, text in _plain_lines(path)]
     entries = []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,8 @@ def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
         brevity = np.minimum(0.0, 1 - (closest + 1e-15) / np.maximum(length, 1e-9))
         return np.asarray(100 * np.exp(logs + brevity))
 
-    return Metric(
-        "BLEU-4", np.array(rows, dtype=float), combine, "coco-caption BLEU-4, closest reference, no smoothing"
-    )
+    signature = "coco-caption BLEU-4, closest reference, no smoothing"
+    return Metric("BLEU-4", np.array(rows, dtype=float), combine, signature)
 
 
 def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
@@ -107,9 +107,7 @@ def _bleu_row(output: list[str], targets: list[list[str]]) -> list[float]:
     hits, counts = [], []
     for size in range(1, 5):
         ours = Counter(ngrams(output, size))
-        most: Counter[tuple[str, ...]] = Counter()
-        for reference in targets:
-            most |= Counter(ngrams(reference, size))
+        most = reduce(or_, (Counter(ngrams(reference, size)) for reference in targets))
         hits.append((ours & most).total())
         counts.append(ours.total())
     closest = min((abs(len(reference) - len(output)), len(reference)) for reference in targets)[1]

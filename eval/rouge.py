@@ -36,9 +36,8 @@ def rouge(
     """
     outputs, targets = ([_TREEBANK_MARKS.sub(" ", text) for text in texts] for texts in (hypotheses, references))
     kinds = [kind for kind in _TITLES if kind != "rougeLsum" or any("\n" in text for text in targets)]
-    tokenizer = (
-        _Words(stem) if any_script else load("rouge_score.tokenizers", "eval").DefaultTokenizer(use_stemmer=stem)
-    )
+    default = load("rouge_score.tokenizers", "eval").DefaultTokenizer
+    tokenizer = _Words(stem) if any_script else default(use_stemmer=stem)
     scorer = load("rouge_score.rouge_scorer", "eval").RougeScorer(kinds, tokenizer=tokenizer)
     scores = [scorer.score(target, output) for target, output in zip(targets, outputs, strict=True)]
     form = f"{'Porter stems' if stem else 'no stems'}, {f'{WORDS}, NFC' if any_script else 'a-z 0-9'}"

@@ -159,12 +159,8 @@ def _measure_similarity(trial: _Trial) -> Measured:
         for name, files in trial.systems.items()
     }
     speakers = {utterance.id: utterance.speaker for utterance in trial.utterances}
-    return {
-        name: [
-            _mean_of_known("speaker similarity", similarities(vectors, voices[RECORDINGS], speakers), encoder.signature)
-        ]
-        for name, vectors in voices.items()
-    }
+    cosines = {name: similarities(vectors, voices[RECORDINGS], speakers) for name, vectors in voices.items()}
+    return {name: [_mean_of_known("speaker similarity", cosines[name], encoder.signature)] for name in cosines}
 
 
 def _scored(heading: str, open_scorer: Callable[[SpeechSettings], tuple[_Scorer, str]]) -> _Measure:
@@ -235,11 +231,4 @@ def _read(files: Files, task: str) -> Iterator[tuple[str, Samples]]:
 def _mean_of_known(name: str, values: Sequence[float], signature: str) -> Metric:
     """Mean of one value per utterance; NaN does not count."""
     known = ~np.isnan(values)
-    return ratio(
-        name,
-        np.where(known, values, 0.0).tolist(),
-        known.astype(float).tolist(),
-        signature,
-        1.0,
-        "no utterance has a score",
-    )
+    return ratio(name, np.where(known, values, 0.0), known, signature, 1.0, "no utterance has a score")

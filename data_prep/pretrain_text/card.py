@@ -33,18 +33,10 @@ def card(stats: Mapping[str, Any]) -> str:
         "seed": plan["seed"],
         "tokenizer": plan["tokenizer"],
     }
-    parts = [
-        "# Text for pretraining",
-        _LAYOUT,
-        "## Sizes",
-        "\n".join(_sizes(stats["splits"])),
-        "## Input",
-        "\n".join(_inputs(stats["inputs"])),
-        "\n".join(f"- {name}: {value}" for name, value in settings.items()),
-        "## Left out",
-        "\n".join(_left_out(stats)),
-        _DUPLICATES,
-    ]
+    parts = ["# Text for pretraining", _LAYOUT, "## Sizes", "\n".join(_sizes(stats["splits"]))]
+    parts += ["## Input", "\n".join(_inputs(stats["inputs"]))]
+    parts += ["\n".join(f"- {name}: {value}" for name, value in settings.items())]
+    parts += ["## Left out", "\n".join(_left_out(stats)), _DUPLICATES]
     if plan["exclude"]:
         parts += ["## Test sets kept out", "\n".join(_excluded(stats))]
     return "\n\n".join(parts) + "\n"
@@ -52,7 +44,7 @@ def card(stats: Mapping[str, Any]) -> str:
 
 def _sizes(splits: Mapping[str, Any]) -> Iterator[str]:
     yield "| split | shards | documents | examples | tokens | unknown | slots: mean, median, 95 % | two segments |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 8}"
     for name, facts in splits.items():
         examples, tokens = max(1, facts["examples"]), max(1, facts["tokens"])
         ends = np.cumsum(facts["lengths"])

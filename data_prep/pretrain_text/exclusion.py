@@ -50,18 +50,12 @@ class Exclusion:
 
     def matches(self, text: str) -> bool:
         """Whether a text shares a run of words with the set."""
-        if not self._runs:
-            return False
-        return any(
-            _any_in(hashes, self._runs[size])
-            for size, hashes in _runs(_words(text), max(self._runs))
-            if size in self._runs
-        )
-
-
-def _any_in(hashes: NDArray[np.uint64], table: NDArray[np.uint64]) -> bool:
-    places = np.searchsorted(table, hashes).clip(max=len(table) - 1)
-    return bool((table[places] == hashes).any())
+        for size, hashes in _runs(_words(text), max(self._runs, default=0)):
+            if (table := self._runs.get(size)) is not None:
+                places = np.searchsorted(table, hashes).clip(max=len(table) - 1)
+                if (table[places] == hashes).any():
+                    return True
+        return False
 
 
 def _texts(path: Path) -> Iterator[str]:

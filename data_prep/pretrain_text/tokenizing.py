@@ -87,8 +87,7 @@ class Tokenizing:
                 continue
             for number, piece in enumerate(_pieces(text), start=raw.piece):
                 counts["cut: documents longer than 1 MiB"] += number == 1
-                reason = self._reason_against(piece)
-                if reason:
+                if reason := self._reason_against(piece):
                     counts[reason] += 1
                 else:
                     yield piece

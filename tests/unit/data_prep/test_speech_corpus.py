@@ -258,7 +258,7 @@ def test_asterisk_prompts_are_read_from_an_unpacked_package(tmp_path: Path) -> N
     assert skipped == Counter(
         [
             "second transcripts of a prompt",
-            "prompts that are no speech",
+            "prompts without speech",
             "transcripts without audio",
             "empty transcripts",
             "audio without a transcript",
