@@ -78,11 +78,7 @@ def write_checkpoint(
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written, or a folder, device or pipe is there; an existing file stays.
-    """
+    """Write a safetensors file, whole or not at all; InputError, and an old file stays, if it cannot be written."""
     check_target(path)
     unfinished = beside(path, "unfinished")  # a folder, because the library writes a temporary file of its own
     try:
@@ -182,11 +178,7 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module with the weights of a file, which must hold exactly its tensors.
-
-    Raises:
-        InputError: the file cannot be read, or belongs to another architecture.
-    """
+    """Load the weights of a file, which must hold exactly the module's tensors; errors as for `check_fit`."""
     tensors, wanted = read_tensors(path), named_tensors(module)
     check_fit(path, tensors, wanted)
     with torch.no_grad():
@@ -223,14 +215,9 @@ def check_fit(
 
 
 def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
-    """The weights of a run to decode with, or those of one of its checkpoints.
+    """The weights of a run to decode with, or those of a checkpoint; InputError if there are none.
 
-    Args:
-        run: A run folder.
-        checkpoint: A step ("120", "step-000120"), a checkpoint's folder, or a safetensors file.
-
-    Raises:
-        InputError: there are none.
+    A checkpoint is a step ("120", "step-000120"), a checkpoint's folder, or a safetensors file.
     """
     known = ", ".join(path.name for path in checkpoints(run)) or "none"
     if checkpoint is None:

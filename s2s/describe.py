@@ -48,11 +48,18 @@ def describe_options(
         single = [f"{known}: {_first_line(section.__doc__)}" for known, section in SECTIONS.items()]
         how = "`unilatent options SECTION [NAME]` prints the options of a section."
         return "\n\n".join([_table(None, Head, everything), *map(_names, REGISTRIES), *single, how])
-    if kind in REGISTRIES:
-        return _names(kind) if name is None else _class(kind, name, bool(imports), everything)
-    if name is not None:
-        raise ConfigError(f"{kind}: is one section and takes no name, found {name!r}")
-    return _table(kind, SECTIONS[kind], everything)
+    if kind in SECTIONS:
+        if name is not None:
+            raise ConfigError(f"{kind}: is one section and takes no name, found {name!r}")
+        return _table(kind, SECTIONS[kind], everything)
+    if name is None:
+        return _names(kind)
+    try:
+        cls: Any = REGISTRIES[kind][name]
+    except ConfigError as error:
+        hint = "" if imports else f"; a {kind} from outside this distribution needs --import MODULE"
+        raise ConfigError(f"{error}{hint}") from error
+    return f"{kind} {name}: {_first_line(cls.__doc__)}\n\n{_table(kind, cls.Config, everything)}"
 
 
 def _names(kind: str) -> str:
@@ -60,15 +67,6 @@ def _names(kind: str) -> str:
     plural = "criteria" if kind == "criterion" else f"{kind}s"
     known = {name: _first_line(REGISTRIES[kind][name].__doc__) for name in REGISTRIES[kind].names()}
     return "\n".join([f"{plural}, for `{kind}.name`:", *(f"  {name:26} {line}" for name, line in known.items())])
-
-
-def _class(kind: str, name: str, imported: bool, everything: bool) -> str:
-    try:
-        cls: Any = REGISTRIES[kind][name]
-    except ConfigError as error:
-        hint = "" if imported else f"; a {kind} from outside this distribution needs --import MODULE"
-        raise ConfigError(f"{error}{hint}") from error
-    return f"{kind} {name}: {_first_line(cls.__doc__)}\n\n{_table(kind, cls.Config, everything)}"
 
 
 def _table(path: str | None, section: type[Section], everything: bool) -> str:

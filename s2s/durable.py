@@ -162,11 +162,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a journal that another process may be writing; none if there is no file.
-
-    Raises:
-        InputError: the file cannot be read, or a line is not a JSON object.
-    """
+    """The records of a journal that another process may be writing, if any; InputError if one cannot be read."""
     try:
         with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):

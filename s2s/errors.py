@@ -30,15 +30,12 @@ def _shorten(text: str, most: int = _LONGEST) -> str:
 class _Shown(reprlib.Repr):
     """`repr` with bounds on depth, number and length."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
-
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if x.bit_length() <= 128 else f"an integer of {x.bit_length()} bits"
 
 
 _shown = _Shown()
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 3, 60, 60
 
 
 def shown(value: object) -> str:

@@ -28,11 +28,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def fetch(name: str, patterns: Sequence[str]) -> Path:
-    """A local folder with the files of a repository that match one of the patterns.
-
-    Raises:
-        InputError: the hub cannot be reached, or lacks this repository or revision.
-    """
+    """A local folder with the files of a repository that match a pattern; InputError if they cannot be downloaded."""
     from huggingface_hub import snapshot_download
 
     repository, _, revision = name.partition("@")

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tqdm import tqdm
@@ -33,7 +33,7 @@ def audio(done: float, total: float | None, seconds: float) -> str:
     return f"{duration(done)}/{duration(total)}  real-time factor {factor:.2f}  ETA {duration((total - done) * factor)}"
 
 
-class Meter:
+class Meter(AbstractContextManager["Meter"]):
     """Counts the work done, and reports the rate and the time left.
 
     Args:
@@ -52,12 +52,7 @@ class Meter:
             self._bar = tqdm(total=None if total is None else max(total, 1e-9), bar_format=layout, dynamic_ncols=True)
         self._begun = self._reported = time.monotonic()
 
-    def __enter__(self) -> Meter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

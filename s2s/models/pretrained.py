@@ -71,11 +71,7 @@ _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 
 
 def read_sizes(checkpoint: str) -> dict[str, Any]:
-    """The sizes of a checkpoint, under the names of `UniLM.Config`.
-
-    Raises:
-        InputError: the checkpoint does not exist, or is not of a supported family.
-    """
+    """The sizes of a checkpoint under the names of `UniLM.Config`; errors as for `read_weights`."""
     path = locate(checkpoint)
     if (path / RUN_CONFIG).is_file():
         model = section_of(read_tree(path / RUN_CONFIG), "model", path / RUN_CONFIG)

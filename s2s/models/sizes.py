@@ -74,25 +74,22 @@ def _positions(config: Any, given: set[str], needed: int) -> int:
 
 
 def _check(config: Any, segments: int) -> None:
-    if config.hidden_size % config.num_heads:
+    width, heads, buckets, distance = (
+        getattr(config, name) for name in ("hidden_size", "num_heads", "relative_buckets", "max_relative_distance")
+    )
+    if width % heads:
+        raise ConfigError(f"model.num_heads: must divide model.hidden_size ({width}), found {heads}")
+    if buckets and distance <= buckets // 4:
         raise ConfigError(
-            f"model.num_heads: must divide model.hidden_size ({config.hidden_size}), found {config.num_heads}"
+            f"model.max_relative_distance: must be more than a quarter of model.relative_buckets ({buckets}), "
+            f"found {distance}"
         )
-    if config.relative_buckets and config.max_relative_distance <= config.relative_buckets // 4:
+    rows, used = config.num_segments, (config.source_segment, config.target_segment)
+    for name, row in zip(("source_segment", "target_segment"), used, strict=True):
+        if rows and row >= rows:
+            raise ConfigError(f"model.{name}: must be a row of the segment table ({rows} rows), found {row}")
+    if segments and rows and (rows < segments or used != (0, 1)):
         raise ConfigError(
-            f"model.max_relative_distance: must be more than a quarter of model.relative_buckets "
-            f"({config.relative_buckets}), found {config.max_relative_distance}"
+            f"model.num_segments: must be at least {segments} (or 0), with source_segment 0 and target_segment 1, "
+            f"as the task names the rows itself; found {rows}, {used[0]} and {used[1]}"
         )
-    for name in ("source_segment", "target_segment"):
-        if config.num_segments and getattr(config, name) >= config.num_segments:
-            raise ConfigError(
-                f"model.{name}: must be a row of the segment table ({config.num_segments} rows), "
-                f"found {getattr(config, name)}"
-            )
-    if segments and config.num_segments:
-        rows = (config.num_segments, config.source_segment, config.target_segment)
-        if rows[0] < segments or rows[1:] != (0, 1):
-            raise ConfigError(
-                f"model.num_segments: must be at least {segments} (or 0), with source_segment 0 and target_segment 1, "
-                f"as the task names the rows itself; found {rows[0]}, {rows[1]} and {rows[2]}"
-            )

@@ -154,23 +154,19 @@ class UniLM(Model):
         """Scores over the vocabulary at `batch.slots`, `(N, V)`."""
         return self.logits(self.features(batch))
 
-    def encode(
-        self, tokens: Tensor, lengths: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
-    ) -> Tensor:
+    def encode(self, tokens: Tensor, lengths: Tensor, segments: Tensor | None = None) -> Tensor:
         """Hidden states of a bidirectional encoder, `(B, T, hidden_size)`, zero at padding.
 
         Args:
             tokens: Token ids, `(B, T)`, padded on the right.
             lengths: True lengths, `(B,)`.
-            positions: Position ids, `(B, T)`; counted from 0 if None.
             segments: 0 for source and 1 for target slots, `(B, T)`; all 0 if None.
         """
-        count = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        real = count < lengths.unsqueeze(1)
-        steps = torch.where(real, 0, PADDING)
-        positions = torch.where(real, count, 0) if positions is None else positions
-        segments = torch.zeros_like(tokens) if segments is None else segments
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        real = positions < lengths.unsqueeze(1)
         slots = real.flatten().nonzero().squeeze(1)
+        steps = torch.where(real, 0, PADDING)
+        segments = torch.zeros_like(tokens) if segments is None else segments
         rows = self._read(tokens, positions, segments, steps, tokens.shape[1], slots)
         padded = rows.new_zeros(tokens.numel(), rows.shape[1]).index_copy(0, slots, rows)
         return padded.view(*tokens.shape, -1)

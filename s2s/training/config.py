@@ -10,7 +10,7 @@ from s2s.config import Section
 
 
 class TrainConfig(Section):
-    """How long to train, on what, and what to keep."""
+    """Length of the training, batches, device, validation and checkpoints."""
 
     max_steps: int | None = Field(None, ge=1)
     """Total number of updates. Give either this or `epochs`. See `train --help` for longer runs."""

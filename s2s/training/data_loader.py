@@ -1,4 +1,4 @@
-"""Which micro-batch goes to which rank in which update, and getting them ready in the background."""
+"""The micro-batches of each rank and update, prepared in the background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s2s.data.batching import BatchSampler
 from s2s.tasks.base import Dataset, Task
 
 _LOOKAHEAD = 4
-"""Micro-batches that each background thread may have ready; the memory they take is small beside a model."""
+"""Micro-batches that each background thread may prepare ahead; they take little memory."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class MicroBatch:
     """One batch of an epoch.
 
     Args:
-        batch: What the task's `collate` made.
-        position: Its place in the epoch, over all ranks; what is random in its forward pass depends on that alone.
+        batch: From the task's `collate`.
+        position: Its place in the epoch, over all ranks, which seeds its forward pass.
         counts: False for a stand-in, computed with weight 0 because this rank has one batch less than the others.
     """
 
@@ -33,26 +33,22 @@ class MicroBatch:
 class DataLoader:
     """The micro-batches of one split that belong to one rank.
 
-    An epoch is one list of batches, whatever the number of ranks. With W ranks and A micro-batches an update, update u
-    uses batches `[u * W * A, (u + 1) * W * A)`, of which rank r takes every W-th. So one process with A = 2 and two
-    ranks with A = 1 do the same. The last update of an epoch may be smaller.
+    An epoch is one list of batches, whatever the number of ranks. With W ranks and A micro-batches per update, update u
+    uses batches `[u * W * A, (u + 1) * W * A)`; rank r takes every W-th of them, from the r-th on. So one process with
+    A = 2 and two ranks with A = 1 do the same. The last update of an epoch may be smaller.
 
     Args:
         task: Makes batches of examples.
         dataset: The examples.
         sampler: The batches of each epoch, as lists of indices.
         rank: This rank.
-        size: How many ranks there are.
-        workers: Threads that make examples and batches in the background; 0 makes them when they are needed.
+        size: The number of ranks.
+        workers: Number of background threads; 0 makes batches when they are needed.
     """
 
     def __init__(self, task: Task, dataset: Dataset, sampler: BatchSampler, rank: int, size: int, workers: int) -> None:
-        self._task = task
-        self._dataset = dataset
-        self._sampler = sampler
-        self._rank = rank
-        self._size = size
-        self._workers = workers
+        self._task, self._dataset, self._sampler = task, dataset, sampler
+        self._rank, self._size, self._workers = rank, size, workers
 
     def sample(self) -> Batch:
         """A batch of the first example alone."""
@@ -63,10 +59,7 @@ class DataLoader:
         return -(-(len(self._sampler.epoch(epoch)) - position) // (accumulate * self._size))
 
     def updates(self, epoch: int, position: int, accumulate: int) -> Iterator[tuple[list[MicroBatch], tuple[int, int]]]:
-        """The micro-batches of each update from `position` on, and the (epoch, position) that follows it.
-
-        Every rank gets the same number of updates, and of micro-batches in each.
-        """
+        """The micro-batches of each update from `position` on, equally many on each rank, and the place after it."""
         batches = self._sampler.epoch(epoch)
         width = accumulate * self._size
         starts = range(position, len(batches), width)
@@ -78,10 +71,8 @@ class DataLoader:
 
     def _share(self, start: int, end: int) -> list[tuple[int, bool]]:
         """(position, counts) of this rank's batches among those from `start` to `end`."""
-        rounds = range(
-            start + self._rank, start + self._rank + -(-(end - start) // self._size) * self._size, self._size
-        )
-        return [(place, True) if place < end else (start, False) for place in rounds]
+        places = (first + self._rank for first in range(start, end, self._size))
+        return [(place, True) if place < end else (start, False) for place in places]
 
     def _make(self, batches: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
         if not self._workers:

@@ -1,4 +1,4 @@
-"""A module under DDP or FSDP2: wrapping it, gradients between ranks, and whole tensors out of shards."""
+"""A module under DDP or FSDP2: wrapping, gradient synchronization, and whole tensors from shards."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from s2s.ranks import Ranks
 
 
 def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Module], phases: int) -> nn.Module:
-    """The module, on this rank's device, that is called for training: itself, DDP around it, or sharded by FSDP2.
+    """The module to call for training, on this rank's device: itself if it has one rank, else under DDP or FSDP2.
 
     Args:
-        module: Everything that is trained, the same on all ranks.
-        parallel: "ddp" or "fsdp"; one process alone needs neither.
-        blocks: The layers that FSDP2 shards one by one; the rest forms one more shard.
+        module: All that is trained, the same on all ranks.
+        parallel: "ddp" or "fsdp".
+        blocks: The layers that FSDP2 shards one by one; the rest is one more unit.
         phases: With more than one, a backward pass does not reach every parameter, which DDP must know.
     """
     module = module.to(ranks.device)
@@ -38,7 +38,7 @@ def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Mod
 
 @contextlib.contextmanager
 def gradient_sync(module: nn.Module, enabled: bool) -> Iterator[None]:
-    """Whether backward passes inside exchange gradients: only that of the last micro-batch needs to."""
+    """A block whose backward passes exchange gradients if `enabled`: only the last micro-batch needs to."""
     if isinstance(module, FSDPModule):
         module.set_requires_gradient_sync(enabled)
         yield
@@ -51,7 +51,7 @@ def gradient_sync(module: nn.Module, enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[nn.Module]:
-    """The module to call for validation, in evaluation mode and without gradients."""
+    """A block with the module to call for validation, in evaluation mode and without gradients."""
     inner = module.module if isinstance(module, DistributedDataParallel) else module
     module.eval()
     try:
@@ -60,11 +60,11 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     finally:
         module.train()
         if isinstance(module, FSDPModule):
-            module.reshard()  # or the next forward pass would use the gathered weights of this one
+            module.reshard()  # otherwise the next forward pass would use the gathered weights of this one
 
 
 def whole(tensor: Tensor, keep: bool = True) -> Tensor:
-    """A copy of a tensor on the CPU, gathered if it is sharded; `keep=False` takes part without keeping anything."""
+    """A copy of a tensor on the CPU, gathered if it is sharded; with `keep=False` a rank only takes part."""
     tensor = tensor.detach()
     if isinstance(tensor, DTensor):
         tensor = tensor.full_tensor()

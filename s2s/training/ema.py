@@ -1,4 +1,4 @@
-"""A running mean of the weights, which often generalizes better than the last weights."""
+"""An exponential moving average of the weights, which often generalizes better than the last weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from s2s.training.distributed import local
 
 
 class EMA:
-    """Exponential running mean of tensors; sharded ones stay sharded.
+    """Exponential moving average of named tensors; sharded ones stay sharded.
 
-    The decay is min(decay, (1 + n) / (10 + n)) at update n, so that the mean of a short run is not its first weights.
-
-    Args:
-        weights: The tensors that training changes, by name.
-        decay: Share of the mean that stays at each update, below 1.
+    The decay is min(decay, (1 + n) / (10 + n)) at update n, so that the first weights do not dominate short runs.
 
     Source: Polyak & Juditsky (1992); the warm-up of the decay is that of TensorFlow's ExponentialMovingAverage.
     """
@@ -27,10 +23,9 @@ class EMA:
         self._weights = weights
         self._decay = decay
         self.mean = {name: weight.detach().clone() for name, weight in weights.items()}
-        """The mean so far, by name."""
 
     def update(self, step: int) -> None:
-        """Take in the weights after update number `step`, counted from 1."""
+        """Average in the weights after update number `step`, counted from 1."""
         decay = min(self._decay, (1 + step) / (10 + step))
         with torch.no_grad():
             for name, weight in self._weights.items():
@@ -41,7 +36,7 @@ class EMA:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model computes with the mean inside, and with its own weights again afterwards."""
+        """A block in which the model has the mean as its weights."""
         self._swap()
         try:
             yield

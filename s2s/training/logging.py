@@ -1,4 +1,4 @@
-"""What a training run reports: records in log.jsonl and TensorBoard, a progress bar or plain lines for people."""
+"""The log of a training run: records in log.jsonl and TensorBoard, a progress bar or plain lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from s2s.progress import duration
 logger = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
-"""The file in a run folder that holds the records."""
 
 
 class TrainingLog:
@@ -25,7 +24,7 @@ class TrainingLog:
 
     Args:
         run: The run folder.
-        step: Updates done already; records of later ones, from a process that was killed, are removed.
+        step: Updates done; records of later ones, from a process that was killed, are removed.
         total_steps: Updates of the whole run.
         enabled: Whether this is the first rank.
         bar: Whether to draw a progress bar; None draws one if standard error is a terminal.
@@ -50,10 +49,7 @@ class TrainingLog:
             self._bar.update(step - self._bar.n)
 
     def train(self, record: dict[str, Any], seconds_left: float) -> None:
-        """Log means over the last updates: the criterion's losses, lr, grad_norm, tokens_per_s and so on.
-
-        A measurement that is not finite becomes null in log.jsonl; a loss never is, the trainer stops before.
-        """
+        """Log means over the last updates; a measurement that is not finite becomes null in log.jsonl."""
         self._write({"split": "train", **record})
         rate = _rate(record["tokens_per_s"])
         if self._bar is not None:
@@ -70,7 +66,7 @@ class TrainingLog:
         self.say(f"step {record['step']}  validation {_means(record)}{'  (best)' if best else ''}")
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """Print a line without breaking the bar."""
         if not self._enabled:
             return
         if self._bar is not None:
@@ -102,7 +98,7 @@ class TrainingLog:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of a log, without one that was cut off when its process was killed, or is just being written."""
+    """The records of a log, without one that was cut off by a kill, or is being written."""
     records = (_record(line) for line in path.read_bytes().splitlines())
     return [record for record in records if record is not None]
 
@@ -111,7 +107,7 @@ _NOT_MEANS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seco
 
 
 def _means(record: dict[str, Any]) -> str:
-    """What the criterion measured: `loss 2.31  accuracy 0.52`."""
+    """The means of the criterion: `loss 2.31  accuracy 0.52`."""
     return "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in _NOT_MEANS)
 
 
@@ -130,7 +126,7 @@ def _open_log(path: Path, step: int) -> TextIO:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """The record on a line of the log; None if it was cut off when the process was killed."""
+    """The record on a line of the log; None if it was cut off by a kill."""
     try:
         record = parse_json(line, LOG)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Means over batches, updates and ranks, of what a criterion returns."""
+"""Means of a criterion's sums over batches, updates and ranks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Means:
         self._since = time.perf_counter()
 
     def add(self, sums: dict[str, Tensor]) -> None:
-        """Take in the sums of one batch of this rank."""
+        """Add the sums of one batch of this rank."""
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach().double()
 
     def count_update(self, weights: dict[str, float]) -> float:
-        """Take in the global weights of an update; the seconds since the last one."""
+        """Add the global weights of an update; returns the seconds since the last one."""
         for name, value in weights.items():
             self._weights[name] = self._weights.get(name, 0.0) + value
         now = time.perf_counter()
@@ -35,7 +35,7 @@ class Means:
         return passed
 
     def resume_clock(self) -> None:
-        """Leave out the time since the last update: it went into something else."""
+        """Do not count the time since the last update."""
         self._since = time.perf_counter()
 
     def read(self, ranks: Ranks) -> dict[str, float]:
@@ -46,10 +46,10 @@ class Means:
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens of all ranks a second."""
+        """Tokens per second over all ranks."""
         return self._weights["tokens"] / self._seconds
 
     @property
     def seconds_per_update(self) -> float:
-        """How long one update takes."""
+        """Mean duration of an update."""
         return self._seconds / self._updates

@@ -1,4 +1,4 @@
-"""AdamW with the right tensors decayed, and learning-rate schedules as functions from the step to a factor."""
+"""AdamW with weight decay on matrices, and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from s2s.config import Fact, Section
 
 Schedule = Callable[[int], float]
-"""From the number of updates done (0 before the first) to what `optim.lr` is multiplied by."""
+"""Maps the number of updates done (0 before the first) to the factor of `optim.lr`."""
 
 
 class OptimConfig(Section):
@@ -49,11 +49,10 @@ class OptimConfig(Section):
 def make_schedule(config: OptimConfig, total_steps: int) -> Schedule:
     """The learning-rate schedule of a run of `total_steps` updates.
 
-    Every schedule starts with the same warm-up, `step / warmup_steps`, and gives 0 from `total_steps` on where it falls
-    to 0 at all. With a warm-up the first update has rate 0, as in s2s-ft.
+    Every schedule starts with the warm-up `step / warmup_steps`; so the first update has rate 0, as in s2s-ft.
 
-    Source: linear, BERT's (Devlin et al., 2019); inverse_sqrt, Vaswani et al. (2017) in the form of fairseq, where the
-        highest rate is given; wsd, Hu et al. (2024), with a linear decay.
+    Source: linear, BERT (Devlin et al., 2019); inverse_sqrt, Vaswani et al. (2017), with the peak rate given as in
+        fairseq; wsd, Hu et al. (2024), with a linear decay.
     """
     warmup = config.warmup_steps
     decay = max(1, math.ceil(total_steps / 10)) if config.decay_steps is None else config.decay_steps
@@ -70,19 +69,14 @@ def make_schedule(config: OptimConfig, total_steps: int) -> Schedule:
 
 
 def decays(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay applies to a parameter: to matrices, unless their name says that they are a bias.
-
-    So biases, the weights of LayerNorm and the relative position bias are left alone, as in BERT and s2s-ft.
-    """
+    """Whether weight decay applies to a parameter: not to biases and weights of LayerNorm, as in BERT and s2s-ft."""
     return parameter.ndim >= 2 and "bias" not in name
 
 
 def make_optimizer(config: OptimConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.AdamW:
-    """AdamW over named parameters, each tensor once, in a decayed and a spared group.
+    """AdamW over named parameters that require gradients, each tensor once, in groups with and without weight decay.
 
-    Args:
-        config: The section `optim`; the caller sets the rate before each step (`set_lr`).
-        parameters: Names and parameters; those without gradients and repeated (tied) ones are passed over.
+    The caller sets the learning rate before each step (`set_lr`).
     """
     unique = {id(parameter): (name, parameter) for name, parameter in parameters if parameter.requires_grad}
     named = list(unique.values())
@@ -96,6 +90,6 @@ def make_optimizer(config: OptimConfig, parameters: Iterable[tuple[str, nn.Param
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group of an optimizer this learning rate."""
+    """Set the learning rate of every group."""
     for group in optimizer.param_groups:
         group["lr"] = lr

@@ -1,4 +1,4 @@
-"""All that training needs to resume exactly: where it stands, and the tensors beside the model's weights."""
+"""All that training needs to resume exactly: its progress, and the tensors besides the model's weights."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from s2s.training.config import TrainConfig
 from s2s.training.distributed import fill_, whole
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of a parameter: its number of updates, and running means of the gradient and of its square."""
+"""AdamW's state of a parameter: its number of updates, and moving averages of the gradient and of its square."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands. No random state is in it: what is random depends on the seed and the place alone."""
+    """The progress of a run. It holds no random state: randomness depends on the seed and the position alone."""
 
     step: int = 0
     """Updates done."""
     epoch: int = 0
     """The epoch that the next update belongs to, from 0."""
     position: int = 0
-    """Batches of that epoch that are done, over all ranks; so a run may be resumed with another number of them."""
+    """Batches done in that epoch, over all ranks; so a run may be resumed with another number of ranks."""
     seconds: float = 0.0
-    """Time spent so far, over all processes that worked on the run one after the other."""
+    """Training time so far, over all starts of the run."""
     best: list[tuple[float, int]] = field(default_factory=list)
     """(validation loss, step) of the best validations, best first."""
     validations_since_best: int = 0
-    """What the patience is compared with."""
+    """Validations without improvement, to compare with the patience."""
     finished: bool = False
-    """Whether the run came to its end; one that is made longer has not (`is_over`)."""
+    """Whether the run reached its end; if it was made longer since, see `is_over`."""
     tensors: int | None = None
     """Number of tensors in training.safetensors; None in checkpoints of former versions."""
 
     def is_over(self, config: TrainConfig) -> bool:
-        """Whether a run of that length and patience has come to its end."""
+        """Whether a run of that length and patience has reached its end."""
         return (
             (config.max_steps is not None and self.step >= config.max_steps)
             or (config.epochs is not None and self.epoch >= config.epochs)
@@ -50,7 +50,7 @@ class Progress:
         )
 
     def is_stopped(self, config: TrainConfig) -> bool:
-        """Whether the validation loss has not improved for so long that patience has run out."""
+        """Whether early stopping applies: the patience has run out."""
         return config.patience is not None and self.validations_since_best >= config.patience
 
     def as_record(self) -> dict[str, Any]:
@@ -59,11 +59,7 @@ class Progress:
 
     @classmethod
     def read(cls, folder: Path) -> Progress:
-        """The progress in a checkpoint.
-
-        Raises:
-            InputError: its file is missing or broken, or holds something else.
-        """
+        """The progress in a checkpoint; InputError if its file is missing or damaged, or of another checkpoint."""
         record = checkpoint.read_progress(folder)
         try:
             progress = TypeAdapter(cls).validate_python(record)
@@ -77,17 +73,12 @@ class Progress:
 
 
 def gather_tensors(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """Whole copies on the CPU; every rank must call it, those with `keep=False` get nothing of use."""
+    """Whole copies on the CPU; every rank must call it, those with `keep=False` get empty tensors."""
     return {name: whole(tensor, keep) for name, tensor in tensors.items()}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """The optimizer's state as `parameter's name:key`, in the order of the parameters.
-
-    Args:
-        optimizer: AdamW.
-        names: The name of each parameter by its `id`.
-    """
+    """AdamW's state under `NAME:KEY`, given the name of each parameter by its `id`."""
     return {
         f"{names[id(parameter)]}:{key}": value
         for parameter in parameters_of(optimizer)
@@ -96,7 +87,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]
 
 
 def optimizer_templates(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """Tensors of the shapes of what `optimizer_tensors` returns once every parameter has had a gradient."""
+    """Tensors of the shapes that `optimizer_tensors` returns once every parameter has had a gradient."""
     return {
         f"{names[id(parameter)]}:{key}": torch.zeros(()) if key == "step" else parameter
         for parameter in parameters_of(optimizer)
@@ -107,21 +98,17 @@ def optimizer_templates(optimizer: torch.optim.Optimizer, names: Mapping[int, st
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, names: Mapping[int, str], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Give an optimizer the state that `optimizer_tensors` took from another, whatever the number of ranks."""
+    """Restore the state from `optimizer_tensors`, with any number of ranks."""
     for parameter in parameters_of(optimizer):
         for key in _STATE:
-            if (values := tensors.get(f"{names[id(parameter)]}:{key}")) is not None:
-                optimizer.state[parameter][key] = _like(parameter, key, values)
+            values = tensors.get(f"{names[id(parameter)]}:{key}")
+            if values is not None and key == "step":
+                optimizer.state[parameter][key] = values.to(parameter.device)
+            elif values is not None:
+                optimizer.state[parameter][key] = torch.zeros_like(parameter, requires_grad=False)
+                fill_(optimizer.state[parameter][key], values)
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
     """The parameters that an optimizer updates."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _like(parameter: nn.Parameter, key: str, values: Tensor) -> Tensor:
-    if key == "step":  # AdamW's count of updates, the one state that is not of the parameter's shape
-        return values.to(parameter.device)
-    tensor = torch.zeros_like(parameter, requires_grad=False)
-    fill_(tensor, values)
-    return tensor

@@ -1,4 +1,4 @@
-"""Ending a run from outside: the first SIGTERM or SIGINT asks, the second one forces."""
+"""Stopping a run from outside: the first SIGTERM or SIGINT asks, the second one forces."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal = 0
-        """The number of the signal; 0 as long as there was none."""
+        """The number of the signal; 0 if there was none."""
 
     @classmethod
     @contextlib.contextmanager
     def listen(cls) -> Iterator[StopRequest]:
-        """Notice SIGTERM and SIGINT inside. The first is noted here; a second one does what it did outside."""
+        """A block that notes the first SIGTERM or SIGINT; a second one does what it did before the block."""
         request = cls()
-        if threading.current_thread() is not threading.main_thread():  # where Python takes no signals
+        if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
             yield request
             return
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

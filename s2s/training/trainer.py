@@ -2,11 +2,11 @@
 
 One update with W ranks and A micro-batches on each, for a criterion that returns the sum s of a batch with weight w:
 
-    1. w is known from each batch before anything is computed; its sum over all W * A batches is the global weight.
+    1. w is known from each batch in advance; its sum over all W * A batches is the global weight.
     2. Each rank runs backward on s / global weight, batch by batch; gradients are added up over batches and ranks.
-    3. Clip the gradient of all ranks together, step, move the running mean of the weights.
+    3. Clip the gradient of all ranks together, step, update the moving average of the weights.
 
-So the result does not depend on how the batches are shared out. What is random in a forward pass (dropout) is seeded
+So the result does not depend on the distribution of the batches. The randomness of a forward pass (dropout) is seeded
 by (seed, epoch, position of the batch), so it depends neither on that, nor on where a run was interrupted.
 A criterion with several phases (a GAN) gets one optimizer and one such update for each, on the same batches; the sums
 that its phases return have different names.
@@ -52,7 +52,7 @@ from s2s.training.stopping import StopRequest
 
 
 class TrainStep(nn.Module):
-    """Model and criterion as one module, so that DDP and FSDP wrap all that is trained, and calls go through them."""
+    """Model and criterion as one module for DDP and FSDP, which must wrap all that is trained."""
 
     def __init__(self, model: Model, criterion: Criterion) -> None:
         super().__init__()
@@ -66,18 +66,9 @@ class TrainStep(nn.Module):
 
 
 class Trainer:
-    """Trains a model into a run folder.
+    """Trains a model, with the weights to start from or those of the checkpoint to resume, into the folder `run`.
 
-    Args:
-        model: With the weights to start from, or those of the checkpoint to resume from.
-        criterion: What to minimize.
-        train_loader: This rank's training batches.
-        valid_loader: This rank's validation batches, or None.
-        config: The section `train`.
-        optim: The section `optim`.
-        seed: What dropout and other randomness of the forward pass is seeded with.
-        run: The run folder.
-        ranks: This process among the others.
+    `seed` seeds dropout and other randomness of the forward pass.
     """
 
     def __init__(
@@ -108,11 +99,7 @@ class Trainer:
         self.progress = Progress()
 
     def restore(self, folder: Path) -> None:
-        """Resume from a checkpoint whose weights the model had when this trainer was made.
-
-        Raises:
-            InputError: a file of the checkpoint is missing or broken, or does not fit.
-        """
+        """Resume from the checkpoint of the model's weights; InputError if a file is missing or damaged."""
         self.progress = Progress.read(folder)
         path = folder / checkpoint.TRAINING
         tensors = checkpoint.read_tensors(path)
@@ -129,7 +116,7 @@ class Trainer:
             restore_optimizer(optimizer, self._names, part(f"optimizer/{phase}/"))
 
     def _check_state(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
-        """Refuse a training state that is not whole, which would train on from other means than those it had."""
+        """Refuse an incomplete training state, with which training would continue differently."""
         wanted = {f"criterion/{name}": tensor for name, tensor in checkpoint.named_tensors(self._criterion).items()}
         if self._mean:
             wanted |= {f"weights/{name}": tensor for name, tensor in self._weights.items()}
@@ -142,14 +129,7 @@ class Trainer:
         checkpoint.check_fit(path, tensors, {**wanted, **state}, may_lack)
 
     def check_length(self, former: TrainConfig) -> None:
-        """Refuse to make a run longer if its learning rates so far would have been others with the new length.
-
-        Args:
-            former: The section `train` of the run so far.
-
-        Raises:
-            ConfigError: they would have been.
-        """
+        """Raise a ConfigError if the learning rates so far would have been others with the new length of the run."""
         done = self.progress.step
         before, now = (make_schedule(self._optim, self._total_steps(config)) for config in (former, self._config))
         if any(before(step) != now(step) for step in range(done)):
@@ -160,10 +140,7 @@ class Trainer:
             )
 
     def fit(self) -> int:
-        """Train until the end, or until a signal asks to stop.
-
-        Returns:
-            The number of the signal, or 0 at the end of the run.
+        """Train until the end (returns 0), or until a signal asks to stop (returns its number).
 
         Raises:
             InputError: the loss is not finite, or a checkpoint cannot be written.
@@ -193,7 +170,7 @@ class Trainer:
         raise AssertionError("an epoch without updates")
 
     def _updates(self) -> Generator[tuple[list[MicroBatch], tuple[int, int]], None, None]:
-        """The updates of this epoch and of all that follow, with the (epoch, position) after each."""
+        """The updates from here on, endlessly, with the (epoch, position) after each."""
         while True:
             yield from self._train_loader.updates(self.progress.epoch, self.progress.position, self._config.accumulate)
 
@@ -203,7 +180,7 @@ class Trainer:
             return config.max_steps
         assert config.epochs is not None
         here = self.progress
-        first = {here.epoch: here.position}  # of this epoch the rest is left, of later ones everything
+        first = {here.epoch: here.position}  # later epochs start at 0
         return here.step + sum(
             self._train_loader.num_updates(epoch, first.get(epoch, 0), self._config.accumulate)
             for epoch in range(here.epoch, config.epochs)
@@ -224,7 +201,7 @@ class Trainer:
         return (received or int(signal.SIGTERM)) if any_received else 0
 
     def _update(self, micro_batches: Sequence[MicroBatch], weights: dict[str, float], lr: float, means: Means) -> float:
-        """One optimizer step of each phase; the norm of the last phase's gradient before clipping."""
+        """One optimizer step of each phase; returns the norm of the last phase's gradient before clipping."""
         batches = [replace(micro, batch=micro.batch.to(self._ranks.device)) for micro in micro_batches]
         norm = 0.0
         for index, (phase, optimizer) in enumerate(self._optimizers.items()):
@@ -307,10 +284,9 @@ class Trainer:
             self._save(publish=best or self._valid_loader is None)
 
     def _validate(self, log: TrainingLog, loader: DataLoader, due: bool) -> bool:
-        """Log the means over the validation split; whether the loss is the lowest so far.
+        """Log the means over the validation split; returns whether the loss is the lowest so far.
 
-        Only validations that are due count for the patience; the one at the end of a run that is made longer later
-        would not have been.
+        Only validations that are due count for the patience, so that a run can be made longer later.
         """
         means, progress = Means(), self.progress
         with self._mean.in_place() if self._mean else contextlib.nullcontext(), evaluating(self._module) as module:
@@ -338,7 +314,7 @@ class Trainer:
         return best
 
     def _save(self, publish: bool) -> None:
-        """Write a checkpoint, and the weights to decode with if these are the ones; then delete what is too old."""
+        """Write a checkpoint, and the weights to decode with if `publish`; then delete old checkpoints."""
         first, progress = self._ranks.first, self.progress
         decode_weights = gather_tensors(self._mean.mean if self._mean else self._weights, first)
         training = {f"criterion/{n}": t for n, t in checkpoint.named_tensors(self._criterion).items()}
