@@ -45,8 +45,7 @@ def encode_corpus(
         sizes = (tokenizer.config.latent_size, tokenizer.config.sample_rate, tokenizer.hop_length)
         facts = StoreFacts(str(tokenizer_run), *sizes, tokenizer.config.sigma_rule, tokenizer.config.std)
         with Meter(seconds, show_progress, "encoded", audio) as meter:
-            entries = encode_recordings(tokenizer, utterances, device)
-            return write_store(folder, facts, _metered(entries, 1 / tokenizer.frame_rate, meter))
+            return write_store(folder, facts, encode_recordings(tokenizer, utterances, device, meter))
 
 
 def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:
@@ -61,18 +60,16 @@ def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:
     return utterances
 
 
-def _metered(
-    entries: Iterable[tuple[Utterance, Latents]], frame_seconds: float, meter: Meter
-) -> Iterator[tuple[Utterance, Latents]]:
-    for spoken, mean in entries:
-        meter.advance(len(mean) * frame_seconds)
-        yield spoken, mean
-
-
 def encode_recordings(
-    tokenizer: SigmaVAE, utterances: Iterable[Utterance], device: str | torch.device = "cpu"
+    tokenizer: SigmaVAE,
+    utterances: Iterable[Utterance],
+    device: str | torch.device = "cpu",
+    meter: Meter | None = None,
 ) -> Iterator[tuple[Utterance, Latents]]:
     """The means `(F, L)` of each recording."""
     for utterance in utterances:
         samples = load_audio(utterance.audio, tokenizer.config.sample_rate)
-        yield utterance, encode_samples(tokenizer, samples, device).numpy()
+        mean = encode_samples(tokenizer, samples, device).numpy()
+        if meter is not None:
+            meter.advance(len(mean) / tokenizer.frame_rate)
+        yield utterance, mean

@@ -33,16 +33,7 @@ from latent.longform.report import ScriptSummary, SpokenLine, draw_report, read_
 from latent.longform.script import read_script
 from latent.synthesis.requests import warn_of_spelling
 from latent.synthesis.voice import Take, Voice, prompt_digest
-from s2s.durable import (
-    WAY_OUT,
-    Journal,
-    check_target,
-    claimed,
-    fingerprint,
-    former_fingerprint,
-    refuse_other_job,
-    writing,
-)
+from s2s.durable import WAY_OUT, Journal, check_target, claimed, fingerprint, former_fingerprint, refuse_other_job
 from s2s.errors import InputError
 from s2s.packages import load
 from s2s.progress import Meter, audio
@@ -134,8 +125,10 @@ class _Files(NamedTuple):
 
     def remove(self) -> None:
         for path in (self.journal, self.report, self.picture, self.part, self.audio):
-            with writing(path):
+            try:
                 path.unlink(missing_ok=True)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be removed: {error.strerror}") from error
 
     def finished(self, job: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
         """Whether the audio exists; raises InputError if it is not this job's."""

@@ -277,8 +277,8 @@ def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Mark | None) -> 
 def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
     """A hash of all that the samples depend on."""
     prompt = None if request.voice is None else prompt_digest(request.voice)
-    said = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
-    return hashlib.sha256(json.dumps([said, settings], sort_keys=True).encode()).hexdigest()[:16]
+    spoken = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
+    return hashlib.sha256(json.dumps([spoken, settings], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _lines(records: Sequence[dict[str, Any]]) -> bytes:

@@ -233,9 +233,8 @@ class Voice(ABC):
 
 def prompt_digest(prompt: Any) -> str:
     """What identifies a voice prompt: a hash of its latents, or of the file of a preset."""
-    return (
-        hashlib.sha256(prompt.astype("<f4").tobytes()).hexdigest() if isinstance(prompt, np.ndarray) else prompt.digest
-    )
+    is_preset = not isinstance(prompt, np.ndarray)
+    return str(prompt.digest) if is_preset else hashlib.sha256(prompt.astype("<f4").tobytes()).hexdigest()
 
 
 def readable(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import ClassVar
 from latent.text.characters import invisible, reading, spell
 from latent.text.front_end import FrontEnd, Reading, register_front_end
 from s2s.errors import ConfigError, InputError
+from s2s.packages import load
 
 _FILE = "pronunciations.txt.gz"
 MARKS = tuple(" ,.?!;:-\"'()")
@@ -21,7 +21,7 @@ MARKS = tuple(" ,.?!;:-\"'()")
 _LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
 _VARIANT = re.compile(r"\(\d+\)$")
-_PACKAGE, _PACKAGED = "pocketsphinx", "en-us/cmudict-en-us.dict"
+_PACKAGED = "en-us/cmudict-en-us.dict"
 
 
 @register_front_end("phonemes")
@@ -106,10 +106,8 @@ def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
 
 def _packaged() -> Path:
     try:
-        package = importlib.import_module(_PACKAGE)
-    except ModuleNotFoundError as error:
+        return Path(load("pocketsphinx", "speech").get_model_path(_PACKAGED))
+    except InputError as error:
         raise ConfigError(
-            f"task.front_end.file: give a dictionary (lines of a word and its phonemes), or take the one of "
-            f'{_PACKAGE}: pip install "unilatent[speech-eval]"'
+            f"task.front_end.file: give a dictionary (lines of a word and its phonemes): {error}"
         ) from error
-    return Path(package.get_model_path(_PACKAGED))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 from latent.text.characters import reading, spell
 from latent.text.front_end import FrontEnd, Reading, register_front_end
 from s2s.errors import ConfigError, InputError
+from s2s.packages import load
 
 _FILE = "pieces.model"
 
@@ -39,11 +39,7 @@ class PieceFrontEnd(FrontEnd):
 
     @cached_property
     def _pieces(self) -> Any:
-        try:
-            package = importlib.import_module("sentencepiece")
-        except ModuleNotFoundError as error:
-            raise InputError("sentencepiece is not installed; it comes with pip install sentencepiece") from error
-        return package.SentencePieceProcessor(model_proto=self.model)
+        return load("sentencepiece", "pretrain").SentencePieceProcessor(model_proto=self.model)
 
     def __len__(self) -> int:
         return int(self._pieces.get_piece_size())

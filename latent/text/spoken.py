@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import unicodedata
 
-from s2s.errors import InputError
+from s2s.packages import load
 
 _PLAIN = str.maketrans(
     {
@@ -51,10 +50,7 @@ def number_as_words(digits: str, language: str) -> str:
     Raises:
         InputError: num2words is not installed.
     """
-    try:
-        num2words = importlib.import_module("num2words")
-    except ModuleNotFoundError as error:
-        raise InputError('num2words is not installed; it comes with pip install "unilatent[speech]"') from error
+    num2words = load("num2words", "speech")
     try:
         return str(num2words.num2words(float(digits) if "." in digits else int(digits), lang=language))
     except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):  # language, or too many digits
