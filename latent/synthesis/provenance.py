@@ -15,14 +15,7 @@ _FIELDS = ("title", "artist", "comment", "software", "date", "copyright", "licen
 
 
 def synthetic_tags(model: str, weights: str, seed: int, day: date | None = None) -> dict[str, str]:
-    """Tags of a file of synthetic speech, for `write_audio` and `AudioWriter`.
-
-    Args:
-        model: The name of the model: that of its run folder.
-        weights: The hash of its weights.
-        seed: The seed of the noise.
-        day: When it was made; today by default.
-    """
+    """Tags of synthetic speech for `write_audio`: the model, the hash of its weights, the seed, and the day (today)."""
     made, software = (day or date.today()).isoformat(), f"unilatent {version('unilatent')}"
     return {
         "comment": f"Synthetic speech, not a recording. Model {model} ({weights}), seed {seed}, {made}, {software}.",

@@ -75,7 +75,6 @@ class ReleasedVoice(Voice):
         Args:
             folder: With config.json and weights.
             tokenizer: See `load_text_encoder`.
-            device: Where to compute.
             overrides: Options of the decoder.
 
         Raises:

@@ -70,9 +70,9 @@ def debian_descriptions(
 def subset(
     corpus: Annotated[Path, typer.Argument(help="Folder of a prepared corpus.")],
     out: Out,
-    train: Annotated[int, typer.Option(min=0, help="Pairs of train.jsonl.")],
-    valid: Annotated[int, typer.Option(min=0, help="Pairs of valid.jsonl.")],
-    test: Annotated[int, typer.Option(min=0, help="Pairs of test.jsonl.")],
+    train: Annotated[int, typer.Option(min=0, help="Number of pairs of train.jsonl.")],
+    valid: Annotated[int, typer.Option(min=0, help="Number of pairs of valid.jsonl.")],
+    test: Annotated[int, typer.Option(min=0, help="Number of pairs of test.jsonl.")],
 ) -> None:
     """A smaller corpus from a prepared one: the same pairs on every machine, without leaks from test to train."""
     from data_prep.subset import write
@@ -81,7 +81,8 @@ def subset(
 
 
 Published = Annotated[
-    str, typer.Argument(help="Folder of the published files; or a `datasets` folder, or a hub id, perhaps NAME@CONFIG.")
+    str,
+    typer.Argument(help="Folder of the published files; or a `datasets` folder, or a hub id (NAME or NAME@CONFIG)."),
 ]
 
 
@@ -129,7 +130,8 @@ def squad_qg(
     train: Annotated[Path, typer.Option(help="SQuAD 1.1 train JSON.")],
     dev: Annotated[Path, typer.Option(help="SQuAD 1.1 dev JSON.")],
     split: Annotated[
-        Literal["zhou", "du", "reversed"], typer.Option(help="Which of the three divisions; they do not compare.")
+        Literal["zhou", "du", "reversed"],
+        typer.Option(help="One of three published splits; scores on them do not compare."),
     ],
     template: Annotated[
         Literal["unilm", "glge", "highlight"],
@@ -148,7 +150,7 @@ def squad_qg(
     ] = None,
     seed: Annotated[int, typer.Option(help="zhou: random seed of the halves of dev.")] = 0,
 ) -> None:
-    """Question generation from SQuAD 1.1: passage and answer in, question out, in one of three named divisions.
+    """Question generation from SQuAD 1.1: passage and answer in, question out, in one of three published splits.
 
     The article lists of Du et al. are not included; they come with the authors' code (doclist-train.txt,
     doclist-test.txt). 320 words are about 464 WordPieces.

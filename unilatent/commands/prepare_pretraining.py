@@ -15,7 +15,7 @@ Input = Annotated[
     list[str],
     typer.Option(
         help="Text file, JSON lines, table, folder of such files (.gz, .zst, .bz2 as well), or a `datasets` folder or "
-        "hub id, perhaps NAME@CONFIG:SPLIT; may be repeated."
+        "hub id (NAME or NAME@CONFIG:SPLIT); may be repeated."
     ),
 ]
 Document = Annotated[
@@ -33,10 +33,10 @@ def pretrain_text(
     document: Document = "file",
     field: Field = "text",
     max_length: Annotated[
-        int, typer.Option(min=8, max=_MOST, help="Most slots of an input, special tokens counted.")
+        int, typer.Option(min=8, max=_MOST, help="Maximum length of an input, with special tokens.")
     ] = 512,
     min_tokens: Annotated[
-        int, typer.Option(min=1, max=_MOST, help="Documents and ends of them with fewer are left out.")
+        int, typer.Option(min=1, max=_MOST, help="Leave out documents, and ends of them, with fewer.")
     ] = 8,
     valid_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the documents for validation.")] = 0.005,
     exclude: Annotated[
@@ -45,22 +45,24 @@ def pretrain_text(
     exclude_words: Annotated[
         int,
         typer.Option(
-            min=2, max=_MOST, help="A document that shares a run of so many words with a test set is left out."
+            min=2, max=_MOST, help="Leave out documents that share this many consecutive words with a test set."
         ),
     ] = 13,
     exclude_shortest: Annotated[
-        int, typer.Option(min=1, max=_MOST, help="Texts of a test set with fewer words than this are not looked for.")
+        int, typer.Option(min=1, max=_MOST, help="Ignore texts of a test set with fewer words than this.")
     ] = 5,
-    shard_tokens: Annotated[int, typer.Option(min=1, max=_MOST, help="Tokens of a shard, about.")] = 2**24,
-    seed: Annotated[int, typer.Option(min=0, max=_MOST, help="Fixes order, validation documents and segments.")] = 0,
+    shard_tokens: Annotated[int, typer.Option(min=1, max=_MOST, help="Approximate tokens of a shard.")] = 2**24,
+    seed: Annotated[
+        int, typer.Option(min=0, max=_MOST, help="Random seed of order, validation documents and segments.")
+    ] = 0,
     processes: Annotated[
         int, typer.Option(min=0, max=1024, help="Number of processes; 0 means one for each core.")
     ] = 0,
 ) -> None:
     """Raw text to tokenized shards for pretraining: whole sentences of one document packed into two segments.
 
-    Duplicate documents are dropped, broken UTF-8 and empty documents left out and counted. Memory does not grow with
-    the text; a preparation that was killed is continued by the same command and ends in the same shards.
+    Duplicate documents, broken UTF-8 and empty documents are left out and counted. Memory does not grow with the text.
+    The same command continues a preparation that was killed, and ends in the same shards.
     """
     import os
 
@@ -90,7 +92,7 @@ def pretrain_text(
 def vocabulary(
     out: Annotated[Path, typer.Argument(help="Folder for the tokenizer's files.")],
     input: Input,
-    size: Annotated[int, typer.Option(min=64, max=_MOST, help="Items, special tokens counted.")],
+    size: Annotated[int, typer.Option(min=64, max=_MOST, help="Number of items, with special tokens.")],
     kind: Annotated[
         Literal["wordpiece", "unigram", "bpe"], typer.Option(help="WordPiece, or one of sentencepiece's two models.")
     ] = "wordpiece",
@@ -98,9 +100,9 @@ def vocabulary(
     document: Document = "file",
     field: Field = "text",
     max_sentences: Annotated[
-        int, typer.Option(min=1, max=_MOST, help="Sentences to learn from: of more, so many are drawn.")
+        int, typer.Option(min=1, max=_MOST, help="Maximum sentences to learn from, drawn at random.")
     ] = 5_000_000,
-    seed: Annotated[int, typer.Option(min=0, max=_MOST, help="Draws the sentences.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=_MOST, help="Random seed of the draw of sentences.")] = 0,
 ) -> None:
     """A new vocabulary from raw text, as a folder that this package and transformers' AutoTokenizer read.
 

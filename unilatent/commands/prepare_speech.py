@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from s2s.errors import InputError
+
+if TYPE_CHECKING:
+    from data_prep.speech_corpus import SpeechOptions
 
 app = typer.Typer()
 
@@ -25,6 +28,7 @@ Jobs = Annotated[int, typer.Option(min=1, help="Threads.")]
 
 @app.command("asterisk-prompts")
 def asterisk_prompts(
+    context: typer.Context,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the corpus.")],
     language: Annotated[list[str] | None, typer.Option(help="en, es, fr, it or ru; repeat for more.")] = None,
     packages: Annotated[
@@ -46,19 +50,9 @@ def asterisk_prompts(
     from collections import Counter
 
     from data_prep import asterisk_prompts as prompts
-    from data_prep.speech_corpus import SpeechOptions, write_speech_corpus
+    from data_prep.speech_corpus import write_speech_corpus
 
-    options = SpeechOptions(
-        sample_rate=sample_rate,
-        trim_db=trim_db,
-        loudness_dbfs=loudness_dbfs,
-        min_seconds=min_seconds,
-        max_seconds=max_seconds,
-        spell_out=spell_out,
-        valid_percent=valid_percent,
-        test_percent=test_percent,
-        jobs=jobs,
-    )
+    options = _options(context)
     languages = list(dict.fromkeys(language or ["en"]))
     unknown = [code for code in languages if code not in prompts.LANGUAGES]
     if unknown:
@@ -79,6 +73,7 @@ def asterisk_prompts(
 
 @app.command("teacher-speech")
 def teacher_speech(
+    context: typer.Context,
     texts: Annotated[list[Path], typer.Argument(metavar="TEXTS... OUT", help="JSON lines; last, the new corpus.")],
     field: Annotated[str, typer.Option(help="Field of a line that holds the text.")] = "text",
     count: Annotated[int, typer.Option(min=1, help="Maximum number of utterances.")] = 2000,
@@ -99,7 +94,7 @@ def teacher_speech(
     from collections import Counter
 
     from data_prep import teacher_speech as teacher
-    from data_prep.speech_corpus import SpeechOptions, write_speech_corpus
+    from data_prep.speech_corpus import write_speech_corpus
 
     *sources, output = texts
     if not sources:
@@ -110,14 +105,7 @@ def teacher_speech(
         raise InputError(f"--voice: must be one of {', '.join(teacher.VOICES)}, found {unknown[0]!r}")
     if min_words > max_words:
         raise InputError(f"--min-words: must be at most --max-words ({max_words}), found {min_words}")
-    options = SpeechOptions(
-        sample_rate=sample_rate,
-        trim_db=trim_db,
-        loudness_dbfs=loudness_dbfs,
-        valid_percent=valid_percent,
-        test_percent=0,
-        jobs=jobs,
-    )
+    options = _options(context, test_percent=0)
     skipped: Counter[str] = Counter()
     found = teacher.phrases(sources, field, (min_words, max_words), seed, lambda reason: skipped.update([reason]))
     chosen = list(itertools.islice(found, count))
@@ -139,8 +127,19 @@ def align_speech(
     typer.echo(align_manifest(manifest, output, processes))
 
 
+def _options(context: typer.Context, **fixed: Any) -> SpeechOptions:
+    """The options of the corpus among those of a verb."""
+    from dataclasses import fields
+
+    from data_prep.speech_corpus import SpeechOptions
+
+    names = {field.name for field in fields(SpeechOptions)}
+    return SpeechOptions(**{name: value for name, value in context.params.items() if name in names}, **fixed)
+
+
 def _verb(name: str) -> Callable[..., None]:
     def prepare(
+        context: typer.Context,
         folder: Annotated[Path, typer.Argument(metavar="IN", help="Folder of the corpus as it was unpacked.")],
         output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new corpus.")],
         language: Annotated[str, typer.Option(help="Language of the texts, two letters.")] = "en",
@@ -156,21 +155,10 @@ def _verb(name: str) -> Callable[..., None]:
     ) -> None:
         from collections import Counter
 
-        from data_prep.speech_corpus import SpeechOptions, write_speech_corpus
+        from data_prep.speech_corpus import write_speech_corpus
         from data_prep.speech_sources import SOURCES
 
-        options = SpeechOptions(
-            sample_rate=sample_rate,
-            trim_db=trim_db,
-            loudness_dbfs=loudness_dbfs,
-            min_seconds=min_seconds,
-            max_seconds=max_seconds,
-            spell_out=spell_out,
-            valid_percent=valid_percent,
-            test_percent=test_percent,
-            jobs=jobs,
-        )
-        source = SOURCES[name]
+        source, options = SOURCES[name], _options(context)
         skipped: Counter[str] = Counter()
         recordings = source.read(folder, language, lambda reason: skipped.update([reason]))
         typer.echo(write_speech_corpus(recordings, output, options, source.title, [source.about], skipped))
