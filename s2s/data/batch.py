@@ -88,14 +88,7 @@ class MaskedBatch(TokenBatch):
 
 
 class BatchBuilder:
-    """A `TokenBatch` whose slots are padding until they are filled.
-
-    Args:
-        rows: Examples.
-        context: See `TokenBatch`.
-        width: Columns after the context.
-        pad_id: See `TokenBatch`.
-    """
+    """Fills a `TokenBatch` of `context` and `width` more columns; slots are padding until they are filled."""
 
     def __init__(self, rows: int, context: int, width: int, pad_id: int) -> None:
         shape = (rows, context + width)

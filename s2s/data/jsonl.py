@@ -26,11 +26,7 @@ class Line(NamedTuple):
     where: str
 
     def text(self) -> str:
-        """The line as text.
-
-        Raises:
-            InputError: invalid UTF-8, or more than `LONGEST_LINE` bytes.
-        """
+        """The line as text; InputError for invalid UTF-8 or more than `LONGEST_LINE` bytes."""
         if len(self.content) > LONGEST_LINE:
             raise InputError(f"{self.where}: the line is longer than {LONGEST_LINE >> 20} MiB, the most that is read")
         try:
@@ -84,20 +80,12 @@ def number_lines(file: BinaryIO, name: str) -> Iterator[Line]:
 
 
 def parse_record(line: Line) -> dict[str, Any]:
-    """The JSON object on one line.
-
-    Raises:
-        InputError: as `Line.text`; or JSON that cannot be read, or that is not an object.
-    """
+    """The JSON object on one line; InputError if it cannot be read or is not an object."""
     return parse_object(line.text(), line.where)
 
 
 def read_records(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`(where, record)` for every line of a JSON-lines file.
-
-    Raises:
-        InputError: as `read_lines` and `parse_record`, or the file holds no record.
-    """
+    """`(where, record)` for every line of a JSON-lines file; InputError if there is none or one cannot be read."""
     empty = True
     for line in read_lines(path):
         empty = False
@@ -107,11 +95,7 @@ def read_records(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def id_field(record: dict[str, Any], where: str) -> str | None:
-    """The id of a record as text, None if it has none.
-
-    Raises:
-        InputError: it is of another type, or is not valid Unicode.
-    """
+    """The id of a record as text, None if it has none; InputError if it is not text or a whole number."""
     value = record.get("id")
     if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
         raise InputError(f"{where}: 'id' must be a string or a whole number, found {describe(value)}")

@@ -185,11 +185,7 @@ def _slice(values: NDArray[np.integer], starts: NDArray[np.integer], index: int)
 
 
 def shard_paths(folder: Path, split: str) -> list[Path]:
-    """The shards of a split in their order.
-
-    Raises:
-        InputError: there is none, or one of the set is missing.
-    """
+    """The shards of a split in their order; InputError if there is none, or one of the set is missing."""
     found = sorted(folder.glob(f"{split}-*-of-*.parquet"))
     if not found:
         what = "no such folder" if not folder.is_dir() else f"found no {split}-*.parquet in it"

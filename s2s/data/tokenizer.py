@@ -156,25 +156,21 @@ class Tokenizer:
         path.write_text(dump_json(settings | names, indent=2) + "\n", encoding="utf-8")
 
     def encode(self, text: str | list[str]) -> list[int]:
-        """Ids of a text, or of a list of vocabulary items, without special tokens."""
+        """Ids of a text, or of a list of vocabulary items, without special tokens.
+
+        Raises:
+            InputError: the vocabulary lacks an item of the list, and has no unknown token.
+        """
         return self.encode_many([text])[0]
 
     def encode_many(self, texts: Sequence[str | list[str]]) -> list[list[int]]:
-        """`encode` for many texts at once, on all processor cores.
-
-        Raises:
-            InputError: a list names an item that the vocabulary lacks, and there is no unknown token.
-        """
+        """`encode` for many texts at once, on all processor cores."""
         strings = [text for text in texts if isinstance(text, str)]
         encoded = iter(self._backend.encode_batch_fast(strings, add_special_tokens=False))
         return [next(encoded).ids if isinstance(text, str) else self._ids_of(text) for text in texts]
 
     def token_id(self, token: str) -> int:
-        """The id of one vocabulary item, or of a word that is one piece ("The" for a lower-casing tokenizer).
-
-        Raises:
-            InputError: the vocabulary has no such item.
-        """
+        """The id of one vocabulary item, or of a word that is one piece ("The" for a lower-casing tokenizer)."""
         id = self._backend.token_to_id(token)
         if id is not None:
             return int(id)

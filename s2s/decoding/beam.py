@@ -106,7 +106,6 @@ class BeamSearch(Search):
         self._wanted = config.num_hypotheses
 
     def check(self, source: Any, where: str) -> None:
-        """Raise InputError if the source's prefix is too long."""
         self._constraints.check(source.prefix, where)
 
     def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:

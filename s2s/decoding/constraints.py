@@ -61,11 +61,7 @@ class Constraints:
             raise InputError(f"{where}: 'prefix' has {len(prefix)} tokens, more than decoder.max_length={most}")
 
     def of(self, sources: SourceBatch) -> BatchConstraints:
-        """The constraints for one batch, on its device.
-
-        Raises:
-            ConfigError: decoder.prefix_tokens names the end token.
-        """
+        """The constraints for one batch, on its device; ConfigError if decoder.prefix_tokens names the end token."""
         if sources.feeding.end in self._prefix:
             raise ConfigError("decoder.prefix_tokens: must not name the end token, which would end every output")
         device = sources.tokens.device

@@ -45,7 +45,6 @@ class Sampling(Search):
         self._constraints = Constraints(config, token_id)
 
     def check(self, source: Any, where: str) -> None:
-        """Raise InputError if the source's prefix is too long."""
         self._constraints.check(source.prefix, where)
 
     @torch.inference_mode()

@@ -110,11 +110,7 @@ class Trace:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], where: str) -> Trace:
-        """The trace of one sentence, from an object of `records`.
-
-        Raises:
-            InputError: a field is missing, or the three tables differ in shape; `where` begins the message.
-        """
+        """The trace of one sentence, from an object of `records`; InputError if it is not one."""
         try:
             scores = [[-torch.inf if score is None else score for score in frame] for frame in record["scores"]]
             trace = cls(

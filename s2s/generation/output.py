@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple
 
 from s2s.durable import WAY_OUT, Journal, append, beside, refuse_other_job, with_fingerprints, write_whole, writing
 from s2s.errors import InputError
@@ -55,29 +55,8 @@ class Batches:
         self.done[number] = rows
 
 
-class Output(Protocol):
-    """Where windows go."""
-
-    windows: int
-    """Windows that are in the files."""
-    counts: dict[str, int]
-    """Sums over all windows written."""
-
-    def is_done(self, window: int) -> bool:
-        """Whether a window needs no more work."""
-
-    def batches(self, window: int) -> Batches:
-        """The finished batches of an unfinished window."""
-
-    def write(self, number: int, window: Window) -> None:
-        """Take a whole window."""
-
-    def close(self, windows: int) -> None:
-        """Finish an input of `windows` windows; the first rank waits until all are in the files."""
-
-
 class PipeOutput:
-    """Output as it comes, to standard output or a new file; a killed job starts again.
+    """Output as it comes, to standard output or a new file; a killed job starts again. Methods: see `FileOutput`.
 
     Args:
         paths: The file of each stream, `-` for standard output, None for nowhere.
@@ -136,6 +115,7 @@ class FileOutput:
             self._parts.mkdir(exist_ok=True)
 
     def is_done(self, window: int) -> bool:
+        """Whether a window needs no more work."""
         if window < self.windows or self._complete(window).exists():
             return True
         if not self._first:  # the first rank may have moved it just now; it writes the state before it removes a window
@@ -143,9 +123,11 @@ class FileOutput:
         return window < self.windows
 
     def batches(self, window: int) -> Batches:
+        """The finished batches of an unfinished window."""
         return Batches(Journal(self._parts / f"{window:06d}.journal"))
 
     def write(self, number: int, window: Window) -> None:
+        """Take a whole window."""
         path = self._complete(number)
         write_whole(path, dump_json(window._asdict()).encode())
         path.with_suffix(".journal").unlink(missing_ok=True)
@@ -153,6 +135,7 @@ class FileOutput:
             self._move_complete_windows()
 
     def close(self, windows: int) -> None:
+        """Finish an input of `windows` windows; the first rank waits until all are in the files."""
         while self._first and self.windows < windows:
             self._move_complete_windows()
             time.sleep(_POLL_SECONDS)
@@ -161,7 +144,8 @@ class FileOutput:
 
     def _keep(self, state: dict[str, Any]) -> None:
         self._state = state
-        self.windows, self.counts = int(state["windows"]), dict(state["counts"])
+        self.windows = int(state["windows"])
+        self.counts: dict[str, int] = dict(state["counts"])  # sums over these windows
 
     def _complete(self, window: int) -> Path:
         return self._parts / f"{window:06d}.window"
@@ -184,6 +168,9 @@ class FileOutput:
             self._keep({**self._state, **changed})
             _write_state(self._paths["output"], self._state)
             path.unlink()
+
+
+Output = PipeOutput | FileOutput
 
 
 def open_output(

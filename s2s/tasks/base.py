@@ -66,11 +66,7 @@ class Task(ABC):
 
     @abstractmethod
     def dataset(self, split: str, seed: int) -> Dataset:
-        """The examples of `split` ("train" or "valid").
-
-        Raises:
-            InputError: a file is missing, or one of its records is bad.
-        """
+        """The examples of `split` ("train" or "valid"); InputError if a file is missing or a record is bad."""
 
     @abstractmethod
     def collate(self, examples: Sequence[Any]) -> Batch:
@@ -81,11 +77,7 @@ class Task(ABC):
         """Options of the model that the data fix, such as `vocab_size`; see `s2s.models.base.Model.resolve`."""
 
     def token_counts(self) -> NDArray[np.int64]:
-        """How often each token is a label in the training data or a fair sample of them, `(V,)`.
-
-        Raises:
-            ConfigError: this task does not count.
-        """
+        """How often each token is a label in the training data or a fair sample of them, `(V,)`."""
         raise ConfigError("model.frequency_bias: needs a task of pretraining, which knows how often each token occurs")
 
     @abstractmethod
@@ -103,11 +95,7 @@ class GenerationTask(Task):
 
     @abstractmethod
     def source(self, record: dict[str, Any], where: str) -> Any:
-        """The example of one input record; `where` names its file and line in messages.
-
-        Raises:
-            InputError: the record has no usable source.
-        """
+        """The example of one input record; InputError, with its place `where`, if it has no usable source."""
 
     @abstractmethod
     def collate_sources(self, examples: Sequence[Any]) -> SourceBatch:
@@ -127,8 +115,4 @@ class GenerationTask(Task):
 
     @abstractmethod
     def token_id(self, token: str) -> int:
-        """The id of one vocabulary item.
-
-        Raises:
-            InputError: the vocabulary has no such item.
-        """
+        """The id of one vocabulary item; InputError if the vocabulary lacks it."""

@@ -105,11 +105,7 @@ class PretrainingTask(Task):
         return [path for split in splits for path in shard_paths(Path(self.config.data), split)]
 
     def shards(self, split: str) -> Shards:
-        """The examples of `split`, read once.
-
-        Raises:
-            InputError: the corpus lacks it, is damaged, or was made with another tokenizer.
-        """
+        """The examples of `split`, read once; InputError if they are missing, damaged or of another tokenizer."""
         if split not in self._splits:
             self._splits[split] = Shards.read(self.config.data, split, self.tokenizer)
         return self._splits[split]

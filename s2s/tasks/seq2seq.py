@@ -147,7 +147,6 @@ class Seq2Seq(GenerationTask):
         return bool(self.config.valid)
 
     def inputs(self) -> list[Path]:
-        """See `Task.inputs`; names on the hub are not among them."""
         given = [*_files(self.config.train or []), *_files(self.config.valid or [])]
         return [path for name in given for path in (Path(name), Path(name.partition(":")[0])) if path.exists()]
 
@@ -156,12 +155,6 @@ class Seq2Seq(GenerationTask):
         return self.config.id_field
 
     def dataset(self, split: str, seed: int) -> PairDataset:
-        """The examples of `split` ("train" or "valid").
-
-        Raises:
-            ConfigError: the configuration names no file for it.
-            InputError: a file is missing, or one of its records is bad.
-        """
         paths = {"train": self.config.train, "valid": self.config.valid}[split]
         if not paths:
             raise ConfigError(f"task.{split}: must name at least one file")
