@@ -97,7 +97,7 @@ class Tokenizer:
             pseudo_token: The token at a place to predict. Default: as the folder sets it, else the mask token.
 
         Raises:
-            InputError: there is no such tokenizer, it cannot be read, or it lacks one of the special tokens.
+            InputError: the tokenizer is missing, cannot be read, or lacks one of the special tokens.
         """
         folder = _folder_of(str(name))
         settings = _settings(folder)
