@@ -80,9 +80,9 @@ class Watermark:
         votes, weights = [], []
         for name, speed in _SPEEDS.items():
             frames = max(1, int(levels.shape[1] * speed))
-            heard = F.interpolate(levels[None, :_BINS], frames, mode="linear", align_corners=True)
+            changed = F.interpolate(levels[None, :_BINS], frames, mode="linear", align_corners=True)
             mask = F.interpolate(audible[None, None], frames, mode="nearest")[0]
-            weight, vote = (self._stack(f"decoder.{name}_layers", heard)[0] * mask).sum(1) / mask.sum()
+            weight, vote = (self._stack(f"decoder.{name}_layers", changed)[0] * mask).sum(1) / mask.sum()
             votes.append(vote)
             weights.append(weight)
         mean = (torch.stack(votes) * torch.stack(weights).softmax(0)).sum()

@@ -85,23 +85,19 @@ class NextTokenDiffusion(Criterion):
 
 
 def diffusion_loss(model: Denoiser, clean: Tensor, conditions: Tensor, noise_draws: int) -> Tensor:
-    """Mean squared error of each latent, over its noisy copies and its numbers.
+    """Mean squared error of each latent, over its noisy copies and its numbers, `(K,)` float32.
 
     Args:
         model: Gives head, noise schedule and kind of prediction.
         clean: Normalized latents, `(K, L)`.
         conditions: Hidden states before them, `(K, hidden_size)`.
         noise_draws: Noisy copies of each, with steps and noise drawn independently from the global generator.
-
-    Returns:
-        `(K,)`, float32.
     """
     copies = clean.repeat_interleave(noise_draws, 0)
     steps = torch.randint(NUM_TRAIN_STEPS, (len(copies),), device=clean.device)
     noise = torch.randn_like(copies)
     alpha, sigma = model.schedule.at(steps)
-    output: Tensor = model.head(
-        add_noise(copies, noise, alpha, sigma), steps, conditions.repeat_interleave(noise_draws, 0)
-    )
+    noisy = add_noise(copies, noise, alpha, sigma)
+    output: Tensor = model.head(noisy, steps, conditions.repeat_interleave(noise_draws, 0))
     wanted: Tensor = target(model.config.prediction, copies, noise, alpha, sigma)
     return (output.float() - wanted.float()).square().mean(-1).view(-1, noise_draws).mean(1)

@@ -25,8 +25,10 @@ NO_CUE = 0
 
 @dataclass(frozen=True)
 class CueWindow:
-    """The instants around the next latent at which the sounding token is looked up: `per_latent`, evenly spaced, in
-    that latent, in each of those `before` and in each of those `after`."""
+    """The instants around the next latent at which the sounding token is looked up.
+
+    There are `per_latent`, evenly spaced, in that latent, in each of those `before` and in each of those `after`.
+    """
 
     per_latent: int
     before: int

@@ -47,12 +47,9 @@ class StoreFacts:
 
     Args:
         tokenizer: Where the tokenizer came from, for people.
-        latent_size: Numbers per frame.
-        sample_rate: Of the recordings, in Hz.
+        latent_size, sample_rate, sigma_rule, std: See `SigmaVAE.Config`.
         hop_length: Samples per frame.
-        sigma_rule: See `SigmaVAE.Config`, also for `std`.
-        mean: Of all numbers of sampled latents, as is `latent_std`.
-        num_frames: Number of frames.
+        mean, latent_std: Of all numbers of sampled latents.
     """
 
     tokenizer: str

@@ -75,11 +75,8 @@ class VibeVoiceDecoder(Streamer):
         while rows:
             choices = language.logits(state.hidden[0], legal).argmax(-1).tolist()
             tokens = {row: model.config.tokens.legal()[choice] for row, choice in zip(rows, choices, strict=True)}
-            ended = {
-                row: choice == _STOP
-                for row, choice in zip(rows, choices, strict=True)
-                if choice == _STOP or step >= prompts.max_frames[row]
-            }
+            stopped = {row: choice == _STOP for row, choice in zip(rows, choices, strict=True)}
+            ended = {row: stop for row, stop in stopped.items() if stop or step >= prompts.max_frames[row]}
             if ended:
                 kept = [index for index, row in enumerate(rows) if row not in ended]
                 rows, choices = [rows[index] for index in kept], [choices[index] for index in kept]

@@ -63,10 +63,8 @@ class GuidedSampler:
     def sample(
         self, condition: Tensor, unconditional: Tensor | None, noise: Tensor, step_noise: RowNoise | None = None
     ) -> Tensor:
-        """Latents, `(N, L)`; arguments as `trajectory`."""
-        for x in self.trajectory(condition, unconditional, noise, step_noise):
-            last = x
-        return last
+        """The latents `(N, L)` after the last step of `trajectory`."""
+        return list(self.trajectory(condition, unconditional, noise, step_noise))[-1]
 
     def trajectory(
         self, condition: Tensor, unconditional: Tensor | None, noise: Tensor, step_noise: RowNoise | None = None

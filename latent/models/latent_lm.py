@@ -160,11 +160,9 @@ class LatentLM(Model):
         if config.max_positions < needed:
             raise ConfigError(f"model.max_positions: must be at least {needed}, found {config.max_positions}")
         for name, divisor in (("hidden_size", "num_heads"), ("num_heads", "num_kv_heads")):
-            if getattr(config, name) % getattr(config, divisor):
-                raise ConfigError(
-                    f"model.{divisor}: must divide model.{name} ({getattr(config, name)}), "
-                    f"found {getattr(config, divisor)}"
-                )
+            size, found = getattr(config, name), getattr(config, divisor)
+            if size % found:
+                raise ConfigError(f"model.{divisor}: must divide model.{name} ({size}), found {found}")
         return config.model_copy(update=filled)
 
     def initialize(self) -> None:
@@ -219,7 +217,7 @@ class LatentLM(Model):
         return self.connector(latents)  # type: ignore[no-any-return]
 
     def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64] | None:
-        """Durations in latents, `(N,)`, of N tokens from `timed_tokens`, said by the speaker of that token.
+        """Durations in latents, `(N,)`, of N tokens from `timed_tokens`, for the speaker of that token.
 
         None: this model does not predict durations.
         """
@@ -264,15 +262,9 @@ class LatentLM(Model):
         return self.embed_latents(latents.repeat(streams, 1))
 
     def append(self, state: MixedState, inputs: Tensor, active: Tensor | None = None) -> Tensor:
-        """Append one token or latent to each row.
+        """Append one token or latent to each row, or to the `active` ones `(B,)` bool; changes the state in place.
 
-        Args:
-            state: From `prefill`; changed in place.
-            inputs: Embeddings `(B, hidden_size)` of tokens (`embeddings`) or of latents (`embed_latents`).
-            active: Rows that take it, `(B,)` bool; the others stay as they are. None for all.
-
-        Returns:
-            The new `state.hidden`, `(B, hidden_size)`.
+        `inputs` `(B, hidden_size)` come from `embeddings` or `embed_latents`. Returns the new `state.hidden`.
         """
         return self.append_many(state, inputs.unsqueeze(1), active)
 

@@ -24,11 +24,11 @@ _PARTS = ("lm", "tts_lm", "neg_tts_lm")
 
 
 class _Cache:
-    """Stands in for the caches of transformers, and for their layers."""
+    """Replaces the caches of transformers, and their layers."""
 
 
 def _output(*fields: Any) -> OrderedDict[str, Any]:
-    """Stands in for the outputs of models of transformers."""
+    """Replaces the outputs of models of transformers."""
     return OrderedDict(zip(("last_hidden_state", "past_key_values"), fields, strict=False))
 
 

@@ -29,11 +29,6 @@ class CodecSizes:
     layer_scale: float = 1e-6
     window: int = 0
 
-    @property
-    def hop_length(self) -> int:
-        """Samples per frame."""
-        return prod(self.ratios)
-
     def blocks(self, channels: int, depth: int) -> list[nn.Module]:
         """The blocks of one stage."""
         return [
@@ -56,7 +51,7 @@ class AudioEncoder(nn.Module):
         for ratio, narrow, wide, depth in stages:
             layers += [CausalConv(narrow, wide, 2 * ratio, ratio), *sizes.blocks(wide, depth)]
         self.layers = nn.ModuleList([*layers, CausalConv(widths[-1], sizes.latent_size, kernel)])
-        self.hop_length = sizes.hop_length
+        self.hop_length = prod(sizes.ratios)
 
     def prepare(self) -> None:
         """Replace the layers by those of `latent.nn.fixed`, which only generate."""

@@ -89,14 +89,10 @@ def run_blocks(
     theta: float,
     attention: Callable[[int], LayerAttention],
 ) -> Tensor:
-    """Run blocks one after the other.
+    """Run blocks over `(B, T, hidden_size)`, one after the other.
 
-    Args:
-        blocks: In order.
-        x: `(B, T, hidden_size)`, the shape of the result too.
-        positions: Position ids, broadcastable to `(B, T)`.
-        theta: Base of the rotary frequencies.
-        attention: The attention of the block of an index.
+    `positions` broadcast to `(B, T)`, `theta` is the base of the rotary frequencies, and `attention` gives the
+    attention of the block of an index.
     """
     turn = None
     for index, block in enumerate(blocks):

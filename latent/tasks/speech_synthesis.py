@@ -198,10 +198,9 @@ class SpeechSynthesis(Task):
                 raise InputError(
                     f"{where}: task.cues needs 'alignment', which no utterance has; see unilatent prepare align-speech"
                 )
-            if left_out := len(store.utterances) - len(aligned):
-                logger.info(
-                    f"{where}: {left_out:,} of {len(store.utterances):,} utterances are not aligned and left out"
-                )
+            total = len(store.utterances)
+            if left_out := total - len(aligned):
+                logger.info(f"{where}: {left_out:,} of {total:,} utterances are not aligned and left out")
             store.utterances = aligned
 
     def _check_utterances(self) -> None:
