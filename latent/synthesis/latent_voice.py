@@ -47,7 +47,7 @@ _UNKNOWN_LONGEST = 200  # characters; about 15 s
 
 
 class LatentVoice(Voice):
-    """Speaks each text by itself; voice prompts of what was said before tie a script's turns together.
+    """Speaks each text by itself; voice prompts from earlier turns tie the turns of a script together.
 
     Args:
         name: The name of the LatentLM's run folder.
@@ -136,7 +136,7 @@ class LatentVoice(Voice):
         return self._prompted(replace(bare, spelled=read.spelled, dropped=read.dropped), prompt)
 
     def continued(self, request: SpeechRequest, said: Latents | None) -> SpeechRequest:
-        """The beginning of the given voice prompt and then what was said, together as long as in training."""
+        """The beginning of the given voice prompt and then `said`, together at most as long as in training."""
         if said is None or not self.voice_frames:
             return request
         given = said[:0] if request.voice is None else request.voice

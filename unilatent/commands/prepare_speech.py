@@ -172,8 +172,8 @@ _HELP = {
     "librispeech": "LibriSpeech: SUBSET/SPEAKER/CHAPTER/ID.flac and .trans.txt.",
     "vctk": "VCTK, any version: txt/ and wav48/ or wav48_silence_trimmed/.",
     "common-voice": "One language of Common Voice: train.tsv, dev.tsv, test.tsv (or validated.tsv) and clips/.",
-    "kaldi": "A data folder of Kaldi: wav.scp, text, and utt2spk and segments where there are such.",
-    "transcripts": "A folder of recordings with transcripts.tsv: FILE, TEXT and perhaps SPEAKER, tabs between.",
+    "kaldi": "A data folder of Kaldi: wav.scp, text, and utt2spk and segments if they exist.",
+    "transcripts": "A folder of recordings with transcripts.tsv: FILE, TEXT and optionally SPEAKER, separated by tabs.",
 }
 for _name, _help in _HELP.items():
     app.command(_name, help=_help)(_verb(_name))
