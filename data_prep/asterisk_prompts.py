@@ -47,9 +47,7 @@ def fetch_packages(languages: Sequence[str], folder: Path) -> list[Path]:
             (folder / part).mkdir(parents=True, exist_ok=True)
         failure = _apt(folder, *private, "update") or _apt(folder, *private, "download", *names)
         if failure:
-            raise InputError(
-                f"apt-get download {names[0]}: {failure}; fetch the .deb files and give them by --packages"
-            )
+            raise InputError(f"apt-get download {names[0]}: {failure}; give the .deb files by --packages instead")
     return sorted(folder.glob("*.deb"))
 
 

@@ -199,11 +199,8 @@ def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> 
             else:
                 alignments[identity] = found
         write_whole(Path(output), "".join(_lines(manifest, Path(output), utterances, alignments)).encode())
-    left_out = "".join(
-        f"; {len(ids):,} {reason} ({', '.join([*ids[:3], *(['...'] if ids[3:] else [])])})"
-        for reason, ids in skipped.items()
-        if ids
-    )
+    examples = {reason: ", ".join([*ids[:3], "..."] if ids[3:] else ids) for reason, ids in skipped.items() if ids}
+    left_out = "".join(f"; {len(skipped[reason]):,} {reason} ({ids})" for reason, ids in examples.items())
     seconds = time.monotonic() - begin
     return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{left_out}"
 

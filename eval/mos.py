@@ -30,7 +30,7 @@ def open_distillmos() -> tuple[Scorer, str]:
     """DistillMOS (Stahl and Gamper, 2025) and its signature."""
     if not find_spec("distillmos"):
         raise InputError("DistillMOS is not installed: pip install --no-deps distillmos xls-r-sqa")
-    with contextlib.redirect_stdout(None):  # it prints where its weights are
+    with contextlib.redirect_stdout(None):  # it prints the path of its weights
         model = _import_without_torchaudio("distillmos").ConvTransformerSQAModel()
     model.eval()
 
