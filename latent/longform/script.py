@@ -30,7 +30,7 @@ from typing import Any
 from latent.text.labels import find_label, find_mistaken_label, same_speaker, without_directions
 from latent.text.splitting import Fits, split_text
 from s2s.errors import InputError
-from s2s.json_files import describe, parse_json, parse_object
+from s2s.json_files import describe, parse_object
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,13 @@ def _read_text(lines: list[tuple[str, str]], known: Collection[str]) -> Iterator
 
 def _read_list(text: str, where: str) -> Iterator[ScriptLine]:
     """A JSON list of objects, each with the line of the file that it begins on."""
-    if not isinstance(parse_json(text, where), list):
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
+        raise InputError(f"{where}: JSON that cannot be read: {error}") from error
+    if not isinstance(whole, list):
         raise InputError(f"{where}: expected a list of objects with 'speaker' and 'text', found {text.strip()[:20]!r}")
     decoder, position = json.JSONDecoder(), text.index("[") + 1
     while True:
