@@ -40,11 +40,9 @@ def fetch(name: str, patterns: Sequence[str]) -> Path:
 
 
 def pin(section: S, saved: Mapping[str, Any]) -> S:
-    """The section with a commit after each name of a model on the hub; errors as for `fetch`.
+    """The section with a commit after each name of a model on the hub: the one in the `saved` section of a run, if any.
 
-    Args:
-        section: Options as the user gives them.
-        saved: The options that the run has recorded, if it was started before: its commits stay.
+    Errors as for `fetch`.
     """
     fields = type(section).model_fields
     names = {option: getattr(section, option) for option, field in fields.items() if _ON_HUB in field.metadata}

@@ -34,13 +34,9 @@ def audio(done: float, total: float | None, seconds: float) -> str:
 
 
 class Meter(AbstractContextManager["Meter"]):
-    """Counts the work done, and reports the rate and the time left.
+    """Counts the work done of a `total` (an estimate, or None if unknown), and reports the rate and the time left.
 
-    Args:
-        total: The amount of work, or an estimate; None if unknown.
-        enabled: Whether to report anything.
-        did: A verb in the past tense for the lines ("decoded").
-        state: `sentences` or `audio`.
+    A line starts with `did`, a verb such as "decoded"; `state` is `sentences` or `audio`.
     """
 
     def __init__(self, total: float | None, enabled: bool, did: str, state: State) -> None:

@@ -106,15 +106,7 @@ def search_working_directory() -> None:
 
 
 def refuse_untrusted(names: object, where: str | Path) -> None:
-    """Check, before anything is imported, that the modules a run names are ours, already imported, or trusted.
-
-    Args:
-        names: The run's `imports:`, of any type.
-        where: The file, for messages.
-
-    Raises:
-        ConfigError: a module is none of these.
-    """
+    """Raise a ConfigError if a run's `imports:` has modules that are not ours, imported already, or trusted."""
     trusted = {name.strip() for name in os.environ.get(TRUSTED, "").split(",")} - {""}
     unknown = [
         name

@@ -11,16 +11,7 @@ from pydantic import Field
 
 from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree
 from s2s.errors import ConfigError, shown
-from s2s.registry import (
-    CRITERIA,
-    DECODERS,
-    MODELS,
-    TASKS,
-    Registry,
-    import_modules,
-    nearest,
-    search_working_directory,
-)
+from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, Registry, import_modules, nearest, search_working_directory
 from s2s.renamed import current_options
 from s2s.tasks.base import Task
 from s2s.training.config import TrainConfig

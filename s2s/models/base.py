@@ -41,11 +41,7 @@ class Model(nn.Module):
         """Load the pretrained weights that the configuration names; a new training run calls it once."""
 
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
-        """Set initial token frequencies, if configured; called once, after `initialize`.
-
-        Args:
-            token_counts: Returns how often each token occurs, `(V,)`; called only if needed.
-        """
+        """Start from token counts `(V,)`, if configured so; called once, after `initialize`."""
 
     def prepare(self) -> None:
         """Convert the weights, in place, to the form that generates fastest; they can no longer be trained or saved.

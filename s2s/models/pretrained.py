@@ -166,11 +166,7 @@ def _config_file(path: Path) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a released checkpoint, a folder or one file, under its own names.
-
-    Raises:
-        InputError: a file is missing or damaged, or lacks tensors of the index; or a number is not finite.
-    """
+    """The tensors of a released checkpoint, a folder or one file, under its own names; errors as for `read_weights`."""
     tensors: dict[str, Tensor] = {}
     for file, expected in ({path: []} if path.is_file() else weight_files(path)).items():
         found = read_tensors(file) if file.suffix == ".safetensors" else _read_pickle(file)

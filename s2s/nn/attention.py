@@ -37,7 +37,7 @@ def attend(
     Args:
         queries: `(B, H, Q, D)`.
         keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighboring query heads.
-        values: Like `keys`.
+        values: As `keys`.
         bias: Added to the scaled scores, broadcastable to `(B, H, Q, K)`; hidden keys have `s2s.nn.masks.HIDDEN`.
         dropout: Rate on attention weights.
         causal: Query i sees keys 0 to i; cannot be combined with `bias`.

@@ -25,13 +25,7 @@ class Slots(NamedTuple):
 
 
 class FlexAttention:
-    """Attention over packed rows by `torch.nn.attention.flex_attention`.
-
-    Args:
-        asking: The rows of the queries, `(M,)`.
-        answering: The rows of the keys, which are all, `(N,)`.
-        relative_bias: The relative position bias, if any.
-    """
+    """`torch.nn.attention.flex_attention` over M query rows, `asking`, and all N key rows, `answering`."""
 
     def __init__(self, asking: Slots, answering: Slots, relative_bias: RelativeBias | None) -> None:
         def allowed(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:

@@ -37,13 +37,7 @@ class DataLoader:
     uses batches `[u * W * A, (u + 1) * W * A)`; rank r takes every W-th of them, from the r-th on. So one process with
     A = 2 and two ranks with A = 1 do the same. The last update of an epoch may be smaller.
 
-    Args:
-        task: Makes batches of examples.
-        dataset: The examples.
-        sampler: The batches of each epoch, as lists of indices.
-        rank: This rank.
-        size: The number of ranks.
-        workers: Number of background threads; 0 makes batches when they are needed.
+    `rank` is one of `size` ranks; `workers` is the number of background threads, 0 makes batches when they are needed.
     """
 
     def __init__(self, task: Task, dataset: Dataset, sampler: BatchSampler, rank: int, size: int, workers: int) -> None:

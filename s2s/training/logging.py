@@ -27,7 +27,7 @@ class TrainingLog:
         step: Updates done; records of later ones, from a process that was killed, are removed.
         total_steps: Updates of the whole run.
         enabled: Whether this is the first rank.
-        bar: Whether to draw a progress bar; None draws one if standard error is a terminal.
+        bar: Whether to draw a progress bar; by default, if standard error is a terminal.
     """
 
     def __init__(self, run: Path, step: int, total_steps: int, enabled: bool, bar: bool | None = None) -> None:
