@@ -22,7 +22,7 @@ from s2s.data.layout import Layout, Method, Noise, layout, pack, room
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
 from s2s.data.tokenizer import SpecialIds, Tokenizer
-from s2s.errors import ConfigError
+from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
 from s2s.tasks.base import GenerationTask
 
@@ -246,10 +246,13 @@ class Seq2Seq(GenerationTask):
         self.tokenizer.save(folder)
         if not self._restores or not self.config.train or (folder / SPELLING).exists():
             return
-        paths = _files(self.config.train)
-        are_there = all(Path(name.partition(":")[0]).exists() for name in paths)
-        has_learned = (Path(str(self.config.tokenizer)) / SPELLING).exists()
-        (self._spelling if has_learned and not are_there else Spelling.learn(self._pairs(paths))).save(folder)
+        try:
+            spelling = Spelling.learn(self._pairs(_files(self.config.train)))
+        except InputError:
+            if not (Path(str(self.config.tokenizer)) / SPELLING).exists():
+                raise
+            spelling = self._spelling
+        spelling.save(folder)
 
     def _pairs(self, paths: list[str]) -> Iterator[tuple[str, str]]:
         for path in paths:
