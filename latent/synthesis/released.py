@@ -47,8 +47,6 @@ class ReleasedVoice(Voice):
     Args:
         folder: The checkpoint.
         model: In evaluation mode, with its language model as `language`.
-        decoder: How latents are drawn.
-        encode: The text tokenizer.
 
     Raises:
         InputError: the tokenizer is not that of the model.
@@ -73,9 +71,7 @@ class ReleasedVoice(Voice):
         """The voice of a checkpoint, on GPUs in bfloat16, as the weights are released.
 
         Args:
-            folder: With config.json and weights.
             tokenizer: See `load_text_encoder`.
-            overrides: Options of the decoder.
 
         Raises:
             InputError: the folder is not such a checkpoint.
