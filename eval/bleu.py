@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,16 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize
         extra = name.partition("-")[0]
         raise InputError(f'--tokenize {name}: not installed; it comes with pip install "sacrebleu[{extra}]"') from error
     chrf = _metric("chrF", package.CHRF(), hypotheses, references)
-    if all(len(bleu.tokenizer(text).split()) < _MAX_ORDER for text in references):
+    counts = [len(bleu.tokenizer(text).split()) >= _MAX_ORDER for text in references]
+    if not any(counts):
         reason = f"no reference has {_MAX_ORDER} tokens (tok:{name})"
         return [left_out("BLEU", len(references), reason), chrf]
-    return [_metric("BLEU", bleu, hypotheses, references), chrf]
+    score = _metric("BLEU", bleu, hypotheses, references)
+
+    def combine(sums: Array) -> Array:  # not defined for a resample without a reference of four tokens
+        return np.where(sums[:, -1] > 0, score.combine(sums[:, :-1]), np.nan)
+
+    return [replace(score, rows=np.column_stack([score.rows, counts]), combine=combine), chrf]
 
 
 def tokenization(texts: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from s2s.durable import beside, check_target
+from s2s.durable import beside, check_target, refuse_inputs
 from s2s.errors import InputError, shown
 from s2s.json_files import dump_json, inside, read_object
 
@@ -248,6 +248,7 @@ def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
         raise InputError("no checkpoint to average was given; expected at least one folder or safetensors file")
     check_target(Path(out))
     files = [Path(path) / WEIGHTS if Path(path).is_dir() else Path(path) for path in paths]
+    refuse_inputs(out, files)
     first = read_tensors(files[0])
     total = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in first.items()}
     for file in files[1:]:
@@ -259,8 +260,6 @@ def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
         if different := sorted({name for name, *_ in found ^ expected}):
             raise InputError(f"{file}: cannot be averaged with {files[0]}: they differ in {_some(different)}")
         total = {name: sum_ + tensors[name] if sum_.is_floating_point() else sum_ for name, sum_ in total.items()}
-    if Path(out).exists() and any(file.samefile(out) for file in files):
-        raise InputError(f"{out}: is one of the checkpoints to average; choose another --output")
     mean = {name: sum_ / len(files) if sum_.is_floating_point() else sum_ for name, sum_ in total.items()}
     write_weights({name: tensor.to(first[name].dtype) for name, tensor in mean.items()}, Path(out))
 

@@ -135,7 +135,7 @@ def describe_run(run: Path) -> str:
     steps = ", ".join(str(checkpoint.step_of(folder)) for folder in checkpoint.checkpoints(run))
     parts.append(f"checkpoints at steps: {steps or 'none'}")
     records = read_log(run / LOG) if (run / LOG).exists() else []
-    last = {record.get("split"): record for record in records}
+    last = {str(record.get("split")): record for record in records}
     for split, kind in (("train", "training"), ("valid", "validation")):
         if split in last:
             parts.append(f"last {kind} record: {dump_json(last[split])}")

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -287,6 +287,13 @@ def check_target(path: Path) -> None:
             raise InputError(f"{path}: is a link to nothing; expected the name of a file")
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a device or a pipe; expected the name of a file")
+
+
+def refuse_inputs(output: str | Path | None, inputs: Iterable[str | Path | None]) -> None:
+    """Raise InputError for an output that would replace one of the files it is made from; `-` is no file's name."""
+    for path in inputs:
+        if output and path and Path(output).exists() and Path(path).exists() and Path(output).samefile(path):
+            raise InputError(f"{output}: is also an input; choose another output")
 
 
 @contextlib.contextmanager

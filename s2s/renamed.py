@@ -18,7 +18,7 @@ OPTIONS = {
 }
 """Configuration: a former key path and the new one, or a key path and its renamed values."""
 
-FOUND_BY_NAME = {"latent.plugin"}
+FOUND_BY_NAME = ["latent.plugin"]
 """Modules that `imports:` once had to name; the registry finds their classes now."""
 
 FACTS = {"spread": "latent_std", "text_room": "fixed_text_length"}

@@ -157,6 +157,9 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     saved, overrides = _saved_tree(run), list(overrides)
+    for key in overrides:
+        if key.startswith(("train.", "optim.", "criterion.")):
+            raise ConfigError(f"{key.partition('=')[0]}: changes nothing here; it is used in training only")
     task, decoder = (section_of(saved, key, run) for key in ("task", "decoder"))
     if "tokenizer" in task:
         saved = {**saved, "task": {key: value for key, value in task.items() if key != "tokenizer"}}

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from s2s.config import Section, parse_section
 from s2s.durable import write_whole
+from s2s.errors import ConfigError, InputError
 from s2s.json_files import dump_json, read_object
 
 FILE = "spelling.json"
@@ -79,7 +80,10 @@ class Spelling(Section):
         path = folder / FILE
         if not path.exists():
             return cls(words={}, marks={}, capital=False)
-        return parse_section(cls, read_object(path), str(path))
+        try:
+            return parse_section(cls, read_object(path), str(path))
+        except InputError as error:  # the fault is in the run, not in the record that is read
+            raise ConfigError(str(error)) from error
 
     def save(self, folder: Path) -> None:
         """Write the file that `load` reads."""

@@ -51,8 +51,15 @@ class Constraints:
 
     def __init__(self, options: ConstraintOptions, token_id: Callable[[str], int]) -> None:
         self._options = options
-        names = (options.no_repeat_ngram_ignore, options.forbidden_tokens, options.prefix_tokens)
-        self._ignored, self._forbidden, self._prefix = ([token_id(token) for token in tokens] for tokens in names)
+
+        def ids(option: str) -> list[int]:
+            try:
+                return [token_id(token) for token in getattr(options, option)]
+            except InputError as error:
+                raise ConfigError(f"decoder.{option}: {error}") from error
+
+        names = ("no_repeat_ngram_ignore", "forbidden_tokens", "prefix_tokens")
+        self._ignored, self._forbidden, self._prefix = map(ids, names)
 
     def check(self, prefix: list[int], where: str) -> None:
         """Raise InputError if a record's own prefix is longer than outputs may be."""
@@ -61,7 +68,9 @@ class Constraints:
             raise InputError(f"{where}: 'prefix' has {len(prefix)} tokens, more than decoder.max_length={most}")
 
     def of(self, sources: SourceBatch) -> BatchConstraints:
-        """The constraints for one batch, on its device; ConfigError if decoder.prefix_tokens names the end token."""
+        """The constraints for one batch, on its device; ConfigError if an option names the end token."""
+        if sources.feeding.end in self._forbidden:
+            raise ConfigError("decoder.forbidden_tokens: must not name the end token, without which no output ends")
         if sources.feeding.end in self._prefix:
             raise ConfigError("decoder.prefix_tokens: must not name the end token, which would end every output")
         device = sources.tokens.device

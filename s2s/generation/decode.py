@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ from s2s.data.ids import IdLines
 from s2s.data.jsonl import Line, opened, parse_record, read_lines
 from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
-from s2s.durable import check_target, claimed
+from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import ConfigError, InputError
 from s2s.generation.output import Batches, Output, PipeOutput, Window, discard, open_output, refuse_existing
 from s2s.json_files import dump_json
@@ -66,17 +66,19 @@ def place(model: Model, device: torch.device, precision: Literal["float32", "bfl
 
 @dataclass(frozen=True)
 class Summary:
-    """How many lines a file had, how many failed, and how many had their source cut."""
+    """How many lines a file had, how many failed, how many had their source cut, and why the last one failed."""
 
     lines: int
     failed: int
     cut: int
+    reason: str = field(default="", compare=False)
 
     def refuse_failure(self, source: str | Path) -> None:
         """Raise InputError if no line at all could be used."""
         if self.failed == self.lines:
             expected = 'expected one JSON object a line, such as {"src": "some text"}'
-            raise InputError(f"{source}: none of its {self.lines} lines could be used; {expected}")
+            reason = f"the last: {self.reason}" if self.reason and "JSON" not in self.reason else expected
+            raise InputError(f"{source}: none of its {self.lines} lines could be used; {reason}")
 
 
 def decode_file(
@@ -105,9 +107,6 @@ def decode_file(
         settings: Everything else that outputs depend on, such as the decoder's options and the `Path` of the weights:
             a job only continues with the same settings and the same content of files.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
-
-    Returns:
-        Counts over the whole file, on the first rank; over what the rank has seen, on others.
 
     Raises:
         InputError: a file cannot be read or written; the output belongs to another job, or another process is writing
@@ -140,7 +139,7 @@ def decode_file(
         meter.report()
     if before > number and ranks.first:
         logger.info("%s: already finished, %d lines; nothing to do", output, target.counts["lines"])
-    return _report(target, str(output))
+    return _report(target, str(output), next(iter(work.reasons), ""))
 
 
 @contextlib.contextmanager
@@ -154,9 +153,9 @@ def _reporting(ranks: Ranks) -> Iterator[None]:
         raise
 
 
-def _report(target: Output, output: str) -> Summary:
+def _report(target: Output, output: str, reason: str) -> Summary:
     counts = target.counts
-    summary = Summary(counts.get("lines", 0), counts.get("failed", 0), counts.get("cut", 0))
+    summary = Summary(counts.get("lines", 0), counts.get("failed", 0), counts.get("cut", 0), reason)
     if summary.failed:
         where = "" if output == STANDARD else f"; see {output}.errors.jsonl"
         logger.warning("%d of %d lines could not be used%s", summary.failed, summary.lines, where)
@@ -179,8 +178,7 @@ def _open(
     files = {name: Path(path) for name, path in paths.items() if path not in (None, STANDARD)}
     for path in files.values():  # before --overwrite removes them
         check_target(path)
-        if from_file and path.exists() and path.samefile(source):
-            raise InputError(f"{path}: is the input itself; name another --output or --trace")
+        refuse_inputs(path, [source])
     if len({path.absolute() for path in files.values()}) < len(files):
         raise InputError(f"{trace}: outputs and traces cannot share a file; name another --trace")
     if from_file and to_file:
@@ -222,6 +220,7 @@ class _Work:
     options: DecodeOptions
     traced: bool
     meter: Meter
+    reasons: list[str] = field(default_factory=list)
 
     def decode(self, lines: Sequence[Line], batches: Batches) -> Window:
         """Decode the lines of a window; `batches` holds what is already done, and receives what is done now."""
@@ -263,12 +262,13 @@ class _Work:
 
     def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
         """The output line of a record that cannot be used; unexpected errors are logged with their type."""
-        if self.options.strict:
+        if self.options.strict or isinstance(error, ConfigError):
             raise error
         message = str(error).removeprefix(f"{where}: ")
         if not isinstance(error, InputError):
             message = str(InputError(f"unexpected {type(error).__name__}: {message}"))
             logger.error("%s: %s", where, message, exc_info=logger.isEnabledFor(logging.DEBUG))
+        self.reasons[:] = [message]
         return {"id": id, "tgt": None, "error": message}
 
     def _decode_all(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:

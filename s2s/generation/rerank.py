@@ -7,7 +7,7 @@ from pathlib import Path
 from s2s.data.jsonl import read_records
 from s2s.decoding.ranking import Ranking
 from s2s.decoding.trace import Trace
-from s2s.errors import InputError
+from s2s.durable import refuse_inputs
 from s2s.generation.decode import STANDARD, output_record
 from s2s.generation.output import PipeOutput, Window, refuse_existing
 from s2s.json_files import dump_json
@@ -32,8 +32,7 @@ def rerank_file(
     """
     if str(output) != STANDARD and not overwrite:
         refuse_existing({"output": Path(output)})
-    if Path(output).exists() and Path(trace).exists() and Path(output).samefile(trace):
-        raise InputError(f"{output}: is the file of traces itself; name another --output")
+    refuse_inputs(output, [trace])
     target = PipeOutput({"output": str(output)})
     lines = 0
     for where, record in read_records(trace):

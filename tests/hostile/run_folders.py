@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,8 @@ def _trees() -> Iterator[Case]:
                     Ending.EITHER,
                 )
                 number += 1
-    for name, value in {"null": None, "a number": 5, "a word": "foo", "a list": [], "empty": {}}.items():
+    values = {"null": None, "a number": 5, "a word": "foo", "a list": [], "empty": {}, "a list of mappings": [{}, 5]}
+    for name, value in values.items():
         for section in ("task", "model", "criterion", "decoder", "optim", "train", "imports", "seed"):
             if (section, name) in _SAME:
                 continue
@@ -183,6 +185,14 @@ def _trees() -> Iterator[Case]:
                 rf"run/config\.yaml|{section}",
                 Ending.EITHER if value in (None, {}) and section != "model" else Ending.REFUSED,
             )
+    for name, value in wrong:
+        record = json.dumps({"split": value, "step": value}) + "\n"
+        yield Case(
+            f"tree/run/log.jsonl split is {name}",
+            _command(("run",), ["show", "run"], "run/log.jsonl", partial(Path.write_text, data=record)),
+            r"log\.jsonl",
+            Ending.EITHER,
+        )
     for index, field in enumerate(("id", "text", "speaker", "language", "frames", "shard", "alignment", "extra")):
         for step in range(4):
             name, value = list(WRONG.items())[(index * 4 + step) % len(WRONG)]

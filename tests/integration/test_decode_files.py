@@ -234,7 +234,7 @@ def test_a_file_that_decoding_did_not_write_is_refused(source: Path, tmp_path: P
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"notes\.txt: exists already, and is not of this job; give --overwrite"):
         tiny.decode(source, tmp_path / "notes.txt")
-    with pytest.raises(InputError, match=r"in\.jsonl: is the input itself; name another --output"):
+    with pytest.raises(InputError, match=r"in\.jsonl: is also an input; choose another output"):
         tiny.decode(source, source, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -247,7 +247,7 @@ def test_no_file_of_a_job_may_be_its_input_or_another_of_its_files(
     errors = tmp_path / "in.errors.jsonl"
     errors.write_bytes(before)
     output, trace = (tmp_path / name for name in names)
-    with pytest.raises(InputError, match=r"is the input itself|cannot share a file"):
+    with pytest.raises(InputError, match=r"is also an input|cannot share a file"):
         tiny.decode(errors if output.name == "in" else source, output, trace=trace, overwrite=True)
     assert source.read_bytes() == errors.read_bytes() == before
 
@@ -327,7 +327,7 @@ def test_traces_are_not_overwritten_by_what_is_chosen_from_them(source: Path, tm
     trace = tmp_path / "trace.jsonl"
     tiny.decode(source, tmp_path / "plain.jsonl", trace=trace)
     before = trace.read_bytes()
-    with pytest.raises(InputError, match=r"trace\.jsonl: is the file of traces itself; name another --output"):
+    with pytest.raises(InputError, match=r"trace\.jsonl: is also an input; choose another output"):
         rerank_file(tiny.WordTask(None), trace, trace, gnmt(2.0), 1, overwrite=True)
     assert trace.read_bytes() == before
 
@@ -419,6 +419,10 @@ def test_a_job_of_which_every_line_failed_is_refused(tmp_path: Path) -> None:
     source.write_text("Some text.\nMore text.\n")
     summary = tiny.decode(source, tmp_path / "out.jsonl")
     with pytest.raises(InputError, match=r"plain\.txt: none of its 2 lines could be used; expected one JSON"):
+        summary.refuse_failure(source)
+    source.write_text('{"text": "w1"}\n')
+    summary = tiny.decode(source, tmp_path / "out.jsonl", overwrite=True)
+    with pytest.raises(InputError, match=r"none of its 1 lines could be used; the last: 'src' is missing"):
         summary.refuse_failure(source)
     source.write_text('Some text.\n{"src": "w1"}\n')
     tiny.decode(source, tmp_path / "out.jsonl", overwrite=True).refuse_failure(source)

@@ -72,6 +72,7 @@ def text(
     """
     from eval.evaluation import evaluate
     from eval.report import present
+    from s2s.durable import refuse_inputs
 
     if context.invoked_subcommand:
         if task or hyp or ref:
@@ -93,7 +94,9 @@ def text(
         resamples=resamples,
         seed=seed,
     )
-    present(evaluate(_named_paths("--hyp", hyp), ref, settings), json_file)
+    systems = _named_paths("--hyp", hyp)
+    refuse_inputs(json_file, [ref, *systems.values()])
+    present(evaluate(systems, ref, settings), json_file)
 
 
 app.command(hidden=True)(text)  # `evaluate text ...` is `evaluate ...`
@@ -129,7 +132,10 @@ def speech(
     """
     from eval.report import present
     from eval.speech import SpeechSettings, evaluate_speech
+    from s2s.durable import refuse_inputs
 
+    for file in (json_file, transcripts):
+        refuse_inputs(file, [manifest])
     settings = SpeechSettings(tuple(metric or ()), recognizer, language, aligned, resamples, seed, transcripts)
     report = evaluate_speech(manifest, _named_paths("--audio", audio or []), settings)
     present(report, json_file)

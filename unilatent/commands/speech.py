@@ -143,7 +143,7 @@ def synthesize(
     from latent.synthesis.files import Summary, synthesize_records, synthesize_text
     from latent.synthesis.requests import Wishes, one_request, read_requests
     from latent.synthesis.voices import open_voice
-    from s2s.durable import resumable
+    from s2s.durable import refuse_inputs, resumable
     from s2s.errors import InputError
     from s2s.ranks import join_ranks
 
@@ -154,8 +154,9 @@ def synthesize(
     if script is None and (roles or of_script):
         raise InputError(f"{'--cast' if roles else of_script[0]}: is for a script; give --script")
     named = [*([] if voice is None else [voice]), *(Path(who) for who in roles.values())]
-    consented = (*(named if consent else []), *(consent_for or []))
     output = output or Path("speech.wav" if input is None else "speech")
+    refuse_inputs(output, [script, *named])
+    consented = (*(named if consent else []), *(consent_for or []))
     wishes = Wishes(speaker, voice, seed, temperature, consented)
     mark = Watermark.load() if watermark else None
     with join_ranks(device) as ranks, resumable():

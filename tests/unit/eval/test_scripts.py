@@ -133,6 +133,13 @@ def test_the_tokenization_is_printed_and_a_score_without_meaning_is_left_out(tmp
     assert short.notes == ["BLEU: left out: no reference has 4 tokens (tok:13a)"]
 
 
+def test_a_resample_without_a_long_reference_does_not_widen_the_interval_of_equal_texts(tmp_path: Path) -> None:
+    texts = ["one", "two words", "a text of five words"]
+    found = score(tmp_path, texts, texts)[0].quality["BLEU"]
+    assert found is not None
+    assert (round(found.low, 6), round(found.high, 6)) == (100, 100)
+
+
 def test_one_word_references_have_no_rouge_2_and_the_note_counts_them(tmp_path: Path) -> None:
     system, notes = score(tmp_path, ["editor", "a small editor"], ["editor", "a small editor"])
     found = system.quality["ROUGE-2"]

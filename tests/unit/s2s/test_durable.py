@@ -25,6 +25,7 @@ from s2s.durable import (
     flatten,
     former_fingerprint,
     read_journal,
+    refuse_inputs,
     refuse_other_job,
     resumable,
     whole_file,
@@ -264,3 +265,14 @@ def test_a_signal_ends_a_job_with_a_line_and_its_status(
     assert ending.value.code == status
     assert caplog.messages == [f"{word}; the same command continues it"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_output_may_not_replace_an_input_by_any_of_its_names(tmp_path: Path) -> None:
+    source, link, other = (tmp_path / name for name in ("in.jsonl", "link.jsonl", "out.jsonl"))
+    source.write_text("mine")
+    link.symlink_to(source)
+    for output in (source, link, tmp_path / "." / "in.jsonl"):
+        with pytest.raises(InputError, match=r"is also an input; choose another output"):
+            refuse_inputs(output, [None, "Anna", source])
+    for output in (None, "-", other):
+        refuse_inputs(output, [source, "-"])

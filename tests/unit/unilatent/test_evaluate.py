@@ -245,3 +245,13 @@ def test_a_missing_package_names_the_extra(
         InputError, match=rf'^{package} is not installed; it comes with pip install "unilatent\[eval\]"$'
     ):
         run("--task", "generic", "--hyp", files["good"], "--ref", files["ref"])
+
+
+def test_a_report_may_not_replace_what_is_scored(files: dict[str, str]) -> None:
+    for target in (files["ref"], files["good"]):
+        before = Path(target).read_bytes()
+        with pytest.raises(InputError, match="is also an input; choose another output"):
+            run("--task", "generic", "--ref", files["ref"], "--hyp", f"x={files['good']}", "--json", target)
+        with pytest.raises(InputError, match="is also an input; choose another output"):
+            run("speech", "--manifest", target, "--transcripts", target)
+        assert Path(target).read_bytes() == before

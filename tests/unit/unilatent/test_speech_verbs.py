@@ -180,3 +180,17 @@ def test_verbs_for_text_refuse_a_voice_in_one_line(home: Path, tmp_path: Path) -
         "options", "decoder", "next_token_diffusion", "--import", "latent.plugin"
     )
     assert "name: latent_lm" in told("show", home / "voice")
+
+
+def test_speech_may_not_replace_the_recording_that_it_imitates(home: Path, tmp_path: Path) -> None:
+    recording = home / "recordings/ann0.wav"
+    before = recording.read_bytes()
+    for how in (
+        ["--text", "Good.", "--voice", recording],
+        ["--script", tmp_path / "x.txt", "--cast", f"A={recording}"],
+    ):
+        with pytest.raises(InputError, match=r"ann0\.wav: is also an input; choose another output"):
+            speak(home, *how, "--i-have-consent", "--output", recording, "--overwrite")
+    assert recording.read_bytes() == before
+    with pytest.raises(InputError, match=r"optim\.lr: changes nothing here; it is used in training only"):
+        speak(home, "--text", "Good.", "optim.lr=1")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s.data.spelling import Spelling
-from s2s.errors import InputError
+from s2s.errors import ConfigError
 
 NOTHING = Spelling(words={}, marks={}, capital=False)
 LEARNED = Spelling.learn(
@@ -60,7 +60,7 @@ def test_a_run_folder_keeps_it_and_an_older_one_has_none(tmp_path):
 @pytest.mark.parametrize("content", ["{}", "[]", '{"words": 3, "marks": {}, "capital": false}', "{"])
 def test_a_damaged_file_is_one_line(tmp_path, content):
     (tmp_path / "spelling.json").write_text(content)
-    with pytest.raises(InputError, match=r"spelling.json"):
+    with pytest.raises(ConfigError, match=r"spelling.json"):  # which stops a job, not one record
         Spelling.load(tmp_path)
 
 

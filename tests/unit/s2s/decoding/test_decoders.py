@@ -17,6 +17,7 @@ from s2s.config import parse_section
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
+from s2s.decoding.constraints import ConstraintOptions, Constraints
 from s2s.decoding.diverse import DiverseBeamSearch
 from s2s.decoding.ranking import gnmt, length_reward
 from s2s.decoding.sampling import Sampling
@@ -325,6 +326,18 @@ def test_prefixes_that_would_be_cut_are_refused() -> None:
         beam_of(prefix_tokens=["a", "b", "c"], max_length=2)
     with pytest.raises(ConfigError, match=r"decoder.prefix_tokens: must not name the end token"):
         beam_of(prefix_tokens=["a", "end"])(TableModel(6), sources_of([0]))
+
+
+def test_tokens_that_undo_the_search_or_are_unknown_are_refused_by_option() -> None:
+    with pytest.raises(ConfigError, match=r"decoder.forbidden_tokens: must not name the end token"):
+        beam_of(forbidden_tokens=["a", "end"])(TableModel(6), sources_of([0]))
+
+    def unknown(token: str) -> int:
+        raise InputError(f"{token!r} is not one item")
+
+    for option in ("no_repeat_ngram_ignore", "forbidden_tokens", "prefix_tokens"):
+        with pytest.raises(ConfigError, match=f"decoder.{option}: 'q' is not one item"):
+            Constraints(ConstraintOptions(**{option: ["q"]}), unknown)
 
 
 def test_a_large_penalty_makes_all_groups_begin_differently_and_scores_do_not_hold_it() -> None:

@@ -9,6 +9,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, BertTokenizer
 
 from s2s.data.tokenizer import Tokenizer
+from s2s.errors import InputError
 from s2s.models.export import save_bert_folder, save_tokenizer
 from s2s.models.unilm import UniLM
 
@@ -55,6 +56,9 @@ def test_the_real_readers_take_what_we_export(tmp_path, make, text, segments):
     out = tmp_path / "out"
     save_bert_folder(model, out)
     save_tokenizer(tokenizer, out)
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(InputError, match="is a run folder, whose weights would be replaced"):
+        save_bert_folder(model, tmp_path)
 
     special = tokenizer.special
     theirs = AutoTokenizer.from_pretrained(out)
