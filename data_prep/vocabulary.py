@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tqdm import tqdm
 
 from data_prep.pretrain_text.raw_text import Unit, files_of, read_raw, text_of
+from s2s.checkpoint import refuse_run
 from s2s.data.sentences import sentences
 from s2s.errors import InputError
 
@@ -50,6 +51,7 @@ def train(
     Raises:
         InputError: an input is missing or bad, holds no text, or too little for so many items.
     """
+    refuse_run(folder)
     drawn = _draw(_sentences(inputs, document, field), max_sentences, seed)
     if not drawn:
         raise InputError(f"--input {', '.join(inputs)}: no text to learn a vocabulary from")

@@ -234,6 +234,12 @@ def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
     return path
 
 
+def refuse_run(folder: Path) -> None:
+    """Raise InputError for a run folder, where what is written would replace its weights or its tokenizer."""
+    if (folder / CONFIG).exists():
+        raise InputError(f"{folder}: is a run folder, whose files would be replaced; choose another folder")
+
+
 def average_checkpoints(paths: Sequence[str | Path], out: str | Path) -> None:
     """Write the mean of the weights of several checkpoints, computed in float64, as a safetensors file.
 

@@ -40,6 +40,7 @@ MAX_PAUSE = 600.0
 
 _PAUSE = re.compile(r"\[\s*pause\b\s*:?\s*(?P<seconds>[^\]]*?)\s*\]", re.IGNORECASE)
 _JSON_LIST, _JSON_LINES = re.compile(r"\s*\[\s*[{\"\]]"), re.compile(r"\s*\{\s*[\"}]")
+_SUBTITLE_TIMES = re.compile(r"\s*[\d:.,]+ *-->")
 _FIELDS = ("speaker", "text", "pause", "seed")
 
 
@@ -168,8 +169,9 @@ def _read_text(lines: list[tuple[str, str]], known: Collection[str]) -> Iterator
     speaker, turn = FIRST_SPEAKER, None
     for where, line in lines:
         label, text = find_label(line, known), line.strip()
-        if _JSON_LINES.match(line):
-            raise InputError(f"{where}: looks like JSON in a script of plain text; expected 'NAME: text'")
+        if found := _JSON_LINES.match(line) or _SUBTITLE_TIMES.match(line):
+            format = "JSON" if found.re is _JSON_LINES else "subtitles"
+            raise InputError(f"{where}: looks like {format} in a script of plain text; expected 'NAME: text'")
         if turn is not None and (label or not text):
             yield turn
             turn = None

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from s2s.checkpoint import CONFIG
+from s2s.checkpoint import refuse_run
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
 from s2s.json_files import dump_json, read_object
@@ -28,8 +28,7 @@ def save_bert_folder(model: Model, folder: Path) -> None:
     Raises:
         InputError: the model is not a UniLM or has an embedding projection; the folder is a run or cannot be written.
     """
-    if (folder / CONFIG).exists():
-        raise InputError(f"{folder}: is a run folder, whose weights would be replaced; choose another folder")
+    refuse_run(folder)
     if not isinstance(model, UniLM):
         raise InputError(f"{folder}: only a UniLM can be written as a BERT, found a {type(model).__name__}")
     config = model.config

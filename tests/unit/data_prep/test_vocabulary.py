@@ -117,3 +117,10 @@ def test_a_missing_sentencepiece_names_the_extra(tmp_path: Path, raw: Path, monk
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(InputError, match=r"--kind unigram: needs the package sentencepiece: pip install 'unilatent\["):
         vocabulary(tmp_path, raw, "unigram")
+
+
+def test_the_tokenizer_of_a_run_is_not_replaced(tmp_path: Path, raw: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(InputError, match="is a run folder, whose files would be replaced"):
+        vocabulary(tmp_path, raw, "wordpiece")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

@@ -145,3 +145,12 @@ def test_json_is_told_by_its_content(name: str, ending: str) -> None:
     assert parse_script(b"[Anna]: Hi.", "a.txt")[0].speaker == "Anna"
     with pytest.raises(InputError, match=r"a.txt:2: looks like JSON in a script of plain text"):
         parse_script(b'Anna: Hi.\n{"text": "So."}', "a.txt")
+
+
+@pytest.mark.parametrize(
+    "times", ["00:00:01,000 --> 00:00:02,500", "00:01.000 --> 00:02.000 align:start", " 1:02.5 -->2"]
+)
+def test_subtitles_are_refused_since_their_times_and_numbers_would_be_spoken(times: str) -> None:
+    with pytest.raises(InputError, match=r"a.txt:2: looks like subtitles in a script of plain text; expected"):
+        parse_script(f"1\n{times}\nAnna: Hi.".encode(), "a.txt")
+    assert parse_script(b"Anna: 10:30 --> go.", "a.txt")[0].text == "10:30 --> go."

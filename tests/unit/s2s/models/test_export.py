@@ -57,7 +57,7 @@ def test_the_real_readers_take_what_we_export(tmp_path, make, text, segments):
     save_bert_folder(model, out)
     save_tokenizer(tokenizer, out)
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(InputError, match="is a run folder, whose weights would be replaced"):
+    with pytest.raises(InputError, match="is a run folder, whose files would be replaced"):
         save_bert_folder(model, tmp_path)
 
     special = tokenizer.special
