@@ -17,7 +17,9 @@ _QUOTES = {"'": "'`", "’": "‘", '"': '"„', "`": "`", "»": "»«", "«": "
 """Quotation marks, and what each may close."""
 _OPERATORS = frozenset("+-*=<>|~^")
 _CONTRACTED = frozenset(["s", "t", "re", "ve", "ll", "d", "m"])  # it's
-_ELIDED = frozenset(["l", "d", "j", "n", "c", "m", "qu", "o"])  # l'eau, O'Neill
+_ELIDED = frozenset(  # l'eau, dell'acqua, O'Neill
+    "l d j n c m qu jusqu lorsqu puisqu quelqu aujourd o dell nell sull dall quest quell sant anch".split()  # noqa: SIM905
+)
 _NAME_ENDS = frozenset("com org net edu gov io js py pl html xml txt yml json ini conf so exe x".split())  # noqa: SIM905
 _SPLIT = "\u3001-\u3029\u3030-\u303f\u30fb\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff65\U00020000-\U0003134f"
 _EAST_ASIAN = re.compile(f"[{_SPLIT}\u3041-\u30ff0-9][{_SPLIT}]|[{_SPLIT}][\u3041-\u30ff0-9]")
@@ -45,7 +47,11 @@ def join_words(words: Sequence[str]) -> str:
 
 def _quote(mark: str, before: str, after: str, opened: set[str], comes_again: bool) -> tuple[bool, bool]:
     """Whether no blank comes before and after a quotation mark or apostrophe."""
-    if mark in "'’" and before[-1:].isalnum() and (after in _CONTRACTED or (before in _ELIDED and after.isalpha())):
+    if (
+        mark in "'’"
+        and before[-1:].isalnum()
+        and (after.lower() in _CONTRACTED or (before.lower() in _ELIDED and after.isalpha()))
+    ):
         return True, True
     if mark == "’" or opened.intersection(_QUOTES[mark]) or (mark == "'" and before.endswith("s") and not comes_again):
         opened.difference_update(_QUOTES[mark])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import unicodedata
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def minilm():
         "we're sure they've said: i'd go; you'll see!",
         "don’t say “yes” or ‘no’",
         "l'eau d'un o'neill",
+        "aujourd'hui lorsqu'elle a dell'acqua quest'anno",
         "the users' guide",
         "it costs $5, 50% of €10.25",
         "c++ and c# and g++",
@@ -54,6 +56,11 @@ def minilm():
 def test_marks_go_back_to_their_words(minilm, text):
     words = [piece for piece, _ in minilm._backend.pre_tokenizer.pre_tokenize_str(text)]
     assert join_words(words) == text
+
+
+@pytest.mark.parametrize("text", ["IT'S O'NEILL", "L'Oréal, D'Angelo", "DON’T", "Dell'Acqua", "the UN 'said' so"])
+def test_apostrophes_go_back_in_capitals_too(text):
+    assert join_words(re.findall(r"\w+|[^\w\s]", text)) == text
 
 
 def test_ideographs_and_marks_of_east_asian_text_have_no_blanks(minilm):
