@@ -167,8 +167,12 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     chosen = tree.get("decoder")
     if isinstance(chosen, dict) and chosen.get("name") != decoder.get("name"):  # options of another class
         tree["decoder"] = apply_overrides({}, overrides)["decoder"]
+    return _parse(tree, run, tokenizer=str(run))
+
+
+def _parse(tree: Mapping[str, Any], run: Path, tokenizer: str | None = None) -> RunConfig:
     try:
-        return parse_config(tree, tokenizer=str(run))
+        return parse_config(tree, tokenizer)
     except ConfigError as error:
         raise ConfigError(f"{run}: {error}") from error
 
@@ -242,7 +246,7 @@ def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
         raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
     if not found and not (run / checkpoint.WEIGHTS).exists():
         return None  # nothing, or a run that ended before its first checkpoint and has nothing to lose
-    former = parse_config(_saved_tree(run))
+    former = _parse(_saved_tree(run), run)
     before, now = flatten(former.tree()), flatten(config.tree())
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}"
