@@ -16,6 +16,7 @@ from tqdm import tqdm
 from data_prep.pretrain_text.raw_text import Unit, files_of, read_raw, text_of
 from s2s.checkpoint import refuse_run
 from s2s.data.sentences import sentences
+from s2s.durable import write_whole
 from s2s.errors import InputError
 
 Kind = Literal["wordpiece", "unigram", "bpe"]
@@ -214,7 +215,7 @@ def _write(folder: Path, backend: Tokenizer, lower_case: bool, name: str, model:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        backend.save(str(folder / "tokenizer.json"))
+        write_whole(folder / "tokenizer.json", backend.to_str(pretty=True).encode("utf-8"))
         (folder / name).write_bytes(model)
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

@@ -125,6 +125,8 @@ def _not_our_fault(error: Exception) -> str | None:
     reason = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, OSError) and error.strerror:
         return str(InputError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror))
+    if type(error) is Exception and "(os error " in reason:  # what tokenizers raises for a full disk
+        return str(InputError(reason))
     if isinstance(error, RecursionError):
         return "the input is nested too deeply"
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in reason:

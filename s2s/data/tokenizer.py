@@ -13,6 +13,7 @@ from tokenizers import AddedToken, normalizers, processors
 from tokenizers import Tokenizer as Backend
 
 from s2s.data.readable import join_words
+from s2s.durable import write_whole
 from s2s.errors import InputError, shown
 from s2s.hub import fetch
 from s2s.json_files import dump_json, read_object
@@ -123,7 +124,7 @@ class Tokenizer:
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which `load` and transformers' AutoTokenizer read."""
-        self._backend.save(str(folder / "tokenizer.json"))
+        write_whole(folder / "tokenizer.json", self._backend.to_str(pretty=True).encode("utf-8"))
         self._write_settings(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
 
     def export(self, folder: Path, max_length: int, num_segments: int) -> None:
@@ -138,7 +139,7 @@ class Tokenizer:
         if backend.post_processor is None:
             cls, sep = (self._special_names[role] for role in ("cls", "sep"))
             backend.post_processor = processors.BertProcessing((sep, self.special.sep), (cls, self.special.cls))
-        backend.save(str(folder / "tokenizer.json"))
+        write_whole(folder / "tokenizer.json", backend.to_str(pretty=True).encode("utf-8"))
         types = ["token_type_ids"] if num_segments > 1 else []
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import sys
 from pathlib import Path
@@ -124,3 +126,12 @@ def test_the_tokenizer_of_a_run_is_not_replaced(tmp_path: Path, raw: Path) -> No
     with pytest.raises(InputError, match="is a run folder, whose files would be replaced"):
         vocabulary(tmp_path, raw, "wordpiece")
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_disk_without_room_is_one_line(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"tokenizer\.json: cannot be written: No space left on device"):
+        vocabulary(tmp_path, raw, "wordpiece")

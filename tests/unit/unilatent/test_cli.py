@@ -49,6 +49,7 @@ def raising(error: BaseException) -> Callable[[], None]:
         (PermissionError(13, "Permission denied", "\n" * 3 + "x" * 5000), r"error: \n\n\nxxx"),
         (FileNotFoundError(2, "No such file or directory"), "error: No such file or directory"),
         (MemoryError(), "error: out of memory; try smaller batches"),
+        (Exception("No space left on device (os error 28)"), "error: No space left on device"),
         (
             RuntimeError("CPUAllocator: can't allocate memory: you tried to allocate 99 bytes.\nException"),
             "error: out of memory; .*99 bytes",
