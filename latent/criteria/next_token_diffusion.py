@@ -38,7 +38,7 @@ class Denoiser(Protocol):
 
 @register_criterion("next_token_diffusion")
 class NextTokenDiffusion(Criterion):
-    """Denoises every latent from the hidden state before it, and predicts every token, with "a latent follows".
+    """Denoising loss of every latent given the hidden state before it, and cross entropy of the tokens (LatentLM).
 
     Source: LatentLM (arXiv 2412.08635), section 2.1; `microsoft/unilm: LatentLM/train_hf.py`.
     """

@@ -41,7 +41,7 @@ class Autoencoder(Protocol):
 
 @register_criterion("sigma_vae_spectra")
 class SpectraCriterion(Criterion):
-    """Reconstruction from sampled latents, compared by spectra alone: for tokenizers smaller than a discriminator.
+    """Reconstruction of audio, compared by spectra alone: for tokenizers smaller than a discriminator.
 
     The variance does not depend on the input, so the KL term is the mean square of the means.
 
@@ -105,7 +105,7 @@ class SpectraCriterion(Criterion):
 
 @register_criterion("sigma_vae")
 class SigmaVAECriterion(SpectraCriterion):
-    """Spectra and discriminators, which train in their own phase.
+    """Reconstruction of audio, compared by spectra and by discriminators, which train in their own phase.
 
     Source: Descript Audio Codec (arXiv 2306.06546), section 3.5, whose weights are the defaults.
     """

@@ -24,7 +24,7 @@ class TimedDenoiser(Denoiser, Protocol):
 
 @register_criterion("timed_next_token_diffusion")
 class TimedNextTokenDiffusion(NextTokenDiffusion):
-    """Next-token diffusion, and squared errors of the logarithms of durations.
+    """Next-token diffusion, and squared errors of log durations.
 
     Source: FastSpeech 2 (arXiv 2006.04558), section 2.3.
     """

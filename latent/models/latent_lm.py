@@ -65,7 +65,7 @@ class MixedState:
 
 @register_model("latent_lm")
 class LatentLM(Model):
-    """Reads tokens and latents; predicts the next token by a softmax, the next latent by diffusion.
+    """LatentLM: a causal Transformer over tokens and latents; diffusion predicts the next latent.
 
     Source: LatentLM (arXiv 2412.08635), section 2.1; layers as in VibeVoice (arXiv 2508.19205).
     """

@@ -23,7 +23,7 @@ SigmaRule = Literal["gaussian", "fixed", "none"]
 
 @register_model("sigma_vae")
 class SigmaVAE(Model):
-    """Turns samples into latent frames and back; encoder and decoder run chunk by chunk as well as whole.
+    """σ-VAE: turns samples into latent frames and back, as a whole or chunk by chunk.
 
     Latents are `mean + sigma · noise`. Sigma is never predicted, so latents keep the same spread in every channel, and
     the decoder becomes robust to errors of a model that generates them.

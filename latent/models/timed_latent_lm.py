@@ -35,10 +35,10 @@ class DurationSection(Section):
 
 @register_model("timed_latent_lm")
 class TimedLatentLM(LatentLM):
-    """A LatentLM that draws every latent with a cue: the tokens that sound around it (`latent.data.cues`).
+    """LatentLM with alignment conditioning: every latent is drawn with the tokens that sound around it.
 
-    Cues are added to the inputs of the slots that predict latents; text, speaker and voice prompt stand before the
-    speech as in LatentLM. At synthesis a small network predicts the durations.
+    These cues (`latent.data.cues`) are added to the inputs of the slots that predict latents; text, speaker and voice
+    prompt stand before the speech as in LatentLM. At synthesis a small network predicts the durations.
     """
 
     class Config(LatentLM.Config):

@@ -85,7 +85,7 @@ class SpeechState:
 
 @register_model("vibevoice")
 class VibeVoice(Model):
-    """Generates speech of several speakers from a script and samples of their voices.
+    """VibeVoice: speech of several speakers from a script and samples of their voices.
 
     Source: VibeVoice (arXiv 2508.19205), section 2; generation as in
     `vibevoice-community/VibeVoice: vibevoice/modular/modeling_vibevoice_inference.py`.

@@ -87,7 +87,7 @@ class RealtimeState:
 
 @register_model("vibevoice_realtime")
 class VibeVoiceRealtime(Model):
-    """The lower layers read text alone; the upper ones read their outputs, and the latents of the speech.
+    """VibeVoice-Realtime: lower layers read text alone, upper ones read their outputs and the latents of the speech.
 
     Source: `microsoft/VibeVoice: vibevoice/modular/modeling_vibevoice_streaming.py`.
     """

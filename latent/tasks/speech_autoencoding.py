@@ -56,7 +56,7 @@ class SegmentDataset:
 
 @register_task("speech_autoencoding")
 class SpeechAutoencoding(Task):
-    """Segments of the recordings of two manifests."""
+    """Segments of recordings, which an audio tokenizer learns to reconstruct."""
 
     model, criterion = "sigma_vae", "sigma_vae"
 

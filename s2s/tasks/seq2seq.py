@@ -74,7 +74,7 @@ def _files(paths: str | list[str]) -> list[str]:
 
 @register_task("seq2seq")
 class Seq2Seq(GenerationTask):
-    """Source-target pairs for an encoder that learns to generate."""
+    """Text to text: an encoder learns to generate the targets of its sources."""
 
     model, criterion, decoder = "unilm", "cross_entropy", "beam"
     has_tokenizer = True

@@ -11,10 +11,7 @@ import typer
 
 from s2s.registry import trusting_imports
 
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to override, such as `optim.lr=1e-4`.", show_default=False),
-]
+KEY_VALUE = "KEY.PATH=VALUE"
 
 
 def _trust(context: typer.Context, given: bool) -> bool:
@@ -32,7 +29,10 @@ TrustImports = Annotated[
 
 def train(
     config: Annotated[Path, typer.Argument(help="Configuration file (YAML); `unilatent options` describes its keys.")],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar=KEY_VALUE, help="Options to override, such as `optim.lr=1e-4`.", show_default=False),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
     trust_imports: TrustImports = False,
 ) -> None:
@@ -60,7 +60,10 @@ class Precision(str, Enum):
 
 def decode(
     run: Annotated[Path, typer.Argument(help="The run folder of a trained model.")],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar=KEY_VALUE, help="Options to override, as `decoder.beam_size=8`.", show_default=False),
+    ] = None,
     input: Annotated[
         str, typer.Option("--input", help="JSON lines with `src` and, optionally, `id`; `-` reads standard input.")
     ] = "-",
@@ -83,7 +86,7 @@ def decode(
         Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")
     ] = Precision.float32,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again if the output exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Generate an output for every input line, in input order.
