@@ -58,7 +58,8 @@ class Criterion(nn.Module):
         """Raise a ConfigError if it cannot train this model on such a batch; called once, before the first update."""
         for given, wanted in ((model, self.model_type), (batch, self.batch_type)):
             if not isinstance(given, wanted):
-                raise ConfigError(f"{type(self).__name__} needs a {wanted.__name__}, found a {type(given).__name__}")
+                names = (type(self).__name__, type(given).__name__, wanted.__name__)
+                raise ConfigError("criterion.name: {} cannot train on {}; expected {}".format(*names))
 
     def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:
         """The parameters that `phase` trains."""
