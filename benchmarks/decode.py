@@ -1,11 +1,11 @@
-"""Speed of beam search against `transformers` generate on a BART of equal depth and width.
+"""Speed of beam search compared with `generate` of `transformers` on a BART of equal depth and width.
 
-    python benchmarks/decode.py                      both sizes of the targets
+    python benchmarks/decode.py                      both sizes of docs/results.md
     python benchmarks/decode.py --sizes 2x64 --rounds 1 --batch 2 --source 16 --target 4 --vocabulary 500
 
-Both models are random, so the end token is held back and every output has exactly --target tokens. Runs of the two
-alternate in one process after a warm-up; what counts is the ratio, and the share of what a plain matrix product
-reaches in the same minutes. Set OMP_NUM_THREADS and OMP_WAIT_POLICY=PASSIVE before, or use --threads.
+Both models have random weights, so the end token is suppressed and every output has exactly --target tokens. Runs of
+the two alternate in one process after a warm-up. Look at the ratio, and at the share of what a plain matrix product
+reaches in the same minutes (the probe). Set OMP_NUM_THREADS and OMP_WAIT_POLICY=PASSIVE first, or use --threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEADS = 12
 
 
 def ours(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tuple[Callable[[], Any], float]:
-    """Beam search of a random UniLM over the sources `(B, S)`, and its work in GFLOP."""
+    """Beam search of a random UniLM over sources `(B, S)`, and its operations in GFLOP."""
     layers, width = size
     config = UniLM.Config(
         vocab_size=args.vocabulary,
@@ -62,7 +62,7 @@ def ours(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tup
 
 
 def bart(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tuple[Callable[[], Any], float]:
-    """Beam search of a random BART with as many layers in its encoder, and as many again in its decoder; likewise."""
+    """Beam search of a random BART with as many layers in encoder and decoder each, and its operations in GFLOP."""
     layers, width = size
     heads = HEADS if width % HEADS == 0 else 4
     config = transformers.BartConfig(
@@ -94,12 +94,12 @@ def bart(size: tuple[int, int], args: argparse.Namespace, tokens: Tensor) -> tup
 
 
 def linear_flops(x: Sequence[int], weight: Any, *rest: Any, out_shape: Sequence[int], **others: Any) -> int:
-    """Work of a linear layer by oneDNN, which the counter does not know."""
+    """Operations of a oneDNN linear layer, which the counter does not know."""
     return 2 * math.prod(out_shape) * x[-1]
 
 
 def gflop(run: Callable[[], Any]) -> float:
-    """Work in matrix products of one run."""
+    """Operations of the matrix products of one run, in GFLOP."""
     ours = {torch.ops.mkldnn._linear_pointwise: linear_flops} if hasattr(torch.ops.mkldnn, "_linear_pointwise") else {}
     with FlopCounterMode(display=False, custom_mapping=ours) as counter:
         run()
@@ -146,13 +146,13 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(6, 384), (12, 768)], metavar="LAYERSxWIDTH")
     parser.add_argument("--source", type=int, default=128, help="tokens of each source")
     parser.add_argument("--target", type=int, default=32, help="tokens of each output")
-    parser.add_argument("--batch", type=int, default=16, help="sentences")
-    parser.add_argument("--beam", type=int, default=5, help="hypotheses of a sentence")
+    parser.add_argument("--batch", type=int, default=16, help="sentences of a batch")
+    parser.add_argument("--beam", type=int, default=5, help="beam size")
     parser.add_argument("--vocabulary", type=int, default=30522)
-    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each")
-    parser.add_argument("--threads", type=int, help="threads; default is what torch chooses")
-    parser.add_argument("--causal", action="store_true", help="feed the last token only, without a mask")
-    parser.add_argument("--alone", action="store_true", help="leave transformers out")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each system")
+    parser.add_argument("--threads", type=int, help="threads (default: torch chooses)")
+    parser.add_argument("--causal", action="store_true", help="causal decoding: feed the last token, without [MASK]")
+    parser.add_argument("--alone", action="store_true", help="run without transformers")
     return parser.parse_args(given)
 
 

@@ -3,9 +3,9 @@
     python benchmarks/longform.py
     python benchmarks/longform.py --minutes 1 2 --output talk.ogg
 
-A tiny voice with random weights says lines of 3.6 s, each after the last 3.2 s of what its speaker said before, with
-pauses of 0.4 s: 24 kHz, 7.5 latents a second, two speakers. Every length has a process of its own, which tells its peak
-memory (maximum resident set) before the first line, after the last, and after the picture.
+A tiny voice with random weights (24 kHz, 7.5 latents a second, two speakers) speaks lines of 3.6 s with pauses of 0.4
+s; each line continues from the last 3.2 s of its speaker. Each length runs in its own process, which reports its peak
+memory (maximum resident set) before the first line, after the last line, and after the picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LINE_FRAMES, PAUSE_SECONDS, LINES_A_MINUTE = 27, 0.4, 15
 
 
 def tiny_voice(folder: Path) -> Any:
-    """A voice with random weights, kept in a folder, whose lines all have LINE_FRAMES latents."""
+    """A voice with random weights in a folder; each of its lines has LINE_FRAMES latents."""
     import torch
 
     from latent.data.vocabulary import SpeechVocabulary
@@ -47,7 +47,7 @@ def tiny_voice(folder: Path) -> Any:
         LatentLM.Config(**sizes, hidden_size=64, num_layers=2, num_heads=4, intermediate_size=128, head=head)
     )
     for parameter in model.head.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)  # it begins as zeros
+        torch.nn.init.normal_(parameter, std=0.1)  # initialized to zeros
     decoder = NextTokenDiffusionDecoder(
         NextTokenDiffusionDecoder.Config(min_frames=LINE_FRAMES, stop_threshold=1e-9, num_inference_steps=5)
     )
@@ -74,7 +74,7 @@ def tiny_voice(folder: Path) -> Any:
 
 
 def speak(minutes: float, folder: Path, name: str) -> dict[str, float]:
-    """Speak so many minutes in this process; returns what it took."""
+    """Speak a script of `minutes` in this process; returns seconds of audio, lines, peak MiB and seconds of work."""
     from latent.longform.long_form import synthesize_script
     from latent.longform.narrator import LongFormOptions
     from latent.longform.picture import draw_audio
@@ -101,12 +101,12 @@ def speak(minutes: float, folder: Path, name: str) -> dict[str, float]:
 
 
 def count_lines(minutes: float) -> int:
-    """Lines of a script that lasts so long."""
+    """Number of lines of a script that lasts `minutes`."""
     return max(1, round(minutes * LINES_A_MINUTE))
 
 
 def peak_mib() -> float:
-    """The most memory that this process has had, in MiB."""
+    """Peak memory of this process in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
 
@@ -128,10 +128,10 @@ def main(given: Sequence[str] | None = None) -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stderr)
-        told = json.loads(done.stdout.splitlines()[-1])
+        result = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"{told['audio'] / 60:9.1f}  {told['lines']:5.0f}  {told['before']:16.1f}  {told['spoken']:6.1f}  "
-            f"{told['drawn']:12.1f}  {told['seconds']:7.1f}  {told['seconds'] / told['audio']:16.3f}",
+            f"{result['audio'] / 60:9.1f}  {result['lines']:5.0f}  {result['before']:16.1f}  {result['spoken']:6.1f}  "
+            f"{result['drawn']:12.1f}  {result['seconds']:7.1f}  {result['seconds'] / result['audio']:16.3f}",
             flush=True,
         )
 

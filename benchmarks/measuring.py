@@ -1,4 +1,4 @@
-"""What the benchmarks share: sizes on the command line, and what the machine reaches in a plain matrix product."""
+"""Shared by the benchmarks: sizes on the command line, and the speed of a plain matrix product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Layers and width of LAYERSxWIDTH."""
+    """Parse LAYERSxWIDTH."""
     layers, _, width = text.partition("x")
     return int(layers), int(width)
 

@@ -1,18 +1,18 @@
-"""Speed and memory of a pseudo-masked pretraining step: factored attention against one dense mask.
+"""Speed and memory of a pseudo-masked pretraining step: factored attention compared with one dense mask.
 
     OMP_NUM_THREADS=2 python benchmarks/pretrain.py                  the laptop's and the paper's sizes
     python benchmarks/pretrain.py --device cuda --precision bf16 --sizes 12x768 --texts 64
     python benchmarks/pretrain.py --sizes 2x48 --length 32 --vocabulary 200 --texts 4 --rounds 1
 
-Both are the same layers and kernels on the same batches. "dense" pads [corrupted | true | pseudo] to one sequence of
-about 1.3 n slots, has one additive mask `(B, 1, L, L)`, and computes every layer for every slot. "factored" is the
-product: no padding; the corrupted text attends to itself alone, true and pseudo slots ask both; the last layer only
-where a loss is read. On a GPU "flex" is the product with FlexAttention. All are checked to give the same loss. A step
-is forward, backward, clipping and AdamW; steps of the contenders alternate in one process. Memory is that of tensors,
-at its peak in a step, beyond what lies there between steps. Tokens are those of the text. The probe is a float32
-matrix product timed between the rounds; the last column is how long the tokens of the paper's run would take at this
-rate. On a CPU time is processor time, which other programs hardly disturb: with one
-thread it is that of an idle machine.
+Both use the same layers and kernels on the same batches. "dense" pads [corrupted | true | pseudo] to one sequence of
+about 1.3 n slots, uses one additive mask `(B, 1, L, L)`, and computes every layer for every slot. "factored" is
+unilatent: no padding; the corrupted text attends to itself, true and pseudo slots attend to both; the last layer is
+computed only where a loss needs it. On a GPU "flex" is unilatent with FlexAttention. All must give the same loss. A
+step is forward, backward, clipping and AdamW; steps of the systems alternate in one process. Memory is the peak of
+tensors during a step, less what remains between steps. Tokens are those of the text. The probe is a float32 matrix
+product timed between the rounds. The last column is the time that the tokens of the paper's run would take at this
+rate. On a CPU, time is processor time, which other programs hardly disturb: with one thread it equals the time on an
+idle machine.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ PAD, MASK, FIRST_WORD = 0, 3, 4
 PAPER = Blocks(ratio=0.15, block_prob=0.4, shortest=2, longest=6)
 HEAD = 64
 PAPER_TOKENS = 500_000 * 7680 * 512
-"""Tokens of text that the paper's base model has read."""
+"""Tokens of text in the training of the paper's base model."""
 
 Step = Callable[[TokenBatch], float]
 
 
 def make_batch(args: argparse.Namespace, length: int) -> TokenBatch:
-    """Random tokens; a fifth of the texts, the ends of documents, is shorter."""
+    """Random tokens; a fifth of the texts is shorter, like the ends of documents."""
     generator = np.random.default_rng(0)
     words = np.arange(FIRST_WORD, args.vocabulary)
     texts = []
@@ -64,7 +64,7 @@ def make_batch(args: argparse.Namespace, length: int) -> TokenBatch:
 
 
 class DenseUniLM(UniLM):
-    """The same model with one mask over all slots, padding included, and nothing left out."""
+    """The same model with one mask over all slots, padding included, and every layer computed for every slot."""
 
     def features(self, batch: TokenBatch) -> Tensor:
         bias = additive(visible(batch.steps, batch.steps), torch.float32).unsqueeze(1)
@@ -89,7 +89,7 @@ CONTENDERS: dict[str, tuple[type[UniLM], dict[str, Any]]] = {
 
 
 def build(name: str, size: tuple[int, int], length: int, args: argparse.Namespace) -> Step:
-    """One training step of a contender; it gives the mean loss before it."""
+    """One training step of a system; it returns the mean loss before the update."""
     (layers, width), (cls, options) = size, CONTENDERS[name]
     config = UniLM.Config(
         vocab_size=args.vocabulary,
@@ -123,7 +123,7 @@ def build(name: str, size: tuple[int, int], length: int, args: argparse.Namespac
 
 
 def peak_memory(step: Step, batch: TokenBatch, device: str) -> float:
-    """MB of tensors that a step takes beyond what lies there between steps."""
+    """Peak MB of tensors during a step, less what remains between steps."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -148,7 +148,7 @@ def seconds(run: Callable[[], Any], device: str) -> float:
 
 
 def flops_per_token(size: tuple[int, int], length: int, vocabulary: int) -> float:
-    """Operations of a step a token of text, where every layer is computed for every slot (docs/scaling.md)."""
+    """Operations of a step per token of text, if every layer is computed for every slot (docs/scaling.md)."""
     layers, width = size
     slots = 1 + 2 * 0.152
     linear = layers * 12 * width**2 * slots
@@ -158,7 +158,7 @@ def flops_per_token(size: tuple[int, int], length: int, vocabulary: int) -> floa
 
 
 def compare(size: tuple[int, int], length: int, args: argparse.Namespace) -> None:
-    """Time the contenders in turn; print tokens a second, peak memory and ratios."""
+    """Time the systems in turn; print tokens a second, peak memory and ratios."""
     batch = make_batch(args, length).to(args.device)
     steps = {name: build(name, size, length, args) for name in CONTENDERS if name != "flex" or args.device == "cuda"}
     losses = [step(batch) for step in steps.values()]
@@ -196,14 +196,14 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(6, 256), (12, 768)], metavar="LAYERSxWIDTH")
     parser.add_argument(
-        "--length", type=int, nargs="+", default=[128, 512], help="most tokens of a text, for each size"
+        "--length", type=int, nargs="+", default=[128, 512], help="maximum tokens of a text, for each size"
     )
     parser.add_argument("--texts", type=int, default=8, help="texts of a batch")
     parser.add_argument("--vocabulary", type=int, default=30522)
-    parser.add_argument("--relative", action="store_true", help="with a relative position bias, as the paper")
-    parser.add_argument("--checkpointing", action="store_true", help="with activation checkpointing")
-    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each")
-    parser.add_argument("--threads", type=int, help="threads; default is what torch chooses")
+    parser.add_argument("--relative", action="store_true", help="use a relative position bias, as in the paper")
+    parser.add_argument("--checkpointing", action="store_true", help="use activation checkpointing")
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each system")
+    parser.add_argument("--threads", type=int, help="threads (default: torch chooses)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
     return parser.parse_args(given)

@@ -1,14 +1,13 @@
-"""Speed of VibeVoice generation against `transformers` on the same weights.
+"""Speed of VibeVoice generation compared with `transformers` on the same weights.
 
-    python benchmarks/speech.py --threads 1                     the small configuration of the targets
+    python benchmarks/speech.py --threads 1                     the sizes of docs/results.md
     python benchmarks/speech.py --filters 2 --vocabulary 500 --hidden 32 --frames 4 --rounds 1
 
-Three contenders alternate in one process after a warm-up: unilatent; transformers as it is; and transformers without
-the third pass of its language model, which guides the choice of tokens by the text (the released code does not do that,
-and nor does unilatent). Weights are random, but made so that every step chooses a latent, so that each run is as long
-as the other; all get the same noise, and their audio is compared. What counts is the ratio. transformers needs the
-package `diffusers` for its noise schedule. Set OMP_WAIT_POLICY=PASSIVE on a machine that is not idle, and look at the
-processor time there.
+Three systems alternate in one process after a warm-up: unilatent; transformers as it is; and transformers without the
+third pass of its language model, which applies guidance to the choice of tokens (neither the released code nor
+unilatent does this). Weights are random, but every step chooses a latent, so all runs have the same length. All
+systems get the same noise, and their audio is compared. Look at the ratio. transformers needs the package `diffusers`
+for its noise schedule. On a machine that is not idle, set OMP_WAIT_POLICY=PASSIVE and look at the processor time.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ Run = Callable[[], Tensor]
 
 
 class ChoosingByScores(transformers.VibeVoiceForConditionalGeneration):
-    """Without the guidance of the tokens, as in the released code: two passes of the language model for a frame."""
+    """Without guidance for the tokens, as in the released code: two passes of the language model per frame."""
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         processors = super()._get_logits_processor(*args, **kwargs)
@@ -49,7 +48,7 @@ class ChoosingByScores(transformers.VibeVoiceForConditionalGeneration):
 
 
 class TableNoise(RowNoise):
-    """The noise that transformers draws after `torch.manual_seed`: for two rows at a time, of which it uses one."""
+    """The noise that transformers draws after `torch.manual_seed`: it draws two rows and uses one."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -65,7 +64,7 @@ class TableNoise(RowNoise):
 
 
 def make_config(args: argparse.Namespace) -> transformers.VibeVoiceConfig:
-    """A VibeVoice of the sizes asked for; what is not asked for is as in the released models."""
+    """A VibeVoice of the given sizes; everything else is as in the released models."""
     codec = {"num_filters": args.filters}
     text = {
         "model_type": "qwen2",
@@ -95,7 +94,7 @@ def make_config(args: argparse.Namespace) -> transformers.VibeVoiceConfig:
 
 @torch.no_grad()
 def randomize(model: Any) -> None:
-    """Weights that do something in every layer, and a first number of all states that leads to a latent."""
+    """Weights that affect every layer; the first dimension of all states makes every token a latent."""
     torch.manual_seed(0)
     for name, weight in model.named_parameters():
         if "gamma" in name:
@@ -158,7 +157,7 @@ def ours(model: VibeVoice, args: argparse.Namespace, tokens: Tensor) -> Run:
 
 
 class Stopwatch:
-    """Processor seconds in functions by part; what one spends in another timed one is the other's alone."""
+    """Processor seconds of functions by part; a nested timed function counts for its own part only."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -166,7 +165,7 @@ class Stopwatch:
 
     @contextmanager
     def on(self, *places: tuple[Any, str, str]) -> Any:
-        """Time some functions for a while: (the object that has it, its name, the part it counts for)."""
+        """Time functions inside the context, each given as (owner, name, part)."""
         before = [(owner, name, vars(owner).get(name)) for owner, name, _ in places]
         for owner, name, part in places:
             setattr(owner, name, self._timed(getattr(owner, name), part))
@@ -217,7 +216,7 @@ def places_of_ours(model: VibeVoice) -> list[tuple[Any, str, str]]:
 
 
 class Seconds(NamedTuple):
-    """What a run took: on the clock, and of the processor, which says more on a machine that others use too."""
+    """Wall-clock and processor seconds of a run; the latter is steadier on a shared machine."""
 
     clock: float
     processor: float
@@ -230,7 +229,7 @@ def seconds(run: Run) -> Seconds:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Time all contenders in turn; print what a frame costs, by part, and the ratios."""
+    """Time all systems in turn; print the time per frame, by part, and the ratios."""
     config = make_config(args)
     shipped = transformers.VibeVoiceForConditionalGeneration(config).eval().requires_grad_(False)
     randomize(shipped)
@@ -259,7 +258,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def check(runs: dict[str, Run], args: argparse.Namespace) -> None:
-    """All make as much audio, and nearly the same at first (the loop is closed: rounding grows with every frame)."""
+    """All audio has the same length, and the first frames agree (later, rounding errors accumulate)."""
     audio = {name: run() for name, run in runs.items()}
     length, first = args.frames * 3200, 3200 * min(3, args.frames)
     own = audio["unilatent"]
@@ -271,7 +270,7 @@ def check(runs: dict[str, Run], args: argparse.Namespace) -> None:
 
 
 def by_part(run: Run, places: list[tuple[Any, str, str]], frames: int) -> list[float]:
-    """Processor milliseconds per frame in each part, and in all the rest; the median of three runs."""
+    """Processor milliseconds per frame of each part and of the rest; medians of three runs."""
     found = []
     for _ in range(3):
         with Stopwatch().on(*places) as watch:
@@ -312,16 +311,16 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--filters", type=int, default=8, help="channels of the tokenizers' first stage; 32 in VibeVoice"
     )
     parser.add_argument("--hidden", type=int, default=256, help="width of the language model")
-    parser.add_argument("--layers", type=int, default=4, help="its layers")
-    parser.add_argument("--heads", type=int, default=4, help="its heads")
-    parser.add_argument("--kv-heads", type=int, default=2, help="its heads of keys and values")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the language model")
+    parser.add_argument("--heads", type=int, default=4, help="attention heads of the language model")
+    parser.add_argument("--kv-heads", type=int, default=2, help="key and value heads of the language model")
     parser.add_argument("--vocabulary", type=int, default=151_936)
     parser.add_argument("--prompt", type=int, default=64, help="tokens before the speech")
     parser.add_argument("--frames", type=int, default=24, help="frames of each run")
-    parser.add_argument("--steps", type=int, default=10, help="calls of the diffusion head for a frame")
+    parser.add_argument("--steps", type=int, default=10, help="diffusion steps per frame")
     parser.add_argument("--guidance", type=float, default=1.3)
-    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each")
-    parser.add_argument("--threads", type=int, help="threads; default is what torch chooses")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each system")
+    parser.add_argument("--threads", type=int, help="threads (default: torch chooses)")
     return parser.parse_args(given)
 
 

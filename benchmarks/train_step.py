@@ -1,13 +1,13 @@
-"""Speed and memory of a pseudo-masked fine-tuning step against the same step with one dense mask in `transformers`.
+"""Speed and memory of a pseudo-masked fine-tuning step compared with the same step in `transformers`, one dense mask.
 
     python benchmarks/train_step.py --threads 2                    two sizes, two corpora, with and without dropout
     python benchmarks/train_step.py --sizes 2x48 --rounds 1 --corpora debian --vocabulary 500
 
 The peer is BertForMaskedLM with the same weights on the same batches: source, target and pseudo tokens in one padded
 sequence of L slots, one additive mask `(B, 1, L, L)`, the masked-language-model head at the pseudo slots, the same
-smoothed loss and the same optimizer. It is timed with attention written out ("eager", as s2s-ft has it) and with
-torch's fused attention ("sdpa"). All are checked to give the same loss. A step is forward, backward, clipping and
-AdamW; steps of the contenders alternate in one process, peak memory is taken of a fresh process each.
+smoothed loss and the same optimizer. It is timed with written-out attention ("eager", as in s2s-ft) and with torch's
+fused attention ("sdpa"). All must give the same loss. A step is forward, backward, clipping and AdamW. Steps of the
+systems alternate in one process; peak memory comes from a fresh process for each.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ Step = Callable[[TokenBatch], float]
 
 
 def debian() -> tuple[list[tuple[int, int]], tuple[int, int], int]:
-    """Lengths of package descriptions and synopses in words and marks, the limits of their configuration, its batch."""
+    """Lengths of package descriptions and synopses in words and marks, their limits, and sentences per batch."""
     records = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
     lengths = [tuple(len(re.findall(r"\w+|[^\w\s]", record[side])) for side in ("src", "tgt")) for record in records]
     return lengths, (96, 20), 16  # type: ignore[return-value]
 
 
 def articles() -> tuple[list[tuple[int, int]], tuple[int, int], int]:
-    """Long sources of widely different lengths, four to a batch, as in summarization of news."""
+    """Long sources of widely varying lengths, four per batch, as in news summarization."""
     generator = np.random.default_rng(0)
     return list(zip(generator.integers(150, 700, 64), generator.integers(20, 60, 64), strict=True)), (464, 48), 4
 
@@ -65,7 +65,7 @@ CORPORA = {"debian": debian, "articles": articles}
 
 
 def make_batches(corpus: str, args: argparse.Namespace) -> list[TokenBatch]:
-    """Random tokens at the lengths of a corpus, in the batches that training would make of them."""
+    """Random tokens at the lengths of a corpus, batched as in training."""
     lengths, limits, sentences = CORPORA[corpus]()
     generator = np.random.default_rng(0)
     noise = Noise(0.5, 0.0, 0.1, 0.1, None, np.arange(FIRST_WORD, args.vocabulary))
@@ -80,7 +80,7 @@ def make_batches(corpus: str, args: argparse.Namespace) -> list[TokenBatch]:
 
 
 def ours(size: tuple[int, int], dropout: float, args: argparse.Namespace) -> tuple[nn.Module, Step]:
-    """The product's model and criterion."""
+    """Model and criterion of unilatent."""
     layers, width = size
     config = UniLM.Config(
         vocab_size=args.vocabulary,
@@ -98,7 +98,7 @@ def ours(size: tuple[int, int], dropout: float, args: argparse.Namespace) -> tup
 
 
 def theirs(attention: str, size: tuple[int, int], dropout: float, args: argparse.Namespace) -> tuple[nn.Module, Step]:
-    """The peer, with the product's initial weights."""
+    """The peer, with the initial weights of `ours`."""
     layers, width = size
     config = transformers.BertConfig(
         vocab_size=args.vocabulary,
@@ -141,7 +141,7 @@ def heads(width: int) -> int:
 
 
 def smoothed_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """What `CrossEntropy` computes, in one piece and with torch's own gradient."""
+    """The loss of `CrossEntropy` without chunks, differentiated by autograd."""
     log_probs = logits.log_softmax(-1, dtype=torch.float32)
     label = log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     share = SMOOTHING / (log_probs.shape[-1] - 2)
@@ -151,7 +151,7 @@ def smoothed_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def stepper(model: nn.Module, loss_of: Callable[[TokenBatch], Tensor], args: argparse.Namespace) -> Step:
-    """One training step on a batch; gives the mean loss before it."""
+    """One training step on a batch; it returns the mean loss before the update."""
     optimizer = make_optimizer(OptimConfig(), model.named_parameters())
 
     def step(batch: TokenBatch) -> float:
@@ -167,19 +167,19 @@ def stepper(model: nn.Module, loss_of: Callable[[TokenBatch], Tensor], args: arg
 
 
 def peak_memory(name: str, size: tuple[int, int], dropout: float, corpus: str, args: argparse.Namespace) -> float:
-    """MB that steps on the largest batch take beyond what lies there between steps: activations and temporaries."""
+    """Peak MB of steps on the largest batch, less what remains between steps: activations and temporaries."""
     if args.threads:
         torch.set_num_threads(args.threads)
     batches = [batch.to(args.device) for batch in make_batches(corpus, args)]
     largest = max(batches, key=lambda batch: batch.tokens.numel())
     _, step = CONTENDERS[name](size, dropout, args)
-    step(min(batches, key=lambda batch: batch.tokens.numel()))  # gradients and the optimizer's state are there now
+    step(min(batches, key=lambda batch: batch.tokens.numel()))  # allocates gradients and the optimizer's state
     if args.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step(largest)
         return (torch.cuda.max_memory_allocated() - before) / 1e6
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak
     before = memory("VmRSS")
     for _ in range(2):
         step(largest)
@@ -187,7 +187,7 @@ def peak_memory(name: str, size: tuple[int, int], dropout: float, corpus: str, a
 
 
 def memory(name: str) -> float:
-    """A size of this process in MB, by its name in the kernel's list."""
+    """A memory size of this process in MB, by its name in /proc/self/status."""
     found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None, name
     return int(found[1]) * 1024 / 1e6
@@ -202,7 +202,7 @@ def seconds(step: Step, batch: TokenBatch, device: str) -> float:
 
 
 def compare(size: tuple[int, int], dropout: float, corpus: str, args: argparse.Namespace) -> None:
-    """Time the contenders in turn on the same batches; print time of a step, peak memory and both ratios."""
+    """Time the systems in turn on the same batches; print time per step, peak memory and both ratios."""
     batches = [batch.to(args.device) for batch in make_batches(corpus, args)]
     made = {name: build(size, dropout, args) for name, build in CONTENDERS.items()}
     check_losses(made, batches, dropout, args)
@@ -218,12 +218,12 @@ def compare(size: tuple[int, int], dropout: float, corpus: str, args: argparse.N
     padding = 1 - sum(batch.num_tokens for batch in batches) / slots
     layers, width = size
     print(
-        f"\n{layers} layers x {width}, {corpus}: {len(batches)} batches of {len(batches[0].ids)} or so, "
+        f"\n{layers} layers x {width}, {corpus}: {len(batches)} batches of about {len(batches[0].ids)}, "
         f"{slots / len(batches):.0f} slots, {padding:.0%} padding, dropout {dropout}"
     )
     print(f"{'':14}{'s/step':>8} {'min':>7} {'max':>7}  {'memory':>8}   ratio to ours: time (min to max), memory")
     del made
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"  # glibc then gives freed tensors back at once
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"  # makes glibc return freed tensors at once
     context = multiprocessing.get_context("spawn")
     with context.Pool(1, maxtasksperchild=1) as pool:
         peaks = {name: pool.apply(peak_memory, (name, size, dropout, corpus, args)) for name in CONTENDERS}
@@ -240,7 +240,7 @@ def compare(size: tuple[int, int], dropout: float, corpus: str, args: argparse.N
 def check_losses(
     made: dict[str, tuple[nn.Module, Step]], batches: Sequence[TokenBatch], dropout: float, args: argparse.Namespace
 ) -> None:
-    """Warm up on every batch; without dropout and in single precision all contenders learn the same."""
+    """Warm up on every batch; without dropout and in float32 all systems must have the same losses."""
     for batch in batches:
         losses = [step(batch) for _, step in made.values()]
         if not dropout and args.precision == "float32":
@@ -250,12 +250,16 @@ def check_losses(
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(6, 384), (12, 768)], metavar="LAYERSxWIDTH")
-    parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA), help="lengths of the examples")
-    parser.add_argument("--dropouts", type=float, nargs="+", default=[0.0, 0.1], help="rates, hidden and attention")
-    parser.add_argument("--batches", type=int, default=4, help="different batches of a round")
+    parser.add_argument(
+        "--corpora", nargs="+", choices=CORPORA, default=list(CORPORA), help="corpora whose lengths are used"
+    )
+    parser.add_argument(
+        "--dropouts", type=float, nargs="+", default=[0.0, 0.1], help="dropout rates, hidden and attention"
+    )
+    parser.add_argument("--batches", type=int, default=4, help="batches of a round")
     parser.add_argument("--vocabulary", type=int, default=30522)
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each")
-    parser.add_argument("--threads", type=int, help="threads; default is what torch chooses")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each system")
+    parser.add_argument("--threads", type=int, help="threads (default: torch chooses)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
     return parser.parse_args(given)

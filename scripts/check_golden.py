@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Run every case of folders of golden data through the product's own code, and print how far off each one is.
+"""Run the golden cases of folders through this code, and print the error of each.
 
     python scripts/check_golden.py FOLDER...
 
-A case is NAME.json, with NAME.safetensors where it has tensors; its `kind` chooses the check, in golden_s2s.py,
-golden_latent.py or golden_vibevoice.py. A case of a kind that has no check is skipped, and so is a comparison with a
-tensor that the case does not have. Exit status 1 if a case fails.
+A case is NAME.json, with NAME.safetensors if it has tensors. Its `kind` selects the check, in golden_s2s.py,
+golden_latent.py or golden_vibevoice.py. A case whose kind has no check is skipped, as is a comparison with a tensor
+that the case lacks. Exit status 1 if a case fails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KINDS = {**golden_s2s.KINDS, **golden_latent.KINDS, **golden_vibevoice.KINDS}
 
 
 class Result(NamedTuple):
-    """What became of a case: its comparisons, why it was skipped, what broke off the check."""
+    """Result of a case: its comparisons, why it was skipped, which error stopped the check."""
 
     figures: list[Figure]
     skipped: str = ""
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
 
 def check_case(path: Path) -> Result:
-    """All comparisons of one case; what goes wrong in it is part of the result."""
+    """Make all comparisons of a case; an error becomes part of the result."""
     figures: list[Figure] = []
     try:
         case = json.loads(path.read_text(encoding="utf-8"))
@@ -49,16 +49,16 @@ def check_case(path: Path) -> Result:
         tensors = path.with_suffix(".safetensors")
         figures += KINDS[kind](
             case, Taps(load_file(tensors) if tensors.exists() else {})
-        )  # keeps those before an error
+        )  # keeps the comparisons before an error
     except MissingTap as missing:
-        return Result(figures, broken=f"the case lacks {missing}, without which nothing can be computed")
+        return Result(figures, broken=f"the case lacks {missing}, which the check needs")
     except Exception as error:  # a broken case must not hide the others
         return Result(figures, broken=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     return Result(figures)
 
 
 def report(name: str, result: Result) -> str:
-    """A line for the case, with the comparison nearest to its tolerance, and lines for what failed or was skipped."""
+    """One line with the comparison nearest to its tolerance, then a line for each that failed or was skipped."""
     if result.skipped:
         return f"{name:32} skipped: {result.skipped}"
     made = [figure for figure in result.figures if not figure.skipped]
@@ -66,7 +66,7 @@ def report(name: str, result: Result) -> str:
     if made:
         worst = max(made, key=lambda figure: (not figure.passed, figure.error / (figure.tolerance or 1e-30)))
         line += f", largest error {worst.error:.2g} of {worst.tolerance:.2g} allowed ({worst.name})"
-    lines = [line, *([f"    broken off: {result.broken}"] if result.broken else [])]
+    lines = [line, *([f"    stopped by an error: {result.broken}"] if result.broken else [])]
     for figure in result.figures:
         if figure.failed:
             lines.append(f"    failed: {figure.name}: {figure.error:.3g}, allowed {figure.tolerance:.3g}")
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     """Check folders and print a line for each case; returns the exit status."""
     folders = [Path(argument) for argument in arguments]
     if not folders:
-        print("usage: check_golden.py FOLDER..., folders of golden cases (*.json)", file=sys.stderr)
+        print("usage: check_golden.py FOLDER..., each with golden cases (*.json)", file=sys.stderr)
         return 2
     passed = failed = skipped = 0
     for folder in folders:

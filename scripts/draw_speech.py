@@ -1,4 +1,4 @@
-"""Mel spectrograms of short audio files in one picture, one below the other, on one axis of time and of frequency.
+"""Draw mel spectrograms of short audio files below one another, on shared time and frequency axes.
 
 python scripts/draw_speech.py OUT.png recording=a.flac reconstruction=b.flac synthesis=c.wav
 """
@@ -16,7 +16,7 @@ from latent.audio.features import LogMel
 from latent.audio.files import audio_info, load_audio
 
 HOP_SECONDS, WINDOW_HOPS, MELS = 0.008, 4, 80
-DECADES = 2.5  # of magnitude, that the colors tell apart
+DECADES = 2.5  # of magnitude, the range of the colors
 
 
 def main() -> None:

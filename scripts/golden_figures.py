@@ -1,4 +1,4 @@
-"""What the checks of golden data are made of: figures, and tensors of which a case may lack some."""
+"""Comparisons with golden data, and golden tensors that may be missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class MissingTap(Exception):
-    """A check computes with a tensor that the case lacks."""
+    """The case lacks a tensor that a check computes with."""
 
 
 class Missing:
@@ -36,7 +36,7 @@ class Missing:
 
 
 class Taps(dict[str, Tensor]):
-    """The tensors of a case by name; one that it lacks is `Missing`."""
+    """Tensors of a case by name; a tensor that it lacks is `Missing`."""
 
     def __init__(self, tensors: dict[str, Tensor], prefix: str = "") -> None:
         super().__init__(tensors)
@@ -46,13 +46,13 @@ class Taps(dict[str, Tensor]):
         return Missing(self._prefix + name)
 
     def under(self, prefix: str) -> Taps:
-        """The tensors whose names begin with a prefix, without it."""
+        """The tensors whose names start with a prefix; the prefix is removed."""
         found = {name.removeprefix(prefix): value for name, value in self.items() if name.startswith(prefix)}
         return Taps(found, self._prefix + prefix)
 
 
 class Figure(NamedTuple):
-    """A comparison: the largest error found, or the tensor that it lacks, and the largest error allowed (0: equal)."""
+    """A comparison: its largest error, or the missing tensor, and the largest error allowed (0: must be equal)."""
 
     name: str
     error: float | Missing
@@ -76,7 +76,7 @@ Check = Callable[[dict[str, Any], Taps], Iterator[Figure]]
 
 
 def part(figures: Iterator[Figure]) -> Iterator[Figure]:
-    """Comparisons up to the first that computes with a missing tensor, and that tensor's name."""
+    """Yield comparisons until one computes with a missing tensor; then one that names this tensor."""
     try:
         yield from figures
     except MissingTap as missing:

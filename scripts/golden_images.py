@@ -25,8 +25,8 @@ _IMAGE = {
 def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weights:
     """Weights of a `LatentLM` from those of an autoregressive model of the LatentLM image repository.
 
-    Its norms have no weights. Its rotary positions turn neighboring pairs of numbers, ours the two halves of a head of
-    width `head_dim`, so rows of queries and keys are reordered. Its rotary base is ours by `image_rope_theta`.
+    Its norms have no weights. Its rotary embedding rotates neighboring pairs of dimensions, ours the two halves of a
+    head of width `head_dim`, so rows of queries and keys are reordered. `image_rope_theta` converts its rotary base.
     """
     renamed: Weights = {}
     for name, weight in joined_parts(weights, ("mlp.fc1.", "mlp.gate."), "gate_up."):
@@ -45,7 +45,7 @@ def latentlm_image_weights(weights: Mapping[str, Tensor], head_dim: int) -> Weig
 
 
 def image_rope_theta(head_dim: int, theta: float = 10_000) -> float:
-    """The base that gives our rotary frequencies those of the LatentLM image repository, which end at 1 / theta."""
+    """The rotary base that reproduces the frequencies of the LatentLM image repository, which end at 1 / theta."""
     half = head_dim // 2
     return float(theta ** (half / (half - 1)))
 

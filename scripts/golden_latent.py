@@ -1,7 +1,7 @@
 """Checks of the golden cases of LatentLM and VibeVoice components, one per kind, for check_golden.py.
 
-`KINDS` maps the `kind` of a case to a function of its JSON and its tensors, which yields a figure
-for each comparison. An error is the largest absolute difference beyond the relative tolerance.
+`KINDS` maps the `kind` of a case to a function of its JSON and tensors that yields a figure for each
+comparison. An error is the largest absolute difference beyond the relative tolerance.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from latent.nn.codec import AudioEncoder
 from latent.nn.diffusion_head import DiffusionHead, step_waves
 
 
-def codec_config(said: dict[str, Any]) -> Any:
+def codec_config(sizes: dict[str, Any]) -> Any:
     """The options of a σ-VAE with the sizes of a case."""
-    stages = len(said["depths"])
+    stages = len(sizes["depths"])
     return SigmaVAE.Config(
-        ratios=said["downsampling_ratios"],
-        depths=said["depths"],
-        widths=[said["num_filters"] * 2**stage for stage in range(stages)],
-        latent_size=said["hidden_size"],
-        kernel_size=said["kernel_size"],
-        expansion=said["ffn_expansion"],
-        norm_eps=said["rms_norm_eps"],
-        std=said["vae_std"] * 0.8,
+        ratios=sizes["downsampling_ratios"],
+        depths=sizes["depths"],
+        widths=[sizes["num_filters"] * 2**stage for stage in range(stages)],
+        latent_size=sizes["hidden_size"],
+        kernel_size=sizes["kernel_size"],
+        expansion=sizes["ffn_expansion"],
+        norm_eps=sizes["rms_norm_eps"],
+        std=sizes["vae_std"] * 0.8,
     )
 
 
 def in_chunks(run: Callable[..., tuple[Tensor, Any]], whole: Tensor, sizes: list[int], dim: int) -> Tensor:
-    """What a streaming function gives for a signal cut in chunks, put together."""
+    """The joined outputs of a streaming function for a signal split into chunks."""
     history, outputs = None, []
     for chunk in whole.split(sizes, dim=dim):
         output, history = run(chunk, history)
@@ -60,7 +60,7 @@ def tap(stack: nn.Module, layer: int, run: Callable[[], Any]) -> Tensor:
 
 @torch.no_grad()
 def check_acoustic(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
-    """Means, samples and audio of the acoustic tokenizer, whole and in chunks, and what its layers give."""
+    """Means, samples and audio of the acoustic tokenizer, whole and in chunks, and the outputs of its layers."""
     config = codec_config(case["config"])
     vae = SigmaVAE(config).eval()
     weights = tensors.under("model.audio_tower.")
@@ -93,7 +93,7 @@ def acoustic_chunks(vae: SigmaVAE, case: dict[str, Any], tensors: Taps) -> Itera
 
 
 def acoustic_odd_length(vae: SigmaVAE, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
-    """We pad the last frame with zeros where the reference drops it; the frames before are the same, all is causal."""
+    """The reference drops an incomplete last frame, ours pads it; earlier frames agree, since all layers are causal."""
     odd = vae.encode(tensors["in.audio_odd"])
     yield Figure("frames of an odd length", exact(odd.shape[1], case["measured"]["odd_frames_original_code"]), 0)
     odd = odd[:, : case["measured"]["odd_frames_hf"]]
@@ -138,22 +138,22 @@ def check_semantic(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
 @torch.no_grad()
 def check_head(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """The diffusion head, its training loss, and guided trajectories."""
-    said = case["config"]
+    sizes = case["config"]
     head = DiffusionHead(
-        latent_size=said["latent_size"],
-        condition_size=said["hidden_size"],
-        hidden_size=said["hidden_size"],
-        intermediate_size=said["intermediate_size"],
-        num_layers=said["num_hidden_layers"],
-        norm_eps=said["rms_norm_eps"],
-        timestep_size=said["frequency_embedding_size"],
-        timestep_max_period=said["diffusion_max_period"],
+        latent_size=sizes["latent_size"],
+        condition_size=sizes["hidden_size"],
+        hidden_size=sizes["hidden_size"],
+        intermediate_size=sizes["intermediate_size"],
+        num_layers=sizes["num_hidden_layers"],
+        norm_eps=sizes["rms_norm_eps"],
+        timestep_size=sizes["frequency_embedding_size"],
+        timestep_max_period=sizes["diffusion_max_period"],
     ).eval()
     head.load_state_dict(head_weights(tensors.under("model.diffusion_head.")))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
 
     steps = tensors["in.t"]
-    waves = step_waves(steps, said["frequency_embedding_size"], said["diffusion_max_period"])
+    waves = step_waves(steps, sizes["frequency_embedding_size"], sizes["diffusion_max_period"])
     yield Figure("waves", excess(waves, tensors["mid.sinusoid"], rtol), atol)
     yield Figure("step embeddings", excess(head.embed_steps(steps), tensors["mid.timestep_proj"], rtol), atol)
     yield Figure("output", excess(head(tensors["in.x"], steps, tensors["in.cond"]), tensors["out.v"], rtol), atol)
@@ -181,7 +181,7 @@ def training_loss(head: DiffusionHead, schedule: NoiseSchedule, case: dict[str, 
 def trajectory(
     head: DiffusionHead, schedule: NoiseSchedule, name: str, case: dict[str, Any], tensors: Taps
 ) -> Iterator[Figure]:
-    """Guided sampling with the number of steps and the guidance that the name gives, as `traj_s10_w1.3`."""
+    """Guided sampling; the name gives steps and guidance, as in `traj_s10_w1.3`."""
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     golden, (steps, guidance) = tensors.under(f"{name}."), name.removeprefix("traj_s").split("_w")
     solver = make_solver("dpm", schedule, int(steps), "v")
@@ -197,7 +197,7 @@ def trajectory(
 
 
 def check_schedule(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
-    """Noise schedules, solvers driven by fixed outputs, single ancestral steps, and the forward process."""
+    """Noise schedules, solvers fed with fixed model outputs, single ancestral steps, and the forward process."""
     allowed = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     for name in ("cosine", "linear", "cauchy", "laplace"):
         yield from part(schedule_tables(name, tensors.under(f"{name}."), *allowed))
@@ -229,7 +229,7 @@ SOLVERS = {"order1": "ddim", "heun": "dpm_heun", "sde": "dpm_sde"}
 
 
 def solver_paths(key: str, given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
-    """Solvers driven by fixed outputs of a model."""
+    """Solvers fed with fixed model outputs."""
     for name in [name.removesuffix(".x") for name in given if name.endswith(".x")]:
         prediction, _, variant = name.partition(".")
         schedule = NoiseSchedule.named("linear" if variant == "linear" else "cosine")
@@ -264,22 +264,22 @@ def forward_process(given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
 @torch.no_grad()
 def check_latentlm(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     """Conditions, head and guided generation of an image model: a class token, then latents in raster order."""
-    said = case["config"]
-    width = int(said["hidden_size"] * said["mlp_ratio"] * 2 / 3 / 64) * 64
-    head_dim = said["hidden_size"] // said["num_heads"]
+    sizes = case["config"]
+    width = int(sizes["hidden_size"] * sizes["mlp_ratio"] * 2 / 3 / 64) * 64
+    head_dim = sizes["hidden_size"] // sizes["num_heads"]
     config = LatentLM.Config(
-        vocab_size=said["num_classes"] + 1,
-        latent_size=said["in_channels"],
+        vocab_size=sizes["num_classes"] + 1,
+        latent_size=sizes["in_channels"],
         latent_mean=0,
         latent_std=1,
-        hidden_size=said["hidden_size"],
-        num_layers=said["depth"],
-        num_heads=said["num_heads"],
-        num_kv_heads=said["num_kv_heads"],
+        hidden_size=sizes["hidden_size"],
+        num_layers=sizes["depth"],
+        num_heads=sizes["num_heads"],
+        num_kv_heads=sizes["num_kv_heads"],
         intermediate_size=width,
         rope_theta=image_rope_theta(head_dim),
         norm_eps=1e-6,
-        head=HeadSection(intermediate_size=width, num_layers=said["diffusion_depth"], norm_eps=1e-6, input_bias=True),
+        head=HeadSection(intermediate_size=width, num_layers=sizes["diffusion_depth"], norm_eps=1e-6, input_bias=True),
     )
     model = LatentLM(config).eval()
     missing, unknown = model.load_state_dict(latentlm_image_weights(tensors.under("model."), head_dim), strict=False)
@@ -319,7 +319,7 @@ def latentlm_forward(
 def latentlm_generation(
     model: LatentLM, case: dict[str, Any], tensors: Taps, rtol: float, atol: float
 ) -> Iterator[Figure]:
-    """Both streams in one batch of the model: rows with the label, then rows with the null class."""
+    """Conditional and unconditional stream in one batch: rows with the label, then rows with the null class."""
     latents, labels = in_raster_order(tensors["in.latents"]), tensors["in.labels"]
     batch, frames = latents.shape[:2]
     prompts = MixedSequences(
@@ -354,7 +354,7 @@ SMALL_CODEC = {
     "ffn_expansion": 4,
     "rms_norm_eps": 1e-5,
 }
-"""Sizes of a tokenizer of which only the sampling is used."""
+"""Sizes of a tokenizer that is used for sampling only."""
 
 KINDS: dict[str, Check] = {
     "acoustic tokenizer (encode mu, decode, sigma-VAE sampling, streaming)": check_acoustic,

@@ -1,7 +1,7 @@
 """Checks of the golden cases of s2s-ft, one per kind, for check_golden.py.
 
-`KINDS` maps the `kind` of a case to a function of its JSON and its tensors, which yields a figure
-for each comparison.
+`KINDS` maps the `kind` of a case to a function of its JSON and tensors that yields a figure for each
+comparison.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from s2s.training.optim import OptimConfig, decays, make_optimizer, make_schedul
 
 @dataclass(frozen=True)
 class Case:
-    """One golden case: what its JSON file says, and its tensors."""
+    """A golden case: the content of its JSON file and its tensors."""
 
     data: dict[str, Any]
     tensors: Taps
 
     def under(self, prefix: str) -> Taps:
-        """The tensors whose names begin with a prefix, without it."""
+        """The tensors whose names start with a prefix; the prefix is removed."""
         return self.tensors.under(prefix)
 
     def tolerance(self, name: str) -> float:
@@ -49,8 +49,8 @@ class Case:
 
 def load_model(case: Case) -> Any:
     """The UniLM of a case, with its weights."""
-    said = case.data["config"]
-    model = UniLM(UniLM.Config(**{name: said[key] for name, key in SIZES.items() if key in said}))
+    sizes = case.data["config"]
+    model = UniLM(UniLM.Config(**{name: sizes[key] for name, key in SIZES.items() if key in sizes}))
     model.load_bert_state(case.under("param/"))
     return model.eval()
 
@@ -112,7 +112,7 @@ def gradients(case: Case, model: Any, batch: Any) -> Iterator[Figure]:
 
 
 def check_decode(case: Case) -> Iterator[Figure]:
-    """Greedy and beam outputs, scores, traces, and choices made again from the traces."""
+    """Greedy and beam outputs, scores, traces, and the choices that follow from the traces."""
     model, special = load_model(case), case.data["special_ids"]
     sources = decode_sources(case)
     steps = case.data["max_target_len"]
@@ -151,7 +151,7 @@ def check_decode(case: Case) -> Iterator[Figure]:
 
 
 def trace_figures(name: str, run: dict[str, Any], trace: Any, expected: Taps, allowed: float) -> Iterator[Figure]:
-    """What the beam saw, up to the frame at which each sentence was complete."""
+    """Inputs of the beam up to the frame that completed each sentence."""
     for row, last in enumerate(run["last_frame"]):
         frames = slice(0, last + 1)
         error = difference(trace.scores[row, frames], expected[f"{name}/scores"][row, frames])
@@ -205,7 +205,7 @@ def check_optimizer_steps(case: Case) -> Iterator[Figure]:
 
 
 class PublishedAdamW(torch.optim.Optimizer):
-    """AdamW of transformers 2.10, which s2s-ft trains with: eps is outside the bias correction, decay comes last."""
+    """AdamW of transformers 2.10, as s2s-ft uses it: eps is outside the bias correction, weight decay comes last."""
 
     def __init__(self, groups: list[dict[str, Any]], config: OptimConfig) -> None:
         kept = [{key: group[key] for key in ("params", "weight_decay", "lr")} for group in groups]
@@ -230,7 +230,7 @@ class PublishedAdamW(torch.optim.Optimizer):
 def followed(
     name: str, case: Case, config: OptimConfig, model: Any, optimizer: torch.optim.Optimizer, golden: dict[str, Any]
 ) -> Iterator[Figure]:
-    """Losses, learning rates and gradient norms of a trajectory; one that the case does not list is skipped."""
+    """Losses, learning rates and gradient norms of a trajectory; lists that the case lacks are skipped."""
     steps = case.data["hyper"]["steps"]
     schedule = make_schedule(config, steps)
     criterion = CrossEntropy(CrossEntropy.Config(label_smoothing=case.data["config"]["label_smoothing"]))
@@ -278,7 +278,7 @@ def check_layout(case: Case) -> Iterator[Figure]:
 
 
 def check_convert(case: Case) -> Iterator[Figure]:
-    """Names and values of a foreign checkpoint under BERT's names, and the position table resized."""
+    """A foreign checkpoint under BERT's names, and its resized position table."""
     ours = to_bert_names(case.under("before/"), case.data["source_format"])
     golden = {
         name: value for name, value in case.under("after/").items() if name in ours or name in case.data["model_keys"]
@@ -291,7 +291,7 @@ def check_convert(case: Case) -> Iterator[Figure]:
 
 
 def resized_positions(case: Case) -> Iterator[Figure]:
-    """The position table, longer by repetition and shorter by cutting."""
+    """The position table, extended by repetition and truncated."""
     table = case.tensors["after/bert.embeddings.position_embeddings.weight"]
     for key in ("after_grow/", "after_shrink/"):
         for name, value in case.under(key).items():
@@ -313,7 +313,7 @@ def check_bucket_table(case: Case) -> Iterator[Figure]:
 
 
 def check_postprocess(case: Case) -> Iterator[Figure]:
-    """Clean-up of outputs as the published evaluations do it, their scores, and WordPieces joined to words."""
+    """Post-processing of outputs as in the published evaluations, their scores, and detokenized WordPieces."""
     for item in case.data["wordpiece_detokenize"]:
         yield Figure("join", exact(wordpiece_join(item["tokens"]), item["joined"]), 0)
     for corpus, result in case.data["results"].items():
@@ -325,7 +325,7 @@ def check_postprocess(case: Case) -> Iterator[Figure]:
             name = f"{corpus} {settings}"
             lines = [one_line(text) for text in cleaned]
             yield Figure(f"{name} text", exact(lines, evaluation["postprocessed"]), 0)
-            separator = " <S_SEP> " if corpus == "cnndm" else "\n"  # only there is it a sentence's end
+            separator = " <S_SEP> " if corpus == "cnndm" else "\n"  # a line break ends a sentence in cnndm only
             golds = [text.replace(separator, "\n") for text in case.data["golds"]]
             scores = [py_rouge(*pair) for pair in zip(cleaned, golds, strict=True)]
             for metric, golden in evaluation["scores"].items():
@@ -355,7 +355,7 @@ def golden_layouts(inputs: dict[str, Tensor]) -> list[Any]:
 
 
 def padded_item(made: Any, method: str, limits: tuple[int, int], pad: int) -> dict[str, Any]:
-    """A layout in the form of the golden file: padded to the limits, masked places listed."""
+    """A layout in the form of the golden file: padded to the limits, with a list of masked positions."""
     max_source, max_target = limits
 
     def padded(values: Any, width: int) -> list[int]:
@@ -377,7 +377,7 @@ def padded_item(made: Any, method: str, limits: tuple[int, int], pad: int) -> di
 
 
 def real_columns(inputs: dict[str, Tensor]) -> list[Tensor]:
-    """For each row the columns of the golden arrays that are not padding: source, target, pseudo."""
+    """The columns of each row of the golden arrays that are not padding: source, target, pseudo."""
     source_width, target_width = inputs["source_ids"].shape[1], inputs["target_ids"].shape[1]
     rows = []
     for ns, nt in zip(inputs["num_source_tokens"].tolist(), inputs["num_target_tokens"].tolist(), strict=True):

@@ -51,7 +51,7 @@ class GivenNoise(RowNoise):
 
 @torch.inference_mode()
 def check_generation(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
-    """Voice prompts, every part fed with the golden inputs, then the whole loop fed with its own outputs."""
+    """Voice prompts, every part fed with golden inputs, then the whole loop fed with its own outputs."""
     config = vibevoice_config(case["config"], "config")
     model = VibeVoice(config).eval()
     model.load_state_dict(
@@ -82,7 +82,7 @@ def closed_loop(model: VibeVoice, prompts: MixedSequences, case: dict[str, Any],
     steps: list[SpokenStep] = list(VibeVoiceDecoder(solver).stream(model, generation, noise))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     yield Figure("tokens", exact([step.tokens[0] for step in steps], tensors["out.tokens"]), 0)
-    yield Figure("said the end itself", exact(steps[-1].ended, {0: True}), 0)
+    yield Figure("ended by itself", exact(steps[-1].ended, {0: True}), 0)
     latents = torch.cat([step.latents for step in steps])
     yield Figure("generated latents", excess(latents, tensors["mid.latents"], rtol), atol)
     audio = torch.cat([step.audio for step in steps])
@@ -98,7 +98,7 @@ def plain(tokens: Sequence[int], latent_size: int) -> MixedSequences:
 
 
 def voice_prompts(model: VibeVoice, tensors: Taps, allowed: dict[str, float]) -> tuple[MixedSequences, list[Figure]]:
-    """The prompt of a case, and how far its parts are off."""
+    """The prompt of a case, and the errors of its parts."""
     rtol, atol = allowed["open_loop_rtol"], allowed["open_loop_atol"]
     mean = model.acoustic.encode(tensors["in.voice_audio"])
     latents = model.acoustic.perturb(mean, tensors["rng.vae_std_unit"], tensors["rng.vae_eps"])
@@ -179,7 +179,7 @@ def check_prompt(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
 
 
 def turns_of(script: str) -> list[tuple[int, str]]:
-    """The turns of a script; the released parser skips lines without a label, which are text to ours."""
+    """The turns of a script. The released parser skips lines without a label; ours reads them as text."""
     labeled = "\n".join(line for line in script.splitlines() if find_label(line))
     lines = parse_script(labeled.encode(), "script")
     numbers = speaker_numbers([line.speaker for line in lines])
@@ -187,7 +187,7 @@ def turns_of(script: str) -> list[tuple[int, str]]:
 
 
 def script_of(content: str, suffix: str) -> str:
-    """A file as a script; the released code skips entries without number or text, which ours reads or refuses."""
+    """A file as a script. The released code skips entries without number or text; ours reads or refuses them."""
     if suffix == ".json":
         entries = [entry for entry in json.loads(content) if str(entry.get("speaker")).isdecimal()]
         content = json.dumps([entry for entry in entries if entry.get("text", "").strip()])
@@ -196,7 +196,7 @@ def script_of(content: str, suffix: str) -> str:
 
 
 def voice_sample(name: str, tensors: Taps, voice: int, length: int, frames: int) -> Iterator[Figure]:
-    """The loudness of a voice sample, and how many frames it has."""
+    """The loudness and the number of frames of a voice sample."""
     yield Figure(f"frames of {name}", exact(frames, tensors["speech_masks"][voice].sum()), 0)
     ours = torch.from_numpy(normalize_loudness(tensors[f"voice{voice}_raw"].numpy()))
     yield Figure(f"loudness of {name}", excess(ours, tensors["speech_tensors"][voice, :length], 1e-6), 1e-7)
@@ -204,7 +204,7 @@ def voice_sample(name: str, tensors: Taps, voice: int, length: int, frames: int)
 
 @torch.inference_mode()
 def check_realtime(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
-    """Speech from a stored voice and a text that comes in by windows, up to the frame at which it stops."""
+    """Speech from a stored voice and a text that arrives in windows, up to the last frame."""
     config = realtime_config(case["config"], "config")
     model = VibeVoiceRealtime(config).eval()
     model.load_state_dict(
@@ -227,7 +227,7 @@ def realtime_stream(
     chunks = list(decoder.stream(model, RealtimePrompt(preset, text, 100, 0), noise))
     rtol, atol = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
     yield Figure("frames", exact(len(chunks) - 1, case["frames_returned"]), 0)
-    yield Figure("said the end itself", exact(chunks[-1].ended, {0: True}), 0)
+    yield Figure("ended by itself", exact(chunks[-1].ended, {0: True}), 0)
     audio = torch.cat([chunk.audio for chunk in chunks[:-1]])
     yield Figure("audio", excess(audio.view(1, -1), tensors["out.audio"], rtol), atol)
 

@@ -1,10 +1,10 @@
-"""A trained voice as a folder to pass on: what speaking needs, weights in half precision, no paths of this machine.
+"""Pack a trained voice for distribution: the files that speaking needs, weights in half precision, no local paths.
 
     python scripts/pack_voice.py runs/voice OUT [decoder.temperature=0 ...]
     unilatent synthesize OUT --text "Please hold." --output hold.wav
 
-Options of the decoder become those of the packed voice. A MODEL_CARD.md that OUT has already is kept. Complete it and
-add a NOTICE before you pass the folder on.
+Decoder options become those of the packed voice. A MODEL_CARD.md in OUT is kept. Complete it and add a NOTICE before
+you publish the folder.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def main() -> None:
     pack(run, out, sys.argv[3:])
     pack(run / TOKENIZER, out / TOKENIZER)
     dataclasses.replace(StoreFacts.load(run), tokenizer=TOKENIZER).save(out)
-    open_voice(out)  # raises where an option does not fit
+    open_voice(out)  # raises an error for an invalid option
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size:,} bytes")
     card = out / MODEL_CARD
     if "TO BE COMPLETED" in card.read_text(encoding="utf-8"):
-        print(f"{card}: complete it before you pass this voice on")
+        print(f"{card}: complete it before you publish this voice")
 
 
 def pack(run: Path, out: Path, overrides: Sequence[str] = ()) -> None:
-    """Copy the files of a run folder; logs and checkpoints stay behind, and `overrides` replace options."""
+    """Copy a run folder without logs and checkpoints; `overrides` replace options."""
     out.mkdir(parents=True, exist_ok=True)
     for path in run.iterdir():
         kept = path.name == MODEL_CARD and (out / path.name).exists()
@@ -55,7 +55,7 @@ def pack(run: Path, out: Path, overrides: Sequence[str] = ()) -> None:
 
 
 def portable(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what was read from this machine to train: speaking does not read it."""
+    """A configuration without the local paths of training data, which speaking does not read."""
     task, model = dict(config["task"]), dict(config["model"])
     task |= {split: NOT_HERE for split in ("train", "valid") if task.get(split) is not None}
     if "front_end" in task:
@@ -66,15 +66,15 @@ def portable(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def halved(weights: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file, those of single precision in half of it.
+    """The tensors of a file; float32 becomes float16.
 
     Raises:
-        ValueError: a number is too large for that.
+        ValueError: a weight is beyond the range of float16.
     """
     tensors = checkpoint.read_tensors(weights)
     half = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
     if broken := [name for name, tensor in half.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"{weights}: {broken[0]} does not fit half precision")
+        raise ValueError(f"{weights}: {broken[0]} has weights beyond the range of half precision")
     return half
 
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# About 36 MB of English text for pretraining, all from Debian packages, none of it of a test set: descriptions of
-# packages, dictionaries of computing, manuals, RFCs. On a Debian system, without root; doc-rfc-std is in non-free.
+# Collects about 36 MB of English text for pretraining from Debian packages, without texts of the test set: package
+# descriptions, dictionaries of computing, manuals, RFCs. Needs a Debian system, not root; doc-rfc-std is in non-free.
 #   unilatent prepare debian-synopsis data/debian
 #   scripts/pretraining_corpus.sh data/pretrain data/debian/en
-# gives data/pretrain/vocabulary, WordPiece of 8,000 items, and data/pretrain/shards, inputs of 128 slots.
+# writes data/pretrain/vocabulary (WordPiece, 8,000 items) and data/pretrain/shards (inputs of at most 128 tokens).
 set -eu
 data=$1
 synopses=$2

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Draw what pretraining learned, and what fine-tuning then learned from it, side by side.
+"""Draw the loss curves of pretraining and of the fine-tuning that followed, side by side.
 
 python scripts/pretraining_curves.py PICTURE.png NAME=PRETRAINING_RUN:FINE_TUNING_RUN...
 
-The pretraining run may be left out (`random=:runs/random`).
+The pretraining run is optional (`random=:runs/random`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Prose of unpacked documentation packages as JSON lines, one record a file: raw text for pretraining.
+"""Extract prose from unpacked documentation packages as JSON lines, one record per document, for pretraining.
 
     python scripts/prose_of_packages.py FILE_OR_FOLDER... > docs.jsonl
 
-Reads text, reStructuredText and HTML, plain or .gz, and each entry of a dictionary (.dict.dz); other files are passed
-over. A paragraph is kept when it reads like prose: at least 12 words, most of its characters letters.
+Reads text, reStructuredText and HTML, plain or .gz, and the entries of dictionaries (.dict.dz); skips other files.
+Keeps paragraphs that look like prose: at least 12 words, and at least three quarters letters or blanks.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-FEWEST_WORDS = 12
-LEAST_LETTERS = 0.75
+MIN_WORDS = 12
+MIN_LETTERS = 0.75
 
 _PAGE_BREAK = re.compile(r"\n+[^\n]*\[Page \d+\]\s*\n\f?\s*(RFC [^\n]*\n)?\n*")
 _MARKUP = re.compile(r":[\w:.+-]+:`|``?|\*\*?|[{}]")
@@ -32,14 +32,14 @@ def main(places: list[str]) -> None:
 
 
 def files_below(place: Path) -> list[Path]:
-    """The place itself if it is a file; else the files below it, in the order of their names, links left out."""
+    """The place itself if it is a file; otherwise the files below it, sorted by name, without links."""
     if place.is_file():
         return [place]
     return sorted(path for path in place.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def documents(path: Path) -> Iterator[str]:
-    """The texts of a file, one for each entry of a dictionary; none of a file that is no text."""
+    """The text of a file, or one text per entry of a dictionary; nothing if the file is not text."""
     name = path.name.removesuffix(".gz")
     content = gzip.decompress(path.read_bytes()) if path.suffix in (".gz", ".dz") else path.read_bytes()
     text = content.decode("utf-8", "replace")
@@ -61,8 +61,8 @@ def paragraphs(text: str) -> Iterator[str]:
 def is_prose(paragraph: str) -> bool:
     letters = sum(character.isalpha() or character == " " for character in paragraph)
     return (
-        len(paragraph.split()) >= FEWEST_WORDS
-        and letters >= LEAST_LETTERS * len(paragraph)
+        len(paragraph.split()) >= MIN_WORDS
+        and letters >= MIN_LETTERS * len(paragraph)
         and ". . ." not in paragraph
         and " " * 4 not in paragraph
     )

