@@ -96,7 +96,7 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path: Path, mon
     tensors = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
     name = next(iter(tensors))
     checkpoint.write_weights(tensors | {name: torch.full_like(tensors[name], 1e5)}, run / checkpoint.WEIGHTS)
-    with pytest.raises(ValueError, match=f"{name} does not fit half precision"):
+    with pytest.raises(ValueError, match=f"{name} has weights beyond the range of half precision"):
         pack(run, tmp_path / "out", monkeypatch)
 
 
@@ -120,7 +120,7 @@ def test_the_curve_has_every_checkpoint_and_speaks_each_once(run: Path, monkeypa
     home = run.parent
     arguments = [str(run), str(home / "recordings/manifest.jsonl"), str(home / "curve.png"), "--recognizer", "deaf"]
     arguments.append("decoder.num_inference_steps=2")
-    with pytest.raises(InputError, match=r"keeps no checkpoints; train\.keep_last"):
+    with pytest.raises(InputError, match=r"found no checkpoints; train with train\.keep_last"):
         main(arguments)
     weights = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
     for step, factor in ((20, 1.0), (10, 0.5)):
