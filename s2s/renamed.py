@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ FACTS = {"spread": "latent_std", "text_room": "fixed_text_length"}
 
 
 def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """A configuration with current names; logs each name that has changed."""
+    """A configuration with current names; logs each name that has changed, once."""
     current: dict[str, Any] = {}
     for key, value in tree.items():
         full = f"{path}{key}"
@@ -34,12 +35,12 @@ def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         if full == "imports" and isinstance(value, list):
             current[key] = [module for module in value if module not in FOUND_BY_NAME]
         elif isinstance(new, str):
-            logger.info(f"{full}: is called {new} now")
+            _log(f"{full}: is called {new} now")
             current[new.rpartition(".")[2]] = value
         elif isinstance(value, Mapping):
             current[key] = current_options(value, f"{full}.")
         elif isinstance(new, dict) and isinstance(value, str) and value in new:
-            logger.info(f"{full}: {value!r} is called {new[value]!r} now")
+            _log(f"{full}: {value!r} is called {new[value]!r} now")
             current[key] = new[value]
         else:
             current[key] = value
@@ -49,3 +50,8 @@ def current_options(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def current_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The same for the mapping in a JSON file; logs nothing."""
     return {FACTS.get(key, key): value for key, value in facts.items()}
+
+
+@lru_cache  # a run is read several times by one command
+def _log(line: str) -> None:
+    logger.info(line)
