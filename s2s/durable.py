@@ -194,16 +194,22 @@ def fingerprint(path: str | Path, known: Any = None) -> dict[str, Any]:
             seen = [stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
             if known.get("seen") == seen and known.get("bytes") == stat.st_size:
                 return dict(known)
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            digest = hashed(file).hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if "seen" not in known and known.get("bytes") == stat.st_size and known == former_fingerprint(path):
         return dict(known)
     settled = time.time_ns() - stat.st_ctime_ns > _FRESH
-    found = {"bytes": stat.st_size, "sha256": digest.hexdigest()}
+    found = {"bytes": stat.st_size, "sha256": digest}
     return {**found, "seen": seen} if stat.st_size >= _LARGE and settled else found
+
+
+def hashed(file: BinaryIO) -> hashlib._Hash:
+    """The SHA-256 of the rest of a file, read in blocks; `update` may add to it."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest
 
 
 def former_fingerprint(path: str | Path) -> dict[str, Any]:
@@ -290,7 +296,7 @@ def check_target(path: Path) -> None:
 
 
 def refuse_inputs(output: str | Path | None, inputs: Iterable[str | Path | None]) -> None:
-    """Raise InputError for an output that would replace one of the files it is made from; `-` is no file's name."""
+    """Raise InputError for an output that would replace one of its inputs; `-`, a standard stream, is never one."""
     for path in inputs:
         if output and path and Path(output).exists() and Path(path).exists() and Path(output).samefile(path):
             raise InputError(f"{output}: is also an input; choose another output")

@@ -15,7 +15,7 @@ in the state, and loses at most the batch that was being decoded.
 
 from __future__ import annotations
 
-import hashlib
+import io
 import logging
 import os
 import shutil
@@ -25,7 +25,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from s2s.durable import WAY_OUT, Journal, append, beside, refuse_other_job, with_fingerprints, write_whole, writing
+from s2s.durable import (
+    WAY_OUT,
+    Journal,
+    append,
+    beside,
+    hashed,
+    refuse_other_job,
+    with_fingerprints,
+    write_whole,
+    writing,
+)
 from s2s.errors import InputError
 from s2s.json_files import dump_json, read_object
 
@@ -255,11 +265,8 @@ def _digests(paths: Mapping[str, Path], state: Mapping[str, Any]) -> dict[str, A
     """Running hashes of the files, checked against those in the state (in which a former version has none)."""
     digests = {}
     for name, path in paths.items():
-        digests[name] = hashlib.sha256()
-        if path.exists():
-            with open(path, "rb") as file:
-                while block := file.read(1 << 20):
-                    digests[name].update(block)
+        with open(path, "rb") if path.exists() else io.BytesIO() as file:
+            digests[name] = hashed(file)
         if digests[name].hexdigest() != state.get("sha256", {}).get(name, digests[name].hexdigest()):
             raise InputError(f"{path}: was changed since it was written; {WAY_OUT}")
     return digests

@@ -97,7 +97,7 @@ _FOR_PEOPLE = ("speaker", "language")
 
 def _case(name: str, parts: tuple[str, ...], arguments: list[str], file: str, damage: Damage) -> Case:
     names = rf"{Path(file).name}|{Path(file).parent}".replace(".", r"\.")
-    # numbers of a shard are first read in the first update, before any checkpoint: the next start begins anew
+    # numbers of a shard are first read in the first update, before any checkpoint; the next start starts over
     leaves = "out/.*" if "shard-00000.safetensors with" in name else "nothing"
     return Case(name, _command(parts, arguments, file, damage), names, leaves=leaves)
 
