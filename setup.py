@@ -86,6 +86,7 @@ setup(
             "options = unilatent.commands.text:options",
             "average = unilatent.commands.text:average",
             "convert = unilatent.commands.text:convert",
+            "trim = unilatent.commands.trim:trim",
             "encode = unilatent.commands.speech:encode",
             "synthesize = unilatent.commands.speech:synthesize",
             "provenance = unilatent.commands.speech:provenance",

@@ -211,6 +211,15 @@ class Tokenizer:
         return str(self._backend.decode(kept, skip_special_tokens=False)).strip().replace("\n", " [X_SEP] ")
 
     @property
+    def backend(self) -> Backend:
+        """The segmentation itself, an object of the `tokenizers` library; do not change it."""
+        return self._backend
+
+    def over(self, backend: Backend) -> Tokenizer:
+        """Another segmentation with the special tokens and the name of this one."""
+        return Tokenizer(backend, self._special_names, self.name)
+
+    @property
     def drops_case(self) -> bool:
         """Whether encoding drops capitals."""
         normalizer = self._backend.normalizer

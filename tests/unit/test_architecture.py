@@ -32,7 +32,7 @@ LAYERS = {
         {"training"},
         {"run_config"},
         {"run"},
-        {"generation", "describe"},
+        {"generation", "describe", "trim"},
     ],
     "latent": [
         {"audio", "text", "nn"},

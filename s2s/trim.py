@@ -1,0 +1,166 @@
+"""A run with a smaller vocabulary: the pieces that some texts need and their embeddings; other weights stay."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s import checkpoint
+from s2s.config import write_tree
+from s2s.data.corpus import records
+from s2s.data.tokenizer import Tokenizer
+from s2s.data.vocabulary import choose_pieces, trimmed
+from s2s.decoding.base import Search
+from s2s.errors import InputError
+from s2s.models.unilm import UniLM
+from s2s.run import RunConfig, build_decoder, load_model
+from s2s.tasks.base import GenerationTask, Task
+
+_CHUNK = 2048
+"""Texts tokenized at a time."""
+_EMBEDDINGS, _OUTPUT_BIAS = "embeddings.tokens.weight", "head.bias"
+"""The weights with a row for each piece; the output matrix is the embeddings."""
+_NOT_COPIED = ("config.yaml", "model.safetensors", "log.jsonl", "MODEL_CARD.md")
+"""Files of a run folder that are written anew, or are about the other model."""
+
+
+class Trimmed(NamedTuple):
+    """What trimming has changed."""
+
+    pieces_before: int
+    pieces: int
+    tokens_before: int
+    """Tokens of the texts with the whole vocabulary."""
+    tokens: int
+    """Tokens of the texts with the smaller one: more, where a piece that is gone is written as several."""
+    covered: int
+    """Tokens, with the whole vocabulary, whose piece is kept."""
+    megabytes: float
+    """Size of the new run folder in 10^6 bytes."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pieces:,} of {self.pieces_before:,} pieces kept; they cover "
+            f"{self.covered / self.tokens_before:.2%} of the tokens in the texts, which grow by "
+            f"{self.tokens / self.tokens_before - 1:.2%}; {self.megabytes:.1f} MB"
+        )
+
+
+def trim_run(
+    run: str | Path,
+    output: Path,
+    files: Sequence[str],
+    size: int | None = None,
+    precision: str = "float32",
+    checkpoint_name: str | None = None,
+) -> Trimmed:
+    """Write a run folder whose vocabulary holds only what some texts need; see `s2s.data.vocabulary`.
+
+    The scores (logits) of the kept pieces stay the same. Their probabilities grow by the share that the others had.
+
+    Args:
+        run: A run folder whose model is a UniLM.
+        output: The folder to write; it must not be a run folder.
+        files: Records whose texts count, such as the training data; all fields but "id" are read.
+        size: Maximum number of pieces. Default: all that the texts need.
+        precision: Of the weights on the disk: float32, float16 or bfloat16. Loading makes them float32 again.
+        checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
+
+    Raises:
+        InputError: the run has no vocabulary to trim, a file cannot be read, `size` is too small, or a weight is beyond
+            the range of the precision.
+    """
+    checkpoint.refuse_run(output)
+    config, task, model = load_model(run, checkpoint_name=checkpoint_name)
+    if not isinstance(model, UniLM):
+        raise InputError(
+            f"{run}: its model, {config.model.name!r}, has no vocabulary that can be trimmed; it must be unilm"
+        )
+    before = task.tokenizer
+    counts = _count(before, files)
+    kept = choose_pieces(before, counts, size, _named_by_decoder(config, task))
+    task.tokenizer = trimmed(before, kept)
+    weights = _stored(_cut(model, kept), precision, output)
+    _write(config, task, weights, Path(run), output)
+    written = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
+    return Trimmed(
+        pieces_before=before.vocab_size,
+        pieces=len(kept),
+        tokens_before=counts.total(),
+        tokens=_count(task.tokenizer, files).total(),
+        covered=sum(counts[id] for id in kept),
+        megabytes=written / 1e6,
+    )
+
+
+def _count(tokenizer: Tokenizer, files: Iterable[str]) -> Counter[int]:
+    """How often each piece occurs."""
+    counts: Counter[int] = Counter()
+    texts = chain.from_iterable(map(_texts, files))
+    while chunk := list(islice(texts, _CHUNK)):
+        counts.update(chain.from_iterable(tokenizer.encode_many(chunk)))
+    if not counts:
+        raise InputError(
+            f"{', '.join(files)}: no text in any field; expected the texts that the vocabulary shall serve"
+        )
+    return counts
+
+
+def _texts(file: str) -> Iterator[str]:
+    for _, record in records(file):
+        for field, value in record.items():
+            if field != "id" and isinstance(value, str):
+                yield value
+
+
+def _named_by_decoder(config: RunConfig, task: Task) -> set[int]:
+    """The pieces that the run's decoder names, in a forced prefix, say."""
+    named: set[int] = set()
+
+    def look_up(token: str) -> int:
+        named.add(task.tokenizer.token_id(token))
+        return task.tokenizer.token_id(token)
+
+    if isinstance(task, GenerationTask):
+        build_decoder(config, Search, look_up)  # type: ignore[type-abstract]
+    return named
+
+
+def _cut(model: UniLM, kept: Sequence[int]) -> dict[str, Tensor]:
+    weights = checkpoint.named_tensors(model)
+    return weights | {name: weights[name][list(kept)] for name in (_EMBEDDINGS, _OUTPUT_BIAS)}
+
+
+def _stored(weights: dict[str, Tensor], precision: str, output: Path) -> dict[str, Tensor]:
+    dtype = getattr(torch, precision)
+    stored = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    for name, tensor in stored.items():
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{output}: {name} has a weight beyond the range of {precision}; bfloat16 has the range of float32"
+            )
+    return stored
+
+
+def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path, output: Path) -> None:
+    """The configuration comes last, so a folder that is not complete is no run."""
+    tree = config.tree()
+    tree["task"].pop("tokenizer", None)  # the folder holds it
+    tree["model"] |= {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None}
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for file in run.iterdir():
+            if file.is_file() and file.name not in _NOT_COPIED and not file.name.startswith("."):
+                shutil.copyfile(file, output / file.name)
+        task.tokenizer.save(output)
+        checkpoint.write_weights(weights, output / checkpoint.WEIGHTS)
+        write_tree(tree, output / checkpoint.CONFIG)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,101 @@
+"""A trimmed run is a run: it gives the same scores to what is kept, and every verb takes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import error_of, unilatent
+
+from s2s.checkpoint import read_tensors
+from s2s.run import load_run
+from s2s.trim import trim_run
+
+DATA = Path(__file__).parents[2] / "regression/data"
+RUN = DATA / "run"
+RECORDS = [json.loads(line) for line in (DATA / "input.jsonl").read_text(encoding="utf-8").splitlines()[:4]]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "texts.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(texts: Path) -> Path:
+    output = texts.parent / "small"
+    found = trim_run(RUN, output, [str(texts)])
+    assert found.pieces < found.pieces_before == 400
+    assert (found.covered, found.tokens) == (found.tokens_before, found.tokens_before)
+    assert str(found).startswith(f"{found.pieces} of 400 pieces kept; they cover 100.00% of the tokens")
+    return output
+
+
+def test_the_pieces_that_stay_have_the_scores_that_they_had(small: Path) -> None:
+    _, whole_task, whole, _ = load_run(RUN)
+    _, small_task, less, _ = load_run(small)
+    kept = [
+        whole_task.tokenizer.token_id(piece) for piece in small_task.tokenizer.tokens(range(less.config.vocab_size))
+    ]
+    scores = []
+    for task, model in ((whole_task, whole), (small_task, less)):
+        sources = task.collate_sources([task.source(record, "here") for record in RECORDS])
+        state = model.start(sources, 3)
+        first = model.step(state, None)
+        words = torch.tensor([[task.token_id("the")]] * len(RECORDS))
+        scores.append(torch.stack([first, model.step(state, words)]))
+    assert torch.allclose(scores[0][..., kept], scores[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "error"), [("float16", 1e-3), ("bfloat16", 1e-2)])
+def test_half_precision_is_on_the_disk_alone(texts: Path, tmp_path: Path, precision: str, error: float) -> None:
+    trim_run(RUN, tmp_path / "half", [str(texts)], precision=precision)
+    stored = read_tensors(tmp_path / "half/model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {getattr(torch, precision)}
+    loaded = load_run(tmp_path / "half")[2]
+    for name, tensor in load_run(RUN)[2].named_parameters():
+        if "tokens" not in name and name != "head.bias":
+            assert loaded.get_parameter(name).dtype == torch.float32
+            assert torch.allclose(loaded.get_parameter(name), tensor, rtol=error, atol=error)
+
+
+def test_every_verb_takes_a_trimmed_run(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, hypotheses = tmp_path / "small", tmp_path / "hyp.jsonl"
+    unilatent("trim", RUN, small, "--texts", texts, "--size", 250, "--precision", "float16")
+    assert " of 400 pieces kept; " in capsys.readouterr().err
+    unilatent("decode", small, "--input", texts, "--output", hypotheses)
+    assert len(hypotheses.read_text(encoding="utf-8").splitlines()) == len(RECORDS)
+    unilatent("show", small)
+    assert "vocab_size: 250" in capsys.readouterr().out
+    unilatent("convert", small, tmp_path / "bert")
+    config = json.loads((tmp_path / "bert/config.json").read_text())
+    assert config["vocab_size"] == len((tmp_path / "bert/vocab.txt").read_text(encoding="utf-8").splitlines()) == 250
+    tuned = [f"model.init={small}", f"task.train={texts}", "task.max_source=20", "task.max_target=9"]
+    (tmp_path / "tuned.yaml").write_text("train: {max_steps: 1}\n")
+    unilatent("train", tmp_path / "tuned.yaml", "--output", tmp_path / "tuned", *tuned)
+
+
+def test_what_the_decoder_names_is_kept(texts: Path, tmp_path: Path) -> None:
+    whole = load_run(RUN)[1].tokenizer
+    used = {id for ids in whole.encode_many([text for record in RECORDS for text in record.values()]) for id in ids}
+    rare = next(piece for piece in whole.tokens(range(399, 0, -1)) if whole.token_id(piece) not in used)
+    shutil.copytree(RUN, tmp_path / "run")
+    config = (tmp_path / "run/config.yaml").read_text(encoding="utf-8")
+    (tmp_path / "run/config.yaml").write_text(config.replace("prefix_tokens: []", f"prefix_tokens: ['{rare}']"))
+    trim_run(tmp_path / "run", tmp_path / "small", [str(texts)])
+    assert load_run(tmp_path / "small")[1].token_id(rare)
+
+
+def test_mistakes(small: Path, texts: Path, tmp_path: Path) -> None:
+    given = ["--texts", texts]
+    assert "is a run folder, whose files would be replaced" in error_of("trim", RUN, small, *given)
+    assert "a vocabulary of 9 pieces is too small" in error_of("trim", RUN, tmp_path / "a", *given, "--size", 9)
+    assert "missing.jsonl" in error_of("trim", RUN, tmp_path / "a", "--texts", "missing.jsonl")
+    (tmp_path / "numbers.jsonl").write_text('{"id": "a", "src": 7}\n')
+    assert "no text in any field" in error_of("trim", RUN, tmp_path / "a", "--texts", tmp_path / "numbers.jsonl")
+    assert not (tmp_path / "a").exists()
