@@ -28,7 +28,7 @@ setup(
         "latent": ["configs/*.yaml", "demo_voice/*", "demo_voice/*/*", "py.typed"],
         "data_prep": ["py.typed", "sample/*", "sample/*/*"],
         "eval": ["py.typed"],
-        "unilatent": ["py.typed"],
+        "unilatent": ["page/*", "py.typed"],
     },
     install_requires=[
         "torch>=2.6",

@@ -1,0 +1,70 @@
+/** Starts the page: asks for the models, for a key if the server wants one, and shows a tab for each kind of model. */
+
+import { ask, useKey } from "./api.js";
+import { startSpeaking } from "./speak.js";
+import { startWriting } from "./write.js";
+
+const status = document.getElementById("start-status");
+const error = document.getElementById("start-error");
+const keyForm = document.getElementById("key-form");
+const tabs = [...document.querySelectorAll("[role=tab]")];
+
+keyForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  useKey(keyForm.elements.key.value);
+  start();
+});
+start();
+
+async function start() {
+  error.textContent = "";
+  try {
+    const { data } = await (await ask("/v1/models")).json();
+    await show(data);
+    keyForm.hidden = true;
+  } catch (problem) {
+    const wantsKey = problem.status === 401;
+    if (!wantsKey || !keyForm.hidden) error.textContent = problem.message;
+    if (wantsKey) {
+      keyForm.hidden = false;
+      keyForm.elements.key.focus();
+    }
+  }
+  status.textContent = "";
+}
+
+async function show(models) {
+  const [texts, voices] = ["text", "speech"].map((kind) => models.filter((model) => model.kind === kind));
+  if (texts.length) startWriting(texts);
+  if (voices.length) await startSpeaking(voices);
+  const there = [texts.length && "write", voices.length && "speak"].filter(Boolean);
+  if (!there.length) throw new Error("This server holds no model that writes or speaks.");
+  document.getElementById("tabs").hidden = there.length < 2;
+  select(there.includes(location.hash.slice(1)) ? location.hash.slice(1) : there[0]);
+}
+
+function select(name) {
+  for (const tab of tabs) {
+    const chosen = tab.id === `${name}-tab`;
+    tab.setAttribute("aria-selected", String(chosen));
+    tab.tabIndex = chosen ? 0 : -1;
+    document.getElementById(tab.getAttribute("aria-controls")).hidden = !chosen;
+  }
+}
+
+for (const [index, tab] of tabs.entries()) {
+  tab.addEventListener("click", () => choose(tab));
+  tab.addEventListener("keydown", (event) => {
+    const to = { ArrowRight: index + 1, ArrowLeft: index - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(tabs[to % tabs.length]);
+  });
+}
+
+function choose(tab) {
+  const name = tab.getAttribute("aria-controls");
+  select(name);
+  history.replaceState(null, "", `#${name}`);
+  tab.focus();
+}
