@@ -41,6 +41,7 @@ setup(
         "PyYAML>=6.0",
         "typer>=0.12",
         "tqdm>=4.66",
+        "filelock>=3.30",
     ],
     extras_require={
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1", "regex>=2023.8"],

@@ -54,6 +54,12 @@ def share(function: Callable[[Task], Result], tasks: Iterable[Task], processes: 
         pool.shutdown(cancel_futures=True)
 
 
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 _function: Callable[..., Any] | None = None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -15,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import lock_descriptor
+
 from s2s.errors import InputError
 from s2s.json_files import dump_json, parse_object
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 WAY_OUT = "give --overwrite to replace it, or another --output"
 """How a message ends that refuses to write over something."""
 
+_WINDOWS = os.name == "nt"
 _BLOCK = 1 << 20
 _LARGE = 1 << 24
 """Size in bytes above which reading a file takes noticeable time."""
@@ -48,26 +50,36 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
         check_target(output)
     path, is_new = lock or beside(output, "lock"), False
     with contextlib.ExitStack() as stack:
+        if _WINDOWS:  # where an open file cannot be removed: by us at the end, nor by us while another process has it
+            stack.callback(_remove_lock, path)
         while True:
             with writing(output):
                 is_new |= not path.parent.exists()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(open(path, "ab", opener=_without_links))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{output}: another process is writing it; wait for it, or choose another output"
-                ) from None
-            except OSError as error:  # a file system without locks
-                logger.warning("%s: cannot be locked (%s); make sure no other job writes it", output, error.strerror)
+            if not _lock(file, output):
+                raise InputError(f"{output}: another process is writing it; wait for it, or choose another output")
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.lstat(), os.fstat(file.fileno())):
                     break  # otherwise its last holder has just removed it
         if is_new:
             stack.callback(_remove_empty, path.parent)
-        stack.callback(path.unlink, missing_ok=True)
+        stack.callback(_remove_lock, path)
         yield
+
+
+def _lock(file: BinaryIO, output: Path) -> bool:
+    """Whether we have the lock, or the file system knows no locks."""
+    try:
+        return lock_descriptor(file.fileno(), blocking=False)
+    except OSError as error:
+        logger.warning("%s: cannot be locked (%s); make sure no other job writes it", output, error.strerror)
+        return True
+
+
+def _remove_lock(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        path.unlink()
 
 
 def _remove_empty(folder: Path) -> None:
@@ -316,4 +328,6 @@ def writing(path: str | Path) -> Iterator[None]:
 
 def _without_links(path: str, flags: int) -> int:
     """An opener for `open` that follows no link and waits for no pipe, which others may put into a shared folder."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if _WINDOWS and os.path.islink(path):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)

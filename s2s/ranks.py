@@ -65,10 +65,10 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     """Join the processes that torchrun started, or run alone.
 
     Args:
-        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+        device: "auto" (a CUDA GPU if there is one, else the CPU), "cpu", "cuda" or "mps" (Apple's GPU, one process).
 
     Raises:
-        ConfigError: the device has another name, or is cuda and there is no GPU.
+        ConfigError: the device has another name, or torch does not find it here.
     """
     chosen = _choose_device(device)
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -92,11 +92,10 @@ def join_ranks(device: str) -> Iterator[Ranks]:
 
 
 def _choose_device(device: str) -> torch.device:
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device: must be auto, cpu or cuda, found {device!r}")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise ConfigError("device: 'cuda' was asked for, but torch finds no GPU here; use cpu or auto")
-    if device == "cpu" or not available:
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise ConfigError(f"device: must be auto, cpu, cuda or mps, found {device!r}")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    name = device if device != "auto" else "cuda" if available["cuda"] else "cpu"
+    if not available[name]:
+        raise ConfigError(f"device: {name!r} was asked for, but torch finds no such GPU here; use cpu or auto")
+    return torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if name == "cuda" else torch.device(name)

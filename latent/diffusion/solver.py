@@ -69,7 +69,7 @@ def make_solver(name: SolverName, schedule: NoiseSchedule, num_steps: int, predi
     if name == "ddpm":
         return _ddpm(schedule, num_steps, prediction)
     timesteps = dpm_timesteps(num_steps)
-    ratios = [*noise_ratios(schedule)[timesteps].double().tolist(), 0.0]
+    ratios = [*noise_ratios(schedule)[timesteps].cpu().double().tolist(), 0.0]
     steps = []
     for index, timestep in enumerate(timesteps):
         earlier = None if index == 0 or name == "ddim" else ratios[index - 1]
@@ -119,7 +119,7 @@ def _dpm_update(name: SolverName, earlier: float | None, ratio: float, next_rati
 
 
 def _ddpm(schedule: NoiseSchedule, num_steps: int, prediction: Prediction) -> Solver:
-    remaining = schedule.alphas_cumprod.double().tolist()
+    remaining = schedule.alphas_cumprod.cpu().double().tolist()
     stride = NUM_TRAIN_STEPS // num_steps
     steps = []
     for timestep in ddpm_timesteps(num_steps):

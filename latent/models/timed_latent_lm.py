@@ -91,7 +91,7 @@ class TimedLatentLM(LatentLM):
     def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64]:
         device = self.cue_projection.weight.device
         text, who = torch.tensor([tokens], device=device), torch.tensor([speaker], device=device)
-        return self.predict_durations(text, who)[0].double().cpu().numpy()
+        return self.predict_durations(text, who)[0].cpu().double().numpy()
 
     @torch.inference_mode()
     def predict_durations(self, tokens: Tensor, speakers: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ from s2s.json_files import describe
 logger = logging.getLogger(__name__)
 
 _NO_NAMES = {*map(chr, range(32)), *map(chr, range(0xD800, 0xE000)), *'\\:"<>|?*'}
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # on Windows
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[\d¹²³]) *(?:\.|$)", re.IGNORECASE)
+"""Names of devices on Windows, with any suffix."""
 LONGEST_NAME = 200  # bytes; file systems take 255, and hidden parts of a file have longer names
 
 

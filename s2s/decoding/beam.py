@@ -21,6 +21,7 @@ from s2s.decoding.base import Generator, Hypothesis, Search, TokenIds, no_tokens
 from s2s.decoding.constraints import BatchConstraints, ConstraintOptions, Constraints
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
+from s2s.nn.precision import widened, widest
 from s2s.registry import register_decoder
 
 COMPACT_BELOW = 0.75
@@ -39,7 +40,7 @@ class Beam:
         scores: Sums of log-probabilities, `(B', K)` float32; -inf where there is no hypothesis.
         ended: Whether the last token is the end token, `(B', K)` bool.
         complete: Whether the search in a sentence is over, `(B',)` bool.
-        finished: Ranks of the N best that ended, best first, `(B', N)` float64; -inf where there are fewer.
+        finished: Ranks of the N best that ended, best first, `(B', N)`, in the widest type; -inf where there are fewer.
     """
 
     sentences: Tensor
@@ -58,7 +59,7 @@ class Beam:
             scores=torch.zeros(sentences, 1, device=device),
             ended=torch.zeros(sentences, 1, dtype=torch.bool, device=device),
             complete=torch.zeros(sentences, dtype=torch.bool, device=device),
-            finished=torch.full((sentences, wanted), -torch.inf, dtype=torch.float64, device=device),
+            finished=torch.full((sentences, wanted), -torch.inf, dtype=widest(device), device=device),
         )
 
     def select(self, rows: Tensor) -> Beam:
@@ -164,7 +165,7 @@ class BeamSearch(Search):
         complete = over.all(1)
         if exhaustive:
             return complete
-        scores = beam.scores.double()
+        scores = widened(beam.scores)
         length = torch.full_like(scores, step + 1)
         ranks = self._ranking(scores, length).masked_fill(~beam.ended, -torch.inf)
         beam.finished = torch.cat([beam.finished, ranks], 1).topk(beam.finished.shape[1], 1).values

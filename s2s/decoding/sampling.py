@@ -13,6 +13,7 @@ from s2s.data.batch import SourceBatch
 from s2s.decoding.base import Generator, Hypothesis, Search, TokenIds, no_tokens
 from s2s.decoding.beam import worth_leaving
 from s2s.decoding.constraints import ConstraintOptions, Constraints
+from s2s.nn.precision import widened
 from s2s.registry import register_decoder
 
 
@@ -93,8 +94,8 @@ class Sampling(Search):
         if self.config.top_p < 1:
             before = probs.cumsum(-1) - probs
             probs = probs.masked_fill(before >= self.config.top_p, 0)
-        mass = probs.double().cumsum(-1)
-        place = torch.searchsorted(mass, uniform.double().unsqueeze(-1) * mass[..., -1:], right=True)
+        mass = widened(probs).cumsum(-1)
+        place = torch.searchsorted(mass, widened(uniform).unsqueeze(-1) * mass[..., -1:], right=True)
         index = place.clamp(max=mass.shape[-1] - 1)
         drawn = index if ids is None else ids.gather(-1, index)
         return drawn.masked_fill(stuck, end).squeeze(-1)

@@ -20,6 +20,7 @@ from torch import Tensor
 from s2s.decoding.base import Hypothesis, distinct
 from s2s.decoding.ranking import Ranking
 from s2s.errors import InputError
+from s2s.nn.precision import widened
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Trace:
         last = self.last[:, None, None]
         exists = self.scores.isfinite() & (frame <= last)
         candidate = exists & ((self.tokens == self.end) | (frame == last))
-        ranks = ranking(self.scores.double(), (frame + 1).double().expand_as(self.scores))
+        ranks = ranking(widened(self.scores), widened(frame + 1).expand_as(self.scores))
         ranks = ranks.masked_fill(~candidate, -torch.inf).flatten(1)
         ranks, order = ranks.sort(dim=1, descending=True, stable=True)
         scores, tokens, parents = self.scores.tolist(), self.tokens.tolist(), self.parents.tolist()

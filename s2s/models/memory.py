@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -16,13 +17,19 @@ _TOO_MANY = 1 << 63
 
 def check_memory(cls: type[Model], section: Section) -> None:
     """Raise a ConfigError, with the largest size, if the weights of a model do not fit into memory."""
-    needed, available = _bytes(cls, section), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, available = _bytes(cls, section), _memory()
     if needed > available:
         size, name = max(_sizes(section, "model"))
         amount = f"{needed / 1e9:,.0f} GB" if needed < _TOO_MANY else f"more than {_TOO_MANY / 1e18:.0f} EB"
         raise ConfigError(
             f"{name}: {size} makes weights that take {amount} of memory; this machine has {available / 1e9:,.0f} GB"
         )
+
+
+def _memory() -> float:
+    """The bytes of memory of this machine; infinity on Windows, which does not say."""
+    facts = getattr(os, "sysconf", lambda name: math.inf)
+    return float(facts("SC_PAGE_SIZE") * facts("SC_PHYS_PAGES"))
 
 
 def _bytes(cls: type[Model], section: Section) -> int:

@@ -26,8 +26,8 @@ class TrainConfig(Section):
     """bf16 computes in bfloat16 where that is safe (autocast); weights and updates stay float32."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """With several ranks (torchrun): the whole model on each, or weights, gradients and optimizer state sharded."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device; auto uses a GPU if there is one."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Device; auto uses a CUDA GPU if there is one, else the CPU. mps is Apple's GPU."""
     validate_every: int | None = Field(None, ge=1)
     """Updates between validations; at the end of each epoch if not given. The last update is always validated."""
     save_every: int | None = Field(None, ge=1)

@@ -6,6 +6,7 @@ import time
 
 from torch import Tensor
 
+from s2s.nn.precision import widened
 from s2s.ranks import Ranks
 
 
@@ -22,7 +23,7 @@ class Means:
     def add(self, sums: dict[str, Tensor]) -> None:
         """Add the sums of one batch of this rank."""
         for name, value in sums.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.detach().double()
+            self._sums[name] = self._sums.get(name, 0.0) + widened(value.detach())
 
     def count_update(self, weights: dict[str, float]) -> float:
         """Add the global weights of an update; returns the seconds since the last one."""

@@ -64,10 +64,10 @@ def pretrain_text(
     Duplicate documents, broken UTF-8 and empty documents are left out and counted. Memory does not grow with the text.
     The same command continues a preparation that was killed, and ends in the same shards.
     """
-    import os
 
     from data_prep.pretrain_text.preparation import prepare
     from data_prep.pretrain_text.settings import Settings
+    from data_prep.workers import available_cores
     from s2s.durable import resumable
 
     settings = Settings(
@@ -85,7 +85,7 @@ def pretrain_text(
         seed=seed,
     )
     with resumable():
-        typer.echo(prepare(out, settings, processes or len(os.sched_getaffinity(0))))
+        typer.echo(prepare(out, settings, processes or available_cores()))
 
 
 @app.command()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from latent.synthesis.requests import Wishes
     from latent.synthesis.voice import Voice
 
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 class Format(str, Enum):

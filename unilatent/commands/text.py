@@ -81,7 +81,7 @@ def decode(
     trace: Annotated[
         str | None, typer.Option(help="File for the traces of the beam search, which `unilatent rerank` reads.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")
     ] = Precision.float32,

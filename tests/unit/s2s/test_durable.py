@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -159,7 +161,25 @@ def test_a_pipe_in_place_of_a_lock_does_not_hang(tmp_path: Path) -> None:
         hold(tmp_path / "a")
 
 
-def test_a_claim_holds_until_it_ends(tmp_path: Path) -> None:
+def test_a_claim_ends_with_its_process_however_it_ends(tmp_path: Path) -> None:
+    script = "import sys, pathlib\nfrom s2s.durable import claimed\n"
+    script += "with claimed(pathlib.Path(sys.argv[1])):\n    print('claimed', flush=True)\n    sys.stdin.read()\n"
+    command = [sys.executable, "-c", script, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "claimed\n"
+        with pytest.raises(InputError, match="another process is writing it"):
+            hold(tmp_path / "a")
+        process.kill()
+        process.wait()
+        assert (tmp_path / "a.lock").exists()
+        hold(tmp_path / "a")
+    assert not (tmp_path / "a.lock").exists()
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_claim_holds_until_it_ends(tmp_path: Path, windows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "_WINDOWS", windows)
     output, lock = tmp_path / "out", tmp_path / "deep" / "folder" / ".lock"
     for arguments in ((output,), (output, lock)):
         with claimed(*arguments), pytest.raises(InputError, match=r"out: another process is writing it"):

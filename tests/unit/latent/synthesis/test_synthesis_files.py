@@ -307,6 +307,8 @@ def test_an_id_with_slashes_is_a_file_in_a_folder(voice: Voice, tmp_path: Path) 
         " ",
         "CON",
         "nul.x",
+        "con .x",
+        "lpt¹",
         "a./b",
         "a ",
         "x.wav/y",
