@@ -65,6 +65,7 @@ setup(
             "onnxruntime>=1.17",
         ],
         "benchmarks": ["diffusers>=0.30"],
+        "serve": ["fastapi>=0.115", "uvicorn>=0.34", "prometheus-client>=0.20"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "dev": [
             "pytest>=8",
@@ -73,6 +74,7 @@ setup(
             "jiwer>=4",
             "ruff>=0.8",
             "mypy>=1.13",
+            "openai>=1.60",
             "types-PyYAML",
             "types-tqdm",
         ],
@@ -91,6 +93,7 @@ setup(
             "encode = unilatent.commands.speech:encode",
             "synthesize = unilatent.commands.speech:synthesize",
             "provenance = unilatent.commands.speech:provenance",
+            "serve = unilatent.commands.serve:serve",
             "prepare = unilatent.commands.prepare:app",
             "evaluate = unilatent.commands.evaluate:app",
         ],

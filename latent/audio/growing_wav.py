@@ -80,7 +80,7 @@ class GrowingWav:
         Raises:
             InputError: the disk is full; earlier samples stay in a valid file.
         """
-        content = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
+        content = pcm_16(samples).tobytes()
         try:
             self._file.seek(0, os.SEEK_END)
             self._write(content)
@@ -123,16 +123,30 @@ class GrowingWav:
             rest = rest[self._file.write(rest) :]
 
     def _header(self) -> bytes:
-        data = self.num_samples * _WIDTH
-        size = 4 + 36 + 24 + len(self._tags) + 8 + data  # of everything after the size itself
-        rate = self._sample_rate
-        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * _WIDTH, _WIDTH, 8 * _WIDTH)
-        if size > _LIMIT:
-            riff, reserved = b"RF64", struct.pack("<4sIQQQI", b"ds64", 28, size, data, self.num_samples, 0)
-        else:
-            riff, reserved = b"RIFF", struct.pack("<4sI28x", b"JUNK", 28)
-        start = struct.pack("<4sI4s", riff, min(size, _LIMIT), b"WAVE")
-        return start + reserved + form + self._tags + struct.pack("<4sI", b"data", min(data, _LIMIT))
+        return _header(self._sample_rate, self._tags, self.num_samples)
+
+
+def wav_header(sample_rate: int, tags: Mapping[str, str]) -> bytes:
+    """What stands before the samples (mono, 16 bits) of a WAV file whose length is not known."""
+    return _header(sample_rate, _tag_chunk(tags), None)
+
+
+def pcm_16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples `(L,)`, clipped to [-1, 1], as numbers of 16 bits."""
+    numbers: NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
+    return numbers
+
+
+def _header(rate: int, tags: bytes, num_samples: int | None) -> bytes:
+    data = _LIMIT if num_samples is None else num_samples * _WIDTH
+    size = 4 + 36 + 24 + len(tags) + 8 + data  # of everything after the size itself
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * _WIDTH, _WIDTH, 8 * _WIDTH)
+    if size > _LIMIT and num_samples is not None:
+        riff, reserved = b"RF64", struct.pack("<4sIQQQI", b"ds64", 28, size, data, num_samples, 0)
+    else:
+        riff, reserved = b"RIFF", struct.pack("<4sI28x", b"JUNK", 28)
+    start = struct.pack("<4sI4s", riff, min(size, _LIMIT), b"WAVE")
+    return start + reserved + form + tags + struct.pack("<4sI", b"data", min(data, _LIMIT))
 
 
 def _tag_chunk(tags: Mapping[str, str]) -> bytes:

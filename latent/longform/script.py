@@ -80,8 +80,13 @@ def read_script(path: str | Path, fits: Fits, names: Collection[str] = ()) -> li
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return script_lines(content, str(path), fits, names)
+
+
+def script_lines(content: bytes, where: str, fits: Fits, names: Collection[str] = ()) -> list[ScriptLine]:
+    """The lines of a script in memory, called `where` in messages; see `read_script`."""
     lines: list[ScriptLine] = []
-    for turn in parse_script(content, str(path), names):
+    for turn in parse_script(content, where, names):
         for part in _parts(turn, fits):
             if part.text:
                 lines.append(part)
@@ -90,7 +95,7 @@ def read_script(path: str | Path, fits: Fits, names: Collection[str] = ()) -> li
                     raise InputError(f"{part.where}: a script cannot begin with a pause; expected something to say")
                 lines[-1] = replace(lines[-1], pause=(lines[-1].pause or 0.0) + part.pause)
     if not lines:
-        raise InputError(f"{path}: nothing is said in it; expected lines like 'Speaker 1: Good evening.'")
+        raise InputError(f"{where}: nothing is said in it; expected lines like 'Speaker 1: Good evening.'")
     return lines
 
 

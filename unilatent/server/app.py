@@ -1,0 +1,110 @@
+"""The application: endpoints, errors, page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
+from unilatent.server.gate import Gate
+from unilatent.server.service import Service
+from unilatent.server.speech import speech_router
+from unilatent.server.text import text_router
+
+PAGE = Path(__file__).parents[1] / "page"
+_EXPOSED = ["unilatent-sample-rate", "unilatent-provenance", "unilatent-respelled", "unilatent-left-out"]
+
+
+def build_app(
+    service: Service, api_key: str | None = None, hosts: Collection[str] = (), origins: Sequence[str] = ()
+) -> ASGIApp:
+    """The ASGI application of a service.
+
+    Args:
+        service: The models.
+        api_key: That requests must bring; None: none.
+        hosts: Names that a request may call the server by; empty: any.
+        origins: Of other pages whose scripts may use the server; empty: none.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(title="unilatent", version=version("unilatent"), docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.include_router(speech_router(service))
+    app.include_router(text_router(service))
+    _add_overview(app, service)
+    for kind, handler in _handlers(service).items():
+        app.add_exception_handler(kind, handler)
+    if PAGE.is_dir():
+        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=_EXPOSED,
+        )
+    return Gate(app, service.limits, service.metrics, api_key, hosts)
+
+
+def _add_overview(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """The models, as OpenAI lists them; `kind` is text or speech."""
+        return {"object": "list", "data": [_shown(service, name) for name in service.models]}
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        """One model."""
+        if name not in service.models:
+            service.text(name)  # raises, and names the nearest
+        return _shown(service, name)
+
+    @app.get("/health")
+    async def health() -> Response:
+        """Whether all models work; 503 if one does not, or the server is stopping."""
+        states = {name: "ok" if model.worker.alive else "dead" for name, model in service.models.items()}
+        well = not service.stopping and all(state == "ok" for state in states.values())
+        status = "ok" if well else "stopping" if service.stopping else "failing"
+        return JSONResponse({"status": status, "models": states}, 200 if well else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _shown(service: Service, name: str) -> dict[str, Any]:
+    model = service.models[name]
+    return {"id": name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
+
+
+def _handlers(service: Service) -> dict[Any, Callable[[Request, Any], Any]]:
+    def answer(error: ApiError) -> Response:
+        return JSONResponse(error.content, error.status, error.headers)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        return answer(api_error(error, service.names, request.state.request_id))
+
+    async def refused(_: Request, error: HTTPException) -> Response:
+        known = unreadable(error.status_code)
+        return answer(ApiError(known.status, known.message, known.code, None, error.headers))
+
+    async def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)
+
+    return {ClientGone: gone, HTTPException: refused, ApiError: failed, ValueError: failed, Exception: failed}

@@ -1,0 +1,56 @@
+"""HTTP connections with a time limit on the head of each request, and with errors as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from unilatent.server.errors import unreadable
+from unilatent.server.limits import Limits
+
+
+def protocol(limits: Limits) -> type[H11Protocol]:
+    """A class of connections for uvicorn.
+
+    uvicorn waits without end for the first request of a connection, and answers a head that it cannot read in plain
+    text. `scope["state"]["abort"]` ends a connection at once, whatever its reader has still to read.
+    """
+
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.app_state = {**self.app_state, "abort": transport.abort}
+            self._expect_request(None)
+
+        def on_response_complete(self) -> None:
+            answered = self.cycle
+            super().on_response_complete()
+            self._expect_request(answered)
+
+        def _expect_request(self, last: Any) -> None:
+            """Abort unless a request other than the last one has begun in time."""
+
+            def check() -> None:
+                if self.cycle is last and not self.transport.is_closing():
+                    self.transport.abort()
+
+            self.loop.call_later(limits.header_seconds, check)
+
+        def send_400_response(self, msg: str) -> None:
+            reason = sys.exc_info()[1]
+            error = unreadable(getattr(reason, "error_status_hint", 400))
+            content = json.dumps(error.content).encode()
+            headers = [("content-type", "application/json"), ("connection", "close")]
+            head = h11.Response(
+                status_code=error.status, headers=[*headers, ("content-length", str(len(content)))], reason=b""
+            )
+            for event in (head, h11.Data(data=content), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
+
+    return Connection

@@ -1,0 +1,142 @@
+"""What every request passes first: its host, its key, the size and the time of its body; and what every answer gets."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from unilatent.server.errors import ApiError
+from unilatent.server.limits import Limits
+from unilatent.server.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+
+OPEN = ("/health",)
+"""Paths that need no key; the page needs none either."""
+_DRAINED = 8
+"""Times the limit that is read of a body that is too long, so that its sender reads why."""
+
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+}
+
+
+class Gate:
+    """ASGI middleware around the application.
+
+    Args:
+        app: What answers.
+        limits: Of bodies.
+        metrics: Where answers are counted.
+        api_key: Without it, requests under /v1 and /metrics get 401; None asks for none.
+        hosts: Names that the header `host` may have; empty allows any.
+    """
+
+    def __init__(
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, hosts: Collection[str]
+    ) -> None:
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._key, self._hosts = api_key, frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, id = time.monotonic(), uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = id
+        status, ended = 0, False
+
+        async def sending(message: Message) -> None:
+            nonlocal status, ended
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = id
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+            await send(message)
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        try:
+            try:
+                self._check(scope)
+                receive = await self._with_body(scope, receive)
+            except ApiError as error:
+                headers = {**error.headers, "connection": "close"}
+                await JSONResponse(error.content, error.status, headers)(scope, receive, sending)
+                return
+            await self._app(scope, receive, sending)
+        except Exception as error:  # the application has answered already, if it could
+            logger.error("request %s failed", id, exc_info=error)
+            abort = scope["state"].get("abort")
+            if abort is not None and not ended:
+                abort()
+        finally:
+            endpoint = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(endpoint, str(status or "none")).inc()
+            self._metrics.seconds.labels(endpoint).observe(time.monotonic() - begun)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").rsplit("]", 1)[0].lstrip("[") if "]" in headers.get("host", "") else ""
+        host = (host or headers.get("host", "").partition(":")[0]).lower()
+        if self._hosts and host not in self._hosts:
+            raise ApiError(403, f"host: {host!r} is not a name of this server", "unknown_host", "host")
+        path = scope["path"]
+        if self._key is None or not path.startswith(("/v1/", "/metrics")) or scope["method"] == "OPTIONS":
+            return
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._key.encode()):
+            problem = "is not the right key" if given else "must be 'Bearer KEY'"
+            raise ApiError(
+                401, f"authorization: the header {problem}", "invalid_api_key", None, {"www-authenticate": "Bearer"}
+            )
+
+    async def _with_body(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive` with the whole body in one message."""
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return receive
+        try:
+            body = await asyncio.wait_for(self._read(receive), self._limits.body_seconds)
+        except asyncio.TimeoutError:
+            seconds = self._limits.body_seconds
+            raise ApiError(408, f"the body did not arrive within {seconds:g} seconds", "body_timeout") from None
+        given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receiving() -> Message:
+            return given.pop() if given else await receive()
+
+        return receiving
+
+    async def _read(self, receive: Callable[[], Awaitable[Message]]) -> bytes:
+        most, size, pieces = self._limits.body_bytes, 0, list[bytes]()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ApiError(400, "the body ended early", "incomplete_body")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size <= most:
+                pieces.append(piece)
+            if not message.get("more_body", False) or size > most * _DRAINED:
+                break
+        if size > most:
+            raise ApiError(413, f"the body must have at most {most:,} bytes", "body_too_large")
+        return b"".join(pieces)

@@ -1,0 +1,118 @@
+"""The models that a server offers: what each is called, what it can do, and its worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latent.longform.cast import Role
+from latent.synthesis.consent import read_with_consent
+from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
+from s2s import checkpoint
+from s2s.errors import InputError
+from s2s.registry import TASKS, nearest
+from s2s.run import read_run
+from s2s.tasks.base import GenerationTask
+from unilatent.server.errors import ApiError
+from unilatent.server.limits import Limits
+from unilatent.server.metrics import Metrics
+from unilatent.server.worker import Worker
+
+
+class ServedModel:
+    """A model and its worker.
+
+    Args:
+        name: By which requests name it.
+        folder: Where it was loaded from, as it may stand in messages.
+    """
+
+    kind: str
+
+    def __init__(self, name: str, folder: str, limits: Limits, metrics: Metrics) -> None:
+        self.name, self.folder, self.limits = name, folder, limits
+        self.created = int(time.time())
+        self.metrics = metrics.of(name)
+        self.worker = Worker(name, limits, self.metrics)
+
+
+class SpeechModel(ServedModel):
+    """A voice; `roles` are those who can speak, by the name for requests."""
+
+    kind = "speech"
+
+    def __init__(
+        self, name: str, folder: str, voice: Voice, roles: Mapping[str, Role], limits: Limits, metrics: Metrics
+    ) -> None:
+        super().__init__(name, folder, limits, metrics)
+        self.voice, self.roles = voice, dict(roles)
+
+    def role(self, name: str | None) -> Role:
+        """Who is called that; None is the only one there is.
+
+        Raises:
+            ApiError: nobody is, or the request must choose.
+        """
+        if name is None:
+            if len(self.roles) != 1:
+                raise ApiError(400, f"voice: must be given, one of {', '.join(self.roles)}", "missing", "voice")
+            return next(iter(self.roles.values()))
+        if name not in self.roles:
+            found = nearest(name, self.roles)
+            raise ApiError(404, f"voice: {self.name!r} has no voice {name!r}{found}", "voice_not_found", "voice")
+        return self.roles[name]
+
+
+class TextModel(ServedModel):
+    """A run that generates text."""
+
+    kind = "text"
+
+    def __init__(self, name: str, folder: str, generator: Any, limits: Limits, metrics: Metrics) -> None:
+        super().__init__(name, folder, limits, metrics)
+        self.generator = generator
+
+
+def open_model(
+    name: str, folder: str, device: str, recordings: Mapping[str, Path], consent: bool, limits: Limits, metrics: Metrics
+) -> ServedModel:
+    """The model of a run folder, of released weights, or of a name on the hub.
+
+    Args:
+        name: By which requests shall name it.
+        folder: What to load.
+        device: "auto", "cpu" or "cuda".
+        recordings: Voice prompts by the name of the voice, for a voice that takes them.
+        consent: Whether the user confirms the consent of the people in the recordings.
+
+    Raises:
+        InputError: it cannot be loaded, or generates neither text nor speech.
+    """
+    if generates_text(folder):
+        from unilatent.server.stand_in import load_generator
+
+        return TextModel(name, folder, load_generator(folder, device), limits, metrics)
+    voice = open_voice(folder, device="cpu" if device == "auto" else device)
+    return SpeechModel(name, folder, voice, _roles(voice, recordings, consent), limits, metrics)
+
+
+def generates_text(folder: str) -> bool:
+    """Whether a run's task generates text; what is no run is taken for a voice."""
+    if not (Path(folder) / checkpoint.CONFIG).is_file():
+        return False
+    return issubclass(TASKS[read_run(folder).task.name], GenerationTask)
+
+
+def _roles(voice: Voice, recordings: Mapping[str, Path], consent: bool) -> dict[str, Role]:
+    roles = {name: Role(name) for name in voice.speakers}
+    for name, recording in recordings.items():
+        voice.check_prompts(recording)
+        roles[name] = Role(prompt=voice.prompt(read_with_consent(recording, consent)))
+    if not roles and voice.names_speakers:
+        roles["default"] = Role()
+    if not roles:
+        raise InputError("this voice has no speakers of its own; give --voice NAME=RECORDING and --i-have-consent")
+    return roles

@@ -1,0 +1,65 @@
+"""All that the endpoints share: the models by name, the limits and the figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from s2s.registry import nearest
+from unilatent.server.errors import ApiError
+from unilatent.server.limits import Limits
+from unilatent.server.metrics import Metrics
+from unilatent.server.models import ServedModel, SpeechModel, TextModel
+
+
+class Service:
+    """The models of a server.
+
+    Args:
+        models: With different names.
+        limits: Of requests.
+        metrics: Of the server.
+    """
+
+    def __init__(self, models: Sequence[ServedModel], limits: Limits, metrics: Metrics) -> None:
+        self.models = {model.name: model for model in models}
+        self.limits, self.metrics = limits, metrics
+        self.names = {model.folder: model.name for model in models}
+        self.stopping = False
+
+    def speech(self, name: str) -> SpeechModel:
+        """The voice of that name; ApiError if there is none."""
+        model = self._model(name)
+        if not isinstance(model, SpeechModel):
+            raise ApiError(400, f"model: {name!r} generates text and does not speak", "wrong_kind", "model")
+        return model
+
+    def text(self, name: str) -> TextModel:
+        """The generator of that name; ApiError if there is none."""
+        model = self._model(name)
+        if not isinstance(model, TextModel):
+            raise ApiError(400, f"model: {name!r} speaks and does not generate text", "wrong_kind", "model")
+        return model
+
+    def speech_models(self) -> list[SpeechModel]:
+        """All voices."""
+        return [model for model in self.models.values() if isinstance(model, SpeechModel)]
+
+    def stop(self) -> None:
+        """Take no more requests; what is begun goes on."""
+        self.stopping = True
+        for model in self.models.values():
+            model.worker.stop()
+
+    def close(self) -> None:
+        """Stop, and wait for the workers."""
+        self.stop()
+        until = time.monotonic() + self.limits.stop_seconds
+        for model in self.models.values():
+            model.worker.join(max(0.0, until - time.monotonic()))
+
+    def _model(self, name: str) -> ServedModel:
+        if name not in self.models:
+            found = nearest(name, self.models)
+            raise ApiError(404, f"model: no model is called {name!r}{found}", "model_not_found", "model")
+        return self.models[name]

@@ -1,0 +1,120 @@
+"""The endpoints of text: /v1/generate and /v1/completions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from unilatent.server.answers import watched
+from unilatent.server.bodies import CompletionBody, GenerateBody, read_body
+from unilatent.server.errors import ApiError
+from unilatent.server.limits import Limits
+from unilatent.server.models import TextModel
+from unilatent.server.service import Service
+from unilatent.server.text_jobs import TextJob
+
+Hypotheses = list[tuple[str, float]]
+
+
+def text_router(service: Service) -> APIRouter:
+    """The endpoints, for the models of a service."""
+    router = APIRouter()
+
+    @router.post("/v1/generate")
+    async def generate(request: Request) -> dict[str, Any]:
+        """Generate from one text or several; each has its best outputs with their scores."""
+        body = await read_body(GenerateBody, request)
+        options = {**body.decoder, **_several(body.num_hypotheses, body.decoder)}
+        found = await _generate(service, request, body.model, body.input, body.prefix, options)
+        outputs = [
+            {
+                "text": hypotheses[0][0],
+                "score": hypotheses[0][1],
+                "nbest": [{"text": text, "score": score} for text, score in hypotheses],
+            }
+            for hypotheses in found
+        ]
+        return {"id": f"gen-{_id(request)}", "object": "generation", "model": body.model, "outputs": outputs}
+
+    @router.post("/v1/completions")
+    async def completions(request: Request) -> dict[str, Any]:
+        """The outputs of a model that turns one text into another, in the shape of completions."""
+        body = await read_body(CompletionBody, request)
+        options = _completion_options(body)
+        found = await _generate(service, request, body.model, body.prompt, None, options)
+        texts = [text for hypotheses in found for text, _ in _padded(hypotheses, body.n)]
+        choices = [
+            {"index": index, "text": text, "logprobs": None, "finish_reason": "stop"}
+            for index, text in enumerate(texts)
+        ]
+        return {
+            "id": f"cmpl-{_id(request)}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": body.model,
+            "choices": choices,
+            "usage": None,
+        }
+
+    return router
+
+
+async def _generate(
+    service: Service, request: Request, name: str, given: str | list[str], prefix: str | None, options: dict[str, Any]
+) -> list[Hypotheses]:
+    model, texts = service.text(name), [given] if isinstance(given, str) else given
+    _check(model.limits, texts, prefix, options)
+    async with watched(model.worker.answer(), request.receive) as answer:
+        await run_in_threadpool(_check_options, model, options)
+        model.worker.submit(TextJob(model.generator, texts, prefix, options, answer, model.limits.max_rows))
+        found: list[Hypotheses] = await answer.next()
+        return found
+
+
+def _check(limits: Limits, texts: list[str], prefix: str | None, options: dict[str, Any]) -> None:
+    if not 1 <= len(texts) <= limits.texts:
+        raise ApiError(400, f"input: must be 1 to {limits.texts} texts, found {len(texts)}", "invalid_value", "input")
+    for number, text in enumerate([*texts, prefix or ""], start=1):
+        if len(text) > limits.source_characters:
+            message = f"input: text {number} must have at most {limits.source_characters:,} characters"
+            raise ApiError(400, f"{message}, found {len(text):,}", "string_above_max_length", "input")
+    most = {"max_length": limits.new_tokens, "min_length": limits.new_tokens}
+    for key, value in options.items():
+        size = most.get(key, limits.hypotheses) if key.startswith(("max_", "min_", "num_", "beam_")) else None
+        if size is not None and isinstance(value, int) and value > size:
+            message = f"decoder.{key}: must be at most {size} here, found {value}"
+            raise ApiError(400, message, "invalid_value", f"decoder.{key}")
+
+
+def _check_options(model: TextModel, options: dict[str, Any]) -> None:
+    """Raise InputError for options that the decoder does not have, before they wait."""
+    model.generator.check_options(options)
+
+
+def _several(count: int, decoder: dict[str, Any]) -> dict[str, Any]:
+    """Options for `count` outputs: the beam is at least as large."""
+    if count == 1:
+        return {}
+    wider = {} if "beam_size" in decoder or decoder.get("name") == "sampling" else {"beam_size": max(count, 5)}
+    return {"num_hypotheses": count, **wider}
+
+
+def _completion_options(body: CompletionBody) -> dict[str, Any]:
+    options: dict[str, Any] = {} if body.max_tokens is None else {"max_length": body.max_tokens}
+    sampled = {"temperature": body.temperature, "top_p": body.top_p, "seed": body.seed}
+    asked = {key: value for key, value in sampled.items() if value is not None}
+    if body.temperature or (body.temperature is None and body.top_p not in (None, 1)):
+        return {**options, "name": "sampling", **asked, "num_hypotheses": body.n}
+    return {**options, **_several(body.n, {} if body.best_of is None else {"beam_size": max(body.best_of, body.n)})}
+
+
+def _padded(hypotheses: Hypotheses, count: int) -> Hypotheses:
+    """Exactly `count` of them: a search may find fewer that differ."""
+    return [*hypotheses, *[hypotheses[-1]] * (count - len(hypotheses))][:count]
+
+
+def _id(request: Request) -> str:
+    return str(request.state.request_id)
