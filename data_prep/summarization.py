@@ -41,7 +41,7 @@ def read_dataset(name: str, source_field: str, target_field: str, separator: str
     Raises:
         InputError: the data set cannot be loaded, or lacks a split (train, validation, test) or a field.
     """
-    from s2s.data.corpus import records
+    from s2s.data.records import records
 
     for split, published in zip(SPLITS, ("train", "validation", "test"), strict=True):
         for number, (where, record) in enumerate(records(f"{name}:{published}"), start=1):

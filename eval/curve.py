@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s2s.data.jsonl import parse_record, read_lines
+from s2s.data.files import read_lines
+from s2s.data.jsonl import parse_record
 from s2s.durable import check_target
 from s2s.errors import InputError
 from s2s.json_files import describe

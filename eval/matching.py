@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2s.data.jsonl import id_field, read_records, suffix_of, text_field
+from s2s.data.files import suffix_of
+from s2s.data.jsonl import id_field, read_records, text_field
 from s2s.data.text_lines import read_text_lines
 from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError

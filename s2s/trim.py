@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2s import checkpoint
 from s2s.config import write_tree
-from s2s.data.corpus import records
+from s2s.data.records import records
 from s2s.data.tokenizer import Tokenizer
 from s2s.data.vocabulary import choose_pieces, trimmed
 from s2s.decoding.base import Search

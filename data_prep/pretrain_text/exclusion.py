@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.data.jsonl import read_lines, read_records, text_field
+from s2s.data.files import read_lines
+from s2s.data.jsonl import read_records, text_field
 from s2s.errors import InputError
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, hence no run of words loses one of them modulo 2^64

@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from s2s.data.corpus import records
+from s2s.data.records import records
 from s2s.errors import InputError
 from s2s.json_files import parse_object
 
@@ -46,7 +46,7 @@ class Raw(NamedTuple):
 def files_of(name: str) -> list[str]:
     """The files of an input: those of a folder, sorted, without hidden ones; else the input itself.
 
-    A name that is neither a file nor a folder is a data set (`s2s.data.corpus.records`).
+    A name that is neither a file nor a folder is a data set (`s2s.data.records.records`).
 
     Raises:
         InputError: the input is missing, or a folder without files.

@@ -15,7 +15,8 @@ from latent.audio.files import FORMATS
 from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.synthesis.consent import NoConsent, read_with_consent
 from latent.synthesis.voice import Voice
-from s2s.data.jsonl import parse_record, read_lines
+from s2s.data.files import read_lines
+from s2s.data.jsonl import parse_record
 from s2s.errors import InputError
 from s2s.json_files import describe
 

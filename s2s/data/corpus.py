@@ -8,22 +8,19 @@ import json
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2s.data.jsonl import read_records, suffix_of, text_field
-from s2s.data.tables import FORMATS, read_table
+from s2s.data.fields import Fields, TextField
+from s2s.data.records import Records
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_DATASETS = {".parquet": "parquet", ".arrow": "arrow"}
 _CHUNK = 2048
 """Records tokenized at a time, which keeps all cores busy and memory small."""
 _CHARACTERS_A_TOKEN = 1000
@@ -32,25 +29,30 @@ _CHARACTERS_A_TOKEN = 1000
 
 @dataclass(frozen=True)
 class Side:
-    """One text of a record: what it may hold, and how long it may be.
+    """One text of a record: how long it may be, and what it may hold.
 
     Args:
         name: "source", "target" or "prefix"; `task.max_<name>` is the option that limits the first two.
-        field: The field of a record.
         limit: Maximum number of tokens without special tokens.
         strict: Refuse what is longer, and listed tokens that the vocabulary lacks, instead of cutting and replacing.
     """
 
     name: str
-    field: str
     limit: int
     strict: bool = False
     _noticed: set[str] = dataclasses.field(default_factory=set, compare=False)
 
-    def encode(self, texts: Sequence[str | list[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
-        """Ids of some texts, not cut; `places` names the file and line of each.
+    def encode(
+        self, texts: Sequence[str | list[str]], field: str, places: Sequence[str], tokenizer: Tokenizer
+    ) -> list[list[int]]:
+        """Ids of some texts, not cut.
 
         Special tokens in a text are plain text, unless `task.added_tokens` names them. A source may list them.
+
+        Args:
+            texts: Texts, or lists of vocabulary items.
+            field: The field that holds them, for messages.
+            places: The file and line of each, for messages.
 
         Raises:
             InputError: a text holds no token, or a special token that is not allowed; under `strict` also if it is too
@@ -59,38 +61,36 @@ class Side:
         most = _CHARACTERS_A_TOKEN * (self.limit + 1)
         encoded = tokenizer.encode_many([text[:most] for text in texts])
         for text, ids, where in zip(texts, encoded, places, strict=True):
+            named = f"{where}: {field!r}"
             if not ids:
-                raise InputError(f"{where}: {self.field!r} holds no token (only blanks or control characters)")
+                raise InputError(f"{named} holds no token (only blanks or control characters)")
             if self.strict:
-                self._refuse(text, ids, most, where, tokenizer)
-            self._check_special(text, ids, where, tokenizer)
+                self._refuse(text, ids, most, named, tokenizer)
+            self._check_special(text, ids, named, tokenizer)
         return encoded
 
-    def _refuse(self, text: str | list[str], ids: list[int], most: int, where: str, tokenizer: Tokenizer) -> None:
+    def _refuse(self, text: str | list[str], ids: list[int], most: int, named: str, tokenizer: Tokenizer) -> None:
         if len(ids) > self.limit or len(text) > most:
             fits = len(text) <= most
             found = f"{len(ids)} tokens, at most {self.limit}" if fits else f"{len(text)} characters, at most {most}"
             raise InputError(
-                f"{where}: {self.field!r} has {found} are allowed; "
-                f"raise task.max_{self.name}, or set task.strict=false to cut it"
+                f"{named} has {found} are allowed; raise task.max_{self.name}, or set task.strict=false to cut it"
             )
         if isinstance(text, list) and tokenizer.unknown in ids:
             token = text[ids.index(tokenizer.unknown)]
-            raise InputError(f"{where}: {self.field!r} lists {token!r}, which is not in the vocabulary")
+            raise InputError(f"{named} lists {token!r}, which is not in the vocabulary")
 
-    def _check_special(self, text: str | list[str], ids: list[int], where: str, tokenizer: Tokenizer) -> None:
+    def _check_special(self, text: str | list[str], ids: list[int], named: str, tokenizer: Tokenizer) -> None:
         may_hold = tokenizer.reserved if isinstance(text, list) else tokenizer.kept
         refused = tokenizer.reserved.intersection(ids) - (may_hold if self.name == "source" else set())
         if refused:
             (token,) = tokenizer.tokens([min(refused)])
-            raise InputError(
-                f"{where}: {self.field!r} holds {token!r}, a special token; a {self.name} must not hold it"
-            )
+            raise InputError(f"{named} holds {token!r}, a special token; a {self.name} must not hold it")
         if isinstance(text, str) and (written := tokenizer.special_in(text)) and written not in self._noticed:
             self._noticed.add(written)
             logger.warning(
-                "%s: %r holds %s, which is read as plain text; task.added_tokens=[%s] would keep it a special token",
-                *(where, self.field, written, json.dumps(written)),
+                "%s holds %s, which is read as plain text; task.added_tokens=[%s] would keep it a special token",
+                *(named, written, json.dumps(written)),
             )
 
 
@@ -136,114 +136,65 @@ class Corpus:
         return self.names[index].tobytes().decode("utf-8")
 
     @classmethod
-    def read(cls, paths: Sequence[str], tokenizer: Tokenizer, source: Side, target: Side, id_field: str) -> Corpus:
-        """Read and tokenize all records of some files, in their order.
+    def read(
+        cls,
+        inputs: Iterable[Records],
+        tokenizer: Tokenizer,
+        sides: tuple[Side, Side],
+        fields: Fields,
+        id_field: str,
+    ) -> Corpus:
+        """Read and tokenize all records of some inputs, in their order.
 
-        Sides longer than their limits lose their end; one warning per file counts them.
+        Sides longer than their limits lose their end; one warning per input counts them.
 
         Args:
-            paths: Files or data sets, see `records`.
+            inputs: From `open_records`.
+            sides: The source and the target.
+            fields: Where a record holds them; the first record of an input decides for the others.
 
         Raises:
-            InputError: a file is missing or empty, or one of its records is bad.
+            InputError: an input is missing or empty, or one of its records is bad.
         """
-        columns = {source: Ragged("i"), target: Ragged("i")}
-        names = Ragged("B")
-        for path in paths:
-            losses = [_Losses(side, tokenizer.unknown) for side in columns]
-            pairs = (
-                (where, id_of(record, id_field, where), *(text_field(record, side.field, where) for side in columns))
-                for where, record in records(path)
-            )
+        columns, names = (Ragged("i"), Ragged("i")), Ragged("B")
+        for records in inputs:
+            chosen, pairs = pairs_of(records, fields)
+            losses = [_Losses(side, tokenizer.unknown) for side in sides]
             while chunk := list(itertools.islice(pairs, _CHUNK)):
-                places, ids, *texts = zip(*chunk, strict=True)
-                for (side, column), lost, side_texts in zip(columns.items(), losses, texts, strict=True):
-                    encoded = side.encode(side_texts, places, tokenizer)
+                places, found, *texts = zip(*chunk, strict=True)
+                for side, text_field, column, lost, side_texts in zip(
+                    sides, chosen, columns, losses, texts, strict=True
+                ):
+                    encoded = side.encode(side_texts, text_field.written, places, tokenizer)
                     lost.count(side_texts, encoded)
                     column.extend(row[: side.limit] for row in encoded)
-                names.extend(id.encode("utf-8") for id in ids)
+                names.extend(id_of(*item, id_field).encode("utf-8") for item in zip(found, places, strict=True))
             for lost in losses:
-                lost.warn(path)
-        return cls(columns[source], columns[target], names)
+                lost.warn(records.name)
+        return cls(*columns, names)
 
 
-def id_of(record: dict[str, Any], field: str, where: str) -> str:
+def pairs_of(
+    records: Records, fields: Fields
+) -> tuple[tuple[TextField, TextField], Iterator[tuple[str, dict[str, Any], str | list[str], str | list[str]]]]:
+    """The fields of source and target, which the first record decides; and `(where, record, source, target)` of all.
+
+    Raises:
+        InputError: there is no record; by the iterator, one of them is bad.
+    """
+    left = iter(records)
+    first = next(left)
+    source, target = fields.of(first[1], first[0])
+    every = itertools.chain([first], left)
+    return (source, target), (
+        (where, record, source.text(record, where), target.text(record, where)) for where, record in every
+    )
+
+
+def id_of(record: dict[str, Any], where: str, field: str) -> str:
     """The id of a record; its place if it has none."""
     id = record.get(field)
     return where if id is None else str(id)
-
-
-def records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`(where, record)` for every record of a file or data set; `where` is for messages.
-
-    Args:
-        path: A .csv or .tsv file (`read_table`) or a JSON-lines file, also as .gz; a .parquet or .arrow file; a folder
-            that Hugging Face `datasets` can read; or a hub id. A folder and a hub id may end in `:SPLIT`
-            (default: train), and a hub id may hold `@CONFIG` ("cnn_dailymail@3.0.0:validation").
-
-    Raises:
-        InputError: it is missing, cannot be read or holds no record, or a line of a file is bad.
-    """
-    name, _, split = path.partition(":")
-    suffix = suffix_of(path)
-    if Path(path).is_file() and suffix in _DATASETS:
-        yield from _rows(path, _load(path, _DATASETS[suffix], data_files=path, split="train"))
-    elif Path(path).is_file():
-        yield from read_table(path) if suffix in FORMATS else read_records(path)
-    elif tables := _tables_in(Path(name), split or "train"):
-        yield from itertools.chain.from_iterable(map(read_table, tables))
-    elif Path(name).is_dir():
-        yield from _rows(path, _load_folder(path, name, split or "train"))
-    elif Path(path).suffix or path.startswith((".", "/", "~")) or path.count("/") > 1:
-        yield from read_records(path)  # a missing file, which it reports
-    else:
-        hub_id, _, config = name.partition("@")
-        yield from _rows(path, _load(path, hub_id, name=config or None, split=split or "train"))
-
-
-def _tables_in(folder: Path, split: str) -> list[Path]:
-    """The CSV and TSV files of a split: those with its name in theirs; if there are none, all belong to "train"."""
-    tables = sorted(path for path in folder.rglob("*") if suffix_of(path) in FORMATS) if folder.is_dir() else []
-    named = [path for path in tables if split in path.name.lower()]
-    return named or (tables if split == "train" else [])
-
-
-def _load_folder(path: str, folder: str, split: str) -> Any:
-    import datasets
-
-    if not any((Path(folder) / name).is_file() for name in ("state.json", "dataset_dict.json")):
-        return _load(path, folder, split=split)
-    with _reading(path):
-        loaded = datasets.load_from_disk(folder)
-    if not isinstance(loaded, datasets.DatasetDict):
-        return loaded
-    if split not in loaded:
-        raise InputError(f"{path}: it has no split {split!r}, only {', '.join(map(repr, loaded))}")
-    return loaded[split]
-
-
-def _load(path: str, builder: str, **options: Any) -> Any:
-    import datasets
-
-    with _reading(path):
-        return datasets.load_dataset(builder, **options)
-
-
-@contextmanager
-def _reading(path: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # datasets raises a class of its own for each of its readers
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: neither a file nor a data set that can be read: {reason}") from error
-
-
-def _rows(path: str, table: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = 0
-    for number, row in enumerate(table, start=1):
-        yield f"{path}: row {number}", row
-    if not number:
-        raise InputError(f"{path}: the data set is empty; expected at least one row")
 
 
 class _Losses:

@@ -2,81 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import sys
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any
 
+from s2s.data.files import LONGEST_LINE, Line, read_lines
 from s2s.errors import InputError
 from s2s.json_files import describe, parse_object
-
-LONGEST_LINE = 1 << 26
-"""Maximum bytes of a line (64 MiB); a longer line is not read into memory."""
-
-
-class Line(NamedTuple):
-    """One line of a file: its number from 1, its bytes, and where it is, for messages."""
-
-    number: int
-    content: bytes
-    where: str
-
-    def text(self) -> str:
-        """The line as text; InputError for invalid UTF-8 or more than `LONGEST_LINE` bytes."""
-        if len(self.content) > LONGEST_LINE:
-            raise InputError(f"{self.where}: the line is longer than {LONGEST_LINE >> 20} MiB, the most that is read")
-        try:
-            return self.content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            found = "UTF-16" if self.content.startswith(marks) else f"invalid UTF-8 at byte {error.start + 1}"
-            raise InputError(f"{self.where}: {found}; expected UTF-8 text") from error
-
-
-def suffix_of(path: str | Path) -> str:
-    """The suffix that names a file's format, in lower case: ".csv" of "A.CSV.gz"."""
-    return Path(str(path).lower().removesuffix(".gz")).suffix
-
-
-@contextmanager
-def opened(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to read; `-` is standard input, a name in .gz is decompressed, and a failure becomes an InputError."""
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        with cast(BinaryIO, (gzip.open if str(path).lower().endswith(".gz") else open)(path, "rb")) as file:
-            yield file
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def read_lines(path: str | Path) -> Iterator[Line]:
-    """Lines of a file (`-` is standard input), without the white space around them; blank ones are left out.
-
-    Raises:
-        InputError: the file is missing, is a folder, or cannot be read.
-    """
-    with opened(path) as file:
-        for line in number_lines(file, "standard input" if str(path) == "-" else str(path)):
-            if content := line.content.strip():
-                yield line._replace(content=content)
-
-
-def number_lines(file: BinaryIO, name: str) -> Iterator[Line]:
-    """All lines with their ends, without a byte-order mark; those over `LONGEST_LINE` are cut there."""
-    pieces = iter(lambda: file.readline(LONGEST_LINE + 1), b"")
-    for number, content in enumerate(pieces, start=1):
-        if number == 1:
-            content = content.removeprefix(b"\xef\xbb\xbf")
-        rest = content
-        while len(rest) > LONGEST_LINE and not rest.endswith(b"\n"):
-            rest = file.readline(LONGEST_LINE + 1)
-        yield Line(number, content, f"{name}:{number}")
 
 
 def parse_record(line: Line) -> dict[str, Any]:
@@ -112,15 +44,22 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str | list[str
     """
     if field not in record:
         raise InputError(f"{where}: {field!r} is missing; found {', '.join(map(repr, record)) or 'no field'}")
-    value: str | list[str] = record[field]
+    return as_text(record[field], field, where)
+
+
+def as_text(value: Any, field: str, where: str) -> str | list[str]:
+    """The value of a field, if it is a text or a list of tokens; else InputError, as for `text_field`."""
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, str):
             found = describe(item) + (" in it" if isinstance(value, list) else "")
             raise InputError(f"{where}: {field!r} must be a string or a list of tokens, found {found}")
+        if len(item) > LONGEST_LINE:
+            raise InputError(f"{where}: {field!r} has more than {LONGEST_LINE >> 20} Mi characters, the most allowed")
         check_unicode(item, field, where)
     if not value or (isinstance(value, str) and not value.strip()):
         raise InputError(f"{where}: {field!r} is empty")
-    return value
+    text: str | list[str] = value
+    return text
 
 
 def check_unicode(value: str, field: str, where: str) -> None:

@@ -15,8 +15,9 @@ import torch
 from pydantic import Field
 
 from s2s.config import Section
+from s2s.data.files import STANDARD, Line, count_lines, read_lines
 from s2s.data.ids import IdLines
-from s2s.data.jsonl import Line, opened, parse_record, read_lines
+from s2s.data.jsonl import parse_record
 from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed, refuse_inputs
@@ -29,9 +30,6 @@ from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
 
 logger = logging.getLogger(__name__)
-
-STANDARD = "-"
-"""A file name: standard input, or standard output."""
 
 
 class DecodeOptions(Section):
@@ -120,7 +118,7 @@ def decode_file(
             if ranks.first and str(output) != STANDARD:
                 claim.enter_context(claimed(Path(output)))
         window, target = _open(str(source), str(output), options, ranks, settings, trace)
-        total = _count_lines(Path(source)) if Path(source).is_file() else None
+        total = count_lines(source) if Path(source).is_file() else None
         before, number = target.windows, -1
         remaining = _share(total, window, target, ranks)
         with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
@@ -196,7 +194,7 @@ def _open_files(
 ) -> tuple[int, Output]:
     window = options.window
     if ranks.size > 1:  # small enough for all ranks to have work
-        window = min(window, max(1, math.ceil(_count_lines(Path(source)) / (4 * ranks.size))))
+        window = min(window, max(1, math.ceil(count_lines(source) / (4 * ranks.size))))
     job = {
         "input": Path(source),
         "settings": {**settings, "max_tokens": options.max_tokens, "max_sentences": options.max_sentences},
@@ -349,11 +347,3 @@ def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int 
         return None
     numbers = range(ranks.rank, math.ceil(total / window), ranks.size)
     return sum(min(window, total - number * window) for number in numbers if not target.is_done(number))
-
-
-def _count_lines(path: Path) -> int:
-    count, last = 0, b"\n"
-    with opened(path) as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            count, last = count + block.count(b"\n"), block[-1:]
-    return count + (last != b"\n")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from s2s.data.files import STANDARD
 from s2s.data.jsonl import read_records
 from s2s.decoding.ranking import Ranking
 from s2s.decoding.trace import Trace
 from s2s.durable import refuse_inputs
-from s2s.generation.decode import STANDARD, output_record
+from s2s.generation.decode import output_record
 from s2s.generation.output import PipeOutput, Window, refuse_existing
 from s2s.json_files import dump_json
 from s2s.tasks.base import GenerationTask

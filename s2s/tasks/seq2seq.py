@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,9 +17,10 @@ from torch.nn.utils.rnn import pad_sequence
 from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import Feeding, SourceBatch, TokenBatch
-from s2s.data.corpus import Corpus, Side, id_of, records
-from s2s.data.jsonl import text_field
+from s2s.data.corpus import Corpus, Side, id_of, pairs_of
+from s2s.data.fields import SOURCE, TARGET, Fields, TextField
 from s2s.data.layout import Layout, Method, Noise, layout, pack, room
+from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
 from s2s.data.tokenizer import SpecialIds, Tokenizer
@@ -26,6 +28,9 @@ from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
 from s2s.tasks.base import GenerationTask
 
+logger = logging.getLogger(__name__)
+
+_PREFIX = TextField("prefix")
 _SPELLED_BY = 100_000
 """Characters of a source that give its output their spelling."""
 
@@ -72,6 +77,14 @@ def _files(paths: str | list[str]) -> list[str]:
     return [paths] if isinstance(paths, str) else paths
 
 
+def _check_held_out(path: str) -> None:
+    """Refuse to validate on a folder that training takes whole; a file that is named twice is meant, but told."""
+    if Path(path).is_file():
+        logger.warning("%s: is in task.train and in task.valid; the validation loss will tell nothing new", path)
+        return
+    raise InputError(f"{path}: is in task.train and in task.valid, and has no split for validation; divide it")
+
+
 @register_task("seq2seq")
 class Seq2Seq(GenerationTask):
     """Text to text: an encoder learns to generate the targets of its sources."""
@@ -83,9 +96,10 @@ class Seq2Seq(GenerationTask):
         """Options of the seq2seq task."""
 
         train: str | list[str] | None = None
-        """Training records: JSON-lines files, .parquet/.csv/.tsv files, data-set folders, or hub ids ("name:split")."""
+        """Training records: .jsonl, .csv, .tsv or .parquet files, also compressed; folders of such files or written by
+        `datasets`; or hub ids. FOLDER:SPLIT and ID:SPLIT name a split; by default the one for training is taken."""
         valid: str | list[str] | None = None
-        """Validation records, named in the same way. Default: no validation."""
+        """Validation records, named in the same way; by default the split for validation. Default: no validation."""
         tokenizer: hub.Name = None
         """Folder or hub id of the tokenizer. Default: that of the model."""
         method: Method = "pseudo_masked"
@@ -109,10 +123,15 @@ class Seq2Seq(GenerationTask):
         """Lower-case text first. Default: as the tokenizer does."""
         added_tokens: tuple[str, ...] = ()
         """Tokens that are never split, such as "[X_SEP]"; the vocabulary grows by those that it lacks."""
-        source_field: str = "src"
-        """Field of a record that holds the source: text, or a list of vocabulary items."""
-        target_field: str = "tgt"
-        """Field that holds the target: text, or a list of vocabulary items."""
+        source_field: str = SOURCE
+        """Field of a record that holds the source: text, or a list of vocabulary items. A path leads into nested fields
+        ("translation.en"). Where a record has no `src`, known pairs of names are found: article and highlights,
+        document and summary, dialogue and summary, context with answers and question, and others."""
+        target_field: str = TARGET
+        """Field that holds the target, named in the same way."""
+        source_template: str | None = None
+        """Source made of several fields, such as "{context} [SEP] {answers.text.0}"; tokens in capitals and brackets
+        are kept, as `added_tokens`."""
         id_field: str = "id"
         """Field that holds the record's id; a record may lack it."""
         strict: bool = False
@@ -131,12 +150,14 @@ class Seq2Seq(GenerationTask):
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
         if config.tokenizer is None:
             raise ConfigError("task.tokenizer: must be given, a folder or a hub id")
-        self.tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, config.added_tokens)
+        self._fields = Fields(config.source_field, config.target_field, config.source_template)
+        added_tokens = dict.fromkeys([*config.added_tokens, *self._fields.tokens])
+        self.tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, tuple(added_tokens))
         self._special = self.tokenizer.special
         max_source, max_target = room(config.method, config.max_source, config.max_target)
-        self._source = Side("source", config.source_field, max_source, config.strict)
-        self._target = Side("target", config.target_field, max_target, config.strict)
-        self._prefix = Side("prefix", "prefix", max_target)
+        self._source = Side("source", max_source, config.strict)
+        self._target = Side("target", max_target, config.strict)
+        self._prefix = Side("prefix", max_target)
 
     @classmethod
     def implied(cls, config: Seq2Seq.Config) -> dict[str, dict[str, Any]]:
@@ -154,11 +175,20 @@ class Seq2Seq(GenerationTask):
     def id_field(self) -> str:
         return self.config.id_field
 
-    def dataset(self, split: str, seed: int) -> PairDataset:
+    def _inputs(self, split: str) -> Iterator[Records]:
         paths = {"train": self.config.train, "valid": self.config.valid}[split]
         if not paths:
             raise ConfigError(f"task.{split}: must name at least one file")
-        corpus = Corpus.read(_files(paths), self.tokenizer, self._source, self._target, self.config.id_field)
+        trained_on = _files(self.config.train or []) if split == "valid" else []
+        for path in _files(paths):
+            records = open_records(path, "valid" if split == "valid" else "train")
+            if path in trained_on and not records.split:
+                _check_held_out(path)
+            yield records
+
+    def dataset(self, split: str, seed: int) -> PairDataset:
+        inputs = self._inputs(split)
+        corpus = Corpus.read(inputs, self.tokenizer, (self._source, self._target), self._fields, self.config.id_field)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -179,17 +209,18 @@ class Seq2Seq(GenerationTask):
         Raises:
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
-        ids = self._encoded(self._source, record, where)
+        self._fields.say_source(record, where)
+        ids = self._encoded(self._source, self._fields.source_of(record), record, where)
         kept = ids[: self._source.limit]
         return Source(
-            id=id_of(record, self.config.id_field, where),
+            id=id_of(record, where, self.config.id_field),
             tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
-            prefix=[] if record.get("prefix") in (None, "") else self._encoded(self._prefix, record, where),
+            prefix=[] if record.get("prefix") in (None, "") else self._encoded(self._prefix, _PREFIX, record, where),
             num_cut=len(ids) - len(kept),
         )
 
-    def _encoded(self, side: Side, record: dict[str, Any], where: str) -> list[int]:
-        return side.encode([text_field(record, side.field, where)], [where], self.tokenizer)[0]
+    def _encoded(self, side: Side, field: TextField, record: dict[str, Any], where: str) -> list[int]:
+        return side.encode([field.text(record, where)], field.written, [where], self.tokenizer)[0]
 
     def collate_sources(self, examples: Sequence[Source]) -> SourceBatch:
         """A batch of sources, padded on the right."""
@@ -214,8 +245,8 @@ class Seq2Seq(GenerationTask):
         return self.tokenizer.text(tokens) if self.config.output == "readable" else self.tokenizer.s2s_ft_text(tokens)
 
     def source_text(self, record: dict[str, Any]) -> str:
-        text = record.get(self.config.source_field)
-        return text[:_SPELLED_BY] if isinstance(text, str) and self._restores else ""
+        text = self._fields.source_of(record).text(record, "") if self._restores else ""
+        return text[:_SPELLED_BY] if isinstance(text, str) else ""
 
     def spell(self, text: str, source: str) -> str:
         return self._spelling.restore(text, source) if self._restores else text
@@ -247,16 +278,15 @@ class Seq2Seq(GenerationTask):
         if not self._restores or not self.config.train or (folder / SPELLING).exists():
             return
         try:
-            spelling = Spelling.learn(self._pairs(_files(self.config.train)))
+            spelling = Spelling.learn(self._pairs())
         except InputError:
             if not (Path(str(self.config.tokenizer)) / SPELLING).exists():
                 raise
             spelling = self._spelling
         spelling.save(folder)
 
-    def _pairs(self, paths: list[str]) -> Iterator[tuple[str, str]]:
-        for path in paths:
-            for _, record in records(path):
-                source, target = record.get(self.config.source_field), record.get(self.config.target_field)
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        for records in self._inputs("train"):
+            for _, _, source, target in pairs_of(records, self._fields)[1]:
                 if isinstance(source, str) and isinstance(target, str):
                     yield source, target

@@ -143,7 +143,7 @@ def test_dataset_folder_reads_like_the_hub(tmp_path: Path) -> None:
 
 def test_dataset_without_the_field_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "train.jsonl", '{"text": "a", "summary": "b"}\n')
-    with pytest.raises(InputError, match="row 1: 'document' is missing; found 'text', 'summary'"):
+    with pytest.raises(InputError, match=r"train\.jsonl:1: 'document' is missing; found 'text', 'summary'"):
         list(read_dataset(str(tmp_path), "document", "summary"))
 
 

@@ -9,7 +9,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
 from s2s.data import corpus as corpus_module
-from s2s.data.corpus import Corpus, Side, records
+from s2s.data.corpus import Corpus, Side
+from s2s.data.fields import Fields
+from s2s.data.records import open_records, records
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
 
@@ -30,8 +32,9 @@ def write(path, *rows):
 
 
 def read(tokenizer, *paths, limit=9, strict=False, source="src", target="tgt"):
-    sides = Side("source", source, limit, strict), Side("target", target, limit, strict)
-    return Corpus.read(paths, tokenizer, *sides, "id")
+    sides = Side("source", limit, strict), Side("target", limit, strict)
+    inputs = (open_records(path, "train") for path in paths)
+    return Corpus.read(inputs, tokenizer, sides, Fields(source, target), "id")
 
 
 def rows(corpus):
@@ -202,19 +205,21 @@ def test_broken_tables_and_unknown_splits_are_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "x.parquet").write_bytes(b"not parquet")
-    with pytest.raises(InputError, match=r"x.parquet: neither a file nor a data set that can be read: .+") as caught:
+    with pytest.raises(InputError, match=r"x.parquet: cannot be read as Parquet: .+") as caught:
         list(records(str(tmp_path / "x.parquet")))
     assert "\n" not in str(caught.value)
     datasets.DatasetDict({"train": datasets.Dataset.from_list([{"src": "a"}])}).save_to_disk(tmp_path / "d")
-    with pytest.raises(InputError, match=r"d:test: it has no split 'test', only 'train'"):
+    with pytest.raises(InputError, match=r"d: it has no split 'test', only 'train'; name one, such as .*d:train"):
         list(records(f"{tmp_path / 'd'}:test"))
     empty = datasets.Dataset.from_dict({"src": [], "tgt": []})
     empty.to_parquet(tmp_path / "e.parquet")
-    with pytest.raises(InputError, match=r"e.parquet: .* corresponds to no data"):
+    with pytest.raises(InputError, match=r"e.parquet: the data set is empty"):
         list(records(str(tmp_path / "e.parquet")))
 
 
 def test_a_data_set_without_rows_is_refused(monkeypatch):
-    monkeypatch.setattr(corpus_module, "_load", lambda path, builder, **options: [])
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda builder, name: {"train": []})
     with pytest.raises(InputError, match=r"owner/name: the data set is empty; expected at least one row"):
         list(records("owner/name"))

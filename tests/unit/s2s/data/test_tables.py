@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.data.corpus import records
-from s2s.data.jsonl import read_lines, read_records
+from s2s.data.files import read_lines
+from s2s.data.jsonl import read_records
+from s2s.data.records import records
 from s2s.errors import InputError
 
 CELLS = st.one_of(
@@ -93,7 +94,7 @@ def test_what_is_not_a_table_is_refused_with_its_line(tmp_path, name, content, m
 
 
 def test_a_line_too_long_to_be_read_is_refused_and_the_next_ones_are_not_lost(tmp_path, monkeypatch):
-    monkeypatch.setattr("s2s.data.jsonl.LONGEST_LINE", 20)
+    monkeypatch.setattr("s2s.data.files.LONGEST_LINE", 20)
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"a": 1}\n{"a": "' + b"x" * 200 + b'"}\n{"a": 2}\n')
     lines = list(read_lines(path))
