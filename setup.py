@@ -1,4 +1,4 @@
-"""Packages, dependencies, extras and the verbs of the `unilatent` command."""
+"""Packages, dependencies and extras."""
 
 from pathlib import Path
 
@@ -80,22 +80,6 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["unilatent = unilatent.cli:main"],
-        "unilatent.commands": [
-            "train = unilatent.commands.text:train",
-            "decode = unilatent.commands.text:decode",
-            "rerank = unilatent.commands.text:rerank",
-            "show = unilatent.commands.text:show",
-            "options = unilatent.commands.text:options",
-            "average = unilatent.commands.text:average",
-            "convert = unilatent.commands.text:convert",
-            "trim = unilatent.commands.trim:trim",
-            "encode = unilatent.commands.speech:encode",
-            "synthesize = unilatent.commands.speech:synthesize",
-            "provenance = unilatent.commands.speech:provenance",
-            "serve = unilatent.commands.serve:serve",
-            "prepare = unilatent.commands.prepare:app",
-            "evaluate = unilatent.commands.evaluate:app",
-        ],
+        "console_scripts": ["unilatent = unilatent.__main__:main"],
     },
 )

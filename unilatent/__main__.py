@@ -1,6 +1,23 @@
-"""`python -m unilatent`, the form that torchrun starts."""
+"""The start of the command line: `unilatent`, and `python -m unilatent`."""
 
-from unilatent.cli import main
+import sys
+
+from unilatent import siblings
+
+siblings.install()  # here too: a folder `unilatent` on the path keeps an editable installation from reading __init__
+
+
+def main() -> None:
+    """Run the command line; one line if our own files are not what they were when they were installed."""
+    try:
+        from unilatent.cli import main as run
+    except Exception:
+        if line := siblings.clash():
+            sys.exit(f"error: {line}")
+        raise
+    run()
+
 
 if __name__ == "__main__":
+    siblings.leave_current_folder()
     main()

@@ -1,4 +1,4 @@
-"""The console command `unilatent`: collects its verbs from the entry points, and knows no package by name."""
+"""The console command `unilatent`: reads the command line, and turns every failure into a line and a status."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import signal
 import sys
 import traceback
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from s2s.errors import InputError
-
-GROUP = "unilatent.commands"
+from unilatent.siblings import clash
+from unilatent.verbs import Verbs
 
 _INTERRUPTED = 128 + signal.SIGINT
 """The status after Ctrl-C; some versions of typer return it, others raise."""
@@ -26,40 +25,24 @@ UsageError: Any = typer.BadParameter.__base__
 
 
 def build_app() -> typer.Typer:
-    """The application with one command or group per entry point of the group `unilatent.commands`."""
+    """The application. It knows the names of all verbs, and imports the one that is called (`unilatent.verbs`)."""
     app = typer.Typer(
         name="unilatent",
+        cls=Verbs,
         help="Text generation from pretrained encoders (train, decode, evaluate) and speech by next-token diffusion "
         "(encode, train, synthesize). `unilatent VERB --help` explains a verb, `unilatent options` the configuration.",
         no_args_is_help=True,
-        rich_markup_mode="markdown",
+        rich_markup_mode=None,  # plain help: it starts in a third of the time, and reads well in any terminal
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        _add(app, entry)
     return app
-
-
-def _add(app: typer.Typer, entry: EntryPoint) -> None:
-    try:
-        verb = entry.load()
-    except (ImportError, AttributeError) as error:  # a missing extra; an installation older than the code
-        reason = str(error)
-
-        def unavailable() -> None:
-            raise InputError(f"{entry.name}: cannot be loaded: {reason}; is the extra that it needs installed?")
-
-        app.command(entry.name, help=f"Unavailable: {reason}")(unavailable)
-        return
-    if isinstance(verb, typer.Typer):
-        app.add_typer(verb, name=entry.name)
-    else:
-        app.command(entry.name)(verb)
 
 
 def _print_version(given: bool) -> None:
     if given:
+        from importlib.metadata import version
+
         typer.echo(f"unilatent {version('unilatent')}")
         raise typer.Exit
 
@@ -90,9 +73,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
     except (InputError, UsageError) as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+            print(error, file=sys.stderr)
+            sys.exit(2)
         _fail(_in_one_line(error))
     except Exception as error:
-        if (line := _not_our_fault(error)) is None:
+        if (line := _not_our_fault(error) or clash()) is None:
             traceback.print_exc()
             line = "this is a bug in unilatent, not your mistake; please report it with the lines above"
         _fail(line)
@@ -138,10 +124,5 @@ def _not_our_fault(error: Exception) -> str | None:
 def _in_one_line(error: InputError | UsageError) -> str:
     if isinstance(error, InputError):
         return str(error)
-    message = (
-        (error.format_message() or "no command is given")
-        .removesuffix(".")
-        .replace("Value error, ", "")
-        .replace("Input should", "must")
-    )
+    message = error.format_message().removesuffix(".").replace("Value error, ", "").replace("Input should", "must")
     return str(InputError(f"{message}; see `{error.ctx.command_path if error.ctx else 'unilatent'} --help`"))

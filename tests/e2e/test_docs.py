@@ -49,7 +49,7 @@ NOT_RUN = {
     ],
     "text": [
         "unilatent prepare xsum EdinburghNLP/xsum data/xsum",
-        "torchrun --standalone --nproc-per-node 4 -m unilatent train my.yaml --output runs/four",
+        "torchrun --standalone --nproc-per-node 4 --no-python unilatent train my.yaml --output runs/four",
     ],
     "pretraining": ["scripts/pretraining_corpus.sh data/debian_text data/debian/en"],
     "speech": [

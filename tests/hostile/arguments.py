@@ -12,7 +12,7 @@ import typer
 
 from hostile.cases import Case, Command, Ending
 from hostile.home import PAIRS, SPEAK, Home, write_lines
-from unilatent.cli import build_app
+from unilatent.verbs import VERBS, verb_of
 
 _NUMBERS = {"int": ["-1", "1" + "0" * 30, "1.5", "nan", ""], "float": ["nan", "inf", "-1", "1e400", "many"]}
 
@@ -106,7 +106,7 @@ _NEGATIVE_IS_FINE = {"--length-reward", "--expected-length", "--loudness-dbfs"}
 
 def _options() -> Iterator[tuple[str, str, str]]:
     """The verb, name and type of each numeric option of the verbs above."""
-    for verb, function in _verbs(build_app(), ""):
+    for verb, function in (pair for name in VERBS for pair in _verbs(verb_of(name), name)):
         if verb not in WORK:
             continue
         for name, annotation in typing.get_type_hints(function, include_extras=True).items():
@@ -116,13 +116,15 @@ def _options() -> Iterator[tuple[str, str, str]]:
                 yield verb, (infos[0].param_decls or [f"--{name.replace('_', '-')}"])[0], kinds[0].__name__
 
 
-def _verbs(app: typer.Typer, before: str) -> Iterator[tuple[str, Any]]:
-    for command in app.registered_commands:
+def _verbs(verb: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(verb, typer.Typer):
+        yield name, verb
+        return
+    for command in verb.registered_commands:
         assert command.callback is not None
-        yield before + (command.name or command.callback.__name__.replace("_", "-")), command.callback
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        yield from _verbs(group.typer_instance, f"{before}{group.name} " if group.name else before)
+        yield f"{name} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
+    for group in verb.registered_groups:
+        yield from _verbs(group.typer_instance, name)
 
 
 def _parts_of(annotation: Any) -> Iterator[Any]:

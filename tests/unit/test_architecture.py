@@ -61,7 +61,7 @@ LAYERS = {
         {"report", "rouge", "question_generation"},
         {"evaluation", "speech"},
     ],
-    "unilatent": [{"server"}, {"commands"}, {"cli"}, {"__main__"}],
+    "unilatent": [{"siblings"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],
 }
 
 MAX_FILE_LINES = 400

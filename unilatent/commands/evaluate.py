@@ -14,7 +14,7 @@ from s2s.errors import InputError
 if TYPE_CHECKING:
     from eval.evaluation import Settings
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True)
 
 Resamples = Annotated[int, typer.Option(min=1, max=1_000_000, help="Bootstrap samples for intervals and tests.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from s2s.registry import trusting_imports
+from s2s.registry import search_working_directory, trusting_imports
 
 KEY_VALUE = "KEY.PATH=VALUE"
 
@@ -17,6 +17,7 @@ KEY_VALUE = "KEY.PATH=VALUE"
 def _trust(context: typer.Context, given: bool) -> bool:
     if given:
         context.with_resource(trusting_imports())
+        search_working_directory()  # the code may lie there, and the user has asked for it
     return given
 
 
@@ -42,7 +43,7 @@ def train(
     learning rates so far (constant, inverse_sqrt, wsd before its decay, all during the warm-up).
 
     The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs; decoding
-    needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 -m unilatent train ...`.
+    needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 --no-python unilatent train ...`.
     """
     from s2s.run import load_config, train_run
 
