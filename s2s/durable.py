@@ -40,21 +40,21 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
 
     Args:
         output: The file or folder to be written.
-        lock: The lock file; its folder is created, and removed if nothing is left in it. The default is OUTPUT.lock,
-            for an `output` that is a regular file.
+        lock: The lock file; missing folders are created, and removed if nothing is left in them. The default is
+            OUTPUT.lock, for an `output` that is a regular file.
 
     Raises:
         InputError: another process holds the lock, or no file can be written there.
     """
     if lock is None:
         check_target(output)
-    path, is_new = lock or beside(output, "lock"), False
+    path, made = lock or beside(output, "lock"), list[Path]()
     with contextlib.ExitStack() as stack:
         if _WINDOWS:  # where an open file cannot be removed: by us at the end, nor by us while another process has it
             stack.callback(_remove_lock, path)
         while True:
             with writing(output):
-                is_new |= not path.parent.exists()
+                made += [folder for folder in path.parents if folder not in made and not folder.exists()]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(open(path, "ab", opener=_without_links))
             if not _lock(file, output):
@@ -62,8 +62,8 @@ def claimed(output: Path, lock: Path | None = None) -> Iterator[None]:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.lstat(), os.fstat(file.fileno())):
                     break  # otherwise its last holder has just removed it
-        if is_new:
-            stack.callback(_remove_empty, path.parent)
+        for folder in reversed(made):
+            stack.callback(_remove_empty, folder)
         stack.callback(_remove_lock, path)
         yield
 

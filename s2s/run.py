@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import signal as signals
 import time
 from collections.abc import Iterable, Mapping
@@ -17,21 +16,28 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from s2s import checkpoint, hub
-from s2s.config import apply_overrides, read_tree, section_of, write_tree
+from s2s import checkpoint
+from s2s.config import apply_overrides, section_of
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
-from s2s.durable import claimed, flatten, with_fingerprints, write_whole, writing
+from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
-from s2s.json_files import dump_json, read_object
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
-from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, refuse_untrusted
-from s2s.renamed import current_options
+from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS
 from s2s.run_config import Part, RunConfig, load_config, parse_config
+from s2s.run_folder import (
+    fingerprint_data,
+    former_config,
+    parse_saved,
+    pinned,
+    prepare_folder,
+    saved_tree,
+    undone_unless,
+)
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.data_loader import DataLoader
 from s2s.training.state import Progress
@@ -42,19 +48,6 @@ __all__ = ["RunConfig", "load_config", "parse_config", "train_run"]
 logger = logging.getLogger(__name__)
 
 D = TypeVar("D", bound=Decoder)
-
-MAY_CHANGE = (
-    "decoder",
-    "train.accumulate",
-    "train.device",
-    "train.keep_best",
-    "train.keep_last",
-    "train.log_every",
-    "train.parallel",
-    "train.workers",
-)
-"""Keys that may change when a run is resumed: none of them changes its result."""
-MAY_GROW = ("train.max_steps", "train.epochs")
 
 
 class TrainResult(NamedTuple):
@@ -156,7 +149,7 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     run = Path(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
-    saved, overrides = _saved_tree(run), list(overrides)
+    saved, overrides = saved_tree(run), list(overrides)
     for key in overrides:
         if key.startswith(("train.", "optim.", "criterion.")):
             raise ConfigError(f"{key.partition('=')[0]}: changes nothing here; it is used in training only")
@@ -167,21 +160,7 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     chosen = tree.get("decoder")
     if isinstance(chosen, dict) and chosen.get("name") != decoder.get("name"):  # options of another class
         tree["decoder"] = apply_overrides({}, overrides)["decoder"]
-    return _parse(tree, run, tokenizer=str(run))
-
-
-def _parse(tree: Mapping[str, Any], run: Path, tokenizer: str | None = None) -> RunConfig:
-    try:
-        return parse_config(tree, tokenizer)
-    except ConfigError as error:
-        raise ConfigError(f"{run}: {error}") from error
-
-
-def _saved_tree(run: Path) -> dict[str, Any]:
-    """The sections of a run folder, which may come from anybody: its `imports:` must be trusted."""
-    tree = current_options(read_tree(run / checkpoint.CONFIG))
-    refuse_untrusted(tree.get("imports"), run / checkpoint.CONFIG)
-    return tree
+    return parse_saved(tree, run, tokenizer=str(run))
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:
@@ -195,109 +174,41 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
     """
     run = Path(run)
     with join_ranks(config.train.device) as ranks, contextlib.ExitStack() as claim:
-        config = _pinned(config, run)
+        config = pinned(config, run)
         task = build_task(config)
         config = resolve(config, task.model_defaults())
         with ranks.together():
             if ranks.first:
                 claim.enter_context(claimed(run, run / ".lock"))
-        former = _former_config(config, run)
+        former = former_config(config, run)
         found = checkpoint.checkpoints(run)
-        if found:
-            progress = Progress.read(found[-1])
-            if progress.is_over(config.train):
-                why = " (train.patience)" if progress.is_stopped(config.train) else ""
-                logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
-                return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, 0)
-        data = _fingerprint_data(task, run, ranks, trained=bool(found))
+        if found and (progress := Progress.read(found[-1])).is_over(config.train):
+            why = " (train.patience)" if progress.is_stopped(config.train) else ""
+            logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
+            return _result(run, progress, 0)
+        data = fingerprint_data(task, run, ranks, trained=bool(found))
         trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
         if former is not None:
             trainer.check_length(former.train)
-        _prepare_folder(config, task, data, run, ranks)  # last, so that a start that fails leaves nothing behind
+        if ranks.first:
+            claim.enter_context(undone_unless(lambda: trainer.has_begun, run))
+        prepare_folder(config, task, data, run, ranks)
         started = time.perf_counter()
         signal = trainer.fit()
-    progress = trainer.progress
-    best_loss, best_step = progress.best[0] if progress.best else (None, progress.step)
+    result = _result(run, trainer.progress, signal)
     if signal:
         name = signals.Signals(signal).name
-        logger.info(f"stopped by {name} after update {progress.step}, which is saved; the same command continues it")
+        logger.info(f"stopped by {name} after update {result.step}, which is saved; the same command continues it")
     else:
-        which = f"the best, validation loss {best_loss:.4g} at step {best_step}" if progress.best else "the last"
+        best = trainer.progress.best
+        which = f"the best, validation loss {best[0][0]:.4g} at step {best[0][1]}" if best else "the last"
         took = duration(time.perf_counter() - started)
-        logger.info(f"finished {progress.step} updates in {took}; {run / checkpoint.WEIGHTS} holds {which}")
-    return TrainResult(run, progress.step, best_loss, signal)
+        logger.info(f"finished {result.step} updates in {took}; {run / checkpoint.WEIGHTS} holds {which}")
+    return result
 
 
-def _pinned(config: RunConfig, run: Path) -> RunConfig:
-    """The configuration with models on the hub at the commit that the run has recorded, or else the latest one."""
-    saved = _saved_tree(run) if (run / checkpoint.CONFIG).exists() else {}
-    task, model = (
-        Part(part.name, hub.pin(part.config, section_of(saved, kind, run)))
-        for kind, part in (("task", config.task), ("model", config.model))
-    )
-    return replace(config, task=task, model=model)
-
-
-def _former_config(config: RunConfig, run: Path) -> RunConfig | None:
-    """The configuration of the run in the folder, if any; it may differ only in `MAY_CHANGE` and `MAY_GROW`."""
-    path = run / checkpoint.CONFIG
-    found = checkpoint.checkpoints(run)
-    if found and not path.exists():
-        raise InputError(f"{run}: holds checkpoints but no {checkpoint.CONFIG}; choose another folder")
-    if not found and not (run / checkpoint.WEIGHTS).exists():
-        return None  # nothing, or a run that ended before its first checkpoint and has nothing to lose
-    former = _parse(_saved_tree(run), run)
-    before, now = flatten(former.tree()), flatten(config.tree())
-    changed = [
-        f"{key} was {before.get(key)!r}, is now {now.get(key)!r}"
-        for key in [*before, *(key for key in now if key not in before)]
-        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
-        if not (key in MAY_GROW and (before.get(key) or math.inf) < (now.get(key) or 0))
-    ]
-    if changed:
-        raise ConfigError(
-            f"{run}: holds a run of another configuration: {'; '.join(changed)}; undo this to continue that run, or "
-            f"choose another folder, with model.init={run} to start from its weights"
-        )
-    return former
-
-
-def _fingerprint_data(task: Task, run: Path, ranks: Ranks, trained: bool) -> dict[str, Any]:
-    """The content of `data.json`; refuse data that have changed since the run was `trained` on them."""
-    now: dict[str, Any] = {}
-    with ranks.together():
-        if ranks.first:
-            path = run / checkpoint.DATA
-            before = read_object(path) if path.exists() else {}
-            now = with_fingerprints({str(file): file for given in task.inputs() for file in _files_in(given)}, before)
-            known, found = flatten(before), flatten(now)
-            for name in [*known, *found] if before and trained else []:
-                if known.get(name) != found.get(name):
-                    change = "is new" if name not in known else "has changed" if name in found else "is missing"
-                    raise InputError(
-                        f"{name}: {change} since {run} began to train on it; restore the data, or choose another "
-                        "folder (model.init=RUN starts from its weights)"
-                    )
-    return now
-
-
-def _prepare_folder(config: RunConfig, task: Task, data: dict[str, Any], run: Path, ranks: Ranks) -> None:
-    with ranks.together():
-        if ranks.first:
-            with writing(run):
-                checkpoint.remove_leftovers(run)
-                task.save(run)
-                write_whole(run / checkpoint.DATA, dump_json(data, indent=1).encode() + b"\n")
-                unfinished = run / f"{checkpoint.CONFIG}.unfinished"
-                write_tree(config.tree(), unfinished)
-                unfinished.replace(run / checkpoint.CONFIG)
-
-
-def _files_in(given: Path) -> list[Path]:
-    """The file itself, or the files in a folder that are not hidden."""
-    if given.is_file():
-        return [given]
-    return sorted(file for file in given.rglob("*") if file.is_file() and not file.name.startswith("."))
+def _result(run: Path, progress: Progress, signal: int) -> TrainResult:
+    return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, signal)
 
 
 def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:

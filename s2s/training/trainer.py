@@ -97,10 +97,17 @@ class Trainer:
             self._optimizers[phase] = make_optimizer(optim, [(n, p) for n, p in named if id(p) in chosen])
         self._mean = None if config.ema_decay is None else EMA(self._weights, config.ema_decay)
         self.progress = Progress()
+        self._first_step = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process has done an update."""
+        return self.progress.step > self._first_step
 
     def restore(self, folder: Path) -> None:
         """Resume from the checkpoint of the model's weights; InputError if a file is missing or damaged."""
         self.progress = Progress.read(folder)
+        self._first_step = self.progress.step
         path = folder / checkpoint.TRAINING
         tensors = checkpoint.read_tensors(path)
         self._check_state(path, tensors)

@@ -31,6 +31,7 @@ LAYERS = {
         {"tasks", "models", "criteria", "decoding"},
         {"training"},
         {"run_config"},
+        {"run_folder"},
         {"run"},
         {"generation", "describe", "trim"},
     ],

@@ -185,7 +185,7 @@ def test_a_claim_holds_until_it_ends(tmp_path: Path, windows: bool, monkeypatch:
         with claimed(*arguments), pytest.raises(InputError, match=r"out: another process is writing it"):
             hold(*arguments)
         hold(*arguments)
-    assert [path.name for path in tmp_path.rglob("*")] == ["deep"], "folders that stay empty are removed"
+    assert not list(tmp_path.rglob("*")), "folders that stay empty are removed"
     with claimed(output, lock):
         (lock.parent / "made").touch()
     assert (lock.parent / "made").exists()

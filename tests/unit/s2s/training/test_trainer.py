@@ -141,6 +141,20 @@ def test_loss_that_is_no_number_stops_with_the_ids_and_saves_nothing(tmp_path: P
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The loss of the first update is not a number: the run folder and the folder around it were made for nothing."""
+    with pytest.raises(InputError, match=r"update 1: the loss is not finite"):
+        train(tmp_path / "runs" / "mine", train={"max_tokens": 1000}, task={"poison": 13})
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_start_that_fails_removes_only_what_it_made(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"update 1: the loss is not finite"):
+        train(tmp_path, train={"max_tokens": 1000}, task={"poison": 13})
+    assert [path.name for path in tmp_path.rglob("*")] == ["notes.txt"]
+
+
 def test_full_disk_is_one_line_and_the_checkpoint_before_survives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
