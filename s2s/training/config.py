@@ -13,9 +13,12 @@ class TrainConfig(Section):
     """Length of the training, batches, device, validation and checkpoints."""
 
     max_steps: int | None = Field(None, ge=1)
-    """Total number of updates. Give either this or `epochs`. See `train --help` for longer runs."""
+    """Total number of updates. Give this, `epochs` or `max_minutes`. See `train --help` for longer runs."""
     epochs: int | None = Field(None, ge=1)
     """Passes over the training data."""
+    max_minutes: float | None = Field(None, gt=0)
+    """Minutes of updates by the clock, validation not counted. The learning rate decays with the time that is left, so
+    two runs differ; on another processor more or fewer updates fit."""
     max_tokens: int = Field(8192, ge=1)
     """Maximum number of tokens in a micro-batch on one rank, padding included; samples for an audio tokenizer."""
     max_sentences: int | None = Field(None, ge=1)
@@ -47,7 +50,9 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
-        if (self.max_steps is None) == (self.epochs is None):
-            found = "neither" if self.max_steps is None else "both"
-            raise ValueError(f"exactly one of max_steps and epochs must be given, found {found}")
+        lengths = ("max_steps", "epochs", "max_minutes")
+        given = [name for name in lengths if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"exactly one of {', '.join(lengths)} must be given, found {found}")
         return self

@@ -25,12 +25,12 @@ class TrainingLog:
     Args:
         run: The run folder.
         step: Updates done; records of later ones, from a process that was killed, are removed.
-        total_steps: Updates of the whole run.
+        total_steps: Updates of the whole run; None if the clock decides.
         enabled: Whether this is the first rank.
         bar: Whether to draw a progress bar; by default, if standard error is a terminal.
     """
 
-    def __init__(self, run: Path, step: int, total_steps: int, enabled: bool, bar: bool | None = None) -> None:
+    def __init__(self, run: Path, step: int, total_steps: int | None, enabled: bool, bar: bool | None = None) -> None:
         self._enabled = enabled
         self._total_steps = total_steps
         self._bar: tqdm[Any] | None = None
@@ -55,8 +55,9 @@ class TrainingLog:
         if self._bar is not None:
             self._bar.set_postfix_str(f"epoch {record['epoch']}, {_means(record)}, {rate}")
         else:
+            total = "" if self._total_steps is None else f"/{self._total_steps}"
             self.say(
-                f"step {record['step']}/{self._total_steps}  epoch {record['epoch']}  {_means(record)}  "
+                f"step {record['step']}{total}  epoch {record['epoch']}  {_means(record)}  "
                 f"lr {record['lr']:.3g}  grad norm {record['grad_norm']:.3g}  {rate}  ETA {duration(seconds_left)}"
             )
 

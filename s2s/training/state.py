@@ -46,6 +46,7 @@ class Progress:
         return (
             (config.max_steps is not None and self.step >= config.max_steps)
             or (config.epochs is not None and self.epoch >= config.epochs)
+            or (config.max_minutes is not None and self.seconds >= 60 * config.max_minutes)
             or self.is_stopped(config)
         )
 

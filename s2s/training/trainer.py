@@ -138,6 +138,8 @@ class Trainer:
     def check_length(self, former: TrainConfig) -> None:
         """Raise a ConfigError if the learning rates so far would have been others with the new length of the run."""
         done = self.progress.step
+        if self._config.max_minutes is not None:
+            return  # a run by the clock cannot be made longer
         before, now = (make_schedule(self._optim, self._total_steps(config)) for config in (former, self._config))
         if any(before(step) != now(step) for step in range(done)):
             raise ConfigError(
@@ -154,16 +156,21 @@ class Trainer:
         """
         progress, total_steps = self.progress, self._total_steps(self._config)
         schedule = make_schedule(self._optim, total_steps)
-        log = TrainingLog(self._run, progress.step, total_steps, self._ranks.first)
+        clocked = self._config.max_minutes is not None
+        log = TrainingLog(self._run, progress.step, None if clocked else total_steps, self._ranks.first)
         with contextlib.closing(log), StopRequest.listen() as request, contextlib.closing(self._updates()) as updates:
             means = Means()
             for micro_batches, place in updates:
+                if clocked:
+                    total_steps = self._total_steps(self._config)
+                    schedule = make_schedule(self._optim, total_steps)
                 epoch, lr = progress.epoch, self._optim.lr * schedule(progress.step)
                 weights, stop = self._global_weights(micro_batches), self._stop_requested(request.signal)
                 grad_norm = self._update(micro_batches, weights, lr, means)
                 progress.step, (progress.epoch, progress.position) = progress.step + 1, place
+                seconds = means.count_update(weights)
+                progress.seconds += self._mean_over_ranks(seconds) if clocked else seconds
                 progress.finished = progress.is_over(self._config)
-                progress.seconds += means.count_update(weights)
                 if self._mean is not None:
                     self._mean.update(progress.step)
                 log.advance(progress.step)
@@ -185,8 +192,10 @@ class Trainer:
         """Updates of a whole run of that length."""
         if config.max_steps is not None:
             return config.max_steps
-        assert config.epochs is not None
         here = self.progress
+        if config.max_minutes is not None:  # at the speed so far
+            return max(here.step + 1, round(here.step * 60 * config.max_minutes / max(here.seconds, 1e-9)))
+        assert config.epochs is not None
         first = {here.epoch: here.position}  # later epochs start at 0
         return here.step + sum(
             self._train_loader.num_updates(epoch, first.get(epoch, 0), self._config.accumulate)
@@ -201,6 +210,10 @@ class Trainer:
             for name, value in own.items():
                 weights[name] = weights.get(name, 0.0) + (value if micro.counts else 0.0)
         return dict(zip(weights, self._ranks.sum(list(weights.values())), strict=True))
+
+    def _mean_over_ranks(self, value: float) -> float:
+        """The same number on every rank, so that all end after the same update."""
+        return self._ranks.sum([value])[0] / self._ranks.size
 
     def _stop_requested(self, received: int) -> int:
         """The signal that this rank, or else any other, received; 0 if there was none."""

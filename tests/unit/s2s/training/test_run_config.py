@@ -53,8 +53,14 @@ def test_everything_wrong_is_said_at_once_with_key_paths() -> None:
     [
         ({"model": {"name": "toi"}}, r"model.name: no model is called 'toi'. Did you mean 'toy'\?"),
         ({"criterion": {"name": 3}}, "criterion.name: must be a name, found 3"),
-        ({"train": {"epochs": 2}}, "train: exactly one of max_steps and epochs must be given, found both"),
-        ({"train": {"max_steps": None}}, "train: exactly one of max_steps and epochs must be given, found neither"),
+        (
+            {"train": {"epochs": 2}},
+            "train: exactly one of max_steps, epochs, max_minutes must be given, found max_steps and epochs",
+        ),
+        (
+            {"train": {"max_steps": None}},
+            "train: exactly one of max_steps, epochs, max_minutes must be given, found none",
+        ),
     ],
 )
 def test_mistake_is_named(changes: dict[str, Any], expected: str) -> None:

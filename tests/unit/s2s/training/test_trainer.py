@@ -19,6 +19,7 @@ from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
 from s2s.run import TrainResult, parse_config, train_run
 from s2s.training.logging import TrainingLog
+from s2s.training.means import Means
 
 TESTS = Path(__file__).parents[3]
 
@@ -53,6 +54,50 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int, how: signal.Signals) 
             os.kill(os.getpid(), how)
 
     monkeypatch.setattr(TrainingLog, "train", train_and_signal)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, seconds_per_update: float) -> None:
+    """A clock by which every update takes as long, and nothing else takes any time."""
+    monkeypatch.setattr("s2s.training.means.time.perf_counter", lambda: 0.0)
+    original = Means.count_update
+
+    def count(self: Means, weights: dict[str, float]) -> float:
+        self._since = -seconds_per_update
+        return original(self, weights)
+
+    monkeypatch.setattr(Means, "count_update", count)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "wsd"])
+def test_a_run_by_the_clock_is_the_run_of_the_updates_that_fit(
+    tmp_path: Path, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, seconds_per_update=1.5)
+    optim = {"schedule": schedule}
+    for name, seconds in {"exact": 30.0, "between": 29.1}.items():
+        train(tmp_path / name, train={"max_steps": None, "max_minutes": seconds / 60}, optim=optim)
+    train(tmp_path / "steps", train={"max_steps": 20}, optim=optim)
+    assert same_weights(tmp_path / "exact", tmp_path / "steps")
+    records = [json.loads(line) for line in (tmp_path / "between/log.jsonl").read_text().splitlines()]
+    rates = [record["lr"] for record in records if record["split"] == "train"]
+    assert len(rates) == 20
+    assert rates[:3] == pytest.approx([0, 0.01 / 3, 0.02 / 3])
+    assert rates[-1] < 0.001
+
+
+def test_a_run_by_the_clock_that_was_stopped_gets_the_time_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, seconds_per_update=1.0)
+    clock = {"max_steps": None, "max_minutes": 20 / 60}
+    train(tmp_path / "whole", train=clock)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7, signal.SIGTERM)
+        assert train(tmp_path / "parts", train=clock).signal == signal.SIGTERM
+    assert train(tmp_path / "parts", train=clock).step == 20
+    assert same_weights(tmp_path / "parts", tmp_path / "whole")
+    with pytest.raises(ConfigError, match=r"train\.max_minutes was 0\.333\d*, is now 1"):
+        train(tmp_path / "parts", train={"max_steps": None, "max_minutes": 1.0})
 
 
 def test_training_lowers_the_loss_and_logs_each_step(tmp_path: Path) -> None:
