@@ -67,6 +67,7 @@ setup(
         "benchmarks": ["diffusers>=0.30"],
         "serve": ["fastapi>=0.115", "uvicorn>=0.34", "prometheus-client>=0.20"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",

