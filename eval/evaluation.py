@@ -13,6 +13,7 @@ from eval.report import Report, Scored, make_report
 from eval.rouge import py_rouge_metrics, rouge
 from eval.surface import surface
 from eval.words import first_tokens, nfc, sentences, split_sentences
+from s2s.data.fields import SOURCE, TARGET, Fields
 from s2s.errors import InputError
 from s2s.packages import load
 
@@ -59,6 +60,7 @@ class Settings:
         tokenize: Tokenization of BLEU for generic, see `eval.bleu`.
         baseline: The system to compare the others with.
         resamples: Bootstrap samples for intervals and tests.
+        source_field, target_field: Where the references have their sources and texts, see `s2s.data.fields`.
     """
 
     task: str
@@ -71,6 +73,8 @@ class Settings:
     baseline: str | None = None
     resamples: int = 1000
     seed: int = 0
+    source_field: str = SOURCE
+    target_field: str = TARGET
 
 
 def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> Report:
@@ -84,14 +88,20 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
         InputError: a file is broken or does not fit the other; the baseline or the sources for the lead baseline are
             missing; a package or its data is missing.
     """
-    references = read_references(reference)
-    outputs = {name: match(read_hypotheses(path), references, path, reference) for name, path in hypotheses.items()}
+    fields = Fields(settings.source_field, settings.target_field)
+    references = read_references(reference, fields)
+    read = {name: read_hypotheses(path, fields) for name, path in hypotheses.items()}
+    outputs = {name: match(read[name], references, path, reference) for name, path in hypotheses.items()}
     sources = None if any(entry.source is None for entry in references) else [nfc(str(e.source)) for e in references]
     texts = {name: [nfc(entry.text) for entry in entries] for name, entries in outputs.items()}
     if settings.with_lead:
         if LEAD in texts or sources is None:
-            problem = f"a system is called {LEAD!r} already" if LEAD in texts else f"{reference} has no 'src'"
-            raise InputError(f"--with-lead: {problem}; the lead baseline is made from the references' sources")
+            problem = (
+                f"a system is called {LEAD!r} already"
+                if LEAD in texts
+                else f"{reference} has no {settings.source_field!r}"
+            )
+            raise InputError(f"--with-lead: {problem}; the lead baseline is made from the references' sources (--source-field)")
         bench = settings.benchmark
         texts[LEAD] = [lead(source, bench.lead_sentences, bench.lead_words) for source in sources]
     if settings.baseline is not None and settings.baseline not in texts:
@@ -103,7 +113,7 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
     ]
     targets = [nfc(entry.text) for entry in references]
     if settings.task == "qg" and sources is None:
-        notes.append("the references have no 'src': every question is scored against one reference")
+        notes.append("the references have no sources: every question is scored against one reference")
     scored = {name: _score(texts_of_one, targets, sources, settings) for name, texts_of_one in texts.items()}
     return make_report(scored, hypotheses, reference, asdict(settings), _PACKAGES, notes)
 

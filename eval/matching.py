@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from s2s.data.files import suffix_of
-from s2s.data.jsonl import id_field, read_records, text_field
-from s2s.data.text_lines import read_text_lines
+from s2s.data.fields import TARGET, Fields, TextField
+from s2s.data.jsonl import id_field
+from s2s.data.records import Records, open_records
 from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError
-
-_JSON_LINES = (".jsonl", ".json", ".ndjson")
-_TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -36,35 +34,53 @@ class Entry:
     failed: bool = False
 
 
-def read_references(path: str | Path) -> list[Entry]:
-    """References with their sources: JSON lines `{"id", "src", "tgt"}` (id and src may be missing), or plain lines."""
-    if not _is_json_lines(path):
-        entries = [Entry(where, None, text) for where, text in _plain_lines(path)]
+def read_references(path: str | Path, fields: Fields) -> list[Entry]:
+    """References with their sources, which may be missing, from any input that `open_records` reads."""
+    records = open_records(path, "test", text_record=_as_target)
+    if records.format == "text":
+        entries = _plain_lines(records)
         empty = next((entry for entry in entries if not entry.text), None)
         if empty:
             raise InputError(f"{empty.where}: the line is empty; expected a reference on every line")
         return entries
-    return [
-        Entry(
-            where,
-            id_field(record, where),
-            _as_text(text_field(record, "tgt", where)),
-            _as_text(text_field(record, "src", where)) if "src" in record else None,
-        )
-        for where, record in read_records(path)
-    ]
+    entries, chosen = [], None
+    for where, record in records:
+        source, target = chosen = chosen or fields.of(record, where)
+        text = _as_text(target.text(record, where))
+        said = _as_text(source.text(record, where)) if source.is_in(record) else None
+        entries.append(Entry(where, id_field(record, where), text, said))
+    return entries
 
 
-def read_hypotheses(path: str | Path) -> list[Entry]:
-    """Hypotheses: JSON lines `{"id", "tgt"}`, where null means failed decoding, or plain lines; they may be empty."""
-    if not _is_json_lines(path):
-        return [Entry(where, None, text) for where, text in _plain_lines(path)]
-    entries = []
-    for where, record in read_records(path):
-        failed = "tgt" in record and record["tgt"] is None
-        text = "" if failed or _is_blank(record.get("tgt")) else _as_text(text_field(record, "tgt", where))
+def read_hypotheses(path: str | Path, fields: Fields) -> list[Entry]:
+    """Hypotheses, which may be empty; one that is null, or has an error beside it, is one that failed.
+
+    They are in the field `tgt`, as decoding writes them, or in that of the references.
+    """
+    records = open_records(path, "test", text_record=_as_target)
+    if records.format == "text":
+        return _plain_lines(records)
+    entries, chosen = [], None
+    for where, record in records:
+        chosen = chosen or _field_of_hypotheses(record, fields)
+        value, failed = record.get(chosen.written), chosen.is_in(record) and _has_failed(record, chosen)
+        text = "" if failed or _is_blank(value) else _as_text(chosen.text(record, where))
         entries.append(Entry(where, id_field(record, where), text, failed=failed))
     return entries
+
+
+def _field_of_hypotheses(record: dict[str, Any], fields: Fields) -> TextField:
+    usual = TextField(TARGET, "--target-field")
+    found = fields.target_of(record)
+    return found if found.is_in(record) and not usual.is_in(record) else usual
+
+
+def _has_failed(record: dict[str, Any], field: TextField) -> bool:
+    return record.get(field.written, "") is None or bool(record.get("error"))
+
+
+def _as_target(text: str) -> dict[str, Any]:
+    return {TARGET: text}
 
 
 def match(hypotheses: Sequence[Entry], references: Sequence[Entry], path: str, reference_path: str) -> list[Entry]:
@@ -90,21 +106,12 @@ def match(hypotheses: Sequence[Entry], references: Sequence[Entry], path: str, r
     return [by_id[id] for id in wanted]
 
 
-def _is_json_lines(path: str | Path) -> bool:
-    if suffix_of(path) in _TABLES:
-        raise InputError(f"{path}: is a table by its name; expected JSON lines (.jsonl) or plain lines")
-    return str(path) == "-" or suffix_of(path) in _JSON_LINES
-
-
-def _plain_lines(path: str | Path) -> list[tuple[str, str]]:
-    """`(where, text)` of every line, empty ones too."""
-    lines = [(where, line.strip()) for where, line in read_text_lines(path)]
-    where, first = next((line for line in lines if line[1]), ("", ""))
-    if not first:
-        raise InputError(f"{path}: all lines are empty; expected one text a line")
-    if first.startswith("{") and first.endswith("}") and '"tgt"' in first:
-        raise InputError(f"{where}: is a JSON record in a file of plain lines; give JSON lines a name in .jsonl")
-    return lines
+def _plain_lines(records: Records) -> list[Entry]:
+    """The text of every line, empty ones too."""
+    entries = [Entry(where, None, record[TARGET].strip()) for where, record in records]
+    if not any(entry.text for entry in entries):
+        raise InputError(f"{records.name}: all lines are empty; expected one text a line")
+    return entries
 
 
 def _is_blank(value: object) -> bool:

@@ -145,7 +145,7 @@ def _until_first(lines: Iterable[Line]) -> Iterator[Line]:
 def _checked(name: str, known: str | None, head: list[Line]) -> str:
     """The format that the first lines show; InputError for JSON in a file of plain lines by its name."""
     is_json = bool(head) and head[-1].content.lstrip().startswith(b"{")
-    if known == "text" and is_json and head[-1].content.rstrip().endswith(b"}"):
+    if known == "text" and is_json and _is_record(head[-1]):
         raise InputError(
             f"{head[-1].where}: is a JSON record in a file of plain lines; give JSON lines a name in .jsonl, or "
             "give --format"
@@ -153,6 +153,13 @@ def _checked(name: str, known: str | None, head: list[Line]) -> str:
     if known is None and head and not is_json:
         logger.info("%s: read as plain text, one text a line; --format reads it otherwise", shown_name(name))
     return known or ("jsonl" if is_json or not head else "text")
+
+
+def _is_record(line: Line) -> bool:
+    try:
+        return bool(parse_record(line))
+    except InputError:
+        return False
 
 
 def _rows(name: str, format: str, text_record: TextRecord, lines: Iterable[Line] | None = None) -> Iterator[Row]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from s2s.data.files import without_suffixes
 from s2s.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,9 +35,17 @@ def text(
     context: typer.Context,
     task: Annotated[Task | None, typer.Option(help="Benchmark: sets the clean-up of texts and the metrics.")] = None,
     hyp: Annotated[
-        list[str] | None, typer.Option(help="Hypotheses: FILE or NAME=FILE (.jsonl or plain text); repeat to compare.")
+        list[str] | None,
+        typer.Option(help="Hypotheses: FILE or NAME=FILE, in any format that `decode` writes; repeat to compare."),
     ] = None,
-    ref: Annotated[str | None, typer.Option(help="References: JSON lines with id, src, tgt; or plain lines.")] = None,
+    ref: Annotated[
+        str | None,
+        typer.Option(help="References, perhaps with id and source, in any format that `decode` reads; or plain lines."),
+    ] = None,
+    source_field: Annotated[
+        str, typer.Option(help="Field of the sources. Where there is no src, well-known names are found.")
+    ] = "src",
+    target_field: Annotated[str, typer.Option(help="Field of the references; known names are found, too.")] = "tgt",
     with_lead: Annotated[bool, typer.Option("--with-lead", help="Also score the beginning of the source.")] = False,
     lead_words: Annotated[int | None, typer.Option(min=0, help="Words of that beginning; 0: no limit.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one (or lead).")] = None,
@@ -93,6 +102,8 @@ def text(
         baseline=baseline,
         resamples=resamples,
         seed=seed,
+        source_field=source_field,
+        target_field=target_field,
     )
     systems = _named_paths("--hyp", hyp)
     refuse_inputs(json_file, [ref, *systems.values()])
@@ -154,7 +165,7 @@ def curve(
 
 
 def _named_paths(option: str, values: Iterable[str]) -> dict[str, str]:
-    """Paths by name, from `NAME=PATH` or `PATH`, which is named after its last part without .jsonl and .txt.
+    """Paths by name, from `NAME=PATH` or `PATH`, which is named after its last part without what its format adds.
 
     Raises:
         InputError: a name or path is empty, or two paths have the same name.
@@ -163,7 +174,7 @@ def _named_paths(option: str, values: Iterable[str]) -> dict[str, str]:
     for value in values:
         name, equals, path = value.partition("=")
         if not equals or Path(value).exists():
-            name, path = Path(os.path.abspath(value)).name.removesuffix(".jsonl").removesuffix(".txt"), value
+            name, path = without_suffixes(os.path.abspath(value)), value
         if not name or not path:
             raise InputError(f"{option}: expected PATH or NAME=PATH, found {value!r}")
         if name in named:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eval.matching import Entry, match, read_hypotheses, read_references
+from s2s.data.fields import Fields
 from s2s.errors import InputError
 
 
@@ -55,7 +56,7 @@ def test_hypotheses_may_be_empty_or_failed(tmp_path: Path) -> None:
     path = write(
         tmp_path / "y.jsonl", [{"id": 1, "tgt": "a"}, {"id": 2, "tgt": ""}, {"id": 3, "tgt": None, "error": "x"}]
     )
-    found = read_hypotheses(path)
+    found = read_hypotheses(path, Fields())
     assert [(entry.id, entry.text, entry.failed) for entry in found] == [
         ("1", "a", False),
         ("2", "", False),
@@ -65,13 +66,13 @@ def test_hypotheses_may_be_empty_or_failed(tmp_path: Path) -> None:
 
 def test_lists_of_tokens_are_joined(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", [{"src": ["un", "##real", "day"], "tgt": ["un", "##real"]}])
-    assert [(entry.text, entry.source) for entry in read_references(path)] == [("unreal", "unreal day")]
+    assert [(entry.text, entry.source) for entry in read_references(path, Fields())] == [("unreal", "unreal day")]
 
 
 def test_plain_files_keep_their_empty_lines(tmp_path: Path) -> None:
     path = tmp_path / "y.txt"
     path.write_text("\ufeffone\n\nthree\r\n", encoding="utf-8")
-    assert [entry.text for entry in read_hypotheses(path)] == ["one", "", "three"]
+    assert [entry.text for entry in read_hypotheses(path, Fields())] == ["one", "", "three"]
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -80,13 +81,15 @@ def test_plain_and_json_lines_say_the_same(tmp_path: Path, texts: list[str]) -> 
     plain = tmp_path / "y.txt"
     plain.write_text("\n".join(texts) + "\n", encoding="utf-8", newline="\n")
     records = write(tmp_path / "y.jsonl", [{"tgt": text} for text in texts])
-    assert [entry.text for entry in read_hypotheses(plain)] == [entry.text for entry in read_hypotheses(records)]
+    assert [entry.text for entry in read_hypotheses(plain, Fields())] == [
+        entry.text for entry in read_hypotheses(records, Fields())
+    ]
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"id": "a"}, r"y.jsonl:1: 'tgt' is missing; found 'id'$"),
+        ({"id": "a"}, r"y.jsonl:1: 'tgt' is missing; found 'id'; --target-field names another"),
         ({"tgt": 3}, r"y.jsonl:1: 'tgt' must be a string or a list of tokens, found a number \(3\)"),
         ({"tgt": "a", "id": [1]}, r"y.jsonl:1: 'id' must be a string or a whole number, found a list"),
         ({"tgt": "a", "id": True}, r"y.jsonl:1: 'id' must be a string or a whole number, found a boolean"),
@@ -95,7 +98,7 @@ def test_plain_and_json_lines_say_the_same(tmp_path: Path, texts: list[str]) -> 
 )
 def test_broken_hypotheses_are_named(tmp_path: Path, record: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_hypotheses(write(tmp_path / "y.jsonl", [record]))
+        read_hypotheses(write(tmp_path / "y.jsonl", [record]), Fields())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_broken_hypotheses_are_named(tmp_path: Path, record: Any, message: str) 
 )
 def test_broken_references_are_named(tmp_path: Path, record: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_references(write(tmp_path / "x.jsonl", [record]))
+        read_references(write(tmp_path / "x.jsonl", [record]), Fields())
 
 
 @pytest.mark.parametrize(
@@ -125,24 +128,23 @@ def test_broken_plain_references_are_named(tmp_path: Path, content: bytes | None
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_references(path)
+        read_references(path, Fields())
 
 
 @pytest.mark.parametrize("name", ["x.JSONL", "x.Json", "x.ndjson", "x.jsonl.gz"])
 def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path, name: str) -> None:
     content = b'{"src": "b", "tgt": "a"}\n'
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    assert [entry.text for entry in read_references(tmp_path / name)] == ["a"]
-    assert [entry.text for entry in read_hypotheses(tmp_path / name)] == ["a"]
+    assert [entry.text for entry in read_references(tmp_path / name, Fields())] == ["a"]
+    assert [entry.text for entry in read_hypotheses(tmp_path / name, Fields())] == ["a"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("y.txt", b'{"id": "1", "tgt": "a"}\n', r"y.txt:1: is a JSON record in a file of plain lines"),
-        ("y.out", b'\n{"tgt": "a"}\n', r"y.out:2: is a JSON record in a file of plain lines"),
         ("y.jsonl", b"plain text\n", r"y.jsonl:1: broken JSON"),
-        ("y.tsv", b"a\tb\n", r"y.tsv: is a table by its name; expected JSON lines"),
+        ("y.tsv", b"a\tb\n", r"y.tsv: the table is empty"),
         ("y.txt", b"a\rb\r", r"y.txt:1: a carriage return"),
         ("y.txt", "a\n".encode("utf-16"), r"y.txt:1: UTF-16; expected UTF-8 text"),
         ("y.txt", b"\n\n \n", r"y.txt: all lines are empty"),
@@ -152,4 +154,4 @@ def test_wrong_guesses_by_a_name_are_noticed(tmp_path: Path, name: str, content:
     (tmp_path / name).write_bytes(content)
     for read in (read_hypotheses, read_references):
         with pytest.raises(InputError, match=message):
-            read(tmp_path / name)
+            read(tmp_path / name, Fields())
