@@ -101,7 +101,9 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
                 if LEAD in texts
                 else f"{reference} has no {settings.source_field!r}"
             )
-            raise InputError(f"--with-lead: {problem}; the lead baseline is made from the references' sources (--source-field)")
+            raise InputError(
+                f"--with-lead: {problem}; the lead baseline is made from the references' sources (--source-field)"
+            )
         bench = settings.benchmark
         texts[LEAD] = [lead(source, bench.lead_sentences, bench.lead_words) for source in sources]
     if settings.baseline is not None and settings.baseline not in texts:
