@@ -70,7 +70,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     Raises:
         ConfigError: the device has another name, or torch does not find it here.
     """
-    chosen = _choose_device(device)
+    chosen = choose_device(device)
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -91,7 +91,8 @@ def join_ranks(device: str) -> Iterator[Ranks]:
             dist.destroy_process_group()
 
 
-def _choose_device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
+    """The device of a name, see `join_ranks`; ConfigError as there."""
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise ConfigError(f"device: must be auto, cpu, cuda or mps, found {device!r}")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

@@ -20,7 +20,7 @@ from s2s import checkpoint
 from s2s.config import apply_overrides, section_of
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
-from s2s.decoding.base import Decoder, Generator, Search, TokenIds, no_tokens
+from s2s.decoding.base import Decoder, Search, StepModel, TokenIds, no_tokens
 from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
@@ -106,7 +106,7 @@ def load_run(
     _check_vocabulary(config, task, run)
     decoder = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
     model = build_model(config)
-    if not isinstance(model, Generator):
+    if not isinstance(model, StepModel):
         raise InputError(f"{run}: its model, {config.model.name!r}, does not generate text token by token")
     checkpoint.load_weights(model, checkpoint.weights_path(Path(run), checkpoint_name))
     return config, task, model.eval(), decoder

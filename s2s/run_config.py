@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,17 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
     if problems:
         raise all_of(problems)
     return RunConfig(imports=head.imports, seed=head.seed, **parsed)
+
+
+def with_decoder(config: RunConfig, options: Mapping[str, Any]) -> RunConfig:
+    """The configuration with other options of the decoder; another `name` keeps none of the former options.
+
+    Raises:
+        ConfigError: an option is unknown or its value does not fit.
+    """
+    former = {} if config.decoder is None else config.decoder.tree()
+    kept = former if options.get("name", former.get("name")) == former.get("name") else {}
+    return replace(config, decoder=_parse_part("decoder", {**kept, **options}, config.task))
 
 
 def _parse_task(values: Any, tokenizer: str | None) -> Part:

@@ -21,6 +21,7 @@ from s2s.data.jsonl import text_field
 from s2s.decoding.base import Decoder
 from s2s.decoding.beam import BeamSearch
 from s2s.generation.decode import DecodeOptions, Summary, decode_file
+from s2s.generation.generator import Generator
 from s2s.models.unilm import UniLM
 from s2s.ranks import Ranks, join_ranks
 from s2s.tasks.base import Dataset, GenerationTask
@@ -87,6 +88,12 @@ def beam(**options: Any) -> BeamSearch:
     return BeamSearch(BeamSearch.Config(**{"beam_size": 3, "max_length": 12, **options}), WORDS.index)
 
 
+def generator_of_words(search: Any, settings: dict[str, Any] | None = None) -> Generator:
+    """What `Generator.load` makes of a run."""
+    config: Any = None
+    return Generator(config, WordTask(config), model_of_words(), search, torch.device("cpu"), settings or {})
+
+
 def alone() -> Ranks:
     return Ranks(0, 1, torch.device("cpu"))
 
@@ -98,9 +105,8 @@ def decode(
     trace = options.pop("trace", None)
     settings = options.pop("settings", {"decoder": {"beam_size": 3}})
     small = DecodeOptions(**{"window": 7, "max_tokens": 40, "max_sentences": 3, **options})
-    return decode_file(
-        WordTask(None), model_of_words(), decoder or beam(), source, output, small, ranks or alone(), settings, trace
-    )
+    generator = generator_of_words(decoder or beam(), settings)
+    return decode_file(generator, source, output, small, ranks or alone(), trace)
 
 
 def write_input(path: Path, lines: int, seed: int = 0) -> None:

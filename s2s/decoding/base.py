@@ -27,7 +27,7 @@ class State(Protocol):
 
 
 @runtime_checkable
-class Generator(Protocol):
+class StepModel(Protocol):
     """A model that generates token by token: what a search needs."""
 
     def start(self, sources: SourceBatch, max_steps: int) -> State:
@@ -95,13 +95,13 @@ class Decoder(ABC):
 
 
 class Search(Decoder):
-    """A search for good texts. It knows a model only as a `Generator`."""
+    """A search for good texts. It knows a model only as a `StepModel`."""
 
     def check(self, source: Any, where: str) -> None:
         """Raise InputError if this search cannot take a task's source example; `where` names its line."""
 
     @abstractmethod
-    def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:
+    def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The hypotheses of each sentence, best first."""
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from s2s.data.batch import SourceBatch
 from s2s.decoding import ranking
-from s2s.decoding.base import Generator, Hypothesis, Search, TokenIds, no_tokens
+from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
 from s2s.decoding.constraints import BatchConstraints, ConstraintOptions, Constraints
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
@@ -109,11 +109,11 @@ class BeamSearch(Search):
     def check(self, source: Any, where: str) -> None:
         self._constraints.check(source.prefix, where)
 
-    def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:
+    def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""
         return self.best(self._search(model, sources, exhaustive=False))
 
-    def trace(self, model: Generator, sources: SourceBatch) -> Trace:
+    def trace(self, model: StepModel, sources: SourceBatch) -> Trace:
         """All frames, searched until every survivor has ended, so that any ranking can choose from them."""
         return self._search(model, sources, exhaustive=True)
 
@@ -122,7 +122,7 @@ class BeamSearch(Search):
         return trace.best(self._ranking, self.config.num_hypotheses)
 
     @torch.inference_mode()
-    def _search(self, model: Generator, sources: SourceBatch, exhaustive: bool) -> Trace:
+    def _search(self, model: StepModel, sources: SourceBatch, exhaustive: bool) -> Trace:
         end, steps, size = sources.feeding.end, self.config.max_length, self.config.beam_size
         trace = Trace.empty(len(sources.ids), steps, self._frame_size, end, sources.tokens.device)
         constraints = self._constraints.of(sources)

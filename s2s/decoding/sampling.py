@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from s2s.data.batch import SourceBatch
-from s2s.decoding.base import Generator, Hypothesis, Search, TokenIds, no_tokens
+from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
 from s2s.decoding.beam import worth_leaving
 from s2s.decoding.constraints import ConstraintOptions, Constraints
 from s2s.nn.precision import widened
@@ -49,7 +49,7 @@ class Sampling(Search):
         self._constraints.check(source.prefix, where)
 
     @torch.inference_mode()
-    def __call__(self, model: Generator, sources: SourceBatch) -> list[list[Hypothesis]]:
+    def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """Drawn outputs of each sentence, the most likely first."""
         size, steps, count = len(sources.ids), self.config.max_length, self.config.num_hypotheses
         end, device = sources.feeding.end, sources.tokens.device

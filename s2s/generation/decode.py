@@ -6,25 +6,24 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import torch
 from pydantic import Field
 
 from s2s.config import Section
 from s2s.data.files import STANDARD, Line, count_lines, read_lines
 from s2s.data.ids import IdLines
 from s2s.data.jsonl import parse_record
-from s2s.decoding.base import Hypothesis, Search
+from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import ConfigError, InputError
+from s2s.generation.generator import Generator, batch_rows, generation
 from s2s.generation.output import Batches, Output, PipeOutput, Window, discard, open_output, refuse_existing
 from s2s.json_files import dump_json
-from s2s.models.base import Model
 from s2s.progress import Meter, sentences
 from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
@@ -55,13 +54,6 @@ class Source(Protocol):
     num_cut: int
 
 
-def place(model: Model, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32") -> Model:
-    """The model on a device, ready only to decode; log-probabilities are float32 in either precision."""
-    model = model.to(device=device, dtype=getattr(torch, precision)).eval()
-    model.prepare()
-    return model
-
-
 @dataclass(frozen=True)
 class Summary:
     """How many lines a file had, how many failed, how many had their source cut, and why the last one failed."""
@@ -80,14 +72,11 @@ class Summary:
 
 
 def decode_file(
-    task: GenerationTask,
-    model: Model,
-    decoder: Search,
+    generator: Generator,
     source: str | Path,
     output: str | Path,
     options: DecodeOptions,
     ranks: Ranks,
-    settings: dict[str, Any],
     trace: str | Path | None = None,
 ) -> Summary:
     """Decode the records of a file; every line of it gives one line, in the same order.
@@ -98,12 +87,10 @@ def decode_file(
     killed, and the output is the same, byte by byte.
 
     Args:
-        model: In evaluation mode, on the device of `ranks`.
+        generator: A job only continues with the same `settings`, and the same content of files in them.
         source: A JSON-lines file, or `-`.
         output: A file, or `-`. A job can only be continued from a file to a file.
         ranks: All must see the same files. They take windows in turn; the first one puts the results together.
-        settings: Everything else that outputs depend on, such as the decoder's options and the `Path` of the weights:
-            a job only continues with the same settings and the same content of files.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
 
     Raises:
@@ -111,28 +98,28 @@ def decode_file(
             it; with `strict`, a bad line.
         ConfigError: the decoder does not write traces.
     """
-    if trace is not None and not isinstance(decoder, BeamSearch):
+    if trace is not None and not isinstance(generator.search, BeamSearch):
         raise ConfigError("decoder.name: only beam searches write traces; drop --trace or use decoder.name=beam")
     with contextlib.ExitStack() as claim:
         with ranks.together():
             if ranks.first and str(output) != STANDARD:
                 claim.enter_context(claimed(Path(output)))
-        window, target = _open(str(source), str(output), options, ranks, settings, trace)
+        window, target = _open(str(source), str(output), options, ranks, generator.settings, trace)
         total = count_lines(source) if Path(source).is_file() else None
         before, number = target.windows, -1
         remaining = _share(total, window, target, ranks)
         with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
-            work = _Work(task, model, decoder, ranks.device, options, trace is not None, meter)
+            work = _Work(generator, options, trace is not None, meter)
             ids, lines_left = IdLines(), read_lines(source)
             for number, lines in enumerate(iter(lambda: list(itertools.islice(lines_left, window)), [])):
-                _note_ids(ids, lines, task.id_field)
+                _note_ids(ids, lines, generator.task.id_field)
                 if number % ranks.size == ranks.rank and not target.is_done(number):
                     target.write(number, work.decode(lines, target.batches(number)))
         if number < 0:
             raise InputError(f"{source}: the file is empty; expected one JSON object a line")
         target.close(number + 1)
     if ranks.first:
-        _warn_of_repeated(ids, str(source), task.id_field)
+        _warn_of_repeated(ids, str(source), generator.task.id_field)
     if meter.done:
         meter.report()
     if before > number and ranks.first:
@@ -165,7 +152,12 @@ def _report(target: Output, output: str, reason: str) -> Summary:
 
 
 def _open(
-    source: str, output: str, options: DecodeOptions, ranks: Ranks, settings: dict[str, Any], trace: str | Path | None
+    source: str,
+    output: str,
+    options: DecodeOptions,
+    ranks: Ranks,
+    settings: Mapping[str, Any],
+    trace: str | Path | None,
 ) -> tuple[int, Output]:
     """The size of a window, and where windows go."""
     if source != STANDARD and not Path(source).exists():
@@ -190,7 +182,7 @@ def _open(
 
 
 def _open_files(
-    source: str, files: dict[str, Path], options: DecodeOptions, ranks: Ranks, settings: dict[str, Any]
+    source: str, files: dict[str, Path], options: DecodeOptions, ranks: Ranks, settings: Mapping[str, Any]
 ) -> tuple[int, Output]:
     window = options.window
     if ranks.size > 1:  # small enough for all ranks to have work
@@ -211,10 +203,7 @@ def _open_files(
 class _Work:
     """Turns windows of lines into outputs."""
 
-    task: GenerationTask
-    model: Model
-    decoder: Any
-    device: torch.device
+    generator: Generator
     options: DecodeOptions
     traced: bool
     meter: Meter
@@ -246,17 +235,18 @@ class _Work:
 
     def _read(self, line: Line) -> _Item | dict[str, Any]:
         """What to decode, or the output line with the reason why it cannot be decoded."""
-        id_field = self.task.id_field
+        task = self.generator.task
+        id_field = task.id_field
         id: Any = line.number
         try:
             record = parse_record(line)
             if record.get(id_field) is not None:
                 id = record[id_field]
-            source = self.task.source({**record, id_field: id}, line.where)
-            self.decoder.check(source, line.where)
+            source = task.source({**record, id_field: id}, line.where)
+            self.generator.search.check(source, line.where)
         except Exception as error:
             return self._failure(id, line.where, error)
-        return _Item(id if str(id) == source.id else source.id, line.where, source, self.task.source_text(record))
+        return _Item(id if str(id) == source.id else source.id, line.where, source, task.source_text(record))
 
     def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
         """The output line of a record that cannot be used; unexpected errors are logged with their type."""
@@ -280,17 +270,18 @@ class _Work:
         return [made for item in items for made in self._decode_all([item])]
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-        sources = self.task.collate_sources([item.source for item in items]).to(self.device)
+        task, model, search = self.generator.task, self.generator.model, self.generator.search
+        sources = task.collate_sources([item.source for item in items]).to(self.generator.device)
         traces: list[dict[str, Any] | None] = [None] * len(items)
-        if self.traced:
-            trace = self.decoder.trace(self.model, sources)
-            rows = self.decoder.best(trace)
+        if self.traced and isinstance(search, BeamSearch):
+            trace = search.trace(model, sources)
+            rows = search.best(trace)
             texts = [{"source": item.text} if item.text else {} for item in items]
             found = zip(items, texts, trace.records(), strict=True)
             traces = [{"id": item.id, **text, **frames} for item, text, frames in found]
         else:
-            rows = self.decoder(self.model, sources)
-        outputs = (output_record(self.task, item.id, row, item.text) for item, row in zip(items, rows, strict=True))
+            rows = search(model, sources)
+        outputs = (output_record(task, item.id, row, item.text) for item, row in zip(items, rows, strict=True))
         return list(zip(outputs, traces, strict=True))
 
 
@@ -303,25 +294,9 @@ class _Item(NamedTuple):
 
 def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:
     """The output line of a sentence: its best text, spelled as in `source`, and all different ones if it has more."""
-    scores: dict[str, float] = {}
-    for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
-        scores.setdefault(task.spell(task.text(item.tokens), source), round(item.score, 4))
-    if math.isnan(hypotheses[0].score):
-        raise InputError("the model's scores are not numbers; its weights hold NaN or infinity")
-    texts = [{"tgt": text, "score": score} for text, score in scores.items()]
+    made = generation(task, hypotheses, source)
+    texts = [{"tgt": text, "score": round(score, 4)} for text, score in made.nbest]
     return {"id": id, **texts[0], **({"nbest": texts} if len(hypotheses) > 1 else {})}
-
-
-def batch_rows(lengths: dict[int, int], max_tokens: int, max_sentences: int) -> Iterator[list[int]]:
-    """Rows of a window in batches, longest source first, so that what does not fit into memory fails at once.
-
-    `max_tokens` limits sentences x longest source; `lengths` has the length of the source of each row.
-    """
-    order = sorted(lengths, key=lambda row: -lengths[row])
-    while order:
-        size = min(max_sentences, max(1, max_tokens // lengths[order[0]]))
-        yield order[:size]
-        order = order[size:]
 
 
 def _note_ids(ids: IdLines, lines: Sequence[Line], field: str) -> None:

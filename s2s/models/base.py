@@ -1,7 +1,7 @@
 """The base class of models.
 
 What a model can do is defined by protocols, in the module that needs them: criteria of text train a
-`s2s.criteria.base.Scorer`, searches generate with a `s2s.decoding.base.Generator`.
+`s2s.criteria.base.Scorer`, searches generate with a `s2s.decoding.base.StepModel`.
 """
 
 from __future__ import annotations

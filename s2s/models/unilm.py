@@ -193,7 +193,7 @@ class UniLM(Model):
 
     @torch.no_grad()
     def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
-        """See `s2s.decoding.base.Generator`; InputError if a source and `max_steps` tokens need too many positions."""
+        """See `s2s.decoding.base.StepModel`; InputError if a source and `max_steps` tokens need too many positions."""
         tokens, lengths = sources.tokens, sources.lengths
         needed = int(lengths.max()) + max_steps
         if needed > self.config.max_positions:

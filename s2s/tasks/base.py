@@ -93,6 +93,10 @@ class GenerationTask(Task):
         """The field of a record that holds its id."""
         return "id"
 
+    def record(self, text: str) -> dict[str, Any]:
+        """A record whose source is this text."""
+        return {"src": text}
+
     @abstractmethod
     def source(self, record: dict[str, Any], where: str) -> Any:
         """The example of one input record; InputError, with its place `where`, if it has no usable source."""

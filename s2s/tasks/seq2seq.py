@@ -203,6 +203,9 @@ class Seq2Seq(GenerationTask):
     def collate(self, examples: Sequence[Layout]) -> TokenBatch:
         return pack(examples, self._special.pad)
 
+    def record(self, text: str) -> dict[str, Any]:
+        return {self.config.source_field: text}
+
     def source(self, record: dict[str, Any], where: str) -> Source:
         """The source of one input record, cut to `max_source` slots; its "prefix" field begins the output.
 

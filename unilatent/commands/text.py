@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -98,26 +98,18 @@ def decode(
     """
     from contextlib import nullcontext
 
-    from s2s.checkpoint import weights_path
     from s2s.durable import resumable
-    from s2s.generation.decode import DecodeOptions, decode_file, place
+    from s2s.generation.decode import DecodeOptions, decode_file
+    from s2s.generation.generator import Generator
     from s2s.ranks import join_ranks
-    from s2s.run import load_run
 
     changes = list(overrides or []) + (["task.strict=true"] if strict else [])
-    config, task, model, decoder = load_run(run, changes, checkpoint)
     options = DecodeOptions(
         max_tokens=max_tokens, max_sentences=max_sentences, window=window, strict=strict, overwrite=overwrite
     )
-    settings: dict[str, Any] = {
-        "model": weights_path(run, checkpoint),
-        "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "tokenizer"}),
-        "decoder": config.tree()["decoder"],
-        "precision": precision.value,
-    }
     with nullcontext() if "-" in (input, output) else resumable(), join_ranks(device) as ranks:
-        placed = place(model, ranks.device, precision.value)
-        summary = decode_file(task, placed, decoder, input, output, options, ranks, settings, trace)
+        generator = Generator.load(run, checkpoint, device=ranks.device, precision=precision.value, overrides=changes)
+        summary = decode_file(generator, input, output, options, ranks, trace)
     if ranks.first:
         summary.refuse_failure(input)
 
