@@ -82,7 +82,7 @@ def test_a_run_by_the_clock_is_the_run_of_the_updates_that_fit(
     rates = [record["lr"] for record in records if record["split"] == "train"]
     assert len(rates) == 20
     assert rates[:3] == pytest.approx([0, 0.01 / 3, 0.02 / 3])
-    assert rates[-1] < 0.001
+    assert rates[-1] <= 0.005, "the last update of a wsd decay of two has half the rate"
 
 
 def test_a_run_by_the_clock_that_was_stopped_gets_the_time_that_is_left(
