@@ -13,18 +13,31 @@ _END = object()
 
 
 class Answer:
-    """Pieces of an answer in order, then its end or an error. Made in the event loop; `on_close` is called once."""
+    """Pieces of an answer in order, then its end or an error. Made in the event loop.
 
-    def __init__(self, seconds: float, on_close: Callable[[], None] = lambda: None) -> None:
-        self._loop, self._seconds, self._on_close = asyncio.get_running_loop(), seconds, on_close
+    Args:
+        seconds: That `next` waits at most.
+        most_unread: Size of the pieces that may wait for the reader before the worker should pause.
+        on_change: Called in the event loop when the reader has caught up, or has gone.
+    """
+
+    def __init__(self, seconds: float, most_unread: int, on_change: Callable[[Answer], None]) -> None:
+        self._loop, self._seconds, self._on_change = asyncio.get_running_loop(), seconds, on_change
         self._pieces: asyncio.Queue[Any] = asyncio.Queue()
+        self._most_unread, self._put, self._read = most_unread, 0, 0
         self.cancelled = False
         """Whether nobody waits for it any more; the worker looks at this before each step."""
 
-    def put(self, piece: Any) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is unread that no more should be made now."""
+        return self._put - self._read > self._most_unread
+
+    def put(self, piece: Any, size: int = 0) -> None:
         """Append a piece; called by the worker, and never waits."""
+        self._put += size
         try:
-            self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+            self._loop.call_soon_threadsafe(self._pieces.put_nowait, (piece, size))
         except RuntimeError:  # the loop is closed
             self.cancelled = True
 
@@ -40,8 +53,8 @@ class Answer:
         """Tell the worker that nobody waits, and a waiting `next` too; called in the event loop."""
         if not self.cancelled:
             self.cancelled = True
-            self._pieces.put_nowait(ClientGone())
-            self._on_close()
+            self._pieces.put_nowait((ClientGone(), 0))
+            self._on_change(self)
 
     async def next(self) -> Any:
         """The next piece, or None at the end.
@@ -54,11 +67,14 @@ class Answer:
         if self.cancelled:
             raise ClientGone
         try:
-            piece = await asyncio.wait_for(self._pieces.get(), self._seconds)
+            piece, size = await asyncio.wait_for(self._pieces.get(), self._seconds)
         except asyncio.TimeoutError:
-            raise Busy(
-                f"no answer within {self._seconds:g} seconds; try again later", 30, status=503, code="timeout"
-            ) from None
+            message = f"no answer within {self._seconds:g} seconds; try again later"
+            raise Busy(message, 30, status=503, code="timeout") from None
+        was_full = self.is_full
+        self._read += size
+        if was_full and not self.is_full:
+            self._on_change(self)
         if isinstance(piece, Exception):
             raise piece
         return None if piece is _END else piece

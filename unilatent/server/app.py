@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from s2s.errors import InputError
 from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
 from unilatent.server.gate import Gate
 from unilatent.server.service import Service
@@ -50,15 +51,16 @@ def build_app(
         app.add_exception_handler(kind, handler)
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
-    if origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=_EXPOSED,
-        )
-    return Gate(app, service.limits, service.metrics, api_key, hosts)
+    gate = Gate(app, service.limits, service.metrics, api_key, hosts)
+    if not origins:
+        return gate
+    return CORSMiddleware(
+        gate,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type"],
+        expose_headers=_EXPOSED,
+    )
 
 
 def _add_overview(app: FastAPI, service: Service) -> None:
@@ -107,4 +109,4 @@ def _handlers(service: Service) -> dict[Any, Callable[[Request, Any], Any]]:
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=499)
 
-    return {ClientGone: gone, HTTPException: refused, ApiError: failed, ValueError: failed, Exception: failed}
+    return {ClientGone: gone, HTTPException: refused, ApiError: failed, InputError: failed, Exception: failed}

@@ -25,21 +25,21 @@ def protocol(limits: Limits) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.app_state = {**self.app_state, "abort": transport.abort}
-            self._expect_request(None)
+            self._expect_request(None, limits.header_seconds)
 
         def on_response_complete(self) -> None:
             answered = self.cycle
             super().on_response_complete()
-            self._expect_request(answered)
+            self._expect_request(answered, limits.idle_seconds + limits.header_seconds)
 
-        def _expect_request(self, last: Any) -> None:
+        def _expect_request(self, last: Any, seconds: float) -> None:
             """Abort unless a request other than the last one has begun in time."""
 
             def check() -> None:
                 if self.cycle is last and not self.transport.is_closing():
                     self.transport.abort()
 
-            self.loop.call_later(limits.header_seconds, check)
+            self.loop.call_later(seconds, check)
 
         def send_400_response(self, msg: str) -> None:
             reason = sys.exc_info()[1]

@@ -76,6 +76,8 @@ def api_error(error: Exception, names: Mapping[str, str], request_id: str) -> Ap
         request_id: To find the traceback in the log.
     """
     if isinstance(error, ApiError):
+        if error.status >= 500:
+            error.message = without_paths(error.message, names)
         return error
     if isinstance(error, InputError):
         message = without_paths(str(error), names)

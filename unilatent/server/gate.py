@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from unilatent.server.errors import ApiError
+from unilatent.server.errors import ApiError, Busy
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 
-OPEN = ("/health",)
-"""Paths that need no key; the page needs none either."""
 _DRAINED = 8
 """Times the limit that is read of a body that is too long, so that its sender reads why."""
 
@@ -52,7 +50,7 @@ class Gate:
         self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, hosts: Collection[str]
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._key, self._hosts = api_key, frozenset(hosts)
+        self._key, self._hosts, self._active = api_key, frozenset(hosts), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,6 +60,7 @@ class Gate:
         begun, id = time.monotonic(), uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = id
         status, ended = 0, False
+        self._active += 1
 
         async def sending(message: Message) -> None:
             nonlocal status, ended
@@ -89,22 +88,25 @@ class Gate:
             if abort is not None and not ended:
                 abort()
         finally:
+            self._active -= 1
             endpoint = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(endpoint, str(status or "none")).inc()
             self._metrics.seconds.labels(endpoint).observe(time.monotonic() - begun)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "").rsplit("]", 1)[0].lstrip("[") if "]" in headers.get("host", "") else ""
-        host = (host or headers.get("host", "").partition(":")[0]).lower()
+        given = headers.get("host", "").lower()
+        host = given[1:].partition("]")[0] if given.startswith("[") else given.partition(":")[0]
         if self._hosts and host not in self._hosts:
             raise ApiError(403, f"host: {host!r} is not a name of this server", "unknown_host", "host")
+        if self._active > self._limits.requests:
+            raise Busy("the server answers too many requests; try again later", 5, status=503, code="overloaded")
         path = scope["path"]
         if self._key is None or not path.startswith(("/v1/", "/metrics")) or scope["method"] == "OPTIONS":
             return
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._key.encode()):
-            problem = "is not the right key" if given else "must be 'Bearer KEY'"
+        kind, _, key = headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self._key.encode()):
+            problem = "is not the right key" if key else "must be 'Bearer KEY'"
             raise ApiError(
                 401, f"authorization: the header {problem}", "invalid_api_key", None, {"www-authenticate": "Bearer"}
             )

@@ -29,8 +29,10 @@ class Limits:
     """Of one request."""
     header_bytes: int = 1 << 15
     """Of one request."""
-    connections: int = 512
-    """Open at once; others get 503."""
+    requests: int = 512
+    """Answered at once, of all kinds; others get 503."""
+    unread_bytes: int = 1 << 20
+    """Of an answer that may wait for its reader; then its text is not spoken further until the reader has caught up."""
     header_seconds: float = 10.0
     """For the head of a request to arrive."""
     body_seconds: float = 10.0
@@ -39,6 +41,8 @@ class Limits:
     """From a request to the first piece of its answer, and from one piece to the next."""
     stall_seconds: float = 30.0
     """That a reader may take for a piece of its answer; then the connection is dropped."""
+    idle_seconds: int = 30
+    """That a connection is kept for its next request."""
     stop_seconds: int = 60
     """For answers to finish when the server stops."""
 

@@ -68,7 +68,7 @@ def make_server(
     options: dict[str, Any] = {
         "http": protocol(limits),
         "h11_max_incomplete_event_size": limits.header_bytes,
-        "limit_concurrency": limits.connections,
+        "timeout_keep_alive": limits.idle_seconds,
         "timeout_graceful_shutdown": limits.stop_seconds,
     }
     app = build_app(service, api_key, hosts, origins)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latent.audio.files import checked
 from latent.audio.growing_wav import pcm_16
@@ -44,7 +45,7 @@ class SpeechJob(Job):
         return SpeechStandIn(self._voice)
 
     def has_next(self) -> bool:
-        return not self._joined and not self.finished()
+        return not (self._joined or self.finished() or self.answer.is_full)
 
     def has_room(self, session: Any) -> bool:
         return bool(session.has_room(self._takes[self._index].request))
@@ -85,9 +86,12 @@ class SpeechJob(Job):
             if not self._total:
                 self._metrics.first_audio(time.monotonic() - self.begun)
             self._total += len(new)
-            self.answer.put(pcm_16(new))
+            self._hand_on(pcm_16(new))
 
     def _put_silence(self, count: int) -> None:
         self._total += count
         for start in range(0, count, _BLOCK):
-            self.answer.put(np.zeros(min(_BLOCK, count - start), np.int16))
+            self._hand_on(np.zeros(min(_BLOCK, count - start), np.int16))
+
+    def _hand_on(self, samples: NDArray[np.int16]) -> None:
+        self.answer.put(samples, samples.nbytes)

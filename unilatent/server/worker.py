@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from s2s.errors import InputError
@@ -105,7 +105,7 @@ class Worker:
         """A place for an answer; raises Busy if there is none, and ApiError if the model cannot work."""
         self._check()
         self._open += 1
-        return Answer(self._limits.request_seconds, self._closed)
+        return Answer(self._limits.request_seconds, self._limits.unread_bytes, self._changed)
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue; raises as `answer`."""
@@ -136,8 +136,12 @@ class Worker:
             seconds = round(self._seconds * (1 + len(self._waiting) / self._limits.max_rows))
             raise Busy(f"{self.name!r} has {len(self._waiting)} requests waiting; try again later", min(seconds, 60))
 
-    def _closed(self) -> None:
-        self._open -= 1
+    def _changed(self, answer: Answer) -> None:
+        """A reader has caught up, or has gone; called in the event loop."""
+        if answer.cancelled:
+            self._open -= 1
+        with self._wake:
+            self._wake.notify()
 
     def _run(self) -> None:
         try:
@@ -158,13 +162,16 @@ class Worker:
     def _wait(self) -> bool:
         """Wait for something to do; False if the thread should end."""
         with self._wake:
-            while not (self._waiting or self._running or self._stopping):
+            while not (self._rows or self._waiting or any(map(_can_go_on, self._running))):
+                if self._stopping and not self._running:
+                    return False
                 self._wake.wait()
-            return not self._stopping or bool(self._running)
+            return True
 
     def _drop_cancelled(self) -> None:
         with self._wake:
-            self._waiting = deque(job for job in self._waiting if not job.answer.cancelled)
+            for job in [job for job in self._waiting if job.answer.cancelled]:
+                self._waiting.remove(job)
         for job in [job for job in self._running if job.answer.cancelled]:
             self._leave(job)
 
@@ -177,18 +184,15 @@ class Worker:
                 self._sessions[place[0]].remove(place[1])
 
     def _fill(self) -> None:
-        """Let rows join while there is room: one of each running job in turn, then those of waiting jobs."""
+        """Let rows join while there is room: one of each running job in turn, then those of waiting jobs in order."""
         joined = True
         while joined and len(self._rows) < self._limits.max_rows:
             joined = False
-            for job in [*self._running, *self._first_waiting()]:
-                if len(self._rows) < self._limits.max_rows and job.has_next() and self._let_join(job):
-                    joined = True
+            for job in [job for job in self._running if job.has_next()][: self._limits.max_rows - len(self._rows)]:
+                joined = self._let_join(job) or joined
+        while self._waiting and len(self._rows) < self._limits.max_rows and self._let_join(self._waiting[0]):
+            pass
         self._metrics.waiting(len(self._waiting))
-
-    def _first_waiting(self) -> list[Job]:
-        with self._wake:
-            return list(self._waiting)
 
     def _let_join(self, job: Job) -> bool:
         try:
@@ -218,7 +222,7 @@ class Worker:
 
     def _start(self, job: Job) -> None:
         with self._wake:
-            if job not in self._running:
+            if job in self._waiting:
                 self._waiting.remove(job)
                 self._running.append(job)
 
@@ -243,7 +247,7 @@ class Worker:
                 del self._rows[key, item.key]
         except Exception as error:
             self._leave(job)
-            job.answer.fail(error)
+            job.answer.fail(_of_the_model(error))
             return
         if job.finished():
             self._running.remove(job)
@@ -259,7 +263,7 @@ class Worker:
         for job in jobs:
             if len(jobs) == 1:
                 self._running.remove(job)
-                job.answer.fail(error)
+                job.answer.fail(_of_the_model(error))
             else:
                 job.key = (key, id(job))
                 job.begin_again()
@@ -267,8 +271,14 @@ class Worker:
             logger.warning("%s: a step of %d requests failed, each is tried alone: %r", self.name, len(jobs), error)
 
 
+def _can_go_on(job: Job) -> bool:
+    return job.answer.cancelled or job.has_next()
+
+
+def _of_the_model(error: Exception) -> Exception:
+    """What goes wrong in a step is no mistake of the client."""
+    return ApiError(500, str(error), "model_failed") if isinstance(error, InputError) else error
+
+
 def _stopping() -> Busy:
     return Busy("the server is stopping", 5, status=503, code="stopping")
-
-
-Opener = Callable[[], Session]
