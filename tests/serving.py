@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ import httpx
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.models import ServedModel, open_model
-from unilatent.server.run import bind, make_server
+from unilatent.server.run import Server, bind, make_server
 from unilatent.server.service import Service
 
 TEXT_RUN = Path(__file__).parent / "regression/data/run"
@@ -30,6 +31,7 @@ class Running:
     service: Service
     port: int
     client: httpx.Client
+    server: Server
 
     @property
     def url(self) -> str:
@@ -41,6 +43,10 @@ class Running:
 
     def generate(self, **body: Any) -> httpx.Response:
         return self.client.post("/v1/generate", json={"model": "words", "input": "reads text", **body})
+
+    def stop(self) -> None:
+        """What a signal does."""
+        self.server.handle_exit(signal.SIGTERM, None)
 
     def connect(self, **options: Any) -> socket.socket:
         """A connection without a client."""
@@ -88,7 +94,7 @@ def running(
         time.sleep(0.01)
     headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as client:
-        yield Running(service, port, client)
+        yield Running(service, port, client, server)
     server.should_exit = True
     thread.join(20)
     assert not thread.is_alive()

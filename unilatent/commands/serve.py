@@ -70,8 +70,8 @@ def serve(
     from unilatent.server.run import LOOPBACK, bind, is_loopback, make_server
     from unilatent.server.service import Service
 
-    if api_key is not None and not api_key.strip():
-        raise InputError("--api-key: is empty; is the variable UNILATENT_API_KEY set to nothing?")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise InputError("--api-key (UNILATENT_API_KEY): must be printable ASCII, without blanks around it")
     named, recordings = _named(models), {name: Path(path) for name, path in _pairs(voice or [])}
     listener = bind(host, port)
     limits = Limits(queue, max_rows, max_characters, audio_seconds=max_audio_seconds, request_seconds=timeout)

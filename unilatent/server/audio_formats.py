@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from latent.audio.growing_wav import wav_header
+from latent.audio.growing_wav import pcm_16, wav_header
 from s2s.packages import load
 
 Pcm = NDArray[np.int16]
@@ -81,7 +81,7 @@ class _SoundFile:
         rate = min((known for known in rates if known >= sample_rate), default=rates[-1])
         self._resampler = None
         if rate != sample_rate:
-            self._resampler = load("soxr", "speech").ResampleStream(sample_rate, rate, 1, dtype="int16")
+            self._resampler = load("soxr", "speech").ResampleStream(sample_rate, rate, 1, dtype="float32")
         self._sink = _Sink()
         self._file = load("soundfile", "speech").SoundFile(self._sink, "w", rate, 1, **_OPTIONS[name])
         for field, value in tags.items():
@@ -89,7 +89,8 @@ class _SoundFile:
 
     def write(self, samples: Pcm, last: bool = False) -> bytes:
         if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples, last=last)
+            scaled = samples.astype(np.float32) / 32768  # as numbers of 16 bits, soxr would add noise
+            samples = pcm_16(self._resampler.resample_chunk(scaled, last=last))
         if len(samples):
             self._file.write(samples)
         return self._sink.take()

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from unilatent.server.errors import unreadable
 from unilatent.server.limits import Limits
 
+_LINGER_SECONDS = 1.0
+
 
 def protocol(limits: Limits) -> type[H11Protocol]:
     """A class of connections for uvicorn.
@@ -24,6 +26,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
     class Connection(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self._refused = False
             self.app_state = {**self.app_state, "abort": transport.abort}
             self._expect_request(None, limits.header_seconds)
 
@@ -51,6 +54,12 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             )
             for event in (head, h11.Data(data=content), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-            self.transport.close()
+            self._refused = True
+            self.transport.write_eof()  # closed at once, what is unread would take the answer with it
+            self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+
+        def data_received(self, data: bytes) -> None:
+            if not self._refused:
+                super().data_received(data)
 
     return Connection

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from unilatent.server.errors import ApiError, Busy
+from unilatent.server.errors import ApiError, Busy, unreadable
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 
-_DRAINED = 8
+_DRAINED = 32
 """Times the limit that is read of a body that is too long, so that its sender reads why."""
 
 SECURITY = {
@@ -95,6 +95,8 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in headers.raw) > self._limits.header_bytes:
+            raise unreadable(431)
         given = headers.get("host", "").lower()
         host = given[1:].partition("]")[0] if given.startswith("[") else given.partition(":")[0]
         if self._hosts and host not in self._hosts:

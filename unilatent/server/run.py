@@ -19,6 +19,7 @@ from unilatent.server.service import Service
 
 logger = logging.getLogger(__name__)
 
+_SEND_BUFFER = 1 << 18  # bytes of an answer that the system holds for a slow reader
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -28,6 +29,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         listener.bind((host, port))
     except OSError as error:
         listener.close()

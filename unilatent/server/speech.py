@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from latent.longform.narrator import LongFormOptions, Narrator
 from latent.longform.script import script_lines
 from latent.synthesis.voice import Take, Turn
 from latent.text.splitting import split_text
+from s2s.errors import InputError
 from unilatent.server.audio_formats import open_encoder
 from unilatent.server.bodies import NamedVoice, ScriptBody, SpeechBody, read_body
 from unilatent.server.errors import ApiError
@@ -24,6 +26,7 @@ from unilatent.server.service import Service
 from unilatent.server.speech_jobs import SpeechJob
 from unilatent.server.spoken import SpokenResponse
 
+_OF_COMMAND_LINE = re.compile(r'--cast ".*?"')
 _PAUSE_SECONDS = 0.4  # between the pieces of a long text, as in scripts
 _MOST_LISTED = 50
 
@@ -106,7 +109,10 @@ def _takes_of_script(model: SpeechModel, body: ScriptBody) -> list[Take]:
     cast = {name: model.role(voice_name) for name, voice_name in body.cast.items()}
     content, names = body.input.encode(errors="surrogatepass"), [*cast, *voice.speakers]
     lines = script_lines(content, "input", lambda text: voice.fits(text, options.max_characters), names)
-    roles = find_roles("the script", lines, cast, voice.speakers, voice.names_speakers)
+    try:
+        roles = find_roles("the script", lines, cast, voice.speakers, voice.names_speakers)
+    except InputError as error:
+        raise InputError(_OF_COMMAND_LINE.sub("a voice in `cast`", str(error)).replace("--cast ", "cast: ")) from error
     return Narrator(voice, roles, options).plan(lines)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,23 @@ from unilatent.server.answers import Answer
 from unilatent.server.metrics import ModelMetrics
 from unilatent.server.worker import Job
 
-_BLOCK = 1 << 14  # samples of silence in one piece
+_BLOCK = 1 << 14  # samples of silence at a time
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A piece of an answer: a number of silent samples, which takes no memory while it waits."""
+
+    count: int
+
+    def blocks(self) -> Iterator[NDArray[np.int16]]:
+        """The samples, `(S,)` each."""
+        for start in range(0, self.count, _BLOCK):
+            yield np.zeros(min(_BLOCK, self.count - start), np.int16)
 
 
 class SpeechJob(Job):
-    """Speaks takes in order; the pieces of its answer are samples of 16 bits, `(S,)`.
+    """Speaks takes in order; the pieces of its answer are samples of 16 bits, `(S,)`, and `Silence`.
 
     Args:
         voice: Who speaks.
@@ -86,12 +99,10 @@ class SpeechJob(Job):
             if not self._total:
                 self._metrics.first_audio(time.monotonic() - self.begun)
             self._total += len(new)
-            self._hand_on(pcm_16(new))
+            pcm = pcm_16(new)
+            self.answer.put(pcm, pcm.nbytes)
 
     def _put_silence(self, count: int) -> None:
-        self._total += count
-        for start in range(0, count, _BLOCK):
-            self._hand_on(np.zeros(min(_BLOCK, count - start), np.int16))
-
-    def _hand_on(self, samples: NDArray[np.int16]) -> None:
-        self.answer.put(samples, samples.nbytes)
+        if count:
+            self._total += count
+            self.answer.put(Silence(count), 2 * count)

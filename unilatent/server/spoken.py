@@ -17,6 +17,7 @@ from unilatent.server.answers import Answer, watched
 from unilatent.server.audio_formats import MEDIA_TYPES, Encoder
 from unilatent.server.errors import ApiError, ClientGone
 from unilatent.server.metrics import Metrics
+from unilatent.server.speech_jobs import Silence
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +78,11 @@ class SpokenResponse(Response):
 
     async def _contents(self) -> AsyncIterator[bytes]:
         """The bytes of the answer, the first when there is a first sample."""
-        total = 0
         piece = await self._answer.next()
         while piece is not None:
-            total += len(piece)
-            content = await asyncio.to_thread(self._encoder.write, piece)
-            yield self._event(content) if self._events else content
+            for samples in piece.blocks() if isinstance(piece, Silence) else [piece]:
+                content = await asyncio.to_thread(self._encoder.write, samples)
+                yield self._event(content) if self._events else content
             piece = await self._answer.next()
         content = await asyncio.to_thread(self._encoder.close)
         if not self._events:

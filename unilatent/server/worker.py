@@ -89,7 +89,8 @@ class Worker:
         self._running: list[Job] = []
         self._rows: dict[tuple[Hashable, int], Job] = {}
         self._sessions: dict[Hashable, Any] = {}
-        self._open = 0
+        self.open_answers = 0
+        """Answers that are waited for, made or read."""
         self._stopping = False
         self._wake = threading.Condition()
         self._seconds = 1.0
@@ -104,7 +105,7 @@ class Worker:
     def answer(self) -> Answer:
         """A place for an answer; raises Busy if there is none, and ApiError if the model cannot work."""
         self._check()
-        self._open += 1
+        self.open_answers += 1
         return Answer(self._limits.request_seconds, self._limits.unread_bytes, self._changed)
 
     def submit(self, job: Job) -> None:
@@ -132,14 +133,14 @@ class Worker:
             raise _stopping()
         if not self.alive:
             raise ApiError(503, f"the model {self.name!r} has stopped working", "model_unavailable")
-        if len(self._waiting) >= self._limits.queue or self._open >= self._limits.open_answers:
+        if len(self._waiting) >= self._limits.queue or self.open_answers >= self._limits.open_answers:
             seconds = round(self._seconds * (1 + len(self._waiting) / self._limits.max_rows))
             raise Busy(f"{self.name!r} has {len(self._waiting)} requests waiting; try again later", min(seconds, 60))
 
     def _changed(self, answer: Answer) -> None:
         """A reader has caught up, or has gone; called in the event loop."""
         if answer.cancelled:
-            self._open -= 1
+            self.open_answers -= 1
         with self._wake:
             self._wake.notify()
 

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import Running, serving
-from tiny_voice import RATE, write_voice
-
-pytest.importorskip("fastapi")
-
-
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_voice(tmp_path_factory.mktemp("voice"))
-
-
-@pytest.fixture(scope="module")
-def server(voice: Path) -> Iterator[Running]:
-    with serving(voice) as running:
-        yield running
+from serving import Running
+from tiny_voice import RATE
 
 
 def test_the_answer_is_what_the_voice_says(server: Running, voice: Path) -> None:
