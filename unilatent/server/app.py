@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from s2s.errors import InputError
@@ -49,8 +49,7 @@ def build_app(
     _add_overview(app, service)
     for kind, handler in _handlers(service).items():
         app.add_exception_handler(kind, handler)
-    if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.router.routes.extend(_page())
     gate = Gate(app, service.limits, service.metrics, api_key, hosts)
     if not origins:
         return gate
@@ -61,6 +60,18 @@ def build_app(
         allow_headers=["authorization", "content-type"],
         expose_headers=_EXPOSED,
     )
+
+
+def _page() -> Iterator[Route]:
+    """A route for each file of the page, so that any other path is an error of its own."""
+
+    def sender(path: Path) -> Callable[[Request], Response]:
+        return lambda _: FileResponse(path)
+
+    for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
+        name = path.relative_to(PAGE).as_posix()
+        for place in [f"/{name}", *(["/"] if name == "index.html" else [])]:
+            yield Route(place, sender(path))
 
 
 def _add_overview(app: FastAPI, service: Service) -> None:

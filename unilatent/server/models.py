@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from latent.longform.cast import Role
 from latent.synthesis.consent import read_with_consent
@@ -13,6 +12,7 @@ from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.errors import InputError
+from s2s.generation.generator import Generator
 from s2s.registry import TASKS, nearest
 from s2s.run import read_run
 from s2s.tasks.base import GenerationTask
@@ -71,7 +71,7 @@ class TextModel(ServedModel):
 
     kind = "text"
 
-    def __init__(self, name: str, folder: str, generator: Any, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, name: str, folder: str, generator: Generator, limits: Limits, metrics: Metrics) -> None:
         super().__init__(name, folder, limits, metrics)
         self.generator = generator
 
@@ -92,9 +92,7 @@ def open_model(
         InputError: it cannot be loaded, or generates neither text nor speech.
     """
     if generates_text(folder):
-        from unilatent.server.stand_in import load_generator
-
-        return TextModel(name, folder, load_generator(folder, device), limits, metrics)
+        return TextModel(name, folder, Generator.load(folder, device=device), limits, metrics)
     voice = open_voice(folder, device="cpu" if device == "auto" else device)
     return SpeechModel(name, folder, voice, _roles(voice, recordings, consent), limits, metrics)
 

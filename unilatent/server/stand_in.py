@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from s2s.generation.decode import output_record
-from s2s.run import build_decoder, load_run
-
 
 @dataclass
 class Item:
@@ -54,8 +51,8 @@ class SpeechStandIn:
 
 
 class TextStandIn:
-    def __init__(self, generator: Any, options: dict[str, Any]) -> None:
-        self._generator, self._options, self._next = generator, options, 0
+    def __init__(self, generator: Any) -> None:
+        self._generator, self._next = generator, 0
         self._rows: dict[int, Any] = {}
 
     def __len__(self) -> int:
@@ -66,7 +63,8 @@ class TextStandIn:
 
     def add(self, text: str, prefix: str | None) -> int:
         self._next += 1
-        self._rows[self._next] = self._generator.task.source({"id": "1", "src": text, "prefix": prefix or ""}, "input")
+        self._generator._read(1, (text, prefix))
+        self._rows[self._next] = (text, prefix)
         return self._next
 
     def remove(self, key: int) -> None:
@@ -74,35 +72,7 @@ class TextStandIn:
 
     def step(self) -> list[Item]:
         rows, self._rows = self._rows, {}
-        decoder = self._generator.decoder(self._options)
-        found = decoder(self._generator.model, self._generator.task.collate_sources(list(rows.values())))
-        items = []
-        for key, hypotheses in zip(rows, found, strict=True):
-            record = output_record(self._generator.task, "1", hypotheses, "")
-            best = record.get("nbest") or [record]
-            items.append(Item(key, hypotheses=[(item["tgt"], item["score"]) for item in best]))
-        return items
-
-
-class Standing:
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.config, self.task, self.model, _ = load_run(folder)
-
-    def decoder(self, options: dict[str, Any]) -> Any:
-        from s2s.decoding.base import Search
-        from s2s.run import read_run
-
-        changes = [f"decoder.{key}={value}" for key, value in options.items()]
-        kind: Any = Search
-        return build_decoder(read_run(self.folder, changes), kind, self.task.token_id)
-
-    def check_options(self, options: dict[str, Any]) -> None:
-        self.decoder(options)
-
-    def session(self, max_rows: int, **options: Any) -> Any:
-        return TextStandIn(self, options)
-
-
-def load_generator(folder: str, device: str) -> Any:
-    return Standing(folder)
+        texts, prefixes = zip(*rows.values(), strict=True)
+        given = None if prefixes[0] is None else list(prefixes)
+        made = self._generator.generate(list(texts), given)
+        return [Item(key, hypotheses=list(map(tuple, one.nbest))) for key, one in zip(rows, made, strict=True)]

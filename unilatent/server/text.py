@@ -91,7 +91,7 @@ def _check(limits: Limits, texts: list[str], prefix: str | None, options: dict[s
 
 def _check_options(model: TextModel, options: dict[str, Any]) -> None:
     """Raise InputError for options that the decoder does not have, before they wait."""
-    model.generator.check_options(options)
+    model.generator.with_options(**options)
 
 
 def _several(count: int, decoder: dict[str, Any]) -> dict[str, Any]:

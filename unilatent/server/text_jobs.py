@@ -38,7 +38,9 @@ class TextJob(Job):
         self.begin_again()
 
     def open_session(self) -> Any:
-        return self._generator.session(self._max_rows, **self._options)
+        from unilatent.server.stand_in import TextStandIn
+
+        return TextStandIn(self._generator.with_options(**self._options))
 
     def has_next(self) -> bool:
         return bool(self._left)
