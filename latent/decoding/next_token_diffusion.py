@@ -1,12 +1,12 @@
 """Generation of latents: at each step a row decides whether a latent follows, draws it, and reads it.
 
-Rows are independent: each has its own noise and its own place in the cache, and a row that ends leaves the batch. So
-batching does not change what a row generates.
+Rows are independent: each has its own noise, its own place in the cache and its own age. A row that ends leaves the
+batch, and others may enter it between two steps. So batching does not change what a row generates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Frames:
     """The latents of one step.
 
     Args:
-        rows: Rows that drew a latent, in the order of `latents`: indices into the prompts.
+        rows: Rows that drew a latent, in the order of `latents`: keys from `Drawing.add`.
         latents: `(R, L)`, as the audio tokenizer decodes them.
         ended: Rows that ended before this step; True where the model ended them, False where the limit did.
     """
@@ -49,43 +49,143 @@ class NextTokenDiffusionDecoder(Streamer):
 
     config: NextTokenDiffusionDecoder.Config
 
-    @torch.inference_mode()
     def stream(self, model: Any, prompts: GenerationPrompts) -> Iterator[Frames]:
         """The latents that a LatentLM draws, step by step, until all rows have ended; prompts are on its device."""
-        sampler = self.config.sampler(model)
-        streams = 2 if sampler.guided else 1
-        started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
-        state = model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames))
-        device = state.hidden.device
-        precision = torch.promote_types(state.hidden.dtype, torch.float32)
-        noise = RowNoise(prompts.seeds, model.config.latent_size, device)
-        legal = torch.tensor([prompts.latent_token, prompts.end_token], device=device)
-        rows, temperatures, frame = list(range(len(prompts.seeds))), prompts.temperatures.unsqueeze(1), 0
-        while rows:
-            conditional, *unconditional = state.hidden.chunk(streams)
-            ended = self._ended(model.logits(conditional, legal), frame, [prompts.max_frames[row] for row in rows])
-            if ended:
-                kept = [index for index in range(len(rows)) if index not in ended]
-                everywhere = [index + stream * len(rows) for stream in range(streams) for index in kept]
-                state.keep(torch.tensor(everywhere, dtype=torch.int64, device=device))
-                noise.select(kept)
-                temperatures = temperatures[kept]
-                conditional, *unconditional = state.hidden.chunk(streams)
-            finished = {rows[index]: by_model for index, by_model in ended.items()}
-            rows = [row for index, row in enumerate(rows) if index not in ended]
-            if not rows:
-                yield Frames([], state.hidden.new_empty(0, model.config.latent_size), finished)
-                return
-            drawn = noise.draw().to(precision) * temperatures
-            latents = sampler.sample(conditional, unconditional[0] if unconditional else None, drawn, noise)
-            yield Frames(rows, model.denormalize(latents), finished)
-            frame += 1
-            model.append(state, model.next_inputs(latents.to(state.hidden.dtype), streams, prompts, rows, frame))
+        drawing = self.start(model)
+        drawing.add(prompts)
+        while len(drawing):
+            yield drawing.step()
 
-    def _ended(self, logits: Tensor, frame: int, max_frames: list[int]) -> dict[int, bool]:
-        """Rows that end before this frame: True where the model ends them, False where the limit is reached."""
-        if frame < self.config.min_frames:
-            return {}
-        by_model = (logits.float().softmax(-1)[:, 1] >= self.config.stop_threshold).tolist()
-        limits = zip(by_model, max_frames, strict=True)
-        return {row: ends for row, (ends, limit) in enumerate(limits) if ends or frame >= limit}
+    def start(self, model: Any) -> Drawing:
+        """A batch without rows, for a LatentLM."""
+        return Drawing(model, self.config)
+
+
+@dataclass
+class _Row:
+    """What a row is drawn by; `frame` is the number of its next latent."""
+
+    key: int
+    temperature: Tensor
+    max_frames: int
+    cues: Tensor | None
+    frame: int = 0
+
+
+class Drawing:
+    """Rows that draw latents together, each as it would alone; rows enter and leave between two steps.
+
+    A step first reads the latents of the step before it, so that the caller has these as soon as they are drawn.
+    """
+
+    def __init__(self, model: Any, config: NextTokenDiffusionDecoder.Config) -> None:
+        self._model, self._config = model, config
+        self._sampler = config.sampler(model)
+        self._streams = 2 if self._sampler.guided else 1
+        self._next_key = 0
+        self._rows: list[_Row] = []
+        self._state: Any = None
+        self._unread: Tensor | None = None
+        self._noise: RowNoise
+        self._legal: Tensor
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @torch.inference_mode()
+    def add(self, prompts: GenerationPrompts) -> list[int]:
+        """Let rows enter, from prompts on the device of the model; returns the keys that `Frames` name them by.
+
+        Raises:
+            InputError: see `LatentLM.prefill`.
+        """
+        started = stacked(prompts.conditional, prompts.unconditional) if self._streams == 2 else prompts.conditional
+        state = self._model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames))
+        if self._rows:
+            self._read()
+            self._state.add(state, self._order(len(prompts.seeds)))
+            self._noise.add(prompts.seeds)
+        else:
+            device = state.hidden.device
+            self._state, self._noise = state, RowNoise(prompts.seeds, self._model.config.latent_size, device)
+            self._legal = torch.tensor([prompts.latent_token, prompts.end_token], device=device)
+        first = self._next_key
+        self._next_key += len(prompts.seeds)
+        for row, (temperature, most) in enumerate(zip(prompts.temperatures, prompts.max_frames, strict=True)):
+            cues = None if prompts.cues is None else prompts.cues[row]
+            self._rows.append(_Row(first + row, temperature, most, cues))
+        return list(range(first, self._next_key))
+
+    @torch.inference_mode()
+    def remove(self, keys: Collection[int]) -> None:
+        """Let rows leave before they end."""
+        self._read()
+        self._leave([index for index, row in enumerate(self._rows) if row.key in keys])
+
+    @torch.inference_mode()
+    def step(self) -> Frames:
+        """The next latent of each row, or its end; there must be a row."""
+        self._read()
+        ended = self._ended()
+        nothing = self._state.hidden.new_empty(0, self._model.config.latent_size)
+        finished = {self._rows[index].key: by_model for index, by_model in ended.items()}
+        self._leave(ended)
+        if not self._rows:
+            return Frames([], nothing, finished)
+        self._unread = self._draw()
+        for row in self._rows:
+            row.frame += 1
+        return Frames([row.key for row in self._rows], self._model.denormalize(self._unread), finished)
+
+    def _ended(self) -> dict[int, bool]:
+        """Indices of rows that end before this frame: True where the model ends them, False where the limit does."""
+        said: list[bool] = [False] * len(self._rows)
+        if any(row.frame >= self._config.min_frames for row in self._rows):
+            logits = self._model.logits(self._state.hidden[: len(self._rows)], self._legal)
+            said = (logits.float().softmax(-1)[:, 1] >= self._config.stop_threshold).tolist()
+        ended = {}
+        for index, row in enumerate(self._rows):
+            by_model = said[index] and row.frame >= self._config.min_frames
+            if by_model or row.frame >= row.max_frames:
+                ended[index] = by_model
+        return ended
+
+    def _draw(self) -> Tensor:
+        """Normalized latents `(R, L)`, in at least float32."""
+        conditional, *unconditional = self._state.hidden.chunk(self._streams)
+        precision = torch.promote_types(conditional.dtype, torch.float32)
+        temperatures = torch.stack([row.temperature for row in self._rows]).unsqueeze(1)
+        drawn = self._noise.draw().to(precision) * temperatures
+        return self._sampler.sample(conditional, unconditional[0] if unconditional else None, drawn, self._noise)
+
+    def _read(self) -> None:
+        """Append the latents of the last step."""
+        if self._unread is None:
+            return
+        cues = [row.cues[min(row.frame, len(row.cues) - 1)] for row in self._rows if row.cues is not None]
+        latents = self._unread.to(self._state.hidden.dtype)
+        inputs = self._model.next_inputs(latents, self._streams, torch.stack(cues) if cues else None)
+        self._model.append(self._state, inputs)
+        self._unread = None
+
+    def _leave(self, leaving: Collection[int]) -> None:
+        """Drop the rows at some indices."""
+        if not leaving:
+            return
+        kept = [index for index in range(len(self._rows)) if index not in leaving]
+        if kept:
+            everywhere = [index + stream * len(self._rows) for stream in range(self._streams) for index in kept]
+            self._state.keep(torch.tensor(everywhere, device=self._state.hidden.device))
+            self._noise.select(kept)
+        else:
+            self._state = None  # with its memory
+        self._rows = [self._rows[index] for index in kept]
+
+    def _order(self, more: int) -> Tensor:
+        """Where the rows of each stream are, if the streams of `more` rows follow those that are here."""
+        here = len(self._rows)
+        parts = [
+            torch.cat([stream * here + torch.arange(here), self._streams * here + stream * more + torch.arange(more)])
+            for stream in range(self._streams)
+        ]
+        return torch.cat(parts).to(self._state.hidden.device)

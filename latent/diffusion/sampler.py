@@ -30,6 +30,10 @@ class RowNoise:
         rows = [torch.randn(self._size, generator=generator) for generator in self._generators]
         return torch.stack(rows).to(self._device, non_blocking=True)
 
+    def add(self, seeds: Sequence[int]) -> None:
+        """Sources for more rows, after the others."""
+        self._generators += [torch.Generator().manual_seed(seed) for seed in seeds]
+
     def select(self, rows: Sequence[int]) -> None:
         """Keep some rows, in this order."""
         self._generators = [self._generators[row] for row in rows]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from latent.data.batch import GenerationPrompts, MixedSequences
+from latent.data.batch import MixedSequences
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
@@ -61,6 +61,11 @@ class MixedState:
         """Keep some rows `(B',)` int64, in this order."""
         self.cache.select(rows)
         self.hidden = self.hidden.index_select(0, rows)
+
+    def add(self, other: MixedState, order: Tensor) -> None:
+        """Take in other rows; `order` `(B + B',)` int64 are indices into both, one after the other."""
+        self.cache.add(other.cache, order)
+        self.hidden = torch.cat([self.hidden, other.hidden]).index_select(0, order)
 
 
 @register_model("latent_lm")
@@ -247,17 +252,13 @@ class LatentLM(Model):
         cache.shifts = positions.expand(len(embedded), -1)[rows, prompts.lengths - 1] + 1 - prompts.lengths
         return MixedState(cache, hidden[rows, prompts.lengths - 1])
 
-    def next_inputs(
-        self, latents: Tensor, streams: int, prompts: GenerationPrompts, rows: list[int], frame: int
-    ) -> Tensor:
+    def next_inputs(self, latents: Tensor, streams: int, cues: Tensor | None) -> Tensor:
         """What `append` reads after latents have been drawn: embeddings `(streams * R, hidden_size)`.
 
         Args:
             latents: Normalized, `(R, L)`.
             streams: 2 with guidance, whose unconditional stream reads them too, else 1.
-            prompts: The prompts of the generation.
-            rows: The R rows of the prompts that drew them.
-            frame: The frame to be drawn next.
+            cues: Of the latents to be drawn next, `(R, C)` int64, for a model with cues.
         """
         return self.embed_latents(latents.repeat(streams, 1))
 

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latent.data.batch import GenerationPrompts, MixedSequences
+from latent.data.batch import MixedSequences
 from latent.data.cues import NO_CUE
 from latent.models.latent_lm import LatentLM
 from s2s.config import Fact, Section
@@ -80,12 +80,10 @@ class TimedLatentLM(LatentLM):
         """What cues `(..., C)` add to the inputs `(..., hidden_size)` of the first layer; 0 for `NO_CUE`."""
         return cast(Tensor, self.cue_projection(self.cue_embeddings(cues).flatten(-2)))
 
-    def next_inputs(
-        self, latents: Tensor, streams: int, prompts: GenerationPrompts, rows: list[int], frame: int
-    ) -> Tensor:
-        inputs = super().next_inputs(latents, streams, prompts, rows, frame)
-        assert prompts.cues is not None, "made for a model with cues"
-        inputs[: len(rows)] += self.embed_cues(prompts.cues[rows, min(frame, prompts.cues.shape[1] - 1)])
+    def next_inputs(self, latents: Tensor, streams: int, cues: Tensor | None) -> Tensor:
+        inputs = super().next_inputs(latents, streams, cues)
+        assert cues is not None, "made for a model with cues"
+        inputs[: len(cues)] += self.embed_cues(cues)
         return inputs  # the unconditional stream, the second half, has no cues
 
     def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64]:

@@ -30,6 +30,7 @@ class RowCache:
         self.lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
         self.shifts = torch.zeros_like(self.lengths)
         """Position id minus slot of each row's next tokens."""
+        self._limits = torch.full_like(self.lengths, capacity)
         self._used = 0  # an upper bound of the lengths, known without a synchronization with the device
 
     @property
@@ -67,10 +68,33 @@ class RowCache:
         self.shifts = self.shifts.masked_fill(rows, 0)
 
     def select(self, rows: Tensor) -> None:
-        """Keep some rows `(B',)`, in this order."""
-        self._buffer = self._buffer.index_select(2, rows)
-        self.lengths = self.lengths.index_select(0, rows)
-        self.shifts = self.shifts.index_select(0, rows)
+        """Keep some rows `(B',)`, in this order, with the capacity that the largest of them began with."""
+        self._set_rows([table.index_select(0, rows) for table in self._tables()])
+        capacity = int(self._limits.max()) if len(rows) else 0
+        self._buffer = self._buffer[..., :capacity, :].index_select(2, rows)
+
+    def add(self, other: RowCache, order: Tensor) -> None:
+        """Take in the rows of another cache of the same layers; the capacity is the larger one of both.
+
+        Args:
+            order: Of all rows, `(B + B',)` int64: indices into the rows of this cache and then those of the other.
+        """
+        layers, kinds, _, heads, _, width = self._buffer.shape
+        capacity = max(self.capacity, other.capacity)
+        joined = self._buffer.new_zeros(layers, kinds, len(order), heads, capacity, width)
+        places = order.argsort()
+        for cache, rows in ((self, places[: len(self.lengths)]), (other, places[len(self.lengths) :])):
+            joined[..., : cache._used, :].index_copy_(2, rows, cache._buffer[..., : cache._used, :])
+        self._buffer = joined
+        pairs = zip(self._tables(), other._tables(), strict=True)
+        self._set_rows([torch.cat(pair).index_select(0, order) for pair in pairs])
+
+    def _tables(self) -> list[Tensor]:
+        return [self.lengths, self.shifts, self._limits]
+
+    def _set_rows(self, tables: list[Tensor]) -> None:
+        self.lengths, self.shifts, self._limits = tables
+        self._used = int(self.lengths.max()) if len(self.lengths) else 0
 
     def open(self, tokens: int) -> CacheSlots:
         """Slots for the next tokens of each row, which count only after `grow`.

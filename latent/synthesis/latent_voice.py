@@ -15,6 +15,7 @@ import torch
 from latent.audio.files import Source, audio_info, load_audio
 from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio_tokenizer import encode_samples, load_tokenizer
+from latent.data.batch import GenerationPrompts
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
 from latent.data.speech_prompts import SpeechRequest, Timing, generation_prompts
 from latent.data.vocabulary import (
@@ -26,10 +27,11 @@ from latent.data.vocabulary import (
     prompt_tokens,
     timed_tokens,
 )
-from latent.decoding.audio import AudioChunk, audio_chunks
+from latent.decoding.audio import AudioChunk, AudioRows, audio_chunks
 from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
+from latent.synthesis.session import Joined, SpeechSession
 from latent.synthesis.voice import TooLong, Turn, Voice
 from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
@@ -43,6 +45,8 @@ PROMPT_SECONDS = (0.5, 60.0)
 """Shortest and longest recording that can be a voice prompt."""
 LENGTH_FACTOR, LENGTH_SECONDS = 3.0, 2.0
 """Speech is truncated at this many times its expected length plus so many seconds."""
+FIRST_FRAMES, CHUNK_FRAMES = 1, 8
+"""Frames of a request in a session that are decoded together: at first, and at most."""
 _UNKNOWN_LONGEST = 200  # characters; about 15 s
 
 
@@ -171,13 +175,20 @@ class LatentVoice(Voice):
         return self._tokenizer.sample(mean, torch.Generator().manual_seed(0))[0].numpy()
 
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
-        prompts = generation_prompts(self.vocabulary, requests, self._model.config.latent_size).to(self._device)
-        frames = self._decoder.stream(self._model, prompts)
+        frames = self._decoder.stream(self._model, self._prompts(requests))
         return audio_chunks(self._tokenizer.decode_chunk, frames, chunk_frames)
+
+    def session(self, max_rows: int) -> SpeechSession:
+        """A session in which requests join a running batch; each is heard after `FIRST_FRAMES`."""
+        audio = AudioRows(self._tokenizer.decode_chunk, CHUNK_FRAMES, FIRST_FRAMES)
+        return Joined(self._decoder.start(self._model), audio, self._prompts, max_rows)
 
     def fits(self, text: str, max_characters: int | None) -> bool:
         most, room = max_characters or self.vocabulary.longest_text, self.vocabulary.fixed_text_length
         return len(text) <= (most or _UNKNOWN_LONGEST) and not 0 < room < len(self.vocabulary.text(text))
+
+    def _prompts(self, requests: Sequence[SpeechRequest]) -> GenerationPrompts:
+        return generation_prompts(self.vocabulary, requests, self._model.config.latent_size).to(self._device)
 
     def _prompted(self, request: SpeechRequest, prompt: Latents | None) -> SpeechRequest:
         """A request without a voice prompt as one with it."""

@@ -24,6 +24,7 @@ from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.decoding.audio import AudioChunk
 from latent.synthesis.provenance import synthetic_tags
+from latent.synthesis.session import OneByOne, SpeechSession
 from latent.text.front_end import NothingToSay
 from latent.text.splitting import split_text
 from s2s.errors import InputError
@@ -198,6 +199,10 @@ class Voice(ABC):
             for chunk in self.generate([requests[index] for index in batch], chunk_frames):
                 ended = {batch[row]: by_model for row, by_model in chunk.ended.items()}
                 yield AudioChunk([batch[row] for row in chunk.rows], chunk.audio, ended, frames=chunk.frames)
+
+    def session(self, max_rows: int) -> SpeechSession:
+        """A session of at most `max_rows` requests at a time, which come and go; here one at a time."""
+        return OneByOne(lambda request: self.generate([request], 1))
 
     def chunks(self, request: SpeechRequest, chunk_frames: int = 4) -> Iterator[Samples]:
         """The audio of one request, `(S,)` each, while it is generated; warns if it was truncated."""
