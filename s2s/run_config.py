@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from s2s import shipped
 from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree
 from s2s.errors import ConfigError, shown
 from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, Registry, import_modules, nearest, search_working_directory
@@ -68,9 +69,9 @@ class Head(Section):
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """The configuration in a YAML file with `key.path=value` overrides; see `parse_config`."""
+    """A configuration by its file or shipped name, with `key.path=value` overrides; see `parse_config`."""
     search_working_directory()
-    return parse_config(apply_overrides(read_tree(path), overrides))
+    return parse_config(apply_overrides(read_tree(shipped.config_file(path)), overrides))
 
 
 def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:

@@ -18,10 +18,10 @@ CORES="$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os,
 export OMP_NUM_THREADS=$((CORES > 1 ? CORES / 2 : 1)) OMP_WAIT_POLICY=PASSIVE
 
 say "training from MiniLM's weights; the same network from random weights trains beside it (log: $RUNS/random.log)"
-unilatent train s2s/configs/quickstart.yaml --output "$RUNS/random" "model.like=$MINILM" > "$RUNS/random.log" 2>&1 &
+unilatent train quickstart --output "$RUNS/random" model.init=null "model.like=$MINILM" > "$RUNS/random.log" 2>&1 &
 random=$!
 trap 'kill $random 2> /dev/null || true' EXIT
-unilatent train s2s/configs/quickstart.yaml --output "$RUNS/minilm" "model.init=$MINILM"
+unilatent train quickstart --output "$RUNS/minilm" "model.init=$MINILM"
 wait $random || { cat "$RUNS/random.log" >&2; exit 1; }
 trap - EXIT
 export OMP_NUM_THREADS=$CORES

@@ -25,7 +25,7 @@ if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
     done
 
     say "training an audio tokenizer on the recordings"
-    unilatent train latent/configs/sigma_vae_small.yaml --output "$RUNS/tokenizer" \
+    unilatent train sigma_vae_small --output "$RUNS/tokenizer" \
         task.train="$RUNS/train.jsonl" task.valid="$RUNS/valid.jsonl" \
         train.max_steps=1000 optim.decay_steps=400 train.validate_every=250
 
@@ -36,7 +36,7 @@ if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
     done
 
     say "training LatentLM on the latents"
-    unilatent train latent/configs/latent_lm_small.yaml --output "$VOICE" \
+    unilatent train latent_lm_small --output "$VOICE" \
         task.train="$RUNS/latents/train" task.valid="$RUNS/latents/valid" \
         train.max_steps=500 train.max_tokens=1024 optim.warmup_steps=100 optim.decay_steps=250 train.validate_every=100
 fi

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from s2s.errors import InputError
+from s2s.shipped import data_path
 from unilatent.siblings import clash
 from unilatent.verbs import Verbs
 
@@ -68,8 +69,7 @@ def main() -> None:
     with contextlib.suppress(ValueError):  # only the main thread handles signals
         signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     try:
-        _refuse_empty_arguments(sys.argv)
-        status = build_app()(standalone_mode=False)
+        status = build_app()(_arguments(sys.argv), standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
     except (InputError, UsageError) as error:
@@ -87,11 +87,18 @@ def main() -> None:
     sys.exit(status)
 
 
-def _refuse_empty_arguments(arguments: list[str]) -> None:
-    """An empty path would be the working directory; what can be empty is only text."""
-    for before, argument in itertools.pairwise(arguments):
-        if not argument and before not in ("--separator", "--text"):
+def _arguments(given: list[str]) -> list[str]:
+    """The arguments, with the files of sample data in the place of their names; InputError for an empty one.
+
+    An empty path would be the working directory. What can be empty, or begin as it likes, is only text.
+    """
+    found = []
+    for before, argument in itertools.pairwise(given):
+        is_text = before in ("--separator", "--text")
+        if not (argument or is_text):
             raise InputError(f"the argument after {before!r} is empty; is a variable of the shell not set?")
+        found.append(argument if is_text or given[1] == "configs" else data_path(argument))
+    return found
 
 
 def _fail(line: str) -> NoReturn:

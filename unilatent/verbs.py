@@ -21,6 +21,7 @@ VERBS = {
     "serve": ("serve:serve", "Answer requests over HTTP, with models that stay loaded."),
     "evaluate": ("evaluate:app", "Score text or speech; draw learning curves."),
     "prepare": ("prepare:app", "Make training data from a corpus or a file format."),
+    "configs": ("configs:app", "List, show and copy what comes with unilatent."),
     "options": ("text:options", "Explain the options of a configuration."),
     "show": ("text:show", "Print the configuration, size and losses of a run."),
     "average": ("text:average", "Average the weights of several checkpoints."),

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -215,12 +216,17 @@ class LatentVoice(Voice):
         return None if durations is None else Timing(tokens, durations)
 
     def _default_speaker(self, prompt: Latents | None) -> str | None:
-        if len(self.speakers) == 1:
-            return self.speakers[0]
-        if prompt is None and self.speakers:
-            shown = ", ".join(self.speakers[:8]) + (", ..." if len(self.speakers) > 8 else "")
-            raise InputError(f"'speaker' must be given, one of {shown}; or a voice prompt")
-        return None
+        if not self.speakers or (prompt is not None and len(self.speakers) > 1):
+            return None
+        if len(self.speakers) > 1:
+            _say_default(tuple(self.speakers))
+        return self.speakers[0]
+
+
+@lru_cache  # once, not for every text
+def _say_default(speakers: tuple[str, ...]) -> None:
+    others = ", ".join(speakers[1:8]) + (", ..." if len(speakers) > 8 else "")
+    logger.info("no speaker is given, so %s speaks; the others are %s", speakers[0], others)
 
 
 def _read(run: Path, overrides: list[str]) -> RunConfig:

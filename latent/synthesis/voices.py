@@ -15,6 +15,7 @@ from latent.synthesis.voice import Voice
 from s2s.checkpoint import CONFIG
 from s2s.errors import InputError
 from s2s.models.pretrained import locate
+from s2s.shipped import run_folder
 
 
 def open_voice(
@@ -28,7 +29,8 @@ def open_voice(
     """The voice of a run folder, or of released weights of VibeVoice or VibeVoice-Realtime.
 
     Args:
-        checkpoint: A run folder of a LatentLM; a folder with config.json and weights; or the name of one on the hub.
+        checkpoint: A run folder of a LatentLM; a folder with config.json and weights; the name of one on the hub; or
+            `demo`, the shipped voice.
         tokenizer: Instead of what the checkpoint brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
         device: Where to compute.
         overrides: Options of the decoder such as `decoder.guidance_scale=1.5`.
@@ -38,7 +40,7 @@ def open_voice(
         InputError: it is not such a checkpoint, or lacks something.
         ConfigError: an override does not fit.
     """
-    path = Path(checkpoint)
+    path = run_folder(checkpoint)
     if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
         return LatentVoice.load(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
     if checkpoint_name is not None:

@@ -16,6 +16,7 @@ from latent.data.batch import AudioBatch
 from latent.data.manifest import Utterance, read_manifest
 from s2s.config import Section
 from s2s.registry import register_task
+from s2s.shipped import data_path
 from s2s.tasks.base import Task
 
 
@@ -76,10 +77,10 @@ class SpeechAutoencoding(Task):
 
     def inputs(self) -> list[Path]:
         """The manifests; recordings are not read again for a comparison."""
-        return [Path(self.config.train), Path(self.config.valid)]
+        return [Path(data_path(name)) for name in (self.config.train, self.config.valid)]
 
     def dataset(self, split: str, seed: int) -> SegmentDataset:
-        utterances = read_manifest(getattr(self.config, split))
+        utterances = read_manifest(data_path(getattr(self.config, split)))
         num_samples = max(1, round(self.config.segment_seconds * self.config.sample_rate))
         return SegmentDataset(utterances, self.config.sample_rate, num_samples, seed, fixed=split == "valid")
 

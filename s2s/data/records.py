@@ -18,6 +18,7 @@ from s2s.data.splits import FORMATS, Role, choose_split, files_by_split, one_for
 from s2s.data.tables import TEXT_FORMATS, binary_rows, count_binary_rows, text_rows
 from s2s.data.text_lines import plain_text
 from s2s.errors import InputError
+from s2s.shipped import data_path
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ def open_records(
     Args:
         name: A file, also as .gz, .bz2, .xz or .zst: JSON lines, .csv or .tsv with a line of column names, .parquet,
             .arrow, .txt (one text a line; blank ones count). `-`, standard input. A folder of such files, or that
-            `datasets` wrote. A hub id, which may hold `@CONFIG`. A folder and a hub id may end in `:SPLIT`.
+            `datasets` wrote. A hub id, which may hold `@CONFIG`. A folder and a hub id may end in `:SPLIT`. A name of
+            shipped data, `sample:en`.
         role: Which split is taken of a folder or hub id that names none.
         format: A name of `LINES`; by default the suffix tells, else the first line that holds something.
         text_record: Makes the record of a line of plain text.
@@ -99,7 +101,7 @@ def open_records(
     Raises:
         InputError: it is missing, cannot be read, or has no split for the role.
     """
-    name = str(name)
+    name = data_path(str(name))
     path, (folder, _, split) = Path(name), name.rpartition(":")
     if name == STANDARD or (path.exists() and not path.is_dir()):
         return _open_file(name, format, text_record)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2s import shipped
 from s2s.checkpoint import check_finite, read_tensors, weight_files
 from s2s.config import read_tree, section_of
 from s2s.errors import InputError, shown
@@ -98,7 +99,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
 
 def locate(checkpoint: str) -> Path:
     """The local folder or file of a checkpoint; a model on the hub is downloaded."""
-    path = Path(checkpoint).expanduser()
+    path = shipped.run_folder(Path(checkpoint).expanduser())
     if path.exists():
         return path
     if not is_hub_name(checkpoint):

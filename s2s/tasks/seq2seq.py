@@ -26,6 +26,7 @@ from s2s.data.spelling import Spelling
 from s2s.data.tokenizer import SpecialIds, Tokenizer
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
+from s2s.shipped import data_path
 from s2s.tasks.base import GenerationTask
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Source:
 
 
 def _files(paths: str | list[str]) -> list[str]:
-    return [paths] if isinstance(paths, str) else paths
+    return [data_path(path) for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 def _check_held_out(path: str) -> None:
@@ -149,7 +150,9 @@ class Seq2Seq(GenerationTask):
         if config.keep_prob + config.random_prob > 1:
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
         if config.tokenizer is None:
-            raise ConfigError("task.tokenizer: must be given, a folder or a hub id")
+            raise ConfigError(
+                "task.tokenizer: must be given, a folder or a hub id; model.init=ENCODER brings one, and weights"
+            )
         self._fields = Fields(config.source_field, config.target_field, config.source_template)
         added_tokens = dict.fromkeys([*config.added_tokens, *self._fields.tokens])
         self.tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, tuple(added_tokens))

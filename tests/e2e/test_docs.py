@@ -29,15 +29,15 @@ NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
 
 SMALLER = {
     "my.yaml": ["train.epochs=null", "train.max_steps=1", "train.keep_last=2"],
-    "s2s/configs/xsum.yaml": [
+    "xsum": [
         "train.max_steps=1",
         "train.precision=float32",
         "task.max_source=64",
         "task.max_target=16",
     ],
-    "s2s/configs/pretrain_laptop.yaml": ["train.max_steps=1", "model.hidden_size=32", "model.num_layers=1"],
-    "latent/configs/sigma_vae_small.yaml": ["train.max_steps=1", "train.max_tokens=20000", "model.widths=[1,8,8]"],
-    "latent/configs/latent_lm_small.yaml": ["train.max_steps=1", "model.num_layers=1", "train.precision=float32"],
+    "pretrain_laptop": ["train.max_steps=1", "model.hidden_size=32", "model.num_layers=1"],
+    "sigma_vae_small": ["train.max_steps=1", "train.max_tokens=20000", "model.widths=[1,8,8]"],
+    "latent_lm_small": ["train.max_steps=1", "model.num_layers=1", "train.precision=float32"],
 }
 NOT_RUN = {
     "README": [
@@ -129,8 +129,6 @@ def write_recordings(folder: Path) -> None:
 def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the documents find on a user's machine."""
     folder = tmp_path_factory.mktemp("stand_ins")
-    for name in ("s2s", "latent", "data_prep"):
-        (folder / name).symlink_to(REPO / name)
     pairs = [
         {
             "id": str(i),
@@ -226,7 +224,7 @@ def test_guide_to_evaluation(home: Path) -> None:
     for name, suffix in (("hyp", ""), ("other", " and a file")):
         write_lines(home / f"{name}.jsonl", [{"id": ref["id"], "tgt": ref["tgt"] + suffix} for ref in references])
     unilatent("train", write_config(home), "--output", "runs/mine", *SMALLER["my.yaml"])
-    unilatent("synthesize", "latent/demo_voice", "--input", "lines.jsonl", "--output", "spoken")
+    unilatent("synthesize", "demo", "--input", "lines.jsonl", "--output", "spoken")
     recorded = [{"id": "greeting", "audio": "spoken/greeting.wav", "text": "Hello."}]
     write_lines(home / "lines.jsonl", recorded)
     run_document("evaluation", home)

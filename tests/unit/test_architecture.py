@@ -24,7 +24,7 @@ LAYERS = {
         {"errors", "renamed"},
         {"json_files", "yaml_files", "packages"},
         {"registry", "ranks", "durable", "progress"},
-        {"checkpoint"},
+        {"checkpoint", "shipped"},
         {"config"},
         {"hub"},
         {"nn", "data"},

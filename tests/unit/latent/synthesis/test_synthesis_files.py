@@ -226,7 +226,7 @@ def test_records_that_cannot_be_said_are_noted_and_the_others_said(
         '{"id": "f", "text": 3, "speaker": "ann"}\n'
         '{"id": "g", "text": "x", "speaker": "ann", "seed": "one"}\n'
         '{"id": "h", "text": "x", "voice": "me.wav"}\n'
-        '{"id": "i", "text": "x"}\n'
+        '{"id": "i", "text": "x", "speaker": 5}\n'
         '{"id": ["j"], "text": "x"}\n'
         '{"text": "Named by its line.", "speaker": "bob"}\n'
     )
@@ -246,7 +246,7 @@ def test_records_that_cannot_be_said_are_noted_and_the_others_said(
     assert told[7] == "'seed' must be a whole number, found a string (\"one\")"
     assert "me.wav: a voice prompt needs the consent of the person who speaks" in told[8]
     assert f"if you have it, give --consent-for {recording}" in caplog.text
-    assert told[9] == "'speaker' must be given, one of ann, bob; or a voice prompt"
+    assert told[9] == "'speaker' must be a string, found a number (5)"
     assert told[10] == "'id' must be a string or a whole number, found a list ([\"j\"])"
     assert [entry["id"] for entry in manifest(tmp_path / "out")] == ["a", "13"]
     with pytest.raises(InputError, match=r"lines\.jsonl:2: broken JSON"):

@@ -166,6 +166,11 @@ def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voi
         voice.prompt(tmp_path / "click.wav")
 
 
+def test_the_first_speaker_speaks_where_none_is_given(voice: Voice) -> None:
+    unnamed, named = voice.request("a", "Two, three."), voice.request("a", "Two, three.", "ann")
+    assert (unnamed.speaker, unnamed.tokens) == (named.speaker, named.tokens)
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -174,7 +179,6 @@ def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voi
         ("half \ud83d", {"speaker": "ann"}, "'text' holds half a surrogate pair"),
         ("\u200d\ufe0f", {"speaker": "ann"}, "'text' must hold more than punctuation"),
         ("hi", {"speaker": "anne"}, r"no speaker is called 'anne'\. Did you mean 'ann'"),
-        ("hi", {}, r"'speaker' must be given, one of ann, bob; or a voice prompt"),
         ("never " * 100, {"speaker": "ann"}, r"'text' is too long: \d+ positions .* has 800 \(model.max_positions\)"),
         ("never " * 50_000, {"speaker": "ann"}, r"'text' is too long: \d+ positions .* as a script"),
         ("hi", {"speaker": "ann", "seed": -1}, r"'seed' must be from 0 to 2\^63 - 1, found -1"),
