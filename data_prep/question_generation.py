@@ -1,6 +1,6 @@
-"""Question generation from SQuAD 1.1: passage and answer are the source, the question is the target.
+"""Question generation: passage and answer are the source, the question is the target.
 
-Three divisions of the data are in use under the same name, and scores on one say nothing about another:
+Three divisions of SQuAD 1.1 are in use under the same name, and scores on one say nothing about another:
 
 | name | train / valid / test | what it is |
 |---|---|---|
@@ -17,16 +17,14 @@ import difflib
 import itertools
 import random
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_prep.corpus_writer import CorpusWriter, Pair
-from s2s.data.jsonl import check_unicode
-from s2s.data.text_lines import read_text, read_text_lines
+from data_prep.squad import Question, read_questions
+from s2s.data.splits import Role
+from s2s.data.text_lines import read_text_lines
 from s2s.errors import InputError
-from s2s.json_files import describe, parse_json
 
 PUBLISHED = {"zhou": (86_635, 8_965, 8_964), "du": (70_484, 10_570, 11_877), "reversed": (70_484, 11_877, 10_570)}
 """Pairs of train, valid and test in the literature."""
@@ -39,97 +37,13 @@ TEMPLATES = {
 """Sources by name of their format. The fields are passage, answer, and the passage before and after the answer."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question with one of its answers.
-
-    Args:
-        id: SQuAD's id; with -2, -3 ... for further answers.
-        article: Title of the article.
-        start: Where in the passage the answer begins, in characters.
-    """
-
-    id: str
-    article: str
-    text: str
-    passage: str
-    start: int
-    answer: str
-
-    @property
-    def end(self) -> int:
-        """Where the answer ends."""
-        return self.start + len(self.answer)
-
-    def within(self, start: int, end: int) -> Question:
-        """The same question on a part of the passage, which must hold the answer; blanks around it are dropped."""
-        assert start <= self.start
-        assert self.end <= end
-        part = self.passage[start:end]
-        lead = len(part) - len(part.lstrip())
-        return Question(self.id, self.article, self.text, part.strip(), self.start - start - lead, self.answer)
-
-
-def read_squad(path: Path, skip: Callable[[str], None], all_answers: bool = False) -> Iterator[Question]:
-    """Questions of a SQuAD 1.1 JSON file, which is held in memory.
-
-    Args:
-        skip: Called for each answer that is not at the place the file gives.
-        all_answers: Give every distinct answer of a question (dev has up to six), not only the first.
-
-    Raises:
-        InputError: the file is not JSON; a part of it, which the message names, is missing or of the wrong type.
-    """
-    content = parse_json(read_text(path), path)
-    for article, where in _items(content, "data", f"{path}: $"):
-        title = _get(article, "title", str, where)
-        for paragraph, where_paragraph in _items(article, "paragraphs", where):
-            passage = _get(paragraph, "context", str, where_paragraph)
-            for entry, where_entry in _items(paragraph, "qas", where_paragraph):
-                text, id = _get(entry, "question", str, where_entry), _get(entry, "id", str, where_entry)
-                answers = _answers(entry, passage, where_entry, skip)
-                for number, (start, answer) in enumerate(answers if all_answers else answers[:1], start=1):
-                    unique = id if number == 1 else f"{id}-{number}"
-                    yield Question(unique, title, " ".join(text.split()), passage, start, answer)
-
-
-def _answers(entry: Any, passage: str, where: str, skip: Callable[[str], None]) -> list[tuple[int, str]]:
-    found: dict[tuple[int, str], None] = {}
-    for answer, where_answer in _items(entry, "answers", where):
-        start, text = _get(answer, "answer_start", int, where_answer), _get(answer, "text", str, where_answer)
-        if text.strip() and start >= 0 and passage[start : start + len(text)] == text:
-            found[start, text] = None
-        else:
-            skip("answers that do not stand where the file says")
-    return list(found)
-
-
-def _items(parent: Any, field: str, where: str) -> Iterator[tuple[Any, str]]:
-    for place, item in enumerate(_get(parent, field, list, where)):
-        yield item, f"{where}.{field}[{place}]"
-
-
-def _get(parent: Any, field: str, kind: type, where: str) -> Any:
-    if not isinstance(parent, dict):
-        raise InputError(f"{where}: expected an object with {field!r}, found {describe(parent)}")
-    if field not in parent:
-        raise InputError(f"{where}: {field!r} is missing; found {', '.join(map(repr, parent)) or 'no field'}")
-    value = parent[field]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        names = {str: "a string", int: "a whole number", list: "a list"}
-        raise InputError(f"{where}: {field!r} must be {names[kind]}, found {describe(value)}")
-    if isinstance(value, str):
-        check_unicode(value, field, where)
-    return value
-
-
-def split_zhou(train: Path, dev: Path, seed: int, skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:
+def split_zhou(train: str, dev: str, seed: int, skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:
     """The sentence-level division: each distinct answer of dev is a pair; its questions are halved at random by `seed`.
 
     The authors did not publish their halves, so ours have the same distribution, not the same pairs.
     """
-    yield from (("train", question) for question in read_squad(train, skip))
-    answers = itertools.groupby(read_squad(dev, skip, all_answers=True), lambda found: (found.passage, found.text))
+    yield from (("train", question) for question in read_questions(train, skip))
+    answers = itertools.groupby(read_questions(dev, skip, all_answers=True), lambda found: (found.passage, found.text))
     groups = [list(group) for _, group in answers]
     random.Random(seed).shuffle(groups)
     half = sum(map(len, groups)) / 2
@@ -141,7 +55,7 @@ def split_zhou(train: Path, dev: Path, seed: int, skip: Callable[[str], None]) -
 
 
 def split_du(
-    train: Path, dev: Path, lists: tuple[Path, Path], skip: Callable[[str], None]
+    train: str, dev: str, lists: tuple[Path, Path], skip: Callable[[str], None]
 ) -> Iterator[tuple[str, Question]]:
     """The article-level division: `lists` name the articles of SQuAD's train that are train and test; dev is valid.
 
@@ -157,7 +71,7 @@ def split_du(
                 raise InputError(f"{where}: article {title!r} is in both lists; expected each in one")
             places.setdefault(title, where)
     met = set()
-    for question in read_squad(train, skip):
+    for question in read_questions(train, skip):
         met.add(question.article)
         if question.article in splits:
             yield splits[question.article], question
@@ -168,7 +82,7 @@ def split_du(
             close = difflib.get_close_matches(title, met, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(f"{places[title]}: {train} has no article {title!r}{hint}")
-    yield from (("valid", question) for question in read_squad(dev, skip))
+    yield from (("valid", question) for question in read_questions(dev, skip))
 
 
 def sentence_of(question: Question) -> Question:
@@ -202,31 +116,46 @@ def window_of(question: Question, max_words: int) -> Question:
     return question.within(words[first - left][0], words[last + right][1])
 
 
+Questions = Callable[[Callable[[str], None]], Iterator[tuple[str, Question]]]
+"""Gives `(split, question)`; its argument counts what is skipped."""
+
+
+def own_files(files: Mapping[Role, str]) -> Questions:
+    """The questions of one file for each split; InputError if there is none."""
+    if not files:
+        raise InputError("--train, --valid, --test: at least one must be given")
+
+    def questions(skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:
+        for split, path in files.items():
+            yield from ((split, question) for question in read_questions(path, skip, split=split))
+
+    return questions
+
+
 def write(
-    folder: Path,
-    split: str,
-    questions: Callable[[Callable[[str], None]], Iterator[tuple[str, Question]]],
-    shape: Callable[[Question], Question],
-    template: str,
+    folder: Path, split: str | None, questions: Questions, shape: Callable[[Question], Question], template: str
 ) -> str:
     """Write the pairs of one division; returns the summary, with the published sizes.
 
     Args:
-        split: A name of `PUBLISHED`; "reversed" exchanges valid and test.
-        questions: Gives `(split, question)`; its argument counts what it skips.
+        split: A name of `PUBLISHED`, of which "reversed" exchanges valid and test; None for files of one's own.
         shape: Cuts the passage of a question.
         template: A name of `TEMPLATES`.
     """
-    published = "published: {:,} / {:,} / {:,}".format(*PUBLISHED[split])
-    about = [
-        f"SQuAD 1.1, division {split!r} ({published}), source format {template!r}: `{TEMPLATES[template]}`. "
-        "SQuAD is under CC BY-SA 4.0. Scores are comparable within one division only."
-    ]
+    made = f"Source format {template!r}: `{TEMPLATES[template]}`."
+    title, about, published = "Question generation", [made], ""
+    if split is not None:
+        published = "published: {:,} / {:,} / {:,}".format(*PUBLISHED[split])
+        title = f"SQuAD question generation, {split}"
+        about = [
+            f"SQuAD 1.1, division {split!r} ({published}). {made} SQuAD is under CC BY-SA 4.0. Scores are comparable "
+            "within one division only."
+        ]
     exchanged = {"valid": "test", "test": "valid"} if split == "reversed" else {}
-    with CorpusWriter(folder, f"SQuAD question generation, {split}", about) as writer:
+    with CorpusWriter(folder, title, about) as writer:
         for part, question in questions(writer.skip):
             writer.add(exchanged.get(part, part), to_pair(shape(question), template))
-    return f"{writer.summary}; {published}"
+    return f"{writer.summary}; {published}" if published else writer.summary
 
 
 def to_pair(question: Question, template: str) -> Pair:

@@ -44,7 +44,7 @@ LAYERS = {
         {"longform"},
     ],
     "data_prep": [
-        {"workers", "corpus_writer", "package_lists", "spoken_text", "text_lines"},
+        {"workers", "corpus_writer", "package_lists", "spoken_text", "squad"},
         {
             "pretrain_text",
             "debian_synopsis",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from unilatent.commands.prepare_pretraining import app as pretrain_app
 from unilatent.commands.prepare_speech import app as speech_app
+
+if TYPE_CHECKING:
+    from data_prep import question_generation as qg
+    from s2s.data.splits import Role
 
 app = typer.Typer(no_args_is_help=True, help="Make training data and a data card from a corpus or a format.")
 app.add_typer(speech_app)  # speech corpora stand beside the text ones
@@ -127,19 +131,24 @@ def gigaword(corpus: Published, out: Out) -> None:
 @app.command()
 def squad_qg(
     out: Out,
-    train: Annotated[Path, typer.Option(help="SQuAD 1.1 train JSON.")],
-    dev: Annotated[Path, typer.Option(help="SQuAD 1.1 dev JSON.")],
+    train: Annotated[
+        str | None,
+        typer.Option(help="SQuAD 1.1 JSON; or rows with context, question and answers, in any format `train` reads."),
+    ] = None,
+    valid: Annotated[str | None, typer.Option(help="The same for validation.")] = None,
+    test: Annotated[str | None, typer.Option(help="The same for the test set.")] = None,
+    dev: Annotated[str | None, typer.Option(help="SQuAD's dev, which --split divides together with --train.")] = None,
     split: Annotated[
-        Literal["zhou", "du", "reversed"],
-        typer.Option(help="One of three published splits; scores on them do not compare."),
-    ],
+        Literal["zhou", "du", "reversed"] | None,
+        typer.Option(help="One of three published splits of SQuAD; scores on them do not compare."),
+    ] = None,
     template: Annotated[
         Literal["unilm", "glge", "highlight"],
         typer.Option(help="passage [SEP] answer; answer [SEP] passage; passage with the answer between two <hl>."),
     ] = "unilm",
     context: Annotated[
         Literal["sentence", "paragraph"] | None,
-        typer.Option(help="Passage around the answer; by default sentence for zhou, paragraph for the others."),
+        typer.Option(help="Passage around the answer; by default sentence for zhou, else paragraph."),
     ] = None,
     window_words: Annotated[int, typer.Option(min=1, help="Maximum words of a passage, around the answer.")] = 320,
     train_articles: Annotated[
@@ -150,28 +159,46 @@ def squad_qg(
     ] = None,
     seed: Annotated[int, typer.Option(help="zhou: random seed of the halves of dev.")] = 0,
 ) -> None:
-    """Question generation from SQuAD 1.1: passage and answer in, question out, in one of three published splits.
+    """Question generation: passage and answer in, question out. Files of your own, or SQuAD 1.1 in a published split.
 
     The article lists of Du et al. are not included; they come with the authors' code (doclist-train.txt,
     doclist-test.txt). 320 words are about 464 WordPieces.
     """
+    from data_prep.question_generation import sentence_of, window_of, write
+    from data_prep.squad import Question
+
+    given: dict[Role, str | None] = {"train": train, "valid": valid, "test": test}
+    own = {name: path for name, path in given.items() if path}
+    lists = (train_articles, test_articles) if train_articles and test_articles else None
+    questions = _questions(own, dev, split, lists, seed)
+    by_sentence = (context or ("sentence" if split == "zhou" else "paragraph")) == "sentence"
+
+    def shape(question: Question) -> Question:
+        return window_of(sentence_of(question) if by_sentence else question, window_words)
+
+    typer.echo(write(out, split, questions, shape, template))
+
+
+def _questions(
+    own: dict[Role, str], dev: str | None, split: str | None, lists: tuple[Path, Path] | None, seed: int
+) -> qg.Questions:
+    """The questions that the options of `squad_qg` name; InputError if one is missing or too many."""
     from functools import partial
 
     from data_prep import question_generation as qg
     from s2s.errors import InputError
 
+    if split is None:
+        if dev or lists:
+            raise InputError("--split: needed with SQuAD's --dev and lists of articles; own files are --valid, --test")
+        return qg.own_files(own)
+    if dev is None or set(own) != {"train"}:
+        raise InputError(f"--split {split}: divides SQuAD, so it needs --train and --dev, and no --valid or --test")
     if split == "zhou":
-        questions = partial(qg.split_zhou, train, dev, seed)
-    elif train_articles and test_articles:
-        questions = partial(qg.split_du, train, dev, (train_articles, test_articles))
-    else:
+        return partial(qg.split_zhou, own["train"], dev, seed)
+    if lists is None:
         raise InputError(f"--split {split}: needs --train-articles and --test-articles, which it is defined by")
-    by_sentence = (context or ("sentence" if split == "zhou" else "paragraph")) == "sentence"
-
-    def shape(question: qg.Question) -> qg.Question:
-        return qg.window_of(qg.sentence_of(question) if by_sentence else question, window_words)
-
-    typer.echo(qg.write(out, split, questions, shape, template))
+    return partial(qg.split_du, own["train"], dev, lists)
 
 
 @app.command()

@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 from collections import Counter
@@ -5,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +15,13 @@ from data_prep import question_generation as qg
 from data_prep.question_generation import (
     TEMPLATES,
     Question,
-    read_squad,
     sentence_of,
     split_du,
     split_zhou,
     to_pair,
     window_of,
 )
+from data_prep.squad import read_questions
 from s2s.errors import InputError
 
 PASSAGE = (
@@ -31,7 +33,7 @@ def question(answer: str, passage: str = PASSAGE) -> Question:
     return Question("q", "article", "What?", passage, passage.index(answer), answer)
 
 
-def squad(path: Path, articles: dict[str, int], answers: int = 1) -> Path:
+def squad(path: Path, articles: dict[str, int], answers: int = 1) -> str:
     """A file of articles with as many questions as told."""
     data: list[dict[str, Any]] = []
     for title, count in articles.items():
@@ -39,7 +41,7 @@ def squad(path: Path, articles: dict[str, int], answers: int = 1) -> Path:
         qas = [{"id": f"{path.stem}-{title}-{n}", "question": f"What is {n} ?", "answers": found} for n in range(count)]
         data.append({"title": title, "paragraphs": [{"context": "A b c d.", "qas": qas}]})
     path.write_text(json.dumps({"version": "1.1", "data": data}))
-    return path
+    return str(path)
 
 
 def nothing(reason: str) -> None:
@@ -83,14 +85,14 @@ def test_templates_place_the_answer() -> None:
 
 def test_answers_elsewhere_are_counted_and_equal_ones_are_one(tmp_path: Path) -> None:
     path = squad(tmp_path / "dev.json", {"A": 1}, answers=4)
-    content = json.loads(path.read_text())
+    content = json.loads(Path(path).read_text())
     content["data"][0]["paragraphs"][0]["qas"][0]["answers"].append({"text": "zzz", "answer_start": 0})
-    path.write_text(json.dumps(content))
+    Path(path).write_text(json.dumps(content))
     skipped: Counter[str] = Counter()
-    found = list(read_squad(path, lambda reason: skipped.update([reason]), all_answers=True))
+    found = list(read_questions(path, lambda reason: skipped.update([reason]), all_answers=True))
     assert [(each.id, each.answer) for each in found] == [("dev-A-0", "b"), ("dev-A-0-2", "b c")]
     assert skipped == {"answers that do not stand where the file says": 1}
-    assert len(list(read_squad(path, lambda reason: None))) == 1
+    assert len(list(read_questions(path, lambda reason: None))) == 1
 
 
 def test_zhou_halves_dev_by_question_and_by_seed(tmp_path: Path) -> None:
@@ -151,4 +153,40 @@ def test_wrong_article_lists_are_refused(tmp_path: Path) -> None:
 def test_malformed_squad_file_names_the_place(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(InputError, match=re.escape(message)):
-        list(read_squad(tmp_path / "x.json", nothing))
+        list(read_questions(tmp_path / "x.json", nothing))
+
+
+ROWS: list[dict[str, Any]] = [
+    {"id": id, "context": "A b c d.", "question": "What?", "answers": {"text": texts, "answer_start": starts}}
+    for id, texts, starts in [("1", ["b"], [2]), ("2", [], []), ("3", ["z"], [2])]
+]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.parquet", "rows.jsonl.gz"])
+def test_rows_as_on_the_hub_give_the_questions_of_squad_json(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    content = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    if name.endswith("parquet"):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    else:
+        path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    skipped: Counter[str] = Counter()
+    found = list(read_questions(str(path), lambda reason: skipped.update([reason])))
+    assert found == [Question("1", "", "What?", "A b c d.", 2, "b")]
+    assert skipped == {"questions without an answer": 1, "answers that do not stand where the file says": 1}
+
+
+def test_an_answer_without_a_place_is_where_it_first_stands(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("context,question,answer\nA b c b.,What?,b\n")
+    assert list(read_questions(str(path), nothing, split="test")) == [
+        Question("test-1", "", "What?", "A b c b.", 2, "b")
+    ]
+
+
+def test_own_files_need_no_published_division(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(ROWS[0]) + "\n")
+    written = qg.write(tmp_path / "out", None, qg.own_files({"train": str(path)}), lambda each: each, "unilm")
+    assert "published" not in written
+    assert json.loads((tmp_path / "out" / "train.jsonl").read_text())["src"] == "A b c d. [SEP] b"
