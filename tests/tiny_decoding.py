@@ -53,11 +53,11 @@ class WordTask(GenerationTask):
     def save(self, folder: Path) -> None:
         raise NotImplementedError
 
-    def source(self, record: dict[str, Any], where: str) -> Words:
+    def source(self, record: dict[str, Any], where: str, id: str = "") -> Words:
         words = text_field(record, "src", where)
         ids = [WORDS.index(word) for word in (words.split() if isinstance(words, str) else words)]
         kept = ids[: MAX_SOURCE - 2]
-        return Words(str(record.get(self.id_field, where)), [1, *kept, 2], [], len(ids) - len(kept))
+        return Words(str(record.get(self.id_field, id or where)), [1, *kept, 2], [], len(ids) - len(kept))
 
     def collate_sources(self, examples: Sequence[Words]) -> SourceBatch:
         width = max(len(example.tokens) for example in examples)

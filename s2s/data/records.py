@@ -48,6 +48,7 @@ class Records:
         rows: Gives all rows, bad ones too; standard input only once.
         files: The files that hold them; none for standard input and names on the hub.
         split: Which split of a folder or data set they are; "" if it has none.
+        version: What identifies the content of a name on the hub.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Records:
     rows: Callable[[], Iterator[Row]]
     files: tuple[Path, ...] = ()
     split: str = ""
+    version: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         empty = True
@@ -63,6 +65,13 @@ class Records:
             yield row.where, row.record()
         if empty:
             raise self.nothing()
+
+    @property
+    def identity(self) -> Any:
+        """What tells these records from others: files, of which the content counts; None for a pipe, read only once."""
+        if len(self.files) == 1:
+            return self.files[0]
+        return {str(number): path for number, path in enumerate(self.files)} or self.version or None
 
     @property
     def unit(self) -> str:
@@ -230,7 +239,8 @@ def _of_dataset(name: str, whole: str, loaded: Any, wanted: str, role: Role, fil
     splits = loaded if isinstance(loaded, dict) else {wanted: loaded}
     split, table = choose_split(whole, splits, wanted, role) if isinstance(loaded, dict) else ("", splits[wanted])
     _say(name, split)
-    return Records(name, "dataset", partial(_dataset_rows, name, table), files, split)
+    version = "" if files else str(getattr(table, "_fingerprint", name))
+    return Records(name, "dataset", partial(_dataset_rows, name, table), files, split, version)
 
 
 def _dataset_rows(name: str, table: Iterable[dict[str, Any]]) -> Iterator[Row]:

@@ -14,16 +14,17 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import Field
 
 from s2s.config import Section
-from s2s.data.files import STANDARD, Line, count_lines, read_lines
+from s2s.data.files import STANDARD, shown_name
 from s2s.data.ids import IdLines
-from s2s.data.jsonl import parse_record
+from s2s.data.records import Records, open_records
+from s2s.data.row import Row
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import ConfigError, InputError
+from s2s.generation.forms import Form, form_of, rows_file, to_lines
 from s2s.generation.generator import Generator, batch_rows, generation
 from s2s.generation.output import Batches, Output, PipeOutput, Window, discard, open_output, refuse_existing
-from s2s.json_files import dump_json
 from s2s.progress import Meter, sentences
 from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
@@ -44,6 +45,8 @@ class DecodeOptions(Section):
     """Stop at the first line that cannot be used, instead of recording its error and continuing."""
     overwrite: bool = False
     """Start again, whatever is in the output."""
+    format: str | None = None
+    """Format of the input, if neither its name nor its first line tells: jsonl, text, csv or tsv."""
 
 
 class Source(Protocol):
@@ -66,9 +69,9 @@ class Summary:
     def refuse_failure(self, source: str | Path) -> None:
         """Raise InputError if no line at all could be used."""
         if self.failed == self.lines:
-            expected = 'expected one JSON object a line, such as {"src": "some text"}'
+            expected = 'expected one JSON object a line, such as {"src": "some text"}; --format text reads plain lines'
             reason = f"the last: {self.reason}" if self.reason and "JSON" not in self.reason else expected
-            raise InputError(f"{source}: none of its {self.lines} lines could be used; {reason}")
+            raise InputError(f"{shown_name(source)}: none of its {self.lines} lines could be used; {reason}")
 
 
 def decode_file(
@@ -79,17 +82,17 @@ def decode_file(
     ranks: Ranks,
     trace: str | Path | None = None,
 ) -> Summary:
-    """Decode the records of a file; every line of it gives one line, in the same order.
+    """Decode the records of an input; each gives one record, in the same order.
 
-    An output line is `{"id", "tgt", "score"}`, and `"nbest"` if the decoder gives more than one hypothesis. A line
-    that cannot be used, whatever the reason, gives `{"id", "tgt": null, "error"}` and a line in OUTPUT.errors.jsonl.
-    The id is that of the record (`task.id_field`), else its line number. The same call continues a job that was
+    An output record is `{"id", "tgt", "score"}`, and `"nbest"` if the decoder gives more than one hypothesis. What
+    cannot be used, whatever the reason, gives `{"id", "tgt": null, "error"}` and a line in OUTPUT.errors.jsonl. The id
+    is that of the record (`task.id_field`), else the number of its line or row. The same call continues a job that was
     killed, and the output is the same, byte by byte.
 
     Args:
         generator: A job only continues with the same `settings`, and the same content of files in them.
-        source: A JSON-lines file, or `-`.
-        output: A file, or `-`. A job can only be continued from a file to a file.
+        source: Whatever `open_records` reads; `-` is standard input.
+        output: A file, in the form of its suffix (`forms`), or `-`. A job can only be continued from a file to a file.
         ranks: All must see the same files. They take windows in turn; the first one puts the results together.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
 
@@ -104,22 +107,23 @@ def decode_file(
         with ranks.together():
             if ranks.first and str(output) != STANDARD:
                 claim.enter_context(claimed(Path(output)))
-        window, target = _open(str(source), str(output), options, ranks, generator.settings, trace)
-        total = count_lines(source) if Path(source).is_file() else None
+        records = open_records(source, "test", options.format, generator.task.record)
+        form = form_of(str(output), records.format == "text")
+        window, target = _open(records, str(output), form, options, ranks, generator.settings, trace)
         before, number = target.windows, -1
-        remaining = _share(total, window, target, ranks)
+        remaining = _share(records.count(), window, target, ranks)
         with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
-            work = _Work(generator, options, trace is not None, meter)
-            ids, lines_left = IdLines(), read_lines(source)
-            for number, lines in enumerate(iter(lambda: list(itertools.islice(lines_left, window)), [])):
-                _note_ids(ids, lines, generator.task.id_field)
+            work = _Work(generator, options, trace is not None, meter, form, records.unit)
+            ids, rows_left = IdLines(), records.rows()
+            for number, rows in enumerate(iter(lambda: list(itertools.islice(rows_left, window)), [])):
+                _note_ids(ids, rows, generator.task.id_field)
                 if number % ranks.size == ranks.rank and not target.is_done(number):
-                    target.write(number, work.decode(lines, target.batches(number)))
+                    target.write(number, work.decode(rows, target.batches(number), is_first=not number))
         if number < 0:
-            raise InputError(f"{source}: the file is empty; expected one JSON object a line")
+            raise records.nothing()
         target.close(number + 1)
     if ranks.first:
-        _warn_of_repeated(ids, str(source), generator.task.id_field)
+        _warn_of_repeated(ids, records, generator.task.id_field)
     if meter.done:
         meter.report()
     if before > number and ranks.first:
@@ -152,27 +156,29 @@ def _report(target: Output, output: str, reason: str) -> Summary:
 
 
 def _open(
-    source: str,
+    records: Records,
     output: str,
+    form: Form,
     options: DecodeOptions,
     ranks: Ranks,
     settings: Mapping[str, Any],
     trace: str | Path | None,
 ) -> tuple[int, Output]:
     """The size of a window, and where windows go."""
-    if source != STANDARD and not Path(source).exists():
-        raise InputError(f"{source}: there is no such file; expected one JSON object a line")
-    from_file, to_file = Path(source).is_file(), output != STANDARD
+    if trace is not None and form_of(str(trace), is_text=False) != "jsonl":
+        raise InputError(f"{trace}: traces are JSON lines; give --trace a name in .jsonl")
+    to_file = output != STANDARD
     errors = f"{output}.errors.jsonl" if to_file else None
-    paths = {"output": output, "errors": errors, "trace": None if trace is None else str(trace)}
+    rows = str(rows_file(Path(output))) if form == "parquet" else None
+    paths = {"output": output, "rows": rows, "errors": errors, "trace": None if trace is None else str(trace)}
     files = {name: Path(path) for name, path in paths.items() if path not in (None, STANDARD)}
     for path in files.values():  # before --overwrite removes them
         check_target(path)
-        refuse_inputs(path, [source])
+        refuse_inputs(path, records.files)
     if len({path.absolute() for path in files.values()}) < len(files):
         raise InputError(f"{trace}: outputs and traces cannot share a file; name another --trace")
-    if from_file and to_file:
-        return _open_files(source, files, options, ranks, settings)
+    if records.identity is not None and to_file:
+        return _open_files(records, files, options, ranks, settings)
     if ranks.size > 1:
         raise InputError("standard input and output cannot be shared by several processes; name files, or start one")
     if options.overwrite and to_file:
@@ -182,14 +188,20 @@ def _open(
 
 
 def _open_files(
-    source: str, files: dict[str, Path], options: DecodeOptions, ranks: Ranks, settings: Mapping[str, Any]
+    records: Records, files: dict[str, Path], options: DecodeOptions, ranks: Ranks, settings: Mapping[str, Any]
 ) -> tuple[int, Output]:
-    window = options.window
-    if ranks.size > 1:  # small enough for all ranks to have work
-        window = min(window, max(1, math.ceil(count_lines(source) / (4 * ranks.size))))
+    window, total = options.window, records.count()
+    if ranks.size > 1 and total is not None:  # small enough for all ranks to have work
+        window = min(window, max(1, math.ceil(total / (4 * ranks.size))))
+    read_as = {} if options.format is None else {"format": options.format}
     job = {
-        "input": Path(source),
-        "settings": {**settings, "max_tokens": options.max_tokens, "max_sentences": options.max_sentences},
+        "input": records.identity,
+        "settings": {
+            **settings,
+            **read_as,
+            "max_tokens": options.max_tokens,
+            "max_sentences": options.max_sentences,
+        },
         "window": window,
     }
     for turn in (True, False):  # the first rank makes the state that the others read
@@ -201,52 +213,62 @@ def _open_files(
 
 @dataclass(frozen=True)
 class _Work:
-    """Turns windows of lines into outputs."""
+    """Turns windows of rows into outputs."""
 
     generator: Generator
     options: DecodeOptions
     traced: bool
     meter: Meter
+    form: Form
+    unit: str
     reasons: list[str] = field(default_factory=list)
 
-    def decode(self, lines: Sequence[Line], batches: Batches) -> Window:
-        """Decode the lines of a window; `batches` holds what is already done, and receives what is done now."""
-        read = [self._read(line) for line in lines]
-        sources = {row: item for row, item in enumerate(read) if isinstance(item, _Item)}
+    def decode(self, rows: Sequence[Row], batches: Batches, is_first: bool) -> Window:
+        """Decode the rows of a window; `batches` holds what is already done, and receives what is done now."""
+        read = [self._read(row) for row in rows]
+        sources = {place: item for place, item in enumerate(read) if isinstance(item, _Item)}
         outputs: list[dict[str, Any]] = [{} if isinstance(item, _Item) else item for item in read]
         traces = list(outputs)
-        self.meter.advance(len(lines) - len(sources))
-        lengths = {row: len(item.source.tokens) for row, item in sources.items()}
-        for number, rows in enumerate(batch_rows(lengths, self.options.max_tokens, self.options.max_sentences)):
+        self.meter.advance(len(rows) - len(sources))
+        lengths = {place: len(item.source.tokens) for place, item in sources.items()}
+        for number, batch in enumerate(batch_rows(lengths, self.options.max_tokens, self.options.max_sentences)):
             if number not in batches.done:
-                batches.add(number, self._decode_all([sources[row] for row in rows]))
-            for row, (made, frames) in zip(rows, batches.done[number], strict=True):
-                outputs[row], traces[row] = made, frames
-            self.meter.advance(len(rows))
+                batches.add(number, self._decode_all([sources[place] for place in batch]))
+            for place, (made, frames) in zip(batch, batches.done[number], strict=True):
+                outputs[place], traces[place] = made, frames
+            self.meter.advance(len(batch))
+        cut = sum(item.source.num_cut > 0 for item in sources.values())
+        return self._window(rows, outputs, traces, cut, is_first)
+
+    def _window(
+        self, rows: Sequence[Row], outputs: list[dict[str, Any]], traces: list[dict[str, Any]], cut: int, is_first: bool
+    ) -> Window:
         failures = [
-            {"line": line.number, "id": record["id"], "error": record["error"]}
-            for line, record in zip(lines, outputs, strict=True)
+            {self.unit: row.number, "id": record["id"], "error": record["error"]}
+            for row, record in zip(rows, outputs, strict=True)
             if "error" in record
         ]
-        streams = {"output": outputs, "errors": failures, **({"trace": traces} if self.traced else {})}
-        cut = sum(item.source.num_cut > 0 for item in sources.values())
-        written = {name: [dump_json(record) for record in records] for name, records in streams.items()}
-        return Window(written, {"lines": len(lines), "failed": len(failures), "cut": cut})
+        with_nbest = getattr(self.generator.search.config, "num_hypotheses", 1) > 1
+        streams = {
+            "rows" if self.form == "parquet" else "output": to_lines(outputs, self.form, with_nbest, is_first),
+            "errors": to_lines(failures),
+            "trace": to_lines(traces) if self.traced else [],
+        }
+        return Window(streams, {"lines": len(rows), "failed": len(failures), "cut": cut})
 
-    def _read(self, line: Line) -> _Item | dict[str, Any]:
-        """What to decode, or the output line with the reason why it cannot be decoded."""
+    def _read(self, row: Row) -> _Item | dict[str, Any]:
+        """What to decode, or the output record with the reason why it cannot be decoded."""
         task = self.generator.task
-        id_field = task.id_field
-        id: Any = line.number
+        id: Any = row.number
         try:
-            record = parse_record(line)
-            if record.get(id_field) is not None:
-                id = record[id_field]
-            source = task.source({**record, id_field: id}, line.where)
-            self.generator.search.check(source, line.where)
+            record = row.record()
+            if (given := record.get(task.id_field)) not in (None, ""):
+                id = given if isinstance(given, (str, int, float, list, dict)) else str(given)
+            source = task.source(record, row.where, str(id))
+            self.generator.search.check(source, row.where)
         except Exception as error:
-            return self._failure(id, line.where, error)
-        return _Item(id if str(id) == source.id else source.id, line.where, source, task.source_text(record))
+            return self._failure(id, row.where, error)
+        return _Item(id if str(id) == source.id else source.id, row.where, source, task.source_text(record))
 
     def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
         """The output line of a record that cannot be used; unexpected errors are logged with their type."""
@@ -299,20 +321,20 @@ def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis
     return {"id": id, **texts[0], **({"nbest": texts} if len(hypotheses) > 1 else {})}
 
 
-def _note_ids(ids: IdLines, lines: Sequence[Line], field: str) -> None:
-    for line in lines:
+def _note_ids(ids: IdLines, rows: Sequence[Row], field: str) -> None:
+    for row in rows:
         with contextlib.suppress(InputError):  # reported where it is decoded
-            if (id := parse_record(line).get(field)) is not None:
-                ids.add(str(id), line.number)
+            if (id := row.record().get(field)) not in (None, ""):
+                ids.add(str(id), row.number)
 
 
-def _warn_of_repeated(ids: IdLines, source: str, field: str) -> None:
+def _warn_of_repeated(ids: IdLines, records: Records, field: str) -> None:
     if repeated := ids.repeated():
         count, first, second = repeated
         more = f", and {count - 1:,} more repeat an id" if count > 1 else ""
         logger.warning(
-            "%s: lines %d and %d have the same %r%s; their outputs can only be told apart by their order",
-            *(source, first, second, field, more),
+            "%s: %ss %d and %d have the same %r%s; their outputs can only be told apart by their order",
+            *(records.name, records.unit, first, second, field, more),
         )
 
 

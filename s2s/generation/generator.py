@@ -193,8 +193,7 @@ class Generator:
         record = dict(text) if isinstance(text, Mapping) else self.task.record(text)
         if prefix is not None:
             record["prefix"] = prefix
-        record.setdefault(self.task.id_field, number)
-        source = self.task.source(record, f"text {number}")
+        source = self.task.source(record, f"text {number}", str(number))
         self.search.check(source, f"text {number}")
         return source, self.task.source_text(record)
 

@@ -2,7 +2,8 @@
 
 Input lines are decoded in windows. The result of a window is a list of lines for each stream (output, errors, trace).
 
-    OUTPUT                     outputs of the windows so far, in the input's order
+    OUTPUT                     outputs of the windows so far, in the input's order; if compressed, each is a member
+    OUTPUT.rows.jsonl          the same for a Parquet file, which is written at the end, whole
     OUTPUT.errors.jsonl        the input lines that could not be used, if there are any
     OUTPUT.state.json          which job this is, how many windows are in the files, and the lengths of the files
     OUTPUT.lock                held by the process that writes; left behind if it is killed
@@ -37,6 +38,7 @@ from s2s.durable import (
     writing,
 )
 from s2s.errors import InputError
+from s2s.generation.forms import encoded, write_parquet
 from s2s.json_files import dump_json, read_object
 
 logger = logging.getLogger(__name__)
@@ -90,13 +92,16 @@ class PipeOutput:
             if lines and path is not None:
                 with writing(path):
                     file = self._file(path)
-                    file.write(_encode(lines))
+                    file.write(encoded(lines, path))
                     file.flush()
         self.counts = _add(self.counts, window.counts)
 
     def close(self, windows: int) -> None:
         for file in self._files.values():
             file.close()
+        if windows and (rows := self._paths.get("rows")):
+            write_parquet(Path(rows), Path(str(self._paths["output"])))
+            Path(rows).unlink()
 
     def _file(self, path: str) -> BinaryIO:
         if path == "-":
@@ -150,7 +155,25 @@ class FileOutput:
             self._move_complete_windows()
             time.sleep(_POLL_SECONDS)
         if self._first:
+            self._write_parquet()
             shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _write_parquet(self) -> None:
+        """Make a Parquet file of its rows, unless it is made; then they are removed."""
+        rows, output = self._paths.get("rows"), self._paths["output"]
+        if rows is None:
+            return
+        if self._state["lengths"]["rows"]:
+            write_parquet(rows, output)
+            with open(output, "rb") as file:
+                digest = hashed(file).hexdigest()
+            changed = {
+                "lengths": {**self._state["lengths"], "output": output.stat().st_size, "rows": 0},
+                "sha256": {**self._state["sha256"], "output": digest, "rows": hashed(io.BytesIO()).hexdigest()},
+            }
+            self._keep({**self._state, **changed})
+            _write_state(output, self._state)
+        rows.unlink(missing_ok=True)
 
     def _keep(self, state: dict[str, Any]) -> None:
         self._state = state
@@ -166,7 +189,7 @@ class FileOutput:
             lengths = dict(self._state["lengths"])
             for name, lines in window.streams.items():
                 if lines:
-                    content = _encode(lines)
+                    content = encoded(lines, self._paths[name])
                     lengths[name] = append(self._paths[name], content)
                     self._digests[name].update(content)
             changed = {
@@ -218,7 +241,7 @@ def open_output(
         state = {"job": now, "windows": 0, "lengths": dict.fromkeys(paths, 0), "counts": {}}
         _write_state(output, state)
         with writing(output):
-            output.touch()
+            paths.get("rows", output).touch()
     else:
         refuse_other_job(output, _compared(state["job"]), _compared(now))
         _cut_back(paths, state["lengths"])
@@ -251,6 +274,8 @@ def discard(paths: Mapping[str, Path]) -> None:
 
 
 def _cut_back(paths: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
+    if lengths.get("rows", 0):  # a Parquet file that nothing is known of
+        paths["output"].unlink(missing_ok=True)
     for name, path in paths.items():
         length = lengths.get(name, 0)
         size = path.stat().st_size if path.exists() else 0
@@ -297,10 +322,6 @@ def _read_state(output: Path) -> dict[str, Any] | None:
 
 def _write_state(output: Path, state: dict[str, Any]) -> None:
     write_whole(_state_path(output), dump_json(state, indent=1).encode() + b"\n")
-
-
-def _encode(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

@@ -98,8 +98,11 @@ class GenerationTask(Task):
         return {"src": text}
 
     @abstractmethod
-    def source(self, record: dict[str, Any], where: str) -> Any:
-        """The example of one input record; InputError, with its place `where`, if it has no usable source."""
+    def source(self, record: dict[str, Any], where: str, id: str = "") -> Any:
+        """The example of one input record; InputError, with its place `where`, if it has no usable source.
+
+        `id` is for a record that has none. A sampled output depends on the id of its source.
+        """
 
     @abstractmethod
     def collate_sources(self, examples: Sequence[Any]) -> SourceBatch:

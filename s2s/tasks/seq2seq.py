@@ -209,7 +209,7 @@ class Seq2Seq(GenerationTask):
     def record(self, text: str) -> dict[str, Any]:
         return {self.config.source_field: text}
 
-    def source(self, record: dict[str, Any], where: str) -> Source:
+    def source(self, record: dict[str, Any], where: str, id: str = "") -> Source:
         """The source of one input record, cut to `max_source` slots; its "prefix" field begins the output.
 
         Raises:
@@ -219,7 +219,7 @@ class Seq2Seq(GenerationTask):
         ids = self._encoded(self._source, self._fields.source_of(record), record, where)
         kept = ids[: self._source.limit]
         return Source(
-            id=id_of(record, where, self.config.id_field),
+            id=id_of(record, id or where, self.config.id_field),
             tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
             prefix=[] if record.get("prefix") in (None, "") else self._encoded(self._prefix, _PREFIX, record, where),
             num_cut=len(ids) - len(kept),

@@ -268,7 +268,7 @@ def test_an_output_that_lost_lines_is_refused(source: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"in\.jsonl: there is no such file; expected one JSON object a line"),
+        (None, r"in\.jsonl: cannot be read: No such file or directory"),
         (b"", r"in\.jsonl: the file is empty; expected one JSON object a line"),
         (b"\n\n", r"in\.jsonl: the file is empty"),
     ],
@@ -415,10 +415,10 @@ def test_ids_that_occur_twice_are_reported_with_their_lines(
 
 
 def test_a_job_of_which_every_line_failed_is_refused(tmp_path: Path) -> None:
-    source = tmp_path / "plain.txt"
+    source = tmp_path / "plain.jsonl"
     source.write_text("Some text.\nMore text.\n")
     summary = tiny.decode(source, tmp_path / "out.jsonl")
-    with pytest.raises(InputError, match=r"plain\.txt: none of its 2 lines could be used; expected one JSON"):
+    with pytest.raises(InputError, match=r"plain\.jsonl: none of its 2 lines could be used; expected one JSON"):
         summary.refuse_failure(source)
     source.write_text('{"text": "w1"}\n')
     summary = tiny.decode(source, tmp_path / "out.jsonl", overwrite=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from enum import Enum
 from pathlib import Path
@@ -21,6 +22,19 @@ def _trust(context: typer.Context, given: bool) -> bool:
     return given
 
 
+SourceField = Annotated[
+    str | None,
+    typer.Option(help="Field that holds the source; `task.source_field`. Well-known names are found without it."),
+]
+TargetField = Annotated[str | None, typer.Option(help="Field that holds the target; `task.target_field`.")]
+
+
+def _fields(source: str | None, target: str | None) -> list[str]:
+    """The overrides that these options stand for."""
+    given = {"task.source_field": source, "task.target_field": target}
+    return [f"{key}={json.dumps(name)}" for key, name in given.items() if name is not None]
+
+
 TrustImports = Annotated[
     bool,
     typer.Option("--trust-imports", callback=_trust, help="Run code that the run brings (its `imports:`)."),
@@ -35,6 +49,8 @@ def train(
         typer.Argument(metavar=KEY_VALUE, help="Options to override, such as `optim.lr=1e-4`.", show_default=False),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
+    source_field: SourceField = None,
+    target_field: TargetField = None,
     trust_imports: TrustImports = False,
 ) -> None:
     """Train a model into a run folder. The same command continues a run that was stopped or killed.
@@ -47,9 +63,19 @@ def train(
     """
     from s2s.run import load_config, train_run
 
-    result = train_run(load_config(config, overrides or []), output or Path("runs") / config.stem)
+    changes = [*_fields(source_field, target_field), *(overrides or [])]
+    result = train_run(load_config(config, changes), output or Path("runs") / config.stem)
     if result.signal:
         raise SystemExit(128 + result.signal)
+
+
+class InputFormat(str, Enum):
+    """Formats that are lines."""
+
+    jsonl = "jsonl"
+    text = "text"
+    csv = "csv"
+    tsv = "tsv"
 
 
 class Precision(str, Enum):
@@ -66,11 +92,26 @@ def decode(
         typer.Argument(metavar=KEY_VALUE, help="Options to override, as `decoder.beam_size=8`.", show_default=False),
     ] = None,
     input: Annotated[
-        str, typer.Option("--input", help="JSON lines with `src` and, optionally, `id`; `-` reads standard input.")
+        str,
+        typer.Option(
+            "--input",
+            help="JSON lines, CSV, TSV, Parquet or text (also .gz, .bz2, .xz, .zst), a folder of them, or a hub id; "
+            "`-` reads standard input.",
+        ),
     ] = "-",
     output: Annotated[
-        str, typer.Option("--output", help="Output file (JSON lines); `-` writes to standard output.")
+        str,
+        typer.Option(
+            "--output",
+            help="File to write: .jsonl, .txt, .csv, .tsv (also .gz, .bz2, .xz, .zst) or .parquet; `-` is standard "
+            "output: text if the input is text, else JSON lines.",
+        ),
     ] = "-",
+    source_field: SourceField = None,
+    target_field: TargetField = None,
+    format: Annotated[
+        InputFormat | None, typer.Option("--format", help="Format of the input, if its name does not tell.")
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
     ] = None,
@@ -90,11 +131,11 @@ def decode(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Generate an output for every input line, in input order.
+    """Generate an output for every line or row of the input, in its order.
 
-    The same command continues a job that was killed. A line that cannot be used is reported in OUTPUT.errors.jsonl and
-    does not stop the others; the exit status is 1 only if no line could be used. Options of the decoder are given as
-    `decoder.beam_size=8 decoder.length_penalty=0.9`.
+    `echo text | unilatent decode RUN` gives text. The same command continues a job that was killed. What cannot be used
+    is reported in OUTPUT.errors.jsonl and does not stop the rest; the exit status is 1 only if nothing could be used.
+    Options of the decoder are given as `decoder.beam_size=8 decoder.length_penalty=0.9`.
     """
     from contextlib import nullcontext
 
@@ -103,9 +144,14 @@ def decode(
     from s2s.generation.generator import Generator
     from s2s.ranks import join_ranks
 
-    changes = list(overrides or []) + (["task.strict=true"] if strict else [])
+    changes = [*_fields(source_field, target_field), *(overrides or []), *(["task.strict=true"] if strict else [])]
     options = DecodeOptions(
-        max_tokens=max_tokens, max_sentences=max_sentences, window=window, strict=strict, overwrite=overwrite
+        max_tokens=max_tokens,
+        max_sentences=max_sentences,
+        window=window,
+        strict=strict,
+        overwrite=overwrite,
+        format=None if format is None else format.value,
     )
     with nullcontext() if "-" in (input, output) else resumable(), join_ranks(device) as ranks:
         generator = Generator.load(run, checkpoint, device=ranks.device, precision=precision.value, overrides=changes)
