@@ -152,7 +152,6 @@ class Worker:
                 self._step_all()
         except BaseException:
             logger.exception("the worker of %s died", self.name)
-            raise
         finally:
             with self._wake:
                 for job in (*self._running, *self._waiting):
