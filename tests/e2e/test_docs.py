@@ -8,11 +8,17 @@ marked "needs ..." in the document, and `NOT_RUN` lists it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import glob
 import json
 import re
 import shlex
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +28,7 @@ from command_line import unilatent
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-GUIDES = ("README", "text", "pretraining", "speech", "evaluation", "python")
+GUIDES = ("README", "text", "pretraining", "speech", "evaluation", "python", "server")
 """Documents whose every command is for users to try; the others report what was run once."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
@@ -60,6 +66,11 @@ NOT_RUN = {
     ],
     "evaluation": ["unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer"],
     "python": [],
+    "server": [
+        'pip install -e ".[serve,speech]"',
+        "unilatent serve runs/voice --voice anna=anna.wav --i-have-consent",
+        "unilatent serve demo=latent/demo_voice --allow-host speech.example.org",
+    ],
 }
 WORDS = [
     "bash",
@@ -236,6 +247,42 @@ def test_guide_to_python(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     (home / "my.yaml").write_text((home / "my.yaml").read_text().replace("epochs: 3", "max_steps: 1"))
     run_document("python", home)
     assert (home / "talk.wav").exists()
+
+
+def test_guide_to_the_server(home: Path) -> None:
+    """A server in a process of its own answers every curl command and the OpenAI client, and stops when it is asked."""
+    pytest.importorskip("fastapi")
+    shutil.copytree(REPO / "tests/regression/data/run", home / "runs/mine")
+    found = [content for language, content in blocks(document("server")) if language == "bash"]
+    every = [command for content in found for command, runs in commands(content) if runs]
+    start, requests = every[0], every[1:]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = shlex.split(start)[1:]
+    with subprocess.Popen([sys.executable, "-m", "unilatent", *arguments, f"--port={port}"]) as server:
+        try:
+            wait_for_port(port, server)
+            for command in requests:
+                words = [word.replace(":8000", f":{port}") for word in shlex.split(command)]
+                assert words[0] == "curl"
+                done = subprocess.run([*words, "--silent", "--show-error", "--fail-with-body"], capture_output=True)
+                assert done.returncode == 0, (command, done.stdout[-500:], done.stderr)
+            code = next(content for language, content in blocks(document("server")) if language == "python")
+            exec(compile(code.replace(":8000", f":{port}"), "server", "exec"), {})
+        finally:
+            server.terminate()
+    assert server.returncode == 128 + signal.SIGTERM
+    assert all((home / name).stat().st_size > 1000 for name in ("morning.mp3", "talk.wav", "first.wav"))
+
+
+def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        assert server.poll() is None, "the server did not start"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_the_criterion_of_contributing_trains(home: Path) -> None:
