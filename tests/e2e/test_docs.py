@@ -69,7 +69,7 @@ NOT_RUN = {
     "server": [
         'pip install -e ".[serve,speech]"',
         "unilatent serve runs/voice --voice anna=anna.wav --i-have-consent",
-        "unilatent serve demo=latent/demo_voice --allow-host speech.example.org",
+        "unilatent serve demo --allow-host speech.example.org",
     ],
 }
 WORDS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from s2s.registry import nearest
 from unilatent.server.errors import ApiError
@@ -24,7 +25,9 @@ class Service:
     def __init__(self, models: Sequence[ServedModel], limits: Limits, metrics: Metrics) -> None:
         self.models = {model.name: model for model in models}
         self.limits, self.metrics = limits, metrics
-        self.names = {model.folder: model.name for model in models}
+        self.names = {
+            name: model.name for model in models for name in (model.folder, str(Path(model.folder).resolve()))
+        }
         self.stopping = False
 
     def speech(self, name: str) -> SpeechModel:
