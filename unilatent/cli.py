@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import logging
 import os
@@ -62,6 +63,9 @@ def main() -> None:
     The status is 1 after a mistake, 130 after Ctrl-C and 143 after SIGTERM. A mistake of ours shows its traceback. A
     reader of our standard output that has had enough (`head`) ends us without a line: typer sees to that.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if os.name == "nt" and isinstance(stream, io.TextIOWrapper):  # Windows writes pipes in a code page of its own
+            stream.reconfigure(encoding="utf-8")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("httpx", "datasets", "transformers", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
