@@ -88,7 +88,7 @@ class LatentVoice(Voice):
         self._device = device
 
     @classmethod
-    def load(
+    def open(
         cls,
         run: str | Path,
         tokenizer: str | Path | None = None,

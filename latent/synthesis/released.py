@@ -67,7 +67,7 @@ class ReleasedVoice(Voice):
         self._model, self._decoder, self._encode = model, decoder, encode
 
     @classmethod
-    def load(cls: type[V], folder: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str]) -> V:
+    def open(cls: type[V], folder: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str]) -> V:
         """The voice of a checkpoint, on GPUs in bfloat16, as the weights are released.
 
         Args:

@@ -1,23 +1,26 @@
 """What every voice can do, whatever model speaks: a trained LatentLM or released VibeVoice weights.
 
-voice = open_voice("runs/voice")               # see `latent.synthesis.voices`
-request = voice.request("greeting", "Good morning.", speaker="ann", seed=7)
-audio = voice.say(request)                     # all samples, (S,) float32
-for samples in voice.chunks(request):          # or piece by piece, while they are generated
+voice = Voice.load("runs/voice")
+speech = voice.say("Good morning.", speaker="ann", seed=7)
+speech.save("morning.wav")
+for samples in voice.chunks("Good morning.", speaker="ann"):  # piece by piece, while they are generated
     player.write(samples)
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import torch
 
 from latent.audio.files import Samples, Source
 from latent.data.latent_store import Latents
@@ -25,9 +28,11 @@ from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.decoding.audio import AudioChunk
 from latent.synthesis.provenance import synthetic_tags
 from latent.synthesis.session import OneByOne, SpeechSession
+from latent.synthesis.speech import Speech
 from latent.text.front_end import NothingToSay
 from latent.text.splitting import split_text
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 from s2s.registry import nearest
 
 logger = logging.getLogger(__name__)
@@ -90,6 +95,39 @@ class Voice(ABC):
     """Whether a script's "Speaker 1" needs neither a speaker of the model nor a voice prompt."""
     _decoder: Any
     """How latents are drawn."""
+
+    @staticmethod
+    def load(
+        voice: str | Path,
+        checkpoint: str | None = None,
+        *,
+        tokenizer: str | Path | None = None,
+        device: str | torch.device = "auto",
+        overrides: Iterable[str] = (),
+        **decoder_options: Any,
+    ) -> Voice:
+        """A voice of any kind.
+
+        Args:
+            voice: A run folder, `demo` (the voice that comes with unilatent), or released VibeVoice weights: a folder,
+                or a name on the hub.
+            checkpoint: Of a run: a step or a safetensors file; the best weights by default.
+            tokenizer: Instead of what the voice brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
+            device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
+            overrides: Options of the decoder as the command line takes them.
+            decoder_options: The same as keywords, such as `guidance_scale=1.5, num_inference_steps=8`.
+
+        Raises:
+            InputError: there is no such voice, or it lacks something.
+            ConfigError: an option is unknown or its value does not fit.
+        """
+        # by name, since every kind of voice, which that module knows, imports this one
+        voices = importlib.import_module("latent.synthesis.voices")
+        options = [*overrides, *(f"decoder.{name}={dump_json(value)}" for name, value in decoder_options.items())]
+        opened: Voice = voices.open_voice(
+            voice, tokenizer, device=device, overrides=options, checkpoint_name=checkpoint
+        )
+        return opened
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
@@ -204,17 +242,55 @@ class Voice(ABC):
         """A session of at most `max_rows` requests at a time, which come and go; here one at a time."""
         return OneByOne(lambda request: self.generate([request], 1))
 
-    def chunks(self, request: SpeechRequest, chunk_frames: int = 4) -> Iterator[Samples]:
-        """The audio of one request, `(S,)` each, while it is generated; warns if it was truncated."""
-        for chunk in self.stream([request], chunk_frames):
-            for samples in chunk.audio:
-                yield samples.float().cpu().numpy()
-            if not chunk.ended.get(0, True):
-                warn_of_truncation(request, self.frame_rate)
+    def chunks(
+        self,
+        said: str | SpeechRequest,
+        speaker: str | None = None,
+        *,
+        prompt: Any = None,
+        seed: int = 0,
+        temperature: float | None = None,
+        chunk_frames: int = 4,
+    ) -> Iterator[Samples]:
+        """The audio of a text or request, `(S,)` float32 each, while it is generated; warns if it was truncated.
 
-    def say(self, request: SpeechRequest, chunk_frames: int = 8) -> Samples:
-        """The audio of one request, `(S,)`; warns if it was truncated."""
-        return np.concatenate([np.empty(0, np.float32), *self.chunks(request, chunk_frames)])
+        Arguments and errors as for `request`. The options of a request are its own.
+        """
+        request = said
+        if isinstance(request, str):
+            request = self.request("text", request, speaker, prompt, seed, temperature)
+        return (samples for samples, _ in self._pieces(request, chunk_frames))
+
+    def say(
+        self,
+        said: str | SpeechRequest,
+        speaker: str | None = None,
+        *,
+        prompt: Any = None,
+        seed: int = 0,
+        temperature: float | None = None,
+        chunk_frames: int = 8,
+    ) -> Speech:
+        """The audio of a text or request; warns if it was truncated.
+
+        Arguments and errors as for `request`. The options of a request are its own.
+        """
+        request = said
+        if isinstance(request, str):
+            request = self.request("text", request, speaker, prompt, seed, temperature)
+        pieces = list(self._pieces(request, chunk_frames))
+        samples = np.concatenate([np.empty(0, np.float32), *(part for part, _ in pieces)])
+        ended = all(by_model for _, by_model in pieces)
+        return Speech(samples, self.sample_rate, ended, tuple(request.spelled), self.tags(request.seed))
+
+    def _pieces(self, request: SpeechRequest, chunk_frames: int) -> Iterator[tuple[Samples, bool]]:
+        """Samples, and False if they are the last of speech that was truncated."""
+        for chunk in self.stream([request], chunk_frames):
+            ended = chunk.ended.get(0, True)
+            for samples in chunk.audio:
+                yield samples.float().cpu().numpy(), ended
+            if not ended:
+                warn_of_truncation(request, self.frame_rate)
 
     def batches(self, requests: Sequence[SpeechRequest], max_rows: int) -> Iterator[list[int]]:
         """Indices of requests that can be said together, at most `max_rows`: longest first, of similar length."""

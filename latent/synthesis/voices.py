@@ -15,6 +15,7 @@ from latent.synthesis.voice import Voice
 from s2s.checkpoint import CONFIG
 from s2s.errors import InputError
 from s2s.models.pretrained import locate
+from s2s.ranks import choose_device
 from s2s.shipped import run_folder
 
 
@@ -22,7 +23,7 @@ def open_voice(
     checkpoint: str | Path,
     tokenizer: str | Path | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     overrides: Iterable[str] = (),
     checkpoint_name: str | None = None,
 ) -> Voice:
@@ -32,7 +33,7 @@ def open_voice(
         checkpoint: A run folder of a LatentLM; a folder with config.json and weights; the name of one on the hub; or
             `demo`, the shipped voice.
         tokenizer: Instead of what the checkpoint brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
-        device: Where to compute.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
         overrides: Options of the decoder such as `decoder.guidance_scale=1.5`.
         checkpoint_name: Of a run: a step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
@@ -40,11 +41,12 @@ def open_voice(
         InputError: it is not such a checkpoint, or lacks something.
         ConfigError: an override does not fit.
     """
+    device = device if isinstance(device, torch.device) else choose_device(device)
     path = run_folder(checkpoint)
     if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
-        return LatentVoice.load(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
+        return LatentVoice.open(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(checkpoint))
     kind = RealtimeVoice if is_realtime(folder) else VibeVoiceVoice
-    return kind.load(folder, None if tokenizer is None else str(tokenizer), torch.device(device), overrides)
+    return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)

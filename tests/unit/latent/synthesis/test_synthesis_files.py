@@ -86,7 +86,7 @@ def test_every_record_becomes_a_file_and_a_line_of_the_manifest(voice: Voice, li
         samples = load_audio(tmp_path / "out" / entry["audio"], tiny_voice.RATE)
         assert len(samples) / tiny_voice.RATE == pytest.approx(entry["seconds"])
         request = voice.request("x", entry["text"], entry["speaker"], seed=entry["seed"])
-        np.testing.assert_allclose(samples, np.clip(voice.say(request), -1, 1), atol=2e-3)
+        np.testing.assert_allclose(samples, np.clip(voice.say(request).samples, -1, 1), atol=2e-3)
     assert summary.files == 6
     assert summary.seconds == pytest.approx(sum(entry["seconds"] for entry in entries))
     assert sorted(tiny_voice.contents(tmp_path / "out")) == ["manifest.jsonl", *(f"r{row}.wav" for row in range(6))]
@@ -398,7 +398,7 @@ def test_one_text_goes_into_one_file(voice: Voice, tmp_path: Path) -> None:
     summary = synthesize_text(voice, request, tmp_path / "new/out.wav")
     assert summary.files == 1
     np.testing.assert_allclose(
-        load_audio(tmp_path / "new/out.wav", 2000), np.clip(voice.say(request), -1, 1), atol=1e-3
+        load_audio(tmp_path / "new/out.wav", 2000), np.clip(voice.say(request).samples, -1, 1), atol=1e-3
     )
     with pytest.raises(InputError, match=r"out\.wav: exists already; give --overwrite"):
         synthesize_text(voice, request, tmp_path / "new/out.wav")

@@ -15,6 +15,7 @@ from latent.audio.files import write_audio
 from latent.data.latent_store import StoreFacts
 from latent.data.speech_prompts import SpeechRequest
 from latent.model_card import write_model_card
+from latent.synthesis.provenance import read_tags
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError
@@ -55,7 +56,7 @@ def prompt(voice: Voice, home: Path) -> np.ndarray:
 def test_a_voice_needs_nothing_but_its_run_folder(voice: Voice) -> None:
     assert voice.speakers == ["ann", "bob"]
     assert (voice.sample_rate, voice.hop_length, voice.frame_rate) == (2000, 20, 100)
-    audio = voice.say(voice.request("a", "Good morning.", "ann"))
+    audio = voice.say(voice.request("a", "Good morning.", "ann")).samples
     assert audio.dtype == np.float32
     assert len(audio) % voice.hop_length == 0
     assert np.abs(audio).max() > 0
@@ -83,7 +84,7 @@ def test_requests_together_are_what_they_are_alone(voice: Voice, prompt: np.ndar
     assert len({sum(map(len, parts)) for parts in together.values()}) == 3, "of different lengths"
     assert min(sum(map(len, parts)) for parts in together.values()) > 5 * voice.hop_length
     for row, request in enumerate(wanted):
-        np.testing.assert_allclose(np.concatenate(together[row]), voice.say(request), atol=2e-3)
+        np.testing.assert_allclose(np.concatenate(together[row]), voice.say(request).samples, atol=2e-3)
 
 
 def test_requests_that_do_not_fit_together_are_said_all_the_same(voice: Voice, prompt: np.ndarray) -> None:
@@ -95,20 +96,47 @@ def test_requests_that_do_not_fit_together_are_said_all_the_same(voice: Voice, p
         for row, samples in zip(chunk.rows, chunk.audio, strict=True):
             said[row].append(samples.numpy())
     for row, request in enumerate(wanted):
-        np.testing.assert_allclose(np.concatenate(said[row]), voice.say(request), atol=1e-4)
+        np.testing.assert_allclose(np.concatenate(said[row]), voice.say(request).samples, atol=1e-4)
 
 
 @pytest.mark.parametrize("chunk_frames", [1, 3, 1000])
 def test_chunks_of_any_size_are_the_whole(voice: Voice, chunk_frames: int) -> None:
     request = voice.request("a", "Good morning.", "ann", seed=2)
-    parts = list(voice.chunks(request, chunk_frames))
+    parts = list(voice.chunks(request, chunk_frames=chunk_frames))
     assert all(len(part) <= chunk_frames * voice.hop_length for part in parts)
-    np.testing.assert_allclose(np.concatenate(parts), voice.say(request), atol=1e-4)
+    np.testing.assert_allclose(np.concatenate(parts), voice.say(request).samples, atol=1e-4)
+
+
+def test_a_text_is_said_as_its_request_and_its_file_tells_what_it_is(voice: Voice, tmp_path: Path) -> None:
+    speech = voice.say("Good morning.", "bob", seed=2)
+    np.testing.assert_array_equal(speech.samples, voice.say(voice.request("a", "Good morning.", "bob", seed=2)).samples)
+    np.testing.assert_allclose(
+        np.concatenate(list(voice.chunks("Good morning.", "bob", seed=2))), speech.samples, atol=1e-4
+    )
+    assert (speech.sample_rate, speech.seconds) == (voice.sample_rate, len(speech.samples) / voice.sample_rate)
+    assert "Synthetic speech" in read_tags(speech.save(tmp_path / "a.flac"))["comment"]
+    assert speech.save(tmp_path / "a.flac").is_file()  # in a notebook, a second time
+    assert speech._repr_html_().startswith('<audio controls src="data:audio/wav;base64,UklGR')
+
+
+def test_without_a_name_the_first_speaker_speaks(voice: Voice, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert [voice.request("a", "Good.").speaker, voice.request("b", "Good.").speaker] == ["ann", "ann"]
+    assert caplog.text.count("no speaker is given; ann speaks, others are bob") == 1
+
+
+def test_a_voice_is_loaded_with_options_as_keywords(home: Path) -> None:
+    tame = Voice.load(home / "voice", device="cpu", temperature=0.25, num_inference_steps=2)
+    assert tame.request("a", "Good.").temperature == 0.25
+    with pytest.raises(InputError, match="Did you mean 'temperature'"):
+        Voice.load(home / "voice", temprature=0.25)
+    with pytest.raises(InputError, match="device: must be"):
+        Voice.load(home / "voice", device="gpu")
 
 
 def test_the_seed_alone_decides(voice: Voice) -> None:
     first, same, other = (
-        voice.say(voice.request(id, "Good.", "ann", seed=seed)) for id, seed in [("a", 1), ("b", 1), ("a", 2)]
+        voice.say(voice.request(id, "Good.", "ann", seed=seed)).samples for id, seed in [("a", 1), ("b", 1), ("a", 2)]
     )
     np.testing.assert_array_equal(first, same)
     assert len(first) != len(other) or not np.array_equal(first, other)
@@ -116,7 +144,7 @@ def test_the_seed_alone_decides(voice: Voice) -> None:
 
 def test_a_request_without_a_temperature_has_that_of_the_voice(home: Path) -> None:
     tame = open_voice(home / "voice", overrides=[*OPTIONS, "decoder.temperature=0"])
-    first, same = (tame.say(tame.request("a", "Good.", "ann", seed=seed)) for seed in (1, 2))
+    first, same = (tame.say(tame.request("a", "Good.", "ann", seed=seed)).samples for seed in (1, 2))
     np.testing.assert_array_equal(first, same)
     assert tame.request("a", "Good.", "ann", temperature=0.5).temperature == 0.5
 
@@ -124,7 +152,7 @@ def test_a_request_without_a_temperature_has_that_of_the_voice(home: Path) -> No
 def test_speech_that_never_ends_is_cut_with_a_warning(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     voice = open_voice(home / "voice", overrides=[*OPTIONS, "decoder.stop_threshold=1"])
     request = voice.request("long", "So.", "ann")
-    assert len(voice.say(request)) == request.max_frames * voice.hop_length
+    assert len(voice.say(request).samples) == request.max_frames * voice.hop_length
     assert "long: did not end naturally and was truncated after " in caplog.text
     expected = voice.expected_seconds(request)
     assert request.max_frames / voice.frame_rate == pytest.approx(3 * expected + 2, abs=0.02)

@@ -41,7 +41,7 @@ def pack(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str)
 
 def said(run: Path, **options: Any) -> np.ndarray:
     voice = open_voice(run, overrides=["decoder.num_inference_steps=2", "decoder.stop_threshold=1"], **options)
-    return voice.say(voice.request("a", "Never mind.", "bob", seed=3))
+    return voice.say(voice.request("a", "Never mind.", "bob", seed=3)).samples
 
 
 def test_a_packed_voice_speaks_as_before_from_half_the_bytes(
