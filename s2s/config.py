@@ -104,18 +104,20 @@ def read_tree(path: str | Path) -> dict[str, Any]:
     return tree
 
 
-def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of `tree` with `key.path=value` settings merged in; values are read as YAML.
+def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `tree` with settings merged in.
+
+    Args:
+        overrides: `key.path=value` each, whose value is read as YAML; or values by key path.
 
     Raises:
         ConfigError: an override has no `=`, its value is not YAML, or its path leads through a value.
     """
     tree = _copy(tree)
-    for override in overrides:
-        key, equals, text = override.partition("=")
+    for key, value in overrides.items() if isinstance(overrides, Mapping) else map(_parse_override, overrides):
         *parents, leaf = key.split(".")
-        if not equals or not all([*parents, leaf]) or len(parents) > 9:
-            raise ConfigError(f"{shown(override)}: an override must read key.path=value")
+        if not all([*parents, leaf]) or len(parents) > 9:
+            raise ConfigError(f"{shown(key)}: an override must read key.path=value")
         node = tree
         for part in parents:
             if node.get(part) is None:
@@ -123,11 +125,18 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
             if not isinstance(node[part], dict):
                 raise ConfigError(f"{key}: {part!r} is not a section, it is {shown(node[part])}")
             node = node[part]
-        try:
-            node[leaf] = parse_yaml(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{key}: the value {shown(text)} is not YAML: {problem_of(error)}") from error
+        node[leaf] = value
     return tree
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"{shown(override)}: an override must read key.path=value")
+    try:
+        return key, parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key}: the value {shown(text)} is not YAML: {problem_of(error)}") from error
 
 
 def write_tree(tree: dict[str, Any], path: Path) -> None:
@@ -135,5 +144,5 @@ def write_tree(tree: dict[str, Any], path: Path) -> None:
     path.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
 
 
-def _copy(tree: dict[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}
+def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in tree.items()}

@@ -43,7 +43,7 @@ from s2s.training.data_loader import DataLoader
 from s2s.training.state import Progress
 from s2s.training.trainer import Trainer
 
-__all__ = ["RunConfig", "load_config", "parse_config", "train_run"]
+__all__ = ["RunConfig", "load_config", "parse_config", "train", "train_run"]
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +161,28 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     if isinstance(chosen, dict) and chosen.get("name") != decoder.get("name"):  # options of another class
         tree["decoder"] = apply_overrides({}, overrides)["decoder"]
     return parse_saved(tree, run, tokenizer=str(run))
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | RunConfig,
+    output: str | Path | None = None,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+) -> TrainResult:
+    """Train a model into a run folder; the same call continues a run that was stopped or killed.
+
+    Args:
+        config: A YAML file, a shipped name, a mapping of sections, or a parsed configuration.
+        output: The run folder; runs/NAME for a file NAME.yaml.
+        overrides: Options to replace, as `{"optim.lr": 1e-4}` or `["optim.lr=1e-4"]`.
+
+    Raises:
+        InputError: see `train_run`, `load_config`.
+    """
+    if isinstance(config, RunConfig):
+        config = config.tree()
+    if output is None and isinstance(config, Mapping):
+        raise InputError("output: must be given, a folder for the run; only a file gives its name to one")
+    return train_run(load_config(config, overrides), output or Path("runs") / Path(str(config)).stem)
 
 
 def train_run(config: RunConfig, run: str | Path) -> TrainResult:

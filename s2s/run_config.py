@@ -68,10 +68,15 @@ class Head(Section):
     """Seed of weights, order, noise and dropout: the same seed gives the same run."""
 
 
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """A configuration by its file or shipped name, with `key.path=value` overrides; see `parse_config`."""
+def load_config(config: str | Path | Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any] = ()) -> RunConfig:
+    """The configuration of a file, a shipped name or a mapping of sections, with overrides; see `parse_config`.
+
+    Args:
+        overrides: `optim.lr=1e-4` each, or `{"optim.lr": 1e-4}`.
+    """
     search_working_directory()
-    return parse_config(apply_overrides(read_tree(shipped.config_file(path)), overrides))
+    tree = config if isinstance(config, Mapping) else read_tree(shipped.config_file(config))
+    return parse_config(apply_overrides(tree, overrides))
 
 
 def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:

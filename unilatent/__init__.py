@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 from unilatent import siblings
 
 if TYPE_CHECKING:
+    from latent.synthesis.voice import Voice as Voice
     from s2s.errors import InputError as InputError
+    from s2s.generation.generator import Generator as Generator
+    from s2s.run import train as train
 
     __version__: str
 
 siblings.install()
 
-_PUBLIC = {"InputError": "s2s.errors"}
+_PUBLIC = {
+    "Generator": "s2s.generation.generator",
+    "InputError": "s2s.errors",
+    "Voice": "latent.synthesis.voice",
+    "train": "s2s.run",
+}
 """Public names and the modules that define them, which are imported when a name is used."""
 
-__all__ = ["InputError", "__version__"]
+__all__ = ["Generator", "InputError", "Voice", "__version__", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,10 +61,10 @@ def train(
     The run folder holds the resolved configuration, the tokenizer, the best weights, checkpoints and logs; decoding
     needs nothing else. For several GPUs: `torchrun --nproc-per-node 2 --no-python unilatent train ...`.
     """
-    from s2s.run import load_config, train_run
+    from s2s import run
 
     changes = [*_fields(source_field, target_field), *(overrides or [])]
-    result = train_run(load_config(config, changes), output or Path("runs") / config.stem)
+    result = run.train(config, output, changes)
     if result.signal:
         raise SystemExit(128 + result.signal)
 

@@ -119,12 +119,6 @@ def test_a_text_is_said_as_its_request_and_its_file_tells_what_it_is(voice: Voic
     assert speech._repr_html_().startswith('<audio controls src="data:audio/wav;base64,UklGR')
 
 
-def test_without_a_name_the_first_speaker_speaks(voice: Voice, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    assert [voice.request("a", "Good.").speaker, voice.request("b", "Good.").speaker] == ["ann", "ann"]
-    assert caplog.text.count("no speaker is given; ann speaks, others are bob") == 1
-
-
 def test_a_voice_is_loaded_with_options_as_keywords(home: Path) -> None:
     tame = Voice.load(home / "voice", device="cpu", temperature=0.25, num_inference_steps=2)
     assert tame.request("a", "Good.").temperature == 0.25
