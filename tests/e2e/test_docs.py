@@ -70,6 +70,10 @@ NOT_RUN = {
         'pip install -e ".[serve,speech]"',
         "unilatent serve runs/voice --voice anna=anna.wav --i-have-consent",
         "unilatent serve demo --allow-host speech.example.org",
+        "docker build -t unilatent .",
+        "docker build -t unilatent --build-arg DEVICE=gpu .",
+        "docker run -p 127.0.0.1:8000:8000 unilatent",
+        'docker run -p 127.0.0.1:8000:8000 -v "$PWD/runs:/runs:ro" unilatent /runs/mine',
     ],
 }
 WORDS = [
