@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,18 @@ from eval import mos, waveform
 from eval.metric import Metric, mean, ratio
 from eval.recognizers import SAMPLE_RATE, open_recognizer
 from eval.report import Report, Scored, make_report
+from eval.spoken_texts import SpokenText, is_synthesis, read_spoken_texts
 from eval.synthesis_facts import NEAR, ending_metrics, read_facts
 from eval.voice import VoiceEncoder, similarities
 from eval.word_errors import word_errors
 from latent.audio.files import Samples, audio_info, load_audio
-from latent.data.manifest import Utterance, read_manifest
 from s2s.errors import InputError
 from s2s.packages import version_of
 
 RECORDINGS = "recordings"
 METRICS = ("wer", "similarity", "distillmos", "dnsmos", "mel", "pesq", "stoi")
 _NEED_ALIGNMENT = ("pesq", "stoi")
+_NEED_RECORDINGS = ("similarity", "mel", *_NEED_ALIGNMENT)
 _SUFFIXES = (".wav", ".flac", ".ogg")
 _PACKAGES = ("unilatent", "numpy", "torch", "soundfile", "soxr", "jiwer", "faster-whisper", "pesq", "pystoi")
 
@@ -67,31 +69,36 @@ class SpeechSettings:
 
 
 def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSettings) -> Report:
-    """Score folders of audio against the texts and recordings of a manifest; the recordings are scored beside them.
+    """Score folders of audio against the texts of a manifest; if it has recordings, they are scored beside them.
 
     An utterance without audio counts as silence for the word error rate, and is left out of the other metrics.
 
     Args:
-        manifest: JSON lines with id, audio and text.
-        audio: The folder of each system, with ID.wav, ID.flac or ID.ogg.
+        manifest: JSON lines with id, audio and text; or texts without recordings, see `read_spoken_texts`.
+        audio: The folder of each system, with ID.wav, ID.flac or ID.ogg; by default that of a synthesis's own manifest.
 
     Raises:
-        InputError: a file is broken; a folder holds none of the ids; a package of `settings.metrics` is not installed.
+        InputError: a file is broken; a folder holds none of the ids; a package of `settings.metrics` is not installed;
+            a metric needs recordings, and there are none.
     """
-    utterances = read_manifest(manifest)
-    systems = {name: _find_audio(Path(folder), utterances) for name, folder in audio.items()}
-    if RECORDINGS in systems:
-        raise InputError(f"--audio: a system cannot be called {RECORDINGS!r}, which the recordings of the manifest are")
-    systems[RECORDINGS] = {utterance.id: utterance.audio for utterance in utterances}
+    utterances = read_spoken_texts(manifest)
+    if not audio and is_synthesis(manifest):
+        folder = Path(manifest).absolute().parent
+        audio = {folder.name: str(folder)}
+    systems = _systems(utterances, audio, settings)
     notes = [
         f"{name}: {len(utterances) - len(files)} of {len(utterances)} have no audio and count as silence"
         for name, files in systems.items()
         if len(files) < len(utterances)
     ]
+    if RECORDINGS not in systems:
+        notes.append("no recordings: what compares with them is left out (similarity, mel distance, length)")
     trial = _Trial(utterances, systems, settings)
     quality: Measured = {name: [] for name in systems}
     for name in settings.metrics or METRICS:
-        if name in _NEED_ALIGNMENT and not settings.aligned:
+        if (name in _NEED_ALIGNMENT and not settings.aligned) or (
+            name in _NEED_RECORDINGS and RECORDINGS not in systems
+        ):
             continue
         try:
             for one, metrics in _MEASURES[name](trial).items():
@@ -104,7 +111,23 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
     return make_report(scored, audio, manifest, {"task": "speech", **asdict(settings)}, _PACKAGES, notes)
 
 
-def _find_audio(folder: Path, utterances: Sequence[Utterance]) -> Files:
+def _systems(utterances: Sequence[SpokenText], audio: Mapping[str, str], settings: SpeechSettings) -> dict[str, Files]:
+    """The audio of all systems, the recordings last, if there are any."""
+    systems = {name: _find_audio(Path(folder), utterances) for name, folder in audio.items()}
+    if RECORDINGS in systems:
+        raise InputError(f"--audio: a system cannot be called {RECORDINGS!r}, which the recordings of the manifest are")
+    recordings = {one.id: one.recording for one in utterances if one.recording is not None}
+    if recordings:
+        return {**systems, RECORDINGS: recordings}
+    needed = [f"--metric {name}" for name in settings.metrics if name in _NEED_RECORDINGS]
+    if settings.aligned or needed:
+        raise InputError(f"{next(iter(needed), '--aligned')}: needs recordings; the manifest has no 'audio'")
+    if not systems:
+        raise InputError("--audio: needed, since the manifest has no recordings")
+    return systems
+
+
+def _find_audio(folder: Path, utterances: Sequence[SpokenText]) -> Files:
     if not folder.is_dir():
         raise InputError(f"--audio: {folder}: no such folder")
     parents = [parent for parent in {(folder / utterance.id).parent for utterance in utterances} if parent.is_dir()]
@@ -122,13 +145,13 @@ def _find_audio(folder: Path, utterances: Sequence[Utterance]) -> Files:
 class _Trial:
     """What every metric is computed from."""
 
-    utterances: Sequence[Utterance]
+    utterances: Sequence[SpokenText]
     systems: Mapping[str, Files]
     settings: SpeechSettings
 
 
 _Measure = Callable[[_Trial], Measured]
-_Scorer = Callable[[Samples, Samples], float]  # audio and its recording to a score, or NaN
+_Scorer = Callable[[Samples, Callable[[], Samples]], float]  # audio, and its recording if it asks, to a score or NaN
 
 
 def _measure_words(trial: _Trial) -> Measured:
@@ -168,11 +191,11 @@ def _scored(heading: str, open_scorer: Callable[[SpeechSettings], tuple[_Scorer,
 
     def measure(trial: _Trial) -> Measured:
         score, signature = open_scorer(trial.settings)
-        recordings = trial.systems[RECORDINGS]
+        recordings = trial.systems.get(RECORDINGS, {})
         measured = {}
         for name, files in trial.systems.items():
             scores = {
-                identity: score(samples, load_audio(recordings[identity], SAMPLE_RATE))
+                identity: score(samples, partial(_recording, recordings, identity))
                 for identity, samples in _read(files, f"{name}: {heading}")
             }
             values = [scores.get(utterance.id, np.nan) for utterance in trial.utterances]
@@ -180,6 +203,10 @@ def _scored(heading: str, open_scorer: Callable[[SpeechSettings], tuple[_Scorer,
         return measured
 
     return measure
+
+
+def _recording(recordings: Files, identity: str) -> Samples:
+    return load_audio(recordings[identity], SAMPLE_RATE)
 
 
 def _mos(open_model: Callable[[], tuple[mos.Scorer, str]]) -> tuple[_Scorer, str]:
@@ -191,7 +218,15 @@ def _mel(settings: SpeechSettings) -> tuple[_Scorer, str]:
     aligned = settings.aligned
     way = "frame by frame" if aligned else "along the path of dynamic time warping"
     signature = f"mean absolute difference of log10 mel, 80 bands, 64 ms, hop 16 ms, 16 kHz, {way}"
-    return lambda audio, recording: waveform.mel_distance(audio, recording, aligned), signature
+    return lambda audio, recording: waveform.mel_distance(audio, recording(), aligned), signature
+
+
+def _pesq(audio: Samples, recording: Callable[[], Samples]) -> float:
+    return waveform.pesq(audio, recording())
+
+
+def _stoi(audio: Samples, recording: Callable[[], Samples]) -> float:
+    return waveform.stoi(audio, recording())
 
 
 _MEASURES: dict[str, _Measure] = {
@@ -200,26 +235,30 @@ _MEASURES: dict[str, _Measure] = {
     "distillmos": _scored("DistillMOS", lambda settings: _mos(mos.open_distillmos)),
     "dnsmos": _scored("DNSMOS", lambda settings: _mos(mos.open_dnsmos)),
     "mel": _scored("mel distance", _mel),
-    "pesq": _scored("PESQ", lambda settings: (waveform.pesq, f"wide-band PESQ, pesq {version_of('pesq')}, 16 kHz")),
-    "stoi": _scored("STOI", lambda settings: (waveform.stoi, f"STOI, pystoi {version_of('pystoi')}, 16 kHz")),
+    "pesq": _scored("PESQ", lambda settings: (_pesq, f"wide-band PESQ, pesq {version_of('pesq')}, 16 kHz")),
+    "stoi": _scored("STOI", lambda settings: (_stoi, f"STOI, pystoi {version_of('pystoi')}, 16 kHz")),
 }
 
 
-def _form(utterances: Sequence[Utterance], files: Files, folder: str | None) -> list[Metric]:
-    """Lengths relative to those of the recordings: they show first when speech ends too early or never."""
+def _form(utterances: Sequence[SpokenText], files: Files, folder: str | None) -> list[Metric]:
+    """Lengths, relative to those of the recordings: they show first when speech ends too early or never."""
     facts = {} if folder is None else read_facts(Path(folder))
-    lengths = [audio_info(files[one.id]).seconds if one.id in files else 0.0 for one in utterances]
+    ids = [one.id for one in utterances]
+    lengths = [audio_info(files[id]).seconds if id in files else 0.0 for id in ids]
+    seconds = mean("seconds", lengths, "mean length of an utterance", scale=1)
+    if utterances[0].recording is None:
+        return [seconds, *ending_metrics(facts, ids, lengths)]
     meant = [one.seconds for one in utterances]
     near = [abs(length - wanted) <= NEAR * wanted for length, wanted in zip(lengths, meant, strict=True)]
     return [
-        mean("seconds", lengths, "mean length of an utterance", scale=1),
+        seconds,
         ratio("length %", lengths, meant, "seconds of all utterances, % of those of the recordings"),
         mean(
             "length near %",
             [float(one) for one in near],
             f"% of utterances at most {NEAR:.0%} longer or shorter than their recording",
         ),
-        *ending_metrics(facts, [one.id for one in utterances], lengths, near),
+        *ending_metrics(facts, ids, lengths, near),
     ]
 
 

@@ -43,7 +43,7 @@ def read_facts(folder: Path) -> dict[str, Facts]:
 
 
 def ending_metrics(
-    facts: Mapping[str, Facts], ids: Sequence[str], lengths: Sequence[float], near: Sequence[bool]
+    facts: Mapping[str, Facts], ids: Sequence[str], lengths: Sequence[float], near: Sequence[bool] | None = None
 ) -> list[Metric]:
     """Whether speech ended where it should, and the real-time factor, as far as they are known.
 
@@ -51,20 +51,17 @@ def ending_metrics(
         facts: From `read_facts`; an id that is missing counts as one that did not end.
         ids: Ids of the utterances.
         lengths: Seconds of their audio, 0 where there is none.
-        near: Whether their lengths are near those of their recordings (`NEAR`).
+        near: Whether their lengths are near those of their recordings (`NEAR`); None without recordings.
     """
     if not facts:
         return []
     ended = [one in facts and facts[one].ended for one in ids]
-    metrics = [
-        mean("natural stop %", list(map(float, ended)), "% of utterances that the model ended; the others were cut"),
-        mean(
-            "end accuracy %",
-            [float(one and close) for one, close in zip(ended, near, strict=True)],
-            f"% of utterances that the model ended and that are at most {NEAR:.0%} longer or shorter than their "
-            "recording",
-        ),
-    ]
+    stopped = "% of utterances that the model ended; the others were cut"
+    metrics = [mean("natural stop %", list(map(float, ended)), stopped)]
+    if near is not None:
+        right = [float(one and close) for one, close in zip(ended, near, strict=True)]
+        about = f"% of utterances that the model ended and that are at most {NEAR:.0%} longer or shorter than recorded"
+        metrics.append(mean("end accuracy %", right, about))
     work = [facts[one].work_seconds if one in facts else 0.0 for one in ids]
     known = [seconds for seconds in work if seconds is not None]
     if len(known) == len(work):

@@ -101,6 +101,7 @@ def seekable(path: str | Path) -> Iterator[BinaryIO]:
             return
         with tempfile.TemporaryFile() as plain:
             shutil.copyfileobj(file, plain)
+            plain.seek(0)
             yield plain
 
 

@@ -33,7 +33,8 @@ _ALSO_NOTES = (".json", ".txt", ".text")
 def choose_split(name: str, splits: dict[str, T], wanted: str, role: Role) -> tuple[str, T]:
     """The split that was asked for, or the one for a role, with its name.
 
-    A role never takes the split of another one. Only "test" takes the only split, whatever its name.
+    A role never takes the split of another one. "test" takes the only split, whatever its name; so does every role if
+    it has none.
 
     Args:
         name: The folder or data set, for messages.
@@ -46,9 +47,11 @@ def choose_split(name: str, splits: dict[str, T], wanted: str, role: Role) -> tu
     for candidate in (wanted,) if wanted else NAMES[role]:
         if candidate in splits:
             return candidate, splits[candidate]
-    if not wanted and role == "test" and len(splits) == 1:
+    if not wanted and len(splits) == 1 and (role == "test" or "" in splits):
         return next(iter(splits.items()))
     asked = repr(wanted) if wanted else " or ".join(map(repr, NAMES[role]))
+    if "" in splits:
+        raise InputError(f"{name}: it has no split {asked}; its files name none")
     found = ", ".join(map(repr, splits))
     raise InputError(f"{name}: it has no split {asked}, only {found}; name one, such as {name}:{next(iter(splits))}")
 
@@ -64,7 +67,7 @@ def files_by_split(folder: Path) -> dict[str, list[Path]]:
         inside = path.relative_to(folder)
         if suffix_of(path) not in FORMATS or not path.is_file() or any(part.startswith(".") for part in inside.parts):
             continue
-        if split := _split_in(inside):
+        if split := _split_in(Path(path.name) if suffix_of(path) in _ALSO_NOTES else inside):
             named.setdefault(split, []).append(path)
         elif suffix_of(path) not in _ALSO_NOTES:
             nameless.append(path)

@@ -46,10 +46,27 @@ def text_rows(path: str | Path, format: str, lines: Iterable[Line] | None = None
         yield Row(number, where, partial(_record, columns, cells, where))
 
 
+class _Texts:
+    """The texts of lines; it goes on after one that cannot be read."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self._lines = iter(lines)
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number = line.number
+        return line.text()
+
+
 def _cells(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[str, list[str] | InputError]]:
-    reader = csv.reader(map(Line.text, lines), **TEXT_FORMATS[format])  # a map goes on after an error
+    texts = _Texts(lines)
+    reader = csv.reader(texts, **TEXT_FORMATS[format])
     while True:
-        where = f"{name}:{reader.line_num + 1}"
+        where = f"{name}:{texts.number + 1}"
         try:
             cells: list[str] | InputError = next(reader)
         except StopIteration:

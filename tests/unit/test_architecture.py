@@ -58,7 +58,17 @@ LAYERS = {
     ],
     "eval": [
         {"words", "metric", "mos", "recognizers", "postprocess", "matching", "curve"},
-        {"bootstrap", "py_rouge", "surface", "bleu", "synthesis_facts", "voice", "waveform", "word_errors"},
+        {
+            "bootstrap",
+            "py_rouge",
+            "surface",
+            "bleu",
+            "spoken_texts",
+            "synthesis_facts",
+            "voice",
+            "waveform",
+            "word_errors",
+        },
         {"report", "rouge", "question_generation"},
         {"evaluation", "speech"},
     ],

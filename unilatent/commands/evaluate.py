@@ -115,7 +115,9 @@ app.command(hidden=True)(text)  # `evaluate text ...` is `evaluate ...`
 
 @app.command()
 def speech(
-    manifest: Annotated[str, typer.Option(help="Recordings and texts: JSON lines with id, audio, text.")],
+    manifest: Annotated[
+        str, typer.Option(help="Recordings and texts: JSON lines with id, audio, text; or texts alone.")
+    ],
     audio: Annotated[
         list[str] | None, typer.Option(help="Folder of ID.wav, .flac or .ogg, or NAME=FOLDER; repeat to compare.")
     ] = None,
@@ -139,7 +141,8 @@ def speech(
 ) -> None:
     """Score speech against its texts and recordings, with 95 % bootstrap intervals; the recordings are scored too.
 
-    Without --audio only the recordings are scored: an upper bound for any voice.
+    Without --audio only the recordings are scored: an upper bound for any voice. Texts without recordings give word
+    errors, MOS and the real-time factor: `--manifest lines.jsonl --audio spoken`, or --manifest spoken/manifest.jsonl.
     """
     from eval.report import present
     from eval.speech import SpeechSettings, evaluate_speech

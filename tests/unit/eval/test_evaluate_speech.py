@@ -113,6 +113,61 @@ def test_ends_and_speed_are_those_that_synthesis_noted(tmp_path: Path) -> None:
             evaluate_speech(manifest, {"ours": str(folder)}, asked)
 
 
+def make_synthesis(folder: Path, texts: list[str]) -> str:
+    """Audio with the manifest that synthesis writes beside it."""
+    records = []
+    for number, text in enumerate(texts):
+        write_audio(folder / f"spoken/{number}.wav", vowel(1.0 + 0.2 * number), RATE)
+        timed = {"ended": number == 0, "work_seconds": 0.5}
+        records.append({"id": str(number), "audio": f"{number}.wav", "text": text, **timed})
+    (folder / "spoken/manifest.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(folder / "spoken")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "its own manifest"])
+def test_texts_without_recordings_score_ones_own_synthesis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    pytest.importorskip("jiwer")
+    monkeypatch.setitem(recognizers.RECOGNIZERS, "echo", Echo)
+    spoken = make_synthesis(tmp_path, ["green tree", "red blue sea"])
+    (tmp_path / "lines.jsonl").write_text('{"id": "0", "text": "green tree"}\n{"id": "1", "text": "red blue sea"}\n')
+    (tmp_path / "lines.csv").write_text("id,text\n0,green tree\n1,red blue sea\n")
+    own = kind == "its own manifest"
+    manifest, audio = (f"{spoken}/manifest.jsonl", {}) if own else (f"{tmp_path}/lines.{kind}", {"mine": spoken})
+    report = evaluate_speech(manifest, audio, SpeechSettings(("wer",), recognizer="echo", resamples=10))
+    (system,) = report.systems
+    assert system.name == ("spoken" if own else "mine")
+    assert system.quality["WER %"] is not None
+    assert system.quality["WER %"].value == pytest.approx(20.0)
+    assert {name: round(score.value, 4) for name, score in system.form.items() if score} == {
+        "seconds": 1.1,
+        "natural stop %": 50.0,
+        "real-time factor": round(1.0 / 2.2, 4),
+    }
+    assert any("no recordings: what compares with them is left out" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "with_audio", "metrics", "message"),
+    [
+        ('{"id": "0", "text": "a"}\n', True, ("mel",), r"--metric mel: needs recordings; the manifest has no 'audio'"),
+        ('{"id": "0", "text": "a"}\n', False, (), r"--audio: needed, since the manifest has no recordings"),
+        ('{"id": "0"}\n', True, (), r":1: 'text' must be a string that is not blank; found 'id'"),
+        ('{"text": "a"}\n{"text": "a", "audio": "b"}\n', True, (), r":2: has audio, and earlier lines have none"),
+        ('{"id": 1, "text": "a"}\n{"id": 1, "text": "a"}\n', True, (), r":2: 'id' '1' is that of an earlier line"),
+        ("", True, (), r"lines.jsonl: the file is empty; expected lines with id and text"),
+    ],
+)
+def test_what_needs_recordings_or_texts_is_refused_without_them(
+    tmp_path: Path, content: str, with_audio: bool, metrics: tuple[str, ...], message: str
+) -> None:
+    spoken, lines = make_synthesis(tmp_path, ["a", "b"]), tmp_path / "lines.jsonl"
+    lines.write_text(content)
+    with pytest.raises(InputError, match=message):
+        evaluate_speech(str(lines), {"x": spoken} if with_audio else {}, SpeechSettings(metrics))
+
+
 def test_packages_that_are_missing_are_notes_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = make_manifest(tmp_path, ["four five"])
     monkeypatch.setitem(recognizers.RECOGNIZERS, "whisper", _missing)
