@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from s2s.data.jsonl import read_records
+from s2s.errors import InputError
 from s2s.generation.generator import Generator
 from s2s.shipped import data_path
 
@@ -20,7 +21,11 @@ WIDTH = 200
 def main() -> None:
     unseen = [record["src"] for _, record in read_records(data_path(SAMPLE))]
     texts = sys.argv[1:] or unseen[:: len(unseen) // COUNT][:COUNT]
-    for text, made in zip(texts, Generator.load("summarizer").generate(texts), strict=True):
+    try:
+        summaries = Generator.load("summarizer").generate(texts)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    for text, made in zip(texts, summaries, strict=True):
         source = " ".join(text.split())
         print(f"\n  text     {source if len(source) <= WIDTH else source[: WIDTH - 1] + '…'}")
         print(f"  summary  {made.text}")

