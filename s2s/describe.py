@@ -20,6 +20,7 @@ from s2s.progress import magnitude
 from s2s.registry import import_modules, search_working_directory
 from s2s.renamed import current_options
 from s2s.run_config import REGISTRIES, Head
+from s2s.shipped import run_folder
 from s2s.training.config import TrainConfig
 from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
@@ -125,6 +126,7 @@ def _first_line(docstring: str | None) -> str:
 
 def describe_run(run: Path) -> str:
     """The configuration of a run, the size of its model, its checkpoints, and the last records of its log."""
+    run = run_folder(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     parts = [yaml.safe_dump(read_tree(run / checkpoint.CONFIG), sort_keys=False, allow_unicode=True).rstrip()]

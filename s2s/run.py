@@ -38,6 +38,7 @@ from s2s.run_folder import (
     saved_tree,
     undone_unless,
 )
+from s2s.shipped import run_folder
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.data_loader import DataLoader
 from s2s.training.state import Progress
@@ -94,13 +95,14 @@ def load_run(
     """What decoding needs of a run, from its folder alone; the model is on the CPU, in evaluation mode.
 
     Args:
-        run: The run folder.
+        run: The run folder, or the name of a shipped model.
         overrides: Options that replace those of the run, such as `decoder.beam_size=5`.
         checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
     Raises:
         InputError: the folder is not a run folder, or lacks weights, or they do not fit; or the run generates no text.
     """
+    run = run_folder(run)
     config = read_run(run, overrides)
     task = build_generation_task(config, run)
     _check_vocabulary(config, task, run)
@@ -132,6 +134,7 @@ def load_model(
     run: str | Path, overrides: Iterable[str] = (), checkpoint_name: str | None = None
 ) -> tuple[RunConfig, Task, Model]:
     """A run without its decoder, whether it generates anything or not; see `load_run`."""
+    run = run_folder(run)
     config = read_run(run, overrides)
     task, model = build_task(config), build_model(config)
     _check_vocabulary(config, task, run)
@@ -146,7 +149,7 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
         InputError: it is not a run folder.
         ConfigError: its configuration or an override is wrong.
     """
-    run = Path(run)
+    run = run_folder(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     saved, overrides = saved_tree(run), list(overrides)

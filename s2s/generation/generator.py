@@ -26,6 +26,7 @@ from s2s.ranks import choose_device
 from s2s.registry import DECODERS, nearest
 from s2s.run import build_decoder, load_run
 from s2s.run_config import RunConfig, with_decoder
+from s2s.shipped import run_folder
 from s2s.tasks.base import GenerationTask
 
 Precision = Literal["float32", "bfloat16"]
@@ -101,7 +102,7 @@ class Generator:
         """The generator of a run.
 
         Args:
-            run: The run folder.
+            run: The run folder, or the name of a shipped model.
             checkpoint: A step or a safetensors file; the best weights by default.
             device: "auto" (a GPU if there is one), "cpu", "cuda", or a device of torch.
             precision: Of the weights; scores are float32 in either. bfloat16 is meant for GPUs.
@@ -114,10 +115,11 @@ class Generator:
         """
         if precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision: must be float32 or bfloat16, found {precision!r}")
+        run = run_folder(run)
         config, task, model, search = load_run(run, overrides, checkpoint)
         where = device if isinstance(device, torch.device) else choose_device(device)
         settings = {
-            "model": weights_path(Path(run), checkpoint),
+            "model": weights_path(run, checkpoint),
             "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "tokenizer"}),
             "decoder": config.tree()["decoder"],
             "precision": precision,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from s2s.config import Section
 from s2s.errors import ConfigError
@@ -34,10 +36,22 @@ def _memory() -> float:
 
 def _bytes(cls: type[Model], section: Section) -> int:
     try:
-        with torch.device("meta"):  # shapes alone
+        with torch.device("meta"), _Undrawn():  # shapes alone
             return sum(weight.numel() * weight.element_size() for weight in cls(section).parameters())
     except RuntimeError as error:  # on sizes of more than 63 bits; building the model reports any other error
         return _TOO_MANY if "overflow" in str(error) else 0
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out what fills a tensor. On the device "meta" that has no effect, but it loads torch's compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given, name = kwargs or {}, getattr(func, "__name__", "")
+        if "out" in given:
+            return given["out"]
+        if name.endswith("_") and not name.endswith("__"):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _sizes(section: Section, path: str) -> Iterator[tuple[int, str]]:

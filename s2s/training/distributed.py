@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from s2s.ranks import Ranks
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
 
 
 def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Module], phases: int) -> nn.Module:
@@ -29,6 +33,8 @@ def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Mod
         return module
     if parallel == "ddp":
         return DistributedDataParallel(module, find_unused_parameters=phases > 1, gradient_as_bucket_view=True)
+    from torch.distributed.fsdp import fully_shard  # takes half a second, which decoding should not pay
+
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for block in blocks:
         fully_shard(block, mesh=mesh)
@@ -39,7 +45,7 @@ def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Mod
 @contextlib.contextmanager
 def gradient_sync(module: nn.Module, enabled: bool) -> Iterator[None]:
     """A block whose backward passes exchange gradients if `enabled`: only the last micro-batch needs to."""
-    if isinstance(module, FSDPModule):
+    if _is_fsdp(module):
         module.set_requires_gradient_sync(enabled)
         yield
     elif isinstance(module, DistributedDataParallel) and not enabled:
@@ -59,26 +65,42 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
             yield inner
     finally:
         module.train()
-        if isinstance(module, FSDPModule):
+        if _is_fsdp(module):
             module.reshard()  # otherwise the next forward pass would use the gathered weights of this one
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be sharded, on its device."""
+    return tensor.full_tensor() if _is_sharded(tensor) else tensor
 
 
 def whole(tensor: Tensor, keep: bool = True) -> Tensor:
     """A copy of a tensor on the CPU, gathered if it is sharded; with `keep=False` a rank only takes part."""
-    tensor = tensor.detach()
-    if isinstance(tensor, DTensor):
-        tensor = tensor.full_tensor()
+    tensor = gathered(tensor.detach())
     return tensor.to("cpu", copy=True) if keep else torch.empty(0)
 
 
 def fill_(tensor: Tensor, values: Tensor) -> None:
     """Write whole values into a tensor that may be sharded."""
     with torch.no_grad():
-        if isinstance(tensor, DTensor):
+        if _is_sharded(tensor):
+            from torch.distributed.tensor import distribute_tensor
+
             values = distribute_tensor(values.to(tensor.device), tensor.device_mesh, tensor.placements)
         tensor.copy_(values)
 
 
 def local(tensor: Tensor) -> Tensor:
     """The part of a tensor that this rank holds, sharing its storage."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if _is_sharded(tensor) else tensor
+
+
+def _is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
+    """Whether it is a shard: of a class that is loaded where something was sharded."""
+    loaded = sys.modules.get("torch.distributed.tensor")
+    return loaded is not None and isinstance(tensor, loaded.DTensor)
+
+
+def _is_fsdp(module: nn.Module) -> TypeGuard[FSDPModule]:
+    loaded = sys.modules.get("torch.distributed.fsdp")
+    return loaded is not None and isinstance(module, loaded.FSDPModule)

@@ -25,7 +25,6 @@ from typing import NoReturn
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from s2s import checkpoint
 from s2s.criteria.base import Criterion
@@ -35,7 +34,7 @@ from s2s.models.base import Model
 from s2s.ranks import Ranks
 from s2s.training.config import TrainConfig
 from s2s.training.data_loader import DataLoader, MicroBatch
-from s2s.training.distributed import evaluating, fill_, gradient_sync, wrap
+from s2s.training.distributed import evaluating, fill_, gathered, gradient_sync, wrap
 from s2s.training.ema import EMA
 from s2s.training.logging import TrainingLog
 from s2s.training.means import Means
@@ -260,7 +259,7 @@ class Trainer:
     def _clip(self, optimizer: torch.optim.Optimizer) -> float:
         limit = self._optim.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(parameters_of(optimizer), limit)
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return float(gathered(norm))
 
     def _refuse(self, micro_batches: Sequence[MicroBatch], losses: Sequence[Tensor]) -> NoReturn:
         """Stop before a loss or gradient that is not finite reaches the weights."""

@@ -59,7 +59,9 @@ def test_packages_of_the_same_names_elsewhere_on_the_path_are_passed_over(crowde
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("form", [["-m", "unilatent"], ["--no-python", FORMS["command"][0]]])
+@pytest.mark.parametrize(
+    "form", [["-m", "unilatent"], pytest.param(["--no-python", FORMS["command"][0]], marks=pytest.mark.slow)]
+)
 def test_torchrun_is_safe_in_a_folder_of_shadows(form: list[str], crowded: Path) -> None:
     torchrun = Path(sys.executable).parent / "torchrun"
     start = [torchrun] if torchrun.exists() else [sys.executable, "-P", "-m", "torch.distributed.run"]
