@@ -35,13 +35,14 @@ WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
 PROGRESS = "progress.json"
 DATA = "data.json"
+CHECKPOINTS = "checkpoints"
 _DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """Errors of the library on damaged files, found by trying."""
 
 
 def checkpoints(run: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted((run / "checkpoints").glob("step-*[0-9]"), key=step_of)
+    return sorted((run / CHECKPOINTS).glob("step-*[0-9]"), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -53,7 +54,7 @@ def write_checkpoint(
     run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[str, Tensor], progress: dict[str, Any]
 ) -> Path:
     """Write the checkpoint of a step, whole or not at all; InputError if the disk is full, or refuses to be written."""
-    final = run / "checkpoints" / f"step-{step:06d}"
+    final = run / CHECKPOINTS / f"step-{step:06d}"
     unfinished = final.with_name(f"{final.name}.unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -226,7 +227,7 @@ def weights_path(run: Path, checkpoint: str | Path | None = None) -> Path:
     else:
         text = str(checkpoint).removeprefix("step-")
         is_step = text.isdecimal() and len(text) < 20
-        path = run / "checkpoints" / f"step-{int(text):06d}" if is_step else Path(checkpoint)
+        path = run / CHECKPOINTS / f"step-{int(text):06d}" if is_step else Path(checkpoint)
         path = path / WEIGHTS if path.is_dir() else path
         problem = f"{checkpoint}: there is no such checkpoint; {run} has {known}"
     if not path.exists():

@@ -15,12 +15,12 @@ from pydantic_core import PydanticUndefined
 from s2s import checkpoint
 from s2s.config import FACT, Section, read_tree
 from s2s.errors import ConfigError, InputError
+from s2s.hub import find_run
 from s2s.json_files import dump_json
 from s2s.progress import magnitude
 from s2s.registry import import_modules, search_working_directory
 from s2s.renamed import current_options
 from s2s.run_config import REGISTRIES, Head
-from s2s.shipped import run_folder
 from s2s.training.config import TrainConfig
 from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
@@ -126,7 +126,7 @@ def _first_line(docstring: str | None) -> str:
 
 def describe_run(run: Path) -> str:
     """The configuration of a run, the size of its model, its checkpoints, and the last records of its log."""
-    run = run_folder(run)
+    run = find_run(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     parts = [yaml.safe_dump(read_tree(run / checkpoint.CONFIG), sort_keys=False, allow_unicode=True).rstrip()]

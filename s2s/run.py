@@ -23,6 +23,7 @@ from s2s.data.batching import BatchSampler
 from s2s.decoding.base import Decoder, Search, StepModel, TokenIds, no_tokens
 from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
+from s2s.hub import find_run
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
 from s2s.progress import duration, magnitude
@@ -38,7 +39,6 @@ from s2s.run_folder import (
     saved_tree,
     undone_unless,
 )
-from s2s.shipped import run_folder
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.data_loader import DataLoader
 from s2s.training.state import Progress
@@ -95,14 +95,14 @@ def load_run(
     """What decoding needs of a run, from its folder alone; the model is on the CPU, in evaluation mode.
 
     Args:
-        run: The run folder, or the name of a shipped model.
+        run: The run folder, the name of a shipped run, or USER/NAME on the hub.
         overrides: Options that replace those of the run, such as `decoder.beam_size=5`.
         checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
     Raises:
         InputError: the folder is not a run folder, or lacks weights, or they do not fit; or the run generates no text.
     """
-    run = run_folder(run)
+    run = find_run(run)
     config = read_run(run, overrides)
     task = build_generation_task(config, run)
     _check_vocabulary(config, task, run)
@@ -110,7 +110,7 @@ def load_run(
     model = build_model(config)
     if not isinstance(model, StepModel):
         raise InputError(f"{run}: its model, {config.model.name!r}, does not generate text token by token")
-    checkpoint.load_weights(model, checkpoint.weights_path(Path(run), checkpoint_name))
+    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
     return config, task, model.eval(), decoder
 
 
@@ -134,11 +134,11 @@ def load_model(
     run: str | Path, overrides: Iterable[str] = (), checkpoint_name: str | None = None
 ) -> tuple[RunConfig, Task, Model]:
     """A run without its decoder, whether it generates anything or not; see `load_run`."""
-    run = run_folder(run)
+    run = find_run(run)
     config = read_run(run, overrides)
     task, model = build_task(config), build_model(config)
     _check_vocabulary(config, task, run)
-    checkpoint.load_weights(model, checkpoint.weights_path(Path(run), checkpoint_name))
+    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
     return config, task, model.eval()
 
 
@@ -149,7 +149,7 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
         InputError: it is not a run folder.
         ConfigError: its configuration or an override is wrong.
     """
-    run = run_folder(run)
+    run = find_run(run)
     if not (run / checkpoint.CONFIG).exists():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     saved, overrides = saved_tree(run), list(overrides)

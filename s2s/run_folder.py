@@ -45,7 +45,7 @@ def parse_saved(tree: Mapping[str, Any], run: Path, tokenizer: str | None = None
 def saved_tree(run: Path) -> dict[str, Any]:
     """The sections of a run folder, which may come from anybody: its `imports:` must be trusted."""
     tree = current_options(read_tree(run / checkpoint.CONFIG))
-    refuse_untrusted(tree.get("imports"), run / checkpoint.CONFIG)
+    refuse_untrusted(tree.get("imports"), hub.repository_of(run) or run / checkpoint.CONFIG)
     return tree
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "average": ("text:average", "Average the weights of several checkpoints."),
     "convert": ("text:convert", "Export a run for `transformers` and s2s-ft."),
     "trim": ("trim:trim", "Make a run smaller: vocabulary and precision."),
+    "push": ("push:push", "Upload a run to the hub, with a model card."),
     "provenance": ("speech:provenance", "Print where audio files come from."),
 }
 """Verb: where it is below `unilatent.commands`, and its line in the list of verbs."""

@@ -37,6 +37,7 @@ from latent.synthesis.voice import TooLong, Turn, Voice
 from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
 from s2s.errors import InputError
+from s2s.hub import repository_of
 from s2s.registry import MODELS
 from s2s.run import RunConfig, build_decoder, build_model, read_run
 
@@ -118,7 +119,7 @@ class LatentVoice(Voice):
         decoder = build_decoder(config, NextTokenDiffusionDecoder)
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
-        return cls(run.resolve().name, config, model, codec, vocabulary, decoder, files, device)
+        return cls(repository_of(run) or run.resolve().name, config, model, codec, vocabulary, decoder, files, device)
 
     def fingerprint(self) -> dict[str, Any]:
         return {**self._hashes, "decoder": self.config.tree()["decoder"]}

@@ -100,6 +100,7 @@ class Voice(ABC):
     def load(
         voice: str | Path,
         checkpoint: str | None = None,
+        revision: str | None = None,
         *,
         tokenizer: str | Path | None = None,
         device: str | torch.device = "auto",
@@ -109,9 +110,10 @@ class Voice(ABC):
         """A voice of any kind.
 
         Args:
-            voice: A run folder, `demo` (the voice that comes with unilatent), or released VibeVoice weights: a folder,
-                or a name on the hub.
+            voice: The run of a voice or released VibeVoice weights, a folder or USER/NAME on the hub; or `demo`, the
+                shipped voice.
             checkpoint: Of a run: a step or a safetensors file; the best weights by default.
+            revision: A commit, branch or tag, for a name on the hub.
             tokenizer: Instead of what the voice brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
             overrides: Options of the decoder as the command line takes them.
@@ -125,7 +127,7 @@ class Voice(ABC):
         voices = importlib.import_module("latent.synthesis.voices")
         options = [*overrides, *(f"decoder.{name}={dump_json(value)}" for name, value in decoder_options.items())]
         opened: Voice = voices.open_voice(
-            voice, tokenizer, device=device, overrides=options, checkpoint_name=checkpoint
+            voice, tokenizer, device=device, overrides=options, checkpoint_name=checkpoint, revision=revision
         )
         return opened
 

@@ -14,9 +14,9 @@ from latent.synthesis.vibevoice_voice import VibeVoiceVoice
 from latent.synthesis.voice import Voice
 from s2s.checkpoint import CONFIG
 from s2s.errors import InputError
+from s2s.hub import find_run
 from s2s.models.pretrained import locate
 from s2s.ranks import choose_device
-from s2s.shipped import run_folder
 
 
 def open_voice(
@@ -26,6 +26,7 @@ def open_voice(
     device: str | torch.device = "auto",
     overrides: Iterable[str] = (),
     checkpoint_name: str | None = None,
+    revision: str | None = None,
 ) -> Voice:
     """The voice of a run folder, or of released weights of VibeVoice or VibeVoice-Realtime.
 
@@ -36,17 +37,18 @@ def open_voice(
         device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
         overrides: Options of the decoder such as `decoder.guidance_scale=1.5`.
         checkpoint_name: Of a run: a step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
+        revision: A commit, branch or tag, for a name on the hub.
 
     Raises:
         InputError: it is not such a checkpoint, or lacks something.
         ConfigError: an override does not fit.
     """
     device = device if isinstance(device, torch.device) else choose_device(device)
-    path = run_folder(checkpoint)
+    path = find_run(checkpoint, revision)
     if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
         return LatentVoice.open(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
-    folder = locate(str(checkpoint))
+    folder = locate(str(path))
     kind = RealtimeVoice if is_realtime(folder) else VibeVoiceVoice
     return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)

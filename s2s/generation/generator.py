@@ -21,12 +21,12 @@ import torch
 from s2s.checkpoint import weights_path
 from s2s.decoding.base import Decoder, Hypothesis, Search, StepModel
 from s2s.errors import ConfigError, InputError
+from s2s.hub import find_run
 from s2s.models.base import Model
 from s2s.ranks import choose_device
 from s2s.registry import DECODERS, nearest
 from s2s.run import build_decoder, load_run
 from s2s.run_config import RunConfig, with_decoder
-from s2s.shipped import run_folder
 from s2s.tasks.base import GenerationTask
 
 Precision = Literal["float32", "bfloat16"]
@@ -93,6 +93,7 @@ class Generator:
         cls,
         run: str | Path,
         checkpoint: str | None = None,
+        revision: str | None = None,
         *,
         device: str | torch.device = "auto",
         precision: Precision = "float32",
@@ -102,24 +103,25 @@ class Generator:
         """The generator of a run.
 
         Args:
-            run: The run folder, or the name of a shipped model.
+            run: A run folder, the name of a shipped run, or USER/NAME on the hub.
             checkpoint: A step or a safetensors file; the best weights by default.
-            device: "auto" (a GPU if there is one), "cpu", "cuda", or a device of torch.
+            revision: A commit, branch or tag of a run on the hub.
+            device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
             precision: Of the weights; scores are float32 in either. bfloat16 is meant for GPUs.
             overrides: Options of other sections, such as `task.max_source=256`.
             decoder_options: Defaults for `generate`, such as `beam_size=8`. `name="sampling"` chooses another decoder.
 
         Raises:
-            InputError: the folder is not that of a run that generates text, or lacks weights.
+            InputError: there is no such run, it generates no text, or it lacks weights.
             ConfigError: an option is unknown or its value does not fit.
         """
         if precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision: must be float32 or bfloat16, found {precision!r}")
-        run = run_folder(run)
-        config, task, model, search = load_run(run, overrides, checkpoint)
+        folder = find_run(run, revision)
+        config, task, model, search = load_run(folder, overrides, checkpoint)
         where = device if isinstance(device, torch.device) else choose_device(device)
         settings = {
-            "model": weights_path(run, checkpoint),
+            "model": weights_path(folder, checkpoint),
             "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "tokenizer"}),
             "decoder": config.tree()["decoder"],
             "precision": precision,

@@ -55,6 +55,8 @@ NOT_RUN = {
     ],
     "text": [
         "unilatent prepare xsum EdinburghNLP/xsum data/xsum",
+        "unilatent push runs/mine ann/summaries",
+        "unilatent decode ann/summaries --revision main --input test.jsonl",
         "torchrun --standalone --nproc-per-node 4 --no-python unilatent train my.yaml --output runs/four",
     ],
     "pretraining": ["scripts/pretraining_corpus.sh data/debian_text data/debian/en"],

@@ -33,7 +33,8 @@ LAYERS = {
         {"run_config"},
         {"run_folder"},
         {"run"},
-        {"generation", "describe", "trim"},
+        {"generation", "describe", "trim", "model_card"},
+        {"publishing"},
     ],
     "latent": [
         {"audio", "text", "nn"},

@@ -126,6 +126,7 @@ def synthesize(
     checkpoint: Annotated[
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of a voice on the hub.")] = None,
     picture: Annotated[bool, typer.Option(help="Draw a script's audio as OUTPUT.png.")] = True,
     watermark: Annotated[bool, typer.Option("--watermark", help="Mark the audio; needs resemble-perth.")] = False,
     max_rows: Annotated[int, typer.Option(min=1, help="Maximum batch size.")] = 16,
@@ -163,7 +164,12 @@ def synthesize(
         if ranks.size > 1 and input in (None, "-"):
             raise InputError("synthesize: several processes share the records of a file; give it by --input")
         opened = open_voice(
-            voice_or_run, tokenizer, device=ranks.device, overrides=of_voice, checkpoint_name=checkpoint
+            voice_or_run,
+            tokenizer,
+            device=ranks.device,
+            overrides=of_voice,
+            checkpoint_name=checkpoint,
+            revision=revision,
         )
         summary: Summary | str
         if script is not None:

@@ -86,7 +86,7 @@ class Precision(str, Enum):
 
 
 def decode(
-    run: Annotated[Path, typer.Argument(help="The run folder of a trained model.")],
+    run: Annotated[str, typer.Argument(help="The run folder of a trained model, or USER/NAME on the hub.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar=KEY_VALUE, help="Options to override, as `decoder.beam_size=8`.", show_default=False),
@@ -115,6 +115,7 @@ def decode(
     checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of a run on the hub.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum source tokens per batch.")] = 4096,
     max_sentences: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum sentences per batch.")] = 64,
     window: Annotated[
@@ -154,7 +155,9 @@ def decode(
         format=None if format is None else format.value,
     )
     with nullcontext() if "-" in (input, output) else resumable(), join_ranks(device) as ranks:
-        generator = Generator.load(run, checkpoint, device=ranks.device, precision=precision.value, overrides=changes)
+        generator = Generator.load(
+            run, checkpoint, revision, device=ranks.device, precision=precision.value, overrides=changes
+        )
         summary = decode_file(generator, input, output, options, ranks, trace)
     if ranks.first:
         summary.refuse_failure(input)

@@ -13,9 +13,9 @@ from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
+from s2s.hub import find_run
 from s2s.registry import TASKS, nearest
 from s2s.run import read_run
-from s2s.shipped import run_folder
 from s2s.tasks.base import GenerationTask
 from unilatent.server.errors import ApiError
 from unilatent.server.limits import Limits
@@ -92,7 +92,7 @@ def open_model(
     Raises:
         InputError: it cannot be loaded, or generates neither text nor speech.
     """
-    folder = str(run_folder(folder))
+    folder = str(find_run(folder))
     if generates_text(folder):
         return TextModel(name, folder, Generator.load(folder, device=device), limits, metrics)
     voice = open_voice(folder, device="cpu" if device == "auto" else device)
