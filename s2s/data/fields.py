@@ -123,9 +123,12 @@ class Fields:
 
     def of(self, record: Mapping[str, Any], where: str) -> tuple[TextField, TextField]:
         """The fields of a record's source and target; one line is logged if they are known ones that nobody named."""
-        source, target = self._known(record, with_target=True) or (self.source_of(record), self.target_of(record))
-        self._say(f"source {source.written!r}, target {target.written!r}", where, source.written)
-        return source, target
+        found = self._known(record, with_target=True)
+        if found is None:
+            return self.source_of(record), self.target_of(record)
+        source, target = found
+        self._say(f"the source is {source.written!r} and the target {target.written!r}", where, source.written)
+        return found
 
     def _known(self, record: Mapping[str, Any], with_target: bool) -> tuple[TextField, TextField] | None:
         """The named fields if the record has them, where none is named the known ones that it has."""
@@ -142,12 +145,13 @@ class Fields:
     def say_source(self, record: Mapping[str, Any], where: str) -> None:
         """Log a source that nobody named, once."""
         source = self.source_of(record)
-        self._say(f"source {source.written!r}", where, source.written)
+        if source.is_in(record):
+            self._say(f"the source is {source.written!r}", where, source.written)
 
     def _say(self, choice: str, where: str, source: str) -> None:
         if source not in (self.source, self.template) and choice not in self._said:
             self._said.add(choice)
-            logger.info("%s: %s, by their names; --source-field and --target-field choose others", where, choice)
+            logger.info("%s: %s, a known name; --source-field and --target-field choose others", where, choice)
 
     def _source(self, written: str) -> TextField:
         return TextField(written, "--source-field (task.source_field)")

@@ -88,7 +88,8 @@ class Records:
         if not self.files:
             return None
         if self.format in LINES:
-            return sum(count_lines(path) for path in self.files)
+            names = 1 if self.format in TEXT_FORMATS else 0
+            return sum(count_lines(path) - names for path in self.files)
         counts = [count_binary_rows(path, self.format) for path in self.files if self.format == "parquet"]
         return sum(count or 0 for count in counts) if counts else None
 

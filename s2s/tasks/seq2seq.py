@@ -23,6 +23,7 @@ from s2s.data.layout import Layout, Method, Noise, layout, pack, room
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
+from s2s.data.splits import Role
 from s2s.data.tokenizer import SpecialIds, Tokenizer
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
@@ -161,6 +162,7 @@ class Seq2Seq(GenerationTask):
         self._source = Side("source", max_source, config.strict)
         self._target = Side("target", max_target, config.strict)
         self._prefix = Side("prefix", max_target)
+        self._opened: dict[tuple[str, Role], Records] = {}
 
     @classmethod
     def implied(cls, config: Seq2Seq.Config) -> dict[str, dict[str, Any]]:
@@ -182,12 +184,14 @@ class Seq2Seq(GenerationTask):
         paths = {"train": self.config.train, "valid": self.config.valid}[split]
         if not paths:
             raise ConfigError(f"task.{split}: must name at least one file")
+        role: Role = "valid" if split == "valid" else "train"
         trained_on = _files(self.config.train or []) if split == "valid" else []
         for path in _files(paths):
-            records = open_records(path, "valid" if split == "valid" else "train")
-            if path in trained_on and not records.split:
-                _check_held_out(path)
-            yield records
+            if (path, role) not in self._opened:
+                self._opened[path, role] = open_records(path, role)
+                if path in trained_on and not self._opened[path, role].split:
+                    _check_held_out(path)
+            yield self._opened[path, role]
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         inputs = self._inputs(split)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import csv
 import glob
+import io
 import json
 import re
 import shlex
@@ -23,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from command_line import unilatent
 
@@ -118,6 +121,17 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
+def write_news(folder: Path, split: str, rows: list[dict[str, str]]) -> None:
+    """One split as others publish it: a CSV file, and a part of a folder of Parquet files."""
+    with (folder / f"{split}.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    (folder / "news/data").mkdir(parents=True, exist_ok=True)
+    published = {"valid": "validation"}.get(split, split)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"news/data/{published}-0-of-1.parquet")
+
+
 def write_encoder(folder: Path) -> None:
     """A tiny encoder in BERT's layout, with its vocabulary."""
     from tiny_models import tiny_unilm
@@ -156,8 +170,13 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for split, part in {"train": pairs, "valid": pairs[:4], "test": pairs[4:8]}.items():
         write_lines(folder / f"{split}.jsonl", part)
+        write_news(folder, split, [{"article": pair["src"], "highlights": pair["tgt"]} for pair in part])
     for name, part in {"pairs": pairs, "more_pairs": pairs[:4]}.items():
         (folder / f"{name}.tsv").write_text("".join(f"{pair['src']}\t{pair['tgt']}\n" for pair in part))
+    answers = {"text": ["text files"], "answer_start": [11]}
+    write_lines(
+        folder / "rows.jsonl", [{"context": "bash reads text files .", "question": "what ?", "answers": answers}]
+    )
     (folder / "texts").mkdir()
     texts = [f"The {a} library {b} files. It shows {b} {a} images and text." for a in WORDS for b in WORDS]
     write_lines(folder / "texts/all.jsonl", [{"text": text} for text in texts])
@@ -178,6 +197,10 @@ def home(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def run(command: str) -> None:
     """A command of a document, in this process."""
+    if piped := re.match(r'echo "([^"]*)" \| ', command):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{piped[1]}\n".encode())))
+            return run(command[piped.end() :])
     verb, *arguments = [part for word in shlex.split(command) for part in (sorted(glob.glob(word)) or [word])]
     assert verb == "unilatent", f"{command}: the tests cannot run it; mark what it needs"
     unilatent(*arguments, *SMALLER.get(arguments[1], []) if arguments[0] == "train" else [])
