@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +23,18 @@ class State(Protocol):
         Args:
             sentences: Rows to keep, `(B',)` int64, or None for all of them.
             parents: For each hypothesis the one that it continues, `(B', K')` int64, as index into the K before.
+        """
+
+
+@runtime_checkable
+class JoinableState(State, Protocol):
+    """A state that other sentences can enter while it is in use, as sessions need."""
+
+    def join(self, other: Any, places: Sequence[int]) -> None:
+        """Take in the sentences of a state of the same model, with as many hypotheses of each.
+
+        Args:
+            places: The rows that they get: those of sentences that are no longer needed, or the next after the last.
         """
 
 

@@ -8,7 +8,6 @@ log-probabilities only fall, so an open hypothesis is worth at most its present 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -19,56 +18,11 @@ from s2s.data.batch import SourceBatch
 from s2s.decoding import ranking
 from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
 from s2s.decoding.constraints import BatchConstraints, ConstraintOptions, Constraints
+from s2s.decoding.searching import Beam, Searching
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
-from s2s.nn.precision import widened, widest
+from s2s.nn.precision import widened
 from s2s.registry import register_decoder
-
-COMPACT_BELOW = 0.75
-"""Complete sentences leave the batch when no more than this share is still open: copying the caches of those that stay
-costs more than carrying a few complete ones along. Measured, 32 outputs of 4 to 35 tokens, 6x384: 2.4 s of processor
-time, against 2.6 at 0.5, 3.1 when they leave at once and 3.5 when they never leave."""
-
-
-@dataclass
-class Beam:
-    """The hypotheses of the sentences that are still in the batch: B' sentences, K hypotheses of each.
-
-    Args:
-        sentences: Which rows of the source batch these are, `(B',)` int64.
-        tokens: Generated so far, `(B', K, t)` int64.
-        scores: Sums of log-probabilities, `(B', K)` float32; -inf where there is no hypothesis.
-        ended: Whether the last token is the end token, `(B', K)` bool.
-        complete: Whether the search in a sentence is over, `(B',)` bool.
-        finished: Ranks of the N best that ended, best first, `(B', N)`, in the widest type; -inf where there are fewer.
-    """
-
-    sentences: Tensor
-    tokens: Tensor
-    scores: Tensor
-    ended: Tensor
-    complete: Tensor
-    finished: Tensor
-
-    @classmethod
-    def root(cls, sentences: int, wanted: int, device: torch.device) -> Beam:
-        """One empty hypothesis of each sentence."""
-        return cls(
-            sentences=torch.arange(sentences, device=device),
-            tokens=torch.zeros(sentences, 1, 0, dtype=torch.int64, device=device),
-            scores=torch.zeros(sentences, 1, device=device),
-            ended=torch.zeros(sentences, 1, dtype=torch.bool, device=device),
-            complete=torch.zeros(sentences, dtype=torch.bool, device=device),
-            finished=torch.full((sentences, wanted), -torch.inf, dtype=widest(device), device=device),
-        )
-
-    def select(self, rows: Tensor) -> Beam:
-        """The sentences at some rows."""
-        return Beam(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def part(self, slots: slice) -> Beam:
-        """Some hypotheses of each sentence."""
-        return replace(self, tokens=self.tokens[:, slots], scores=self.scores[:, slots], ended=self.ended[:, slots])
 
 
 @register_decoder("beam")
@@ -103,8 +57,8 @@ class BeamSearch(Search):
         self._constraints = Constraints(config, token_id)
         form = ranking.gnmt if config.length_penalty_form == "gnmt" else ranking.power
         self._ranking = form(config.length_penalty)
-        self._frame_size = config.beam_size
-        self._wanted = config.num_hypotheses
+        self.beam_size, self.max_length = config.beam_size, config.max_length
+        self.frame_size, self.wanted = config.beam_size, config.num_hypotheses
 
     def check(self, source: Any, where: str) -> None:
         self._constraints.check(source.prefix, where)
@@ -122,30 +76,16 @@ class BeamSearch(Search):
         return trace.best(self._ranking, self.config.num_hypotheses)
 
     @torch.inference_mode()
+    def start(self, model: StepModel, sources: SourceBatch, exhaustive: bool = False) -> Searching:
+        """A search that has done no step yet; `exhaustive`: until every survivor has ended."""
+        return Searching(self, model, sources, self._constraints.of(sources), exhaustive)
+
+    @torch.inference_mode()
     def _search(self, model: StepModel, sources: SourceBatch, exhaustive: bool) -> Trace:
-        end, steps, size = sources.feeding.end, self.config.max_length, self.config.beam_size
-        trace = Trace.empty(len(sources.ids), steps, self._frame_size, end, sources.tokens.device)
-        constraints = self._constraints.of(sources)
-        beam = Beam.root(len(sources.ids), self._wanted, sources.tokens.device)
-        state = model.start(sources, steps)
-        last: Tensor | None = None
-        for step in range(steps):
-            scores, parents, tokens = self.survivors(beam, model.step(state, last), constraints, end)
-            beam = _extend(beam, scores, parents, tokens, end)
-            trace.write(beam.sentences, step, scores, tokens, parents)
-            complete = self._is_complete(beam, step, exhaustive)
-            trace.complete(beam.sentences, step, complete & ~beam.complete)
-            beam.complete = beam.complete | complete
-            keep = (~beam.complete).nonzero().squeeze(1)  # the one place where the host waits for the device
-            if not len(keep):
-                break
-            rows = keep if worth_leaving(keep, beam.sentences) else None
-            beam, parents, tokens = beam.part(slice(size)), parents[:, :size], tokens[:, :size]
-            if rows is not None:
-                beam, parents, tokens = beam.select(rows), parents[rows], tokens[rows]
-            state.select(rows, parents)
-            last = tokens
-        return trace
+        search = self.start(model, sources, exhaustive)
+        while len(search.step()):
+            pass
+        return search.trace
 
     def survivors(
         self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
@@ -160,13 +100,14 @@ class BeamSearch(Search):
         proposals, ids = propose(beam, log_probs, constraints, end, self.config.beam_size)
         return take_best(proposals, ids, self.config.beam_size)
 
-    def _is_complete(self, beam: Beam, step: int, exhaustive: bool) -> Tensor:
+    def is_complete(self, beam: Beam, exhaustive: bool) -> Tensor:
+        """Whether the search in a sentence is over, `(B',)` bool; see `Rule`."""
         over = beam.ended | (beam.scores == -torch.inf)
         complete = over.all(1)
         if exhaustive:
             return complete
         scores = widened(beam.scores)
-        length = torch.full_like(scores, step + 1)
+        length = beam.ages.unsqueeze(1).to(scores).expand_as(scores)
         ranks = self._ranking(scores, length).masked_fill(~beam.ended, -torch.inf)
         beam.finished = torch.cat([beam.finished, ranks], 1).topk(beam.finished.shape[1], 1).values
         return complete | self._is_decided(beam.finished, scores.masked_fill(over, -torch.inf), length)
@@ -182,11 +123,6 @@ class BeamSearch(Search):
         return finished[:, -1] >= reachable.amax(1)
 
 
-def worth_leaving(keep: Tensor, sentences: Tensor) -> bool:
-    """Whether so few sentences are still open that the others should leave the batch."""
-    return len(keep) <= COMPACT_BELOW * len(sentences)
-
-
 def propose(
     beam: Beam, log_probs: Tensor, constraints: BatchConstraints, end: int, count: int
 ) -> tuple[Tensor, Tensor]:
@@ -200,7 +136,7 @@ def propose(
         Sums of log-probabilities, `(B', K, count)` float32, -inf for those of ended hypotheses; tokens, the same shape.
     """
     end_scores = log_probs[..., end].clone()
-    scores, ids = top_tokens(constraints(beam.sentences, beam.tokens, log_probs), count)
+    scores, ids = top_tokens(constraints(beam, log_probs), count)
     stuck = scores[..., 0] == -torch.inf
     scores[..., 0] = torch.where(stuck, end_scores, scores[..., 0])
     ids[..., 0] = torch.where(stuck, end, ids[..., 0])
@@ -220,9 +156,3 @@ def take_best(proposals: Tensor, ids: Tensor, count: int) -> tuple[Tensor, Tenso
     scores, index = flat.topk(count, 1)
     parents = (index // width).clamp(max=proposals.shape[1] - 1)
     return scores, parents, ids.gather(1, index)
-
-
-def _extend(beam: Beam, scores: Tensor, parents: Tensor, tokens: Tensor, end: int) -> Beam:
-    history = beam.tokens.gather(1, parents.unsqueeze(-1).expand(-1, -1, beam.tokens.shape[2]))
-    extended = torch.cat([history, tokens.unsqueeze(-1)], -1)
-    return replace(beam, tokens=extended, scores=scores, ended=tokens == end)

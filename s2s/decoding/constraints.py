@@ -6,16 +6,18 @@ much as finding the best tokens in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2s.config import Section
 from s2s.data.batch import SourceBatch
 from s2s.errors import ConfigError, InputError
+from s2s.nn.cache import placed
 
 FREE = -1
 """In a table of forced tokens: any token may stand here."""
@@ -86,6 +88,23 @@ class Constraints:
         )
 
 
+@dataclass
+class Written:
+    """What was generated in B' sentences so far, K outputs of each.
+
+    Args:
+        sentences: Their numbers in the batch, `(B',)` int64.
+        tokens: `(B', K, t)` int64; a sentence with fewer begins with `FREE`.
+        ages: Tokens of each sentence, `(B',)` int64.
+        youngest: No sentence has fewer.
+    """
+
+    sentences: Tensor
+    tokens: Tensor
+    ages: Tensor
+    youngest: int
+
+
 @dataclass(frozen=True)
 class BatchConstraints:
     """Constraints bound to the sentences of a batch, in the order in which they must apply: forced tokens come last."""
@@ -96,28 +115,37 @@ class BatchConstraints:
     forbidden: Tensor
     prefixes: Tensor
 
-    def __call__(self, sentences: Tensor, tokens: Tensor, scores: Tensor) -> Tensor:
-        """Scores with what is not allowed at minus infinity; `scores` may be written to.
-
-        Args:
-            sentences: The rows of the batch that the others belong to, `(B',)` int64.
-            tokens: Generated so far, `(B', K, t)` int64.
-            scores: Over the vocabulary, `(B', K, V)`.
-        """
-        step = tokens.shape[-1]
-        wanted = self.prefixes[sentences, step, None, None] if step < self.prefixes.shape[1] else None
+    def __call__(self, written: Written, scores: Tensor) -> Tensor:
+        """Scores over the vocabulary, `(B', K, V)`, with what is not allowed at minus infinity; may write to them."""
+        wanted = self._wanted(written)
         forced = None if wanted is None else scores.gather(-1, wanted.clamp(min=0).expand(-1, scores.shape[1], -1))
         if len(self.forbidden):
             scores[..., self.forbidden] = -torch.inf
-        if step < self.options.min_length:
-            scores[..., self.end] = -torch.inf
-        if 0 < self.options.no_repeat_ngram_size <= step:
-            scores = forbid_repeated_ngrams(tokens, scores, self.options.no_repeat_ngram_size, self.ignored)
+        if written.youngest < self.options.min_length:
+            scores[..., self.end].masked_fill_((written.ages < self.options.min_length).unsqueeze(1), -torch.inf)
+        if 0 < self.options.no_repeat_ngram_size <= written.tokens.shape[-1]:
+            scores = forbid_repeated_ngrams(written.tokens, scores, self.options.no_repeat_ngram_size, self.ignored)
         if wanted is not None and forced is not None:
             index = wanted.clamp(min=0).expand_as(forced)
             only = torch.full_like(scores, -torch.inf).scatter_(-1, index, forced)
             scores = torch.where(wanted == FREE, scores, only)
         return scores
+
+    def join(self, other: BatchConstraints, sentences: Tensor, numbers: Sequence[int]) -> BatchConstraints:
+        """With some sentences `(B',)` of another batch, which get these numbers here."""
+        width = max(self.prefixes.shape[1], other.prefixes.shape[1])
+        mine, theirs = (
+            F.pad(table, (0, width - table.shape[1]), value=FREE) for table in (self.prefixes, other.prefixes)
+        )
+        return replace(self, prefixes=placed(mine, theirs[sentences], numbers))
+
+    def _wanted(self, written: Written) -> Tensor | None:
+        """The forced token of each sentence or `FREE`, `(B', 1, 1)`; None where all are free."""
+        width = self.prefixes.shape[1]
+        if written.youngest >= width:
+            return None
+        wanted = self.prefixes[written.sentences, written.ages.clamp(max=width - 1)]
+        return wanted.masked_fill(written.ages >= width, FREE)[:, None, None]
 
 
 def forbid_repeated_ngrams(tokens: Tensor, scores: Tensor, size: int, ignored: Tensor) -> Tensor:
@@ -129,7 +157,7 @@ def forbid_repeated_ngrams(tokens: Tensor, scores: Tensor, size: int, ignored: T
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`.
 
     Args:
-        tokens: Generated so far, `(B, K, t)` int64; t >= size.
+        tokens: Generated so far, `(B, K, t)` int64; t >= size. A shorter row begins with `FREE`, which blocks nothing.
         scores: Over the vocabulary, `(B, K, V)`.
         ignored: Ids, `(N,)` int64.
     """
@@ -140,5 +168,6 @@ def forbid_repeated_ngrams(tokens: Tensor, scores: Tensor, size: int, ignored: T
     if len(ignored):
         blocked &= ~torch.isin(tail, ignored).any(-1, keepdim=True)
         blocked &= ~torch.isin(followers, ignored)
+    blocked &= followers != FREE
     penalty = torch.zeros_like(followers, dtype=scores.dtype).masked_fill_(blocked, -torch.inf)
-    return scores.scatter_add_(-1, followers, penalty)
+    return scores.scatter_add_(-1, followers.clamp(min=0), penalty)

@@ -8,8 +8,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from s2s.decoding.beam import Beam, BeamSearch, propose, take_best
+from s2s.decoding.beam import BeamSearch, propose, take_best
 from s2s.decoding.constraints import BatchConstraints
+from s2s.decoding.searching import Beam
 from s2s.registry import register_decoder
 
 

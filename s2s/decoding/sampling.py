@@ -11,8 +11,8 @@ from torch import Tensor
 
 from s2s.data.batch import SourceBatch
 from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.beam import worth_leaving
-from s2s.decoding.constraints import ConstraintOptions, Constraints
+from s2s.decoding.constraints import ConstraintOptions, Constraints, Written
+from s2s.decoding.searching import worth_leaving
 from s2s.nn.precision import widened
 from s2s.registry import register_decoder
 
@@ -62,7 +62,9 @@ class Sampling(Search):
         last: Tensor | None = None
         for step in range(steps):
             scores = model.step(state, last).expand(-1, count, -1).log_softmax(-1, dtype=torch.float32)
-            allowed = constraints(live, tokens[live, :, :step], scores.clone())
+            allowed = constraints(
+                Written(live, tokens[live, :, :step], torch.full_like(live, step), step), scores.clone()
+            )
             drawn = self._draw(allowed, draws[live, step], end)
             over = (tokens[live, :, step - 1] == end) if step else torch.zeros_like(drawn, dtype=torch.bool)
             drawn = drawn.masked_fill(over, end)

@@ -11,7 +11,8 @@ If frame 2 is the last, the candidates are "5", "7 6 8" (cut) and "7 6".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +21,10 @@ from torch import Tensor
 from s2s.decoding.base import Hypothesis, distinct
 from s2s.decoding.ranking import Ranking
 from s2s.errors import InputError
+from s2s.nn.cache import placed
 from s2s.nn.precision import widened
+
+_TABLES = ("scores", "tokens", "parents", "last")
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,24 @@ class Trace:
             end=end,
         )
 
-    def write(self, sentences: Tensor, step: int, scores: Tensor, tokens: Tensor, parents: Tensor) -> None:
-        """Fill in the frame `step` of some sentences; the other three are `(B', K)`."""
-        for frames, values in ((self.scores, scores), (self.tokens, tokens), (self.parents, parents)):
-            frames[sentences, step] = values
+    def write(self, sentences: Tensor, frames: Tensor, scores: Tensor, tokens: Tensor, parents: Tensor) -> None:
+        """Fill in a frame of each of some sentences: `sentences` and `frames` are `(B',)`, the others `(B', K)`."""
+        for table, values in ((self.scores, scores), (self.tokens, tokens), (self.parents, parents)):
+            table[sentences, frames] = values
 
-    def complete(self, sentences: Tensor, step: int, now: Tensor) -> None:
-        """Make `step` the last frame of those sentences for which `now` holds; both are `(B',)`."""
-        self.last[sentences] = torch.where(now, step, self.last[sentences])
+    def complete(self, sentences: Tensor, frames: Tensor, now: Tensor) -> None:
+        """Make `frames` the last ones of those sentences for which `now` holds; all three are `(B',)`."""
+        self.last[sentences] = torch.where(now, frames, self.last[sentences])
+
+    def join(self, other: Trace, sentences: Tensor, numbers: Sequence[int]) -> Trace:
+        """With some sentences `(B',)` of another trace, which get these numbers here."""
+        joined: Any = {name: placed(getattr(self, name), getattr(other, name)[sentences], numbers) for name in _TABLES}
+        return replace(self, **joined)
+
+    def of(self, sentences: Tensor) -> Trace:
+        """The trace of some sentences `(B',)`."""
+        tables: Any = {name: getattr(self, name)[sentences] for name in _TABLES}
+        return replace(self, **tables)
 
     def best(self, ranking: Ranking, count: int) -> list[list[Hypothesis]]:
         """The `count` best different hypotheses of each sentence, or fewer if there are not as many.

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from s2s.decoding.base import Hypothesis, TokenIds, no_tokens
-from s2s.decoding.beam import Beam, BeamSearch, propose, take_best
+from s2s.decoding.beam import BeamSearch, propose, take_best
 from s2s.decoding.constraints import BatchConstraints
+from s2s.decoding.searching import Beam
 from s2s.decoding.trace import Trace
 from s2s.registry import register_decoder
 
@@ -34,8 +35,7 @@ class WideBeamSearch(BeamSearch):
 
     def __init__(self, config: WideBeamSearch.Config, token_id: TokenIds = no_tokens) -> None:
         super().__init__(config, token_id)
-        self._frame_size = 2 * config.beam_size
-        self._wanted = config.beam_size
+        self.frame_size, self.wanted = 2 * config.beam_size, config.beam_size
 
     def best(self, trace: Trace) -> list[list[Hypothesis]]:
         """The hypotheses that the configured ranking chooses from a trace; those still open at its end do not count."""
@@ -53,8 +53,7 @@ class WideBeamSearch(BeamSearch):
         scores, parents, tokens = take_best(proposals, ids, 2 * size)
         ended = tokens == end
         left_out = ended.clone()
-        if beam.tokens.shape[-1] + 1 == self.config.max_length:
-            left_out[:, size:] = True
+        left_out[:, size:] |= (beam.ages + 1 == self.config.max_length).unsqueeze(1)
         going_on, index = scores.masked_fill(left_out, -torch.inf).topk(size, 1)
         finishing = scores[:, :size].masked_fill(~ended[:, :size], -torch.inf)
         parents, tokens = (torch.cat([x.gather(1, index), x[:, :size]], 1) for x in (parents, tokens))

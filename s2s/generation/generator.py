@@ -20,7 +20,9 @@ import torch
 
 from s2s.checkpoint import weights_path
 from s2s.decoding.base import Decoder, Hypothesis, Search, StepModel
+from s2s.decoding.beam import BeamSearch
 from s2s.errors import ConfigError, InputError
+from s2s.generation.session import Batched, Joined, Texts, TextSession
 from s2s.hub import find_run
 from s2s.models.base import Model
 from s2s.ranks import choose_device
@@ -190,6 +192,25 @@ class Generator:
         if isinstance(texts, str | Mapping):
             return next(made)
         return list(made) if isinstance(texts, Collection) else made
+
+    def session(self, max_rows: int, **decoder_options: Any) -> TextSession:
+        """Texts that come and go while others are generated, at most `max_rows` at a time; for a server.
+
+        They join a running beam search. Other searches take all texts that wait as one batch.
+
+        Raises:
+            ConfigError: an option is unknown or its value does not fit.
+        """
+        _check_names(self.config, decoder_options, type(self).session)
+        chosen = self.with_options(**decoder_options)
+        texts = Texts(
+            read=lambda text, prefix: chosen._read(1, (text, prefix)),
+            collate=lambda sources: chosen.task.collate_sources(sources).to(chosen.device),
+            write=lambda found, read: [*generation(chosen.task, found, read[1]).nbest],
+        )
+        if isinstance(chosen.search, BeamSearch):
+            return Joined(texts, chosen.model, max_rows, chosen.search)
+        return Batched(texts, chosen.model, max_rows, chosen.search)
 
     def _read(self, number: int, given: tuple[Text, str | None]) -> tuple[Any, str]:
         """The task's source of one text, and the text whose spelling its output takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -24,7 +24,7 @@ from s2s.models.keymaps import from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights, resize_positions, resize_segments
 from s2s.models.sizes import resolve_sizes
 from s2s.nn.attention import Attention, Rows
-from s2s.nn.cache import Pool
+from s2s.nn.cache import Pool, placed
 from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
@@ -213,19 +213,19 @@ class UniLM(Model):
             buffer[index, ..., :-1, :] = keys_values.permute(2, 0, 3, 1, 4)
             if index + 1 < len(self.layers):
                 x = layer(x, everything)
-        return UniLMState(Pool(buffer, real, positions), lengths, sources.feeding, max_steps)
+        return UniLMState(Pool(buffer, real, positions), lengths, sources.feeding, max_steps, self.config.max_positions)
 
     @torch.no_grad()
     def step(self, state: UniLMState, tokens: Tensor | None) -> Tensor:
-        start, mask, lengths = state.feeding.start, state.feeding.mask, state.lengths.unsqueeze(1)  # (B, 1)
+        start, mask, following = state.feeding.start, state.feeding.mask, state.following.unsqueeze(1)  # (B, 1)
         if start is not None:
-            fed = [torch.full_like(lengths, start) if tokens is None else tokens]
+            fed = [torch.full_like(following, start) if tokens is None else tokens]
         elif mask is not None:
-            fed = [torch.full_like(lengths, mask)] if tokens is None else [tokens, torch.full_like(tokens, mask)]
+            fed = [torch.full_like(following, mask)] if tokens is None else [tokens, torch.full_like(tokens, mask)]
         hypotheses, remembered = fed[0].shape[1], len(fed) - (mask is not None)
-        positions = torch.cat([lengths + state.time - behind for behind in reversed(range(len(fed)))], dim=1)  # (B, G)
-        state.time += 1
-        attention = state.pool.feed(positions, remembered, state.max_steps - state.time, self.relative_bias)
+        positions = torch.cat([following - behind for behind in reversed(range(len(fed)))], dim=1)  # (B, G)
+        state.advance()
+        attention = state.pool.feed(positions, remembered, state.steps_left, self.relative_bias)
         ids = torch.cat(fed, dim=1)  # (B, G K)
         x = self.embeddings(ids, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
         for index, layer in enumerate(self.layers[:-1]):
@@ -355,16 +355,35 @@ class Head(nn.Module):
 
 @dataclass
 class UniLMState:
-    """State while sentences are generated; keys and values of sources and outputs are in the pool."""
+    """State while sentences are generated.
+
+    Args:
+        pool: Keys and values of sources and outputs.
+        following: The position of the next token of each sentence, `(B,)` int64.
+        feeding: How the model is fed.
+        steps_left: Maximum number of steps that may follow.
+        max_positions: Of the model.
+    """
 
     pool: Pool
-    lengths: Tensor  # of the sources, (B,)
+    following: Tensor
     feeding: Feeding
-    max_steps: int
-    time: int = 0  # steps done
+    steps_left: int
+    max_positions: int
+
+    def advance(self) -> None:
+        """One step more; a sentence that is no longer needed may go on longer than the positions reach."""
+        self.following = (self.following + 1).clamp(max=self.max_positions - 1)
+        self.steps_left -= 1
 
     def select(self, sentences: Tensor | None, parents: Tensor) -> None:
         """See `s2s.decoding.base.State`."""
         self.pool.select(sentences, parents)
         if sentences is not None:
-            self.lengths = self.lengths.index_select(0, sentences)
+            self.following = self.following.index_select(0, sentences)
+
+    def join(self, other: UniLMState, places: Sequence[int]) -> None:
+        """See `s2s.decoding.base.JoinableState`."""
+        self.steps_left = max(self.steps_left, other.steps_left)
+        self.pool.join(other.pool, places, self.steps_left)
+        self.following = placed(self.following, other.following, places)

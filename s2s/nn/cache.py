@@ -16,10 +16,11 @@ Axes: B sentences, K hypotheses, P slots in use, H heads, D width of a head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2s.nn.attention import Attention, attend
 from s2s.nn.masks import additive
@@ -51,6 +52,34 @@ class Pool:
             self._sees = self._sees.index_select(0, sentences)
             self._positions = self._positions.index_select(0, sentences)
         self._sees = self._sees[torch.arange(len(parents), device=parents.device).unsqueeze(1), parents]
+
+    def join(self, other: Pool, places: Sequence[int], steps_left: int) -> None:
+        """See `s2s.decoding.base.JoinableState`; `steps_left` as in `feed`."""
+        self._sees[[place for place in places if place < len(self._sees)]] = False
+        mine, theirs = self._drop_unseen(), other._sees.shape[2]
+        rows, used = max(len(self._sees), max(places) + 1), max(mine, theirs)
+        if rows > len(self._sees) or used > self._buffer.shape[4]:
+            self._move(rows, used + steps_left * self._sees.shape[1])
+        self._buffer[..., mine:used, :] = 0  # hidden, but it must be finite
+        self._buffer[:, :, places, :, :theirs] = other._buffer[..., :theirs, :]
+        pads = (0, used - mine), (0, used - theirs)
+        self._sees = placed(F.pad(self._sees, pads[0]), F.pad(other._sees, pads[1]), places)
+        self._positions = placed(F.pad(self._positions, pads[0]), F.pad(other._positions, pads[1]), places)
+
+    def _drop_unseen(self) -> int:
+        """Close the gaps where no hypothesis of a sentence sees anything, if this halves the slots; their number."""
+        seen = self._sees.any(1)  # (B, P)
+        longest, used = int(seen.sum(1).max()), self._sees.shape[2]
+        if 2 * longest > used:
+            return used
+        slots = seen.long().sort(dim=1, descending=True, stable=True).indices[:, :longest]  # (B, longest)
+        layers, kinds, _, heads, _, width = self._buffer.shape
+        self._buffer = self._buffer.gather(
+            4, slots[None, None, :, None, :, None].expand(layers, kinds, -1, heads, -1, width)
+        )
+        self._sees = self._sees.gather(2, slots.unsqueeze(1).expand(-1, self._sees.shape[1], -1))
+        self._positions = self._positions.gather(1, slots)
+        return longest
 
     def feed(
         self, positions: Tensor, remembered: int, steps_left: int, relative_bias: RelativeBias | None
@@ -96,7 +125,20 @@ class Pool:
     def _reserve(self, slots: int, more: int) -> None:
         """Make the buffer hold `slots`; if it must grow, make room for `more` in addition."""
         if slots > self._buffer.shape[4]:
-            grown = self._buffer.new_empty(*self._buffer.shape[:4], slots + more, self._buffer.shape[5])
-            used = self._sees.shape[2]
-            grown[..., :used, :] = self._buffer[..., :used, :]
-            self._buffer = grown
+            self._move(len(self._sees), slots + more)
+
+    def _move(self, rows: int, slots: int) -> None:
+        """Take a buffer of other sizes; keys and values of new rows are 0."""
+        layers, kinds, before, heads, _, width = self._buffer.shape
+        buffer, used = self._buffer.new_empty(layers, kinds, rows, heads, slots, width), self._sees.shape[2]
+        buffer[:, :, :before, :, :used] = self._buffer[..., :used, :]
+        buffer[:, :, before:, :, :used] = 0
+        self._buffer = buffer
+
+
+def placed(table: Tensor, rows: Tensor, places: Sequence[int]) -> Tensor:
+    """A table with rows `(R, ...)` at some places, of which some may follow after its last row."""
+    more = max(places) + 1 - len(table)
+    if more > 0:
+        table = torch.cat([table, table.new_zeros(more, *table.shape[1:])])
+    return table.index_copy(0, torch.tensor(places, device=table.device), rows)

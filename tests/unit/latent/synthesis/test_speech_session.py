@@ -79,11 +79,11 @@ class Listener:
         return np.concatenate(self.heard[key])
 
 
-arrivals = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 5), st.none() | st.integers(0, 12)), max_size=7)
+arrivals = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 5), st.none() | st.integers(0, 12)), max_size=6)
 
 
 @pytest.mark.parametrize(("timed", "guided"), [(False, True), (True, True), (False, False)])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(arrivals)
 def test_a_row_that_joins_gives_what_it_gives_alone(
     timed: bool, guided: bool, plan: list[tuple[int, int, int | None]]
@@ -158,10 +158,10 @@ def tensors_in_use() -> int:
     return sum({item.untyped_storage().data_ptr(): item.untyped_storage().nbytes() for item in tensors}.values())
 
 
-def test_hundreds_of_requests_leave_nothing_behind() -> None:
+def test_many_requests_leave_nothing_behind() -> None:
     listener, requests = Listener(voice(False).session(ROWS)), wanted(False)
     sizes, before = [], tensors_in_use()
-    for count in range(90):
+    for count in range(50):
         while not listener.session.has_room(requests[0]):
             listener.step()
         key = listener.session.add(requests[count % len(requests)])
@@ -169,7 +169,7 @@ def test_hundreds_of_requests_leave_nothing_behind() -> None:
             listener.step()
             if key not in listener.ended:
                 listener.session.remove(key)
-        if count % 15 == 14:
+        if count % 10 == 9:
             sizes.append(tensors_in_use() - before)
     while len(listener.session):
         listener.step()
