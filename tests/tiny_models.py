@@ -5,11 +5,14 @@ Run folders of such models are made by tiny_voice.py (speech) and toy_parts.py (
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from s2s.models.export import save_bert_folder
 from s2s.models.unilm import UniLM
 
 
@@ -76,3 +79,11 @@ def draw_weights_(module: nn.Module, std: float = 0.4) -> nn.Module:
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=std)
     return module
+
+
+def write_encoder(folder: Path, words: Iterable[str]) -> None:
+    """A tiny encoder in BERT's layout, as a folder: weights, configuration and a vocabulary of words and letters."""
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{one}" for one in letters)]
+    save_bert_folder(tiny_unilm(vocab_size=len(vocabulary), num_layers=1, max_positions=512), folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")

@@ -28,6 +28,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from command_line import unilatent
+from tiny_models import write_encoder
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
@@ -132,18 +133,6 @@ def write_news(folder: Path, split: str, rows: list[dict[str, str]]) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"news/data/{published}-0-of-1.parquet")
 
 
-def write_encoder(folder: Path) -> None:
-    """A tiny encoder in BERT's layout, with its vocabulary."""
-    from tiny_models import tiny_unilm
-
-    from s2s.models.export import save_bert_folder
-
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz"]
-    vocabulary += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
-    save_bert_folder(tiny_unilm(vocab_size=len(vocabulary), num_layers=1, max_positions=512), folder)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-
-
 def write_recordings(folder: Path) -> None:
     """Fourteen English recordings of the shipped sample, with transcripts.tsv."""
     sample = REPO / "data_prep/sample/speech"
@@ -183,7 +172,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "texts/one.txt").write_text("A file of plain text. It is one document.\n")
     write_lines(folder / "lines.jsonl", [{"id": "greeting", "text": "Hello.", "speaker": "Allison"}])
     (folder / "talk.txt").write_text("Speaker 1: Hello. [pause 0.2]\nSpeaker 2: Thank you.\n")
-    write_encoder(folder / "bert-base-uncased")
+    write_encoder(folder / "bert-base-uncased", WORDS)
     return folder
 
 
