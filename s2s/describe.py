@@ -21,6 +21,7 @@ from s2s.progress import magnitude
 from s2s.registry import import_modules, search_working_directory
 from s2s.renamed import current_options
 from s2s.run_config import REGISTRIES, Head
+from s2s.shipped import hint
 from s2s.training.config import TrainConfig
 from s2s.training.logging import LOG, read_log
 from s2s.training.optim import OptimConfig
@@ -128,7 +129,7 @@ def describe_run(run: Path) -> str:
     """The configuration of a run, the size of its model, its checkpoints, and the last records of its log."""
     run = find_run(run)
     if not (run / checkpoint.CONFIG).exists():
-        raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
+        raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}{hint(run)}")
     parts = [yaml.safe_dump(read_tree(run / checkpoint.CONFIG), sort_keys=False, allow_unicode=True).rstrip()]
     if (run / checkpoint.WEIGHTS).exists():
         tensors = checkpoint.read_tensors(run / checkpoint.WEIGHTS)

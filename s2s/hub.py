@@ -90,9 +90,11 @@ def fetch(name: str, patterns: Sequence[str], ignored: Sequence[str] = ()) -> Pa
         if reason and isinstance(error, LocalEntryNotFoundError):
             raise InputError(
                 f"{name}: no such folder, not downloaded before, and the hub cannot be reached: {reason}; give a local "
-                "folder (HF_HUB_OFFLINE=1 keeps to what is there without asking the hub)"
+                f"folder (HF_HUB_OFFLINE=1 keeps to what is there without asking the hub){shipped.hint(name)}"
             ) from error
-        raise InputError(f"{name}: no such folder, and it cannot be fetched from the hub: {why(error)}") from error
+        raise InputError(
+            f"{name}: no such folder, and it cannot be fetched from the hub: {why(error)}{shipped.hint(name)}"
+        ) from error
 
 
 def why(error: Exception) -> str:

@@ -39,6 +39,7 @@ from s2s.run_folder import (
     saved_tree,
     undone_unless,
 )
+from s2s.shipped import hint
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.data_loader import DataLoader
 from s2s.training.state import Progress
@@ -151,7 +152,7 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """
     run = find_run(run)
     if not (run / checkpoint.CONFIG).exists():
-        raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
+        raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}{hint(run)}")
     saved, overrides = saved_tree(run), list(overrides)
     for key in overrides:
         if key.startswith(("train.", "optim.", "criterion.")):

@@ -6,6 +6,7 @@ folder of the user that has such a name comes first.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,12 @@ def run_folder(name: str | Path) -> Path:
     """The folder of a shipped model, if that is a name of one and not of a local file or folder; else the same path."""
     path = Path(name)
     return path if path.exists() else runs().get(str(name), path)
+
+
+def hint(name: str | Path) -> str:
+    """The end of a message about a run that is not there: the shipped one of a similar name, if any."""
+    close = difflib.get_close_matches(str(name), _RUNS, n=1)
+    return f". Did you mean {close[0]!r}?" if close and not Path(name).exists() else ""
 
 
 def data_path(name: str) -> str:

@@ -73,7 +73,7 @@ LAYERS = {
         {"report", "rouge", "question_generation"},
         {"evaluation", "speech"},
     ],
-    "unilatent": [{"siblings"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],
+    "unilatent": [{"siblings", "completion"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],
 }
 
 MAX_FILE_LINES = 400

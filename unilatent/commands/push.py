@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from unilatent import completion
 from unilatent.commands.text import TrustImports
 
 
 def push(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
     repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository; created if there is none.")],
     revision: Annotated[str | None, typer.Option(help="The branch to write to; created if there is none.")] = None,
     message: Annotated[str | None, typer.Option(help="Message of the commit.", show_default="Upload RUN")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unilatent import completion
 from unilatent.commands.text import TrustImports
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def synthesize(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
+            autocompletion=completion.runs,
             help="Run folder of a voice, or released VibeVoice weights (folder or hub name).",
         ),
     ],
@@ -69,6 +71,7 @@ def synthesize(
         list[str] | None,
         typer.Argument(
             metavar="KEY.PATH=VALUE",
+            autocompletion=completion.speaking_keys,
             help="Options of the decoder and of scripts: `decoder.guidance_scale=1.5`, `script.pause_seconds=0.8`.",
         ),
     ] = None,

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from s2s.registry import search_working_directory, trusting_imports
+from unilatent import completion
 
 KEY_VALUE = "KEY.PATH=VALUE"
 
@@ -43,10 +44,22 @@ TrustImports = Annotated[
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Configuration file (YAML); `unilatent options` describes its keys.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="Configuration: a file (YAML), or a name that `unilatent configs` lists. `unilatent options` "
+            "describes the keys.",
+            autocompletion=completion.configs,
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar=KEY_VALUE, help="Options to override, such as `optim.lr=1e-4`.", show_default=False),
+        typer.Argument(
+            metavar=KEY_VALUE,
+            help="Options to override, such as `optim.lr=1e-4`.",
+            show_default=False,
+            autocompletion=completion.training_keys,
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
     source_field: SourceField = None,
@@ -86,10 +99,20 @@ class Precision(str, Enum):
 
 
 def decode(
-    run: Annotated[str, typer.Argument(help="The run folder of a trained model, or USER/NAME on the hub.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="The run folder of a trained model, or USER/NAME on the hub.", autocompletion=completion.runs
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar=KEY_VALUE, help="Options to override, as `decoder.beam_size=8`.", show_default=False),
+        typer.Argument(
+            metavar=KEY_VALUE,
+            help="Options to override, as `decoder.beam_size=8`.",
+            show_default=False,
+            autocompletion=completion.decoding_keys,
+        ),
     ] = None,
     input: Annotated[
         str,
@@ -177,7 +200,7 @@ class Form(str, Enum):
 
 
 def rerank(
-    run: Annotated[Path, typer.Argument(help="The run folder that `decode` used.")],
+    run: Annotated[Path, typer.Argument(help="The run folder that `decode` used.", autocompletion=completion.runs)],
     trace: Annotated[Path, typer.Option(help="The file that `decode --trace` wrote.")],
     output: Annotated[str, typer.Option(help="Output file; `-` writes to standard output.")] = "-",
     length_penalty: Annotated[
@@ -220,7 +243,7 @@ def rerank(
     rerank_file(task, trace, output, rank, num_hypotheses, overwrite)
 
 
-def show(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+def show(run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)]) -> None:
     """Print the configuration of a run, the size of its model, its checkpoints and its last losses."""
     from s2s.describe import describe_run
 
@@ -238,11 +261,19 @@ class Kind(str, Enum):
     train = "train"
 
 
+def _names(context: typer.Context, incomplete: str) -> list[str]:
+    kind = getattr(context.params.get("kind"), "value", context.params.get("kind"))
+    known = completion.class_names(kind) if kind in completion.NAMED else []
+    return [name for name in known if name.startswith(incomplete)]
+
+
 def options(
     kind: Annotated[
         Kind | None, typer.Argument(help="A section of the configuration; all sections and names if left out.")
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="Which task, model, criterion or decoder.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Which task, model, criterion or decoder.", autocompletion=_names)
+    ] = None,
     imports: Annotated[
         list[str] | None, typer.Option("--import", help="A module of yours that registers more classes.")
     ] = None,
@@ -268,7 +299,7 @@ def average(
 
 
 def convert(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
     output: Annotated[Path, typer.Argument(help="The folder to write.")],
     checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")

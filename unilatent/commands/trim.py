@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from unilatent import completion
 from unilatent.commands.text import TrustImports
 
 
@@ -20,7 +21,7 @@ class Stored(str, Enum):
 
 
 def trim(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
     output: Annotated[Path, typer.Argument(help="The run folder to write.")],
     texts: Annotated[
         list[str], typer.Option(help="Records whose texts the vocabulary shall serve, such as the training data.")
