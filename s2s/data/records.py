@@ -18,6 +18,7 @@ from s2s.data.splits import FORMATS, Role, choose_split, files_by_split, one_for
 from s2s.data.tables import TEXT_FORMATS, binary_rows, count_binary_rows, text_rows
 from s2s.data.text_lines import plain_text
 from s2s.errors import InputError
+from s2s.hub import unreachable
 from s2s.shipped import data_path
 
 logger = logging.getLogger(__name__)
@@ -231,9 +232,27 @@ def _open_hub_id(name: str, role: Role) -> Records:
 
     repository, _, wanted = name.partition(":")
     hub_id, _, config = repository.partition("@")
-    with _loading(name):
+    reason = unreachable()
+    asking = _offline(datasets.config) if reason else contextlib.nullcontext()  # or it would try for half a minute
+    with _loading(name, reason and f"not downloaded before, and the hub cannot be reached: {reason}"), asking:
         loaded = datasets.load_dataset(hub_id, name=config or None)
     return _of_dataset(name, repository, loaded, wanted, role)
+
+
+@contextlib.contextmanager
+def _offline(config: Any) -> Iterator[None]:
+    """Let `datasets`, whose module of settings is `config`, use what was downloaded before, and nothing else."""
+    from huggingface_hub import constants
+
+    modules: tuple[Any, ...] = (constants, config)
+    before = [(module, module.HF_HUB_OFFLINE) for module in modules]
+    try:
+        for module, _ in before:
+            module.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for module, value in before:
+            module.HF_HUB_OFFLINE = value
 
 
 def _of_dataset(name: str, whole: str, loaded: Any, wanted: str, role: Role, files: tuple[Path, ...] = ()) -> Records:
@@ -255,9 +274,9 @@ def _say(name: str, split: str) -> None:
 
 
 @contextlib.contextmanager
-def _loading(name: str) -> Iterator[None]:
+def _loading(name: str, reason: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:  # datasets raises a class of its own for each of its readers
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason or (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: neither a file nor a data set that can be read: {reason}") from error

@@ -169,5 +169,7 @@ def test_without_a_network_a_name_fails_at_once_and_what_is_there_is_used(
         Generator.load("ann/summaries", device="cpu")
         Path("c.yaml").write_text("train: {max_steps: 1}\n")
         message = error_of("train", "c.yaml", "model.init=bert-base-uncased", "--output", "out")
+        records = error_of("decode", run, "--input", "ann/pairs", "--output", "out.jsonl")
+    assert "ann/pairs: neither a file nor a data set that can be read: not downloaded before, and the hub" in records
     assert "bert-base-uncased: no such folder, not downloaded before, and the hub cannot be reached: " in message
     assert "give a local folder (HF_HUB_OFFLINE=1" in message
