@@ -125,7 +125,7 @@ class Speech {
       player = new Player(audio, this.rate);
     }
     picture.clear(this.rate);
-    showOrigin(this.provenance, decoded(headers.get("unilatent-respelled")));
+    showOrigin(this.provenance, list(headers.get("unilatent-respelled")), list(headers.get("unilatent-left-out")));
     URL.revokeObjectURL(find("download").href);
     find("download").removeAttribute("href");
     find("download").hidden = true;
@@ -168,21 +168,20 @@ class Speech {
   }
 }
 
-function showOrigin(provenance, respelled) {
+function showOrigin(provenance, respelled, leftOut) {
   find("provenance").textContent = provenance;
-  const words = respelled.split(",").map((word) => word.trim()).filter(Boolean);
-  find("respelled").hidden = !words.length;
-  find("respelled").textContent = `The voice did not know ${words.join(", ")}: spelled by letters, so listen whether this is right.`;
+  const notes = [];
+  if (respelled.length) notes.push(`The voice did not know ${respelled.join(", ")}, and spelled it by letters. Write it as it sounds.`);
+  if (leftOut.length) notes.push(`The voice cannot say ${leftOut.join(" ")}, and left it out.`);
+  find("respelled").hidden = !notes.length;
+  find("respelled").textContent = notes.join(" ");
 }
 
-/** A header's text; headers are percent-encoded where they hold more than ASCII. */
-function decoded(value) {
-  try {
-    return decodeURIComponent(value ?? "");
-  } catch {
-    return value;
-  }
-}
+/** A header's text, which is percent-encoded. */
+const decoded = (value) => decodeURIComponent(value ?? "");
+
+/** A header that lists words. */
+const list = (value) => (value ?? "").split(",").filter(Boolean).map(decoded);
 
 function seek(event) {
   player?.seek((event.offsetX / find("picture").clientWidth) * picture.width);

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from s2s.errors import InputError
 from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
 from unilatent.server.gate import Gate
+from unilatent.server.models import SpeechModel
 from unilatent.server.service import Service
 from unilatent.server.speech import speech_router
 from unilatent.server.text import text_router
@@ -103,7 +104,8 @@ def _add_overview(app: FastAPI, service: Service) -> None:
 
 def _shown(service: Service, name: str) -> dict[str, Any]:
     model = service.models[name]
-    return {"id": name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
+    shown = {"id": name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
+    return {**shown, "sample_rate": model.voice.sample_rate} if isinstance(model, SpeechModel) else shown
 
 
 def _handlers(service: Service) -> dict[Any, Callable[[Request, Any], Any]]:
