@@ -1,70 +1,92 @@
 /** Plays samples while they arrive, and the finished file afterwards, all through one <audio> element. */
 
-const AHEAD = 0.05; // seconds between now and the first sample, so that it is not missed
+const FIRST_WAIT = 0.2; // seconds to have before playback begins; doubles whenever it runs dry
+const LONGEST_WAIT = 8;
 
 export class Player {
-  /** `element` is the <audio>. Make one player for each piece of speech, in the handler of a click: browsers ask for that. */
+  /** Make one player for each piece of speech, in the handler of a click: browsers let only those start audio. */
   constructor(element, rate) {
     this.element = element;
     this.rate = rate;
-    this.context = new AudioContext({ sampleRate: rate });
+    this.context = contextFor(rate);
     this.output = this.context.createMediaStreamDestination();
-    this.until = 0; // time of the context up to which audio is scheduled
     this.held = []; // arrived, not yet scheduled
-    this.wanted = 0.2; // seconds to hold before playback begins; doubles whenever it runs dry
-    this.played = 0; // seconds of speech that are scheduled
-    this.url = null; // the finished file
-    this.ended = new AbortController();
-    this.listen("pause", () => (this.url ? this.useFile() : this.context.suspend()));
-    this.listen("play", () => this.context.resume());
+    this.until = 0; // time of the context up to which audio is scheduled
+    this.scheduled = 0; // seconds of speech
+    this.dry = true; // nothing to play: the context and the element stand still
+    this.wait = FIRST_WAIT;
+    this.url = null; // of the finished file
+    this.listening = new AbortController();
+    this.listen("pause", () => this.dry || (this.url ? this.useFile() : this.context.suspend()));
+    this.listen("play", () => this.dry || this.context.resume());
     element.removeAttribute("src");
     element.srcObject = this.output.stream;
+    this.start(); // now, because of the click
+    this.stop();
+  }
+
+  start() {
     this.context.resume();
-    element.play().catch(() => {}); // refused: the listener presses play
+    this.element.play().catch(() => {}); // refused, or stopped at once: the listener can press play
+  }
+
+  stop() {
+    this.context.suspend();
+    this.element.pause();
   }
 
   listen(event, handler) {
-    this.element.addEventListener(event, handler, { signal: this.ended.signal });
+    this.element.addEventListener(event, handler, { signal: this.listening.signal });
   }
 
   /** Takes the next samples, an Int16Array. */
   add(samples) {
     this.held.push(samples);
-    const held = this.held.reduce((sum, part) => sum + part.length, 0) / this.rate;
-    const dry = this.context.currentTime + AHEAD > this.until;
-    if (dry && held < this.wanted) return;
-    if (dry && this.until) this.wanted = Math.min(8, 2 * this.wanted);
-    this.schedule();
+    if (!this.dry || this.heldSamples >= this.wait * this.rate) this.schedule();
+  }
+
+  get heldSamples() {
+    return this.held.reduce((sum, part) => sum + part.length, 0);
   }
 
   schedule() {
-    const length = this.held.reduce((sum, part) => sum + part.length, 0);
-    if (!length) return;
-    const buffer = this.context.createBuffer(1, length, this.rate);
+    if (!this.heldSamples) return;
+    const buffer = this.context.createBuffer(1, this.heldSamples, this.rate);
     const channel = buffer.getChannelData(0);
     let at = 0;
     for (const part of this.held) for (const sample of part) channel[at++] = sample / 32768;
     this.held = [];
-    this.last = new AudioBufferSourceNode(this.context, { buffer });
-    this.last.connect(this.output);
-    const start = Math.max(this.context.currentTime + AHEAD, this.until);
-    this.last.start(start);
+    const source = new AudioBufferSourceNode(this.context, { buffer });
+    source.connect(this.output);
+    source.addEventListener("ended", () => this.last === source && this.runDry());
+    this.last = source;
+    const start = Math.max(this.context.currentTime, this.until);
+    source.start(start);
     this.until = start + buffer.duration;
-    this.played += buffer.duration;
+    this.scheduled += buffer.duration;
+    if (this.dry) this.start();
+    this.dry = false;
+  }
+
+  /** What is scheduled has been heard. */
+  runDry() {
+    if (this.url) return this.useFile(true);
+    this.dry = true;
+    this.wait = Math.min(LONGEST_WAIT, 2 * this.wait);
+    this.stop();
   }
 
   /** No more samples will arrive. The element changes to the file at `url` ("": none) when the last one has been heard. */
   finish(url) {
     this.schedule();
     this.url = url;
-    if (!this.last || this.element.paused) this.useFile();
-    else this.last.addEventListener("ended", () => this.useFile(true));
+    if (this.dry || this.element.paused) this.useFile();
   }
 
   /** How many seconds of the speech have been heard. */
   get position() {
     if (!this.element.srcObject) return this.element.currentTime;
-    return Math.max(0, this.played - Math.max(0, this.until - this.context.currentTime));
+    return Math.max(0, this.scheduled - Math.max(0, this.until - this.context.currentTime));
   }
 
   /** Goes to a second, if the whole file is there. */
@@ -86,8 +108,17 @@ export class Player {
 
   /** Silence; the element keeps the file, if there is one. */
   close() {
-    this.ended.abort();
+    this.listening.abort();
     this.element.srcObject = null;
     if (this.context.state !== "closed") this.context.close();
+  }
+}
+
+/** At the speech's own rate, so that the browser resamples once and well; not every browser plays every rate. */
+function contextFor(rate) {
+  try {
+    return new AudioContext({ sampleRate: rate });
+  } catch {
+    return new AudioContext();
   }
 }
