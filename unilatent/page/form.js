@@ -51,10 +51,11 @@ export function runs(form, work) {
   }
 }
 
-/** The visible field of a parameter of the request: "decoder.beam_size", or "cast" for the first of its fields. */
+/** The visible field of a parameter of the request: of "decoder.beam_size" itself, of "decoder" the first of its fields. */
 function fieldOf(form, param) {
   const shown = [...form.elements].filter((field) => field.name && !field.closest("[hidden]"));
-  return param && (shown.find((field) => field.name === param) ?? shown.find((field) => field.name.startsWith(`${param}.`)));
+  const named = (name) => shown.find((field) => field.name === name);
+  return param && (named(param) ?? named(param.replace("decoder.", "")) ?? shown.find((field) => field.name.startsWith(`${param}.`)));
 }
 
 function mark(field, message) {

@@ -81,6 +81,8 @@ def _check(limits: Limits, texts: list[str], prefix: str | None, options: dict[s
         if len(text) > limits.source_characters:
             message = f"input: text {number} must have at most {limits.source_characters:,} characters"
             raise ApiError(400, f"{message}, found {len(text):,}", "string_above_max_length", "input")
+    if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
+        raise ApiError(400, f"input: text {empty[0]} is empty", "empty", "input")
     most = {"max_length": limits.new_tokens, "min_length": limits.new_tokens}
     for key, value in options.items():
         size = most.get(key, limits.hypotheses) if key.startswith(("max_", "min_", "num_", "beam_")) else None
