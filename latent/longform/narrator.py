@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from latent.audio.files import AudioWriter, Samples
 from latent.audio.watermark import Mark
 from latent.data.latent_store import Latents
-from latent.data.speech_prompts import derived_seed
+from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.decoding.audio import AudioChunk
 from latent.longform.cast import Role
 from latent.longform.report import SpokenLine
@@ -73,12 +73,21 @@ class Narrator:
         if said is not None:
             self._said[same_speaker(speaker)] = said
 
+    def begin(self, take: Take) -> tuple[SpeechRequest, Tail]:
+        """What to generate for a take, as a continuation of what its speaker said, and where its latents are kept."""
+        name = same_speaker(take.turns[0].name)
+        said = self._said.get(name)
+        return self.voice.continued(take.request, said), Tail(said, self._continuity(name))
+
+    def end(self, take: Take, tail: Tail) -> Latents | None:
+        """Remember how a take ended; returns the latents that the speaker continues from."""
+        said = None if tail.cut else tail.latents  # speech that went wrong is not continued
+        self.remember(take.turns[0].name, said)
+        return said
+
     def speak(self, take: Take, writer: AudioWriter) -> tuple[SpokenLine, Latents | None]:
         """Write a take and its pause; returns what was written, and the latents that the speaker continues from."""
-        first = take.turns[0]
-        name = same_speaker(first.name)
-        request = self.voice.continued(take.request, self._said.get(name))
-        tail = _Tail(self._said.get(name), self._continuity(name))
+        first, (request, tail) = take.turns[0], self.begin(take)
         start = writer.num_samples
         for samples in self._marked(tail.watch(self.voice.stream([request], self._options.chunk_frames))):
             writer.write(samples)
@@ -86,8 +95,7 @@ class Narrator:
         _write_silence(writer, round(take.pause * self.voice.sample_rate))
         if tail.cut:
             warn_of_truncation(request, self.voice.frame_rate)
-        said = None if tail.cut else tail.latents  # speech that went wrong is not continued
-        self.remember(name, said)
+        said = self.end(take, tail)
         spoken = SpokenLine(
             where=first.where,
             part=first.part,
@@ -122,7 +130,7 @@ class Narrator:
         return min(wanted, window)
 
 
-class _Tail:
+class Tail:
     """The last `size` latents of a speaker, who said `before` `(F, L)`, and whether the take was truncated."""
 
     def __init__(self, before: Latents | None, size: int) -> None:
@@ -133,9 +141,14 @@ class _Tail:
         """The chunks of one request, unchanged."""
         for chunk in chunks:
             self.cut = self.cut or not chunk.ended.get(0, True)
-            if chunk.frames is not None and self._kept.maxlen:
-                self._kept.extend(chunk.frames[0].float().cpu().numpy())
+            if chunk.frames is not None:
+                self.add(chunk.frames[0].float().cpu().numpy())
             yield chunk
+
+    def add(self, frames: Latents) -> None:
+        """Note the next latents, `(F, L)`."""
+        if self._kept.maxlen:
+            self._kept.extend(frames)
 
     @property
     def latents(self) -> Latents | None:

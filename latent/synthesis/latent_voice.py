@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 PROMPT_SECONDS = (0.5, 60.0)
 """Shortest and longest recording that can be a voice prompt."""
+SPEEDS = (0.5, 2.0)
+"""Slowest and fastest speech of a voice with cues, as a factor of its own speed."""
 LENGTH_FACTOR, LENGTH_SECONDS = 3.0, 2.0
 """Speech is truncated at this many times its expected length plus so many seconds."""
 FIRST_FRAMES, CHUNK_FRAMES = 1, 8
@@ -149,6 +151,19 @@ class LatentVoice(Voice):
         bare = request.tokens if request.voice is None else request.tokens[len(given) + 2 :]
         prompt = np.concatenate([given[: max(0, self.voice_frames - len(said))], said])
         return self._prompted(replace(request, tokens=bare, voice=None), prompt)
+
+    def paced(self, request: SpeechRequest, speed: float) -> SpeechRequest:
+        """With cues, each token lasts so much shorter or longer than planned."""
+        if request.timing is None or speed == 1:
+            return super().paced(request, speed)
+        least, most = SPEEDS
+        if not least <= speed <= most:
+            raise InputError(f"speed: must be {least:g} to {most:g}, found {speed:g}")
+        timing = replace(request.timing, durations=request.timing.durations / speed)
+        expected = max(1, math.ceil(request.expected_frames / speed))
+        bare = request.tokens if request.voice is None else request.tokens[len(request.voice) + 2 :]
+        changed = replace(request, tokens=bare, voice=None, timing=timing, expected_frames=expected)
+        return self._prompted(changed, request.voice)
 
     def _turn_request(self, turn: Turn, temperature: float | None) -> SpeechRequest:
         request = super()._turn_request(turn, temperature)

@@ -17,6 +17,7 @@ import numpy as np
 
 from latent.audio.files import Samples
 from latent.data.batch import GenerationPrompts
+from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest
 from latent.decoding.audio import AudioChunk, AudioRows
 from latent.decoding.next_token_diffusion import Drawing
@@ -30,11 +31,13 @@ class SpokenChunk:
         key: From `SpeechSession.add`.
         samples: `(S,)`; may be none where the request ends.
         ended: True: the model ended it here; False: it was truncated at `max_frames`; None: it goes on.
+        frames: The latents that the samples were decoded from, `(F, L)`; None from decoders that keep them.
     """
 
     key: int
     samples: Samples
     ended: bool | None
+    frames: Latents | None = None
 
 
 class SpeechSession(ABC):
@@ -137,11 +140,22 @@ class Joined(SpeechSession):
 
 def _spoken(chunks: Sequence[AudioChunk]) -> list[SpokenChunk]:
     """The chunks of a step, one for each row."""
-    parts: dict[int, list[Samples]] = {}
+    samples: dict[int, list[Samples]] = {}
+    frames: dict[int, list[Latents]] = {}
     ended: dict[int, bool] = {}
     for chunk in chunks:
-        for key, samples in zip(chunk.rows, chunk.audio.float().cpu().numpy(), strict=True):
-            parts.setdefault(key, []).append(samples)
+        for key, part in zip(chunk.rows, chunk.audio.float().cpu().numpy(), strict=True):
+            samples.setdefault(key, []).append(part)
+        if chunk.frames is not None:
+            for key, drawn in zip(chunk.rows, chunk.frames.float().cpu().numpy(), strict=True):
+                frames.setdefault(key, []).append(drawn)
         ended |= chunk.ended
-    joined = {key: np.concatenate([np.empty(0, np.float32), *parts.get(key, [])]) for key in parts | ended}
-    return [SpokenChunk(key, samples, ended.get(key)) for key, samples in joined.items()]
+    return [
+        SpokenChunk(
+            key,
+            np.concatenate([np.empty(0, np.float32), *samples.get(key, [])]),
+            ended.get(key),
+            np.concatenate(frames[key]) if key in frames else None,
+        )
+        for key in samples | ended
+    ]

@@ -217,6 +217,12 @@ class Voice(ABC):
         """The request as a continuation of what its speaker said before, latents `(F, L)`."""
         return request
 
+    def paced(self, request: SpeechRequest, speed: float) -> SpeechRequest:
+        """The request at another speed, 1 is the voice's own; InputError if the voice cannot."""
+        if speed != 1:
+            raise InputError(f"speed: must be 1, this voice has no other; found {speed:g}")
+        return request
+
     def tags(self, seed: int) -> dict[str, str]:
         """Metadata of a file of this voice; see `synthetic_tags`."""
         return synthetic_tags(self.name, self.weights, seed)

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from latent.data.speech_prompts import derived_seed
-from latent.longform.cast import Role, find_roles
+from latent.longform.cast import find_roles
 from latent.longform.narrator import LongFormOptions, Narrator
-from latent.longform.script import script_lines
-from latent.synthesis.voice import Take, Turn
+from latent.longform.script import FIRST_SPEAKER, ScriptLine, script_lines
+from latent.synthesis.voice import Take
+from latent.text.labels import same_speaker
 from latent.text.splitting import split_text
 from s2s.errors import InputError
 from unilatent.server.audio_formats import open_encoder
@@ -27,7 +27,6 @@ from unilatent.server.speech_jobs import SpeechJob
 from unilatent.server.spoken import SpokenResponse
 
 _OF_COMMAND_LINE = re.compile(r'--cast ".*?"')
-_PAUSE_SECONDS = 0.4  # between the pieces of a long text, as in scripts
 _MOST_LISTED = 50
 
 
@@ -47,31 +46,35 @@ def speech_router(service: Service) -> APIRouter:
         """Speak a text, as OpenAI's endpoint does."""
         body = await read_body(SpeechBody, request)
         model = service.speech(body.model)
-        return await _answer(service, model, body, lambda: _takes_of_text(model, body))
+        return await _answer(service, model, body, lambda: _of_text(model, body))
 
     @router.post("/v1/audio/script")
     async def script(request: Request) -> Response:
         """Speak a script of several speakers."""
         body = await read_body(ScriptBody, request)
         model = service.speech(body.model)
-        return await _answer(service, model, body, lambda: _takes_of_script(model, body))
+        return await _answer(service, model, body, lambda: _of_script(model, body))
 
     return router
 
 
+Told = tuple[Narrator, list[Take]]
+"""Who speaks, and in which takes."""
+
+
 async def _answer(
-    service: Service, model: SpeechModel, body: SpeechBody | ScriptBody, plan: Callable[[], Sequence[Take]]
+    service: Service, model: SpeechModel, body: SpeechBody | ScriptBody, plan: Callable[[], Told]
 ) -> Response:
     limits, voice = service.limits, model.voice
     answer = model.worker.answer()
     try:
-        takes = await run_in_threadpool(plan)
+        narrator, takes = await run_in_threadpool(plan)
         seconds = sum(voice.expected_seconds(take.request) + take.pause for take in takes)
         if seconds > limits.audio_seconds:
             most = f"at most {limits.audio_seconds:g} seconds of audio"
             raise ApiError(400, f"input: would last about {seconds:.0f} seconds; expected {most}", "too_long", "input")
         encoder = open_encoder(body.response_format, voice.sample_rate, voice.tags(body.seed))
-        model.worker.submit(SpeechJob(voice, takes, answer, limits.max_rows, model.metrics))
+        model.worker.submit(SpeechJob(narrator, takes, answer, limits.max_rows, model.metrics))
     except BaseException:
         answer.close()
         raise
@@ -79,28 +82,23 @@ async def _answer(
     return SpokenResponse(answer, encoder, body.response_format, events, headers, limits.stall_seconds, service.metrics)
 
 
-def _takes_of_text(model: SpeechModel, body: SpeechBody) -> list[Take]:
+def _of_text(model: SpeechModel, body: SpeechBody) -> Told:
     """A text in the pieces that the voice says well; the first has the seed of the request."""
     _check_length(body.input, model.limits.characters)
     if body.instructions.strip():
         raise ApiError(400, "instructions: must be empty, this voice follows none", "unsupported", "instructions")
-    if body.speed != 1:
-        raise ApiError(400, f"speed: must be 1, this voice has no other; found {body.speed:g}", "unsupported", "speed")
-    voice, role = model.voice, _role(model, body.voice)
     if not body.input.strip():
         raise ApiError(400, "input: is empty; expected something to say", "empty", "input")
+    voice, role = model.voice, model.role(body.voice.id if isinstance(body.voice, NamedVoice) else body.voice)
     pieces = split_text(body.input, lambda text: voice.fits(text, None))
-    turns = [
-        Turn("input", part, "Speaker 1", text, role.speaker, role.prompt, _seed(body.seed, part), None)
-        for part, text in enumerate(pieces)
-    ]
-    takes = list(voice.takes(turns, _PAUSE_SECONDS, body.temperature))
-    if not takes:
-        raise ApiError(400, "input: the voice has nothing to say in it; expected words", "nothing_to_say", "input")
-    return [*takes[:-1], replace(takes[-1], pause=0.0)]
+    lines = [ScriptLine("input", FIRST_SPEAKER, text, part, seed=body.seed) for part, text in enumerate(pieces)]
+    options = LongFormOptions.model_validate({"temperature": body.temperature})
+    narrator = Narrator(voice, {same_speaker(FIRST_SPEAKER): role}, options)
+    takes = [replace(take, request=voice.paced(take.request, body.speed)) for take in narrator.plan(lines)]
+    return narrator, [*takes[:-1], replace(takes[-1], pause=0.0)]
 
 
-def _takes_of_script(model: SpeechModel, body: ScriptBody) -> list[Take]:
+def _of_script(model: SpeechModel, body: ScriptBody) -> Told:
     _check_length(body.input, model.limits.source_characters)
     voice, given = model.voice, {"seed": body.seed, "temperature": body.temperature}
     if body.pause_seconds is not None:
@@ -113,15 +111,8 @@ def _takes_of_script(model: SpeechModel, body: ScriptBody) -> list[Take]:
         roles = find_roles("the script", lines, cast, voice.speakers, voice.names_speakers)
     except InputError as error:
         raise InputError(_OF_COMMAND_LINE.sub("a voice in `cast`", str(error)).replace("--cast ", "cast: ")) from error
-    return Narrator(voice, roles, options).plan(lines)
-
-
-def _role(model: SpeechModel, voice: str | NamedVoice | None) -> Role:
-    return model.role(voice.id if isinstance(voice, NamedVoice) else voice)
-
-
-def _seed(seed: int, part: int) -> int:
-    return derived_seed(seed, part) if part else seed
+    narrator = Narrator(voice, roles, options)
+    return narrator, narrator.plan(lines)
 
 
 def _check_length(text: str, most: int) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latent.audio.files import checked
+from latent.audio.files import Samples, checked
 from latent.audio.growing_wav import pcm_16
-from latent.synthesis.voice import Take, Voice, warn_of_truncation
+from latent.longform.narrator import Narrator, Tail
+from latent.synthesis.session import SpeechSession, SpokenChunk
+from latent.synthesis.voice import Take, warn_of_truncation
 from unilatent.server.answers import Answer
 from unilatent.server.metrics import ModelMetrics
 from unilatent.server.worker import Job
@@ -36,7 +37,7 @@ class SpeechJob(Job):
     """Speaks takes in order; the pieces of its answer are samples of 16 bits, `(S,)`, and `Silence`.
 
     Args:
-        voice: Who speaks.
+        narrator: Of the voice; remembers how each speaker sounded.
         takes: At least one.
         answer: Where the samples go.
         max_rows: Of a session that this job opens.
@@ -44,55 +45,59 @@ class SpeechJob(Job):
     """
 
     def __init__(
-        self, voice: Voice, takes: Sequence[Take], answer: Answer, max_rows: int, metrics: ModelMetrics
+        self, narrator: Narrator, takes: Sequence[Take], answer: Answer, max_rows: int, metrics: ModelMetrics
     ) -> None:
         super().__init__("speech", answer)
-        self._voice, self._takes, self._max_rows, self._metrics = voice, takes, max_rows, metrics
+        self._narrator, self._takes, self._max_rows, self._metrics = narrator, takes, max_rows, metrics
+        self._rate = narrator.voice.sample_rate
         self._index = self._said = self._skip = self._total = 0
-        self._joined = False
+        self._tail: Tail | None = None
         self._started: float | None = None
 
-    def open_session(self) -> Any:
-        from unilatent.server.stand_in import SpeechStandIn
-
-        return SpeechStandIn(self._voice)
+    def open_session(self) -> SpeechSession:
+        return self._narrator.voice.session(self._max_rows)
 
     def has_next(self) -> bool:
-        return not (self._joined or self.finished() or self.answer.is_full)
+        return self._tail is None and not (self.finished() or self.answer.is_full)
 
-    def has_room(self, session: Any) -> bool:
-        return bool(session.has_room(self._takes[self._index].request))
+    def has_room(self, session: SpeechSession) -> bool:
+        return session.has_room(self._narrator.begin(self._takes[self._index])[0])
 
-    def join(self, session: Any) -> int:
+    def join(self, session: SpeechSession) -> int:
         self._started = self._started or time.monotonic()
-        key = int(session.add(self._takes[self._index].request))
-        self._joined = True
+        request, tail = self._narrator.begin(self._takes[self._index])
+        key = session.add(request)
+        self._tail = tail
         return key
 
-    def receive(self, item: Any) -> bool:
-        take = self._takes[self._index]
+    def receive(self, item: SpokenChunk) -> bool:
+        take, tail = self._takes[self._index], self._tail
+        assert tail is not None
         if len(item.samples):
-            checked(item.samples, take.request.id)
-            self._put(item.samples)
+            self._put(checked(item.samples, take.request.id))
+        if item.frames is not None:
+            tail.add(item.frames)
         if item.ended is None:
             return False
         if item.ended is False:
-            warn_of_truncation(take.request, self._voice.frame_rate)
-        self._put_silence(round(take.pause * self._voice.sample_rate))
+            tail.cut = True
+            warn_of_truncation(take.request, self._narrator.voice.frame_rate)
+        self._narrator.end(take, tail)
+        self._put_silence(round(take.pause * self._rate))
         self._index += 1
-        self._joined, self._said, self._skip = False, 0, 0
+        self._tail, self._said, self._skip = None, 0, 0
         if self.finished():
-            self._metrics.spoken(self._total / self._voice.sample_rate, time.monotonic() - (self._started or 0))
+            self._metrics.spoken(self._total / self._rate, time.monotonic() - (self._started or 0))
         return True
 
     def finished(self) -> bool:
         return self._index == len(self._takes)
 
     def begin_again(self) -> None:
-        self._joined, self._skip, self._said = False, self._said, 0
+        self._tail, self._skip, self._said = None, max(self._skip, self._said), 0
 
-    def _put(self, samples: Any) -> None:
-        """Hand on what was not handed on before a take began again."""
+    def _put(self, samples: Samples) -> None:
+        """Hand on what was not handed on before the take began again."""
         new = samples[max(0, self._skip - self._said) :]
         self._said += len(samples)
         if len(new):

@@ -14,42 +14,6 @@ class Item:
     hypotheses: Any = None
 
 
-class SpeechStandIn:
-    def __init__(self, voice: Any) -> None:
-        self._voice, self._next = voice, 0
-        self._rows: dict[int, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def has_room(self, request: Any) -> bool:
-        return True
-
-    def add(self, request: Any) -> int:
-        self._next += 1
-        self._rows[self._next] = self._voice.stream([request], 4)
-        return self._next
-
-    def remove(self, key: int) -> None:
-        self._rows.pop(key, None)
-
-    def step(self) -> list[Item]:
-        import numpy as np
-
-        found = []
-        for key, stream in list(self._rows.items()):
-            chunk = next(stream, None)
-            if chunk is None:
-                del self._rows[key]
-                continue
-            samples = [audio.float().cpu().numpy() for audio in chunk.audio]
-            ended = chunk.ended.get(0)
-            found.append(Item(key, samples[0] if samples else np.empty(0, np.float32), ended))
-            if ended is not None:
-                self._rows.pop(key)
-        return found
-
-
 class TextStandIn:
     def __init__(self, generator: Any) -> None:
         self._generator, self._next = generator, 0

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import Running
-from tiny_voice import RATE
+from serving import Running, running, serving
+from tiny_voice import RATE, write_timed_voice
+
+from latent.synthesis.consent import NoConsent
+from latent.synthesis.voices import open_voice
+from unilatent.server.limits import Limits
+from unilatent.server.metrics import Metrics
+from unilatent.server.models import open_model
 
 
 def test_the_answer_is_what_the_voice_says(server: Running, voice: Path) -> None:
     from latent.audio.growing_wav import pcm_16
-    from latent.synthesis.voices import open_voice
 
     answer = server.speech(seed=3)
     assert answer.status_code == 200
     assert answer.headers["unilatent-sample-rate"] == str(RATE)
     opened = open_voice(voice)
-    expected = opened.say(opened.request("x", "Good morning.", "ann", seed=3))
+    expected = opened.say(opened.request("x", "Good morning.", "ann", seed=3)).samples
     assert np.array_equal(np.frombuffer(answer.content, "<i2"), pcm_16(expected))
 
 
@@ -54,3 +60,76 @@ def test_text_has_its_best_outputs_with_scores(server: Running) -> None:
         assert len(scores) == 3
         assert scores == sorted(scores, reverse=True)
         assert (output["text"], output["score"]) == tuple(output["nbest"][0].values())
+
+
+def test_a_script_sounds_as_on_the_command_line(server: Running, voice: Path, tmp_path: Path) -> None:
+    from latent.audio.files import load_audio
+    from latent.audio.growing_wav import pcm_16
+    from latent.longform.cast import Role
+    from latent.longform.long_form import synthesize_script
+
+    script = "anna: Good morning. [pause 0.3] So.\nbob: Never mind the weather.\nanna: Two, three."
+    (tmp_path / "talk.txt").write_text(script)
+    synthesize_script(
+        open_voice(voice), tmp_path / "talk.txt", tmp_path / "talk.wav", {"anna": Role("ann")}, picture=False
+    )
+    asked = {"model": "tiny", "input": script, "cast": {"anna": "ann"}, "response_format": "pcm"}
+    answer = server.client.post("/v1/audio/script", json=asked)
+    expected = pcm_16(load_audio(tmp_path / "talk.wav", RATE))
+    assert len(expected) * 2 == len(answer.content)
+    assert np.abs(np.frombuffer(answer.content, "<i2").astype(int) - expected).max() <= 1
+
+
+def test_a_voice_with_cues_speaks_faster_and_slower(tmp_path: Path) -> None:
+    folder = write_timed_voice(tmp_path)
+    opened = open_voice(folder)
+    request = opened.request("x", "Good morning.", "ann")
+    for speed in (0.5, 2.0):
+        paced = opened.paced(request, speed)
+        assert paced.expected_frames == pytest.approx(request.expected_frames / speed, abs=1)
+        assert np.allclose(paced.timing.durations, request.timing.durations / speed)
+        assert paced.tokens == request.tokens
+    with serving(folder) as server:
+        contents = [server.speech(speed=speed).content for speed in (0.5, 1, 2)]
+        assert len(set(contents)) == 3
+        assert "speed: must be 0.5 to 2, found 3" in server.speech(speed=3).text
+
+
+def test_other_pages_are_let_in_only_if_they_are_named(server: Running, voice: Path) -> None:
+    asked = {"origin": "https://example.org", "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in server.client.get("/v1/models", headers=asked).headers
+    with serving(voice, origins=["https://example.org"]) as open_server:
+        answer = open_server.client.options("/v1/generate", headers=asked)
+        assert answer.headers["access-control-allow-origin"] == "https://example.org"
+        other = open_server.client.options("/v1/generate", headers=asked | {"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_the_page_asks_no_other_host(server: Running) -> None:
+    page = server.client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert server.client.get("/page.js").status_code == 200
+    assert server.client.get("/../setup.py").status_code == 404
+
+
+def test_health_and_figures(server: Running) -> None:
+    server.speech()
+    assert server.client.get("/health").json() == {"status": "ok", "models": {"tiny": "ok", "words": "ok"}}
+    figures = server.client.get("/metrics").text
+    for name in ("requests_total", "queue_requests", "batch_rows", "first_audio_seconds", "real_time_factor"):
+        assert f"unilatent_{name}" in figures
+    assert 'unilatent_requests_total{endpoint="/v1/audio/speech",status="200"}' in figures
+
+
+def test_a_recording_needs_consent_before_it_is_a_voice(voice: Path, tmp_path: Path) -> None:
+    recording = next((voice.parent / "recordings").glob("*.wav"))
+    shutil.copy(recording, tmp_path / "anna.wav")
+    limits, metrics, recordings = Limits(), Metrics(), {"anna": tmp_path / "anna.wav"}
+    with pytest.raises(NoConsent):
+        open_model("tiny", str(voice), "cpu", recordings, False, limits, metrics)
+    model = open_model("tiny", str(voice), "cpu", recordings, True, limits, metrics)
+    assert (tmp_path / "anna.wav.consent.json").exists()
+    with running([model], limits, metrics) as server:
+        assert server.speech(voice="anna").content != server.speech(voice="ann").content
