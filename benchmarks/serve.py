@@ -18,6 +18,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -205,9 +206,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
     parser.add_argument("--round-seconds", type=float, default=8)
     parser.add_argument("--many", type=int, default=8, help="clients that are compared with one")
-    parser.add_argument("--log", type=Path, default=Path("serve_benchmark.log"), help="log of the server")
     options = parser.parse_args(arguments)
-    with started(options.speech, options.text, options.log) as server:
+    with tempfile.TemporaryDirectory() as folder, started(options.speech, options.text, Path(folder, "log")) as server:
         voice = httpx.get(f"{server.url}/v1/audio/voices").json()["data"][0]["id"]
         compare(server, voice, options.rounds, options.round_seconds, options.many)
         before = server.memory("VmRSS")

@@ -15,20 +15,29 @@ BENCHMARKS = {
     "speech": "--filters 2 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --vocabulary 300 --prompt 8 --frames 3"
     " --steps 2 --rounds 1",
     "longform": "--minutes 0.1",
+    "serve": f"--text {REPO}/tests/regression/data/run --clients 6 --seconds 1 --rounds 1 --round-seconds 1 --many 2",
 }
-NEEDS = {"decode": "transformers", "train_step": "transformers", "speech": "diffusers", "longform": "matplotlib"}
+NEEDS = {
+    "decode": "transformers",
+    "train_step": "transformers",
+    "speech": "diffusers",
+    "longform": "matplotlib",
+    "serve": "fastapi",
+}
 PRINTS = {
     "decode": "ratio",
     "pretrain": "factored",
     "train_step": "ratio to ours",
     "speech": "ratio",
     "longform": "MiB",
+    "serve": "lost = 0",
 }
 SCRIPTS = sorted(path for path in (REPO / "scripts").glob("*.py") if not path.name.startswith("golden_"))
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "train_step" else []) for name in BENCHMARKS]
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("train_step", "serve") else []) for name in BENCHMARKS],
 )
 def test_a_benchmark_measures_tiny_sizes(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
 from s2s.hub import find_run
+from s2s.hub import find_run
 from s2s.registry import TASKS, nearest
 from s2s.run import read_run
 from s2s.tasks.base import GenerationTask

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from s2s.generation.generator import Generator
+from s2s.generation.session import Finished, TextSession
 from s2s.json_files import dump_json
 from unilatent.server.answers import Answer
 from unilatent.server.worker import Job
@@ -24,7 +26,7 @@ class TextJob(Job):
 
     def __init__(
         self,
-        generator: Any,
+        generator: Generator,
         texts: Sequence[str],
         prefix: str | None,
         options: dict[str, Any],
@@ -34,27 +36,25 @@ class TextJob(Job):
         super().__init__(dump_json(dict(sorted(options.items()))), answer)
         self._generator, self._texts, self._prefix = generator, texts, prefix
         self._options, self._max_rows = options, max_rows
-        self._found: dict[int, Any] = {}
+        self._found: dict[int, list[tuple[str, float]]] = {}
         self.begin_again()
 
-    def open_session(self) -> Any:
-        from unilatent.server.stand_in import TextStandIn
-
-        return TextStandIn(self._generator.with_options(**self._options))
+    def open_session(self) -> TextSession:
+        return self._generator.session(self._max_rows, **self._options)
 
     def has_next(self) -> bool:
         return bool(self._left)
 
-    def has_room(self, session: Any) -> bool:
-        return bool(session.has_room(self._texts[self._left[0]], self._prefix))
+    def has_room(self, session: TextSession) -> bool:
+        return session.has_room(self._texts[self._left[0]], self._prefix)
 
-    def join(self, session: Any) -> int:
+    def join(self, session: TextSession) -> int:
         index = self._left[0]
-        key = int(session.add(self._texts[index], self._prefix))
+        key = session.add(self._texts[index], self._prefix)
         self._indices[key] = self._left.pop(0)
         return key
 
-    def receive(self, item: Any) -> bool:
+    def receive(self, item: Finished) -> bool:
         self._found[self._indices.pop(item.key)] = item.hypotheses
         if self.finished():
             self.answer.put([self._found[index] for index in range(len(self._texts))])

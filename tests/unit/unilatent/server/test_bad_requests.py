@@ -281,8 +281,9 @@ def test_a_disk_that_is_full_in_the_midst_of_an_answer_breaks_that_answer_alone(
 def test_a_server_that_stops_finishes_what_is_begun(voice: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         with serving(voice) as server:
-            whole = server.client.post("/v1/audio/script", json={"model": "tiny", "input": LONG}).content
-            with httpx.stream("POST", f"{server.url}/v1/audio/script", json={"model": "tiny", "input": LONG}) as answer:
+            asked = {"model": "tiny", "input": LONG, "response_format": "pcm"}
+            whole = server.client.post("/v1/audio/script", json=asked).content
+            with httpx.stream("POST", f"{server.url}/v1/audio/script", json=asked) as answer:
                 pieces = answer.iter_bytes()
                 first = next(pieces)
                 rest = pool.submit(lambda: b"".join(pieces))
@@ -295,7 +296,7 @@ def test_a_server_that_stops_finishes_what_is_begun(voice: Path) -> None:
 def test_a_port_that_is_taken_and_a_model_that_is_missing_are_one_line(server: Running, voice: Path) -> None:
     taken = error_of_command("serve", voice, "--port", server.port)
     assert "cannot be used: Address already in use; give another" in taken
-    assert "no such" in error_of_command("serve", "runs/nothing", "--port", 0) or True
+    assert "runs/nothing" in error_of_command("serve", "runs/nothing", "--port", 0)
     assert "another model is called" in error_of_command("serve", voice, voice, "--port", 0)
     assert "must be NAME=RECORDING" in error_of_command("serve", voice, "--voice", "x", "--port", 0)
 
