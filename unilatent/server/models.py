@@ -14,7 +14,6 @@ from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
 from s2s.hub import find_run
-from s2s.hub import find_run
 from s2s.registry import TASKS, nearest
 from s2s.run import read_run
 from s2s.tasks.base import GenerationTask
@@ -96,7 +95,7 @@ def open_model(
     folder = str(find_run(folder))
     if generates_text(folder):
         return TextModel(name, folder, Generator.load(folder, device=device), limits, metrics)
-    voice = open_voice(folder, device="cpu" if device == "auto" else device)
+    voice = open_voice(folder, device=device)
     return SpeechModel(name, folder, voice, _roles(voice, recordings, consent), limits, metrics)
 
 
