@@ -166,9 +166,9 @@ def pin(section: S, saved: Mapping[str, Any]) -> S:
 
 def _pinned(name: str, recorded: Any) -> str:
     repository, _, revision = name.partition("@")
-    if Path(name).exists() or not is_hub_name(name) or _COMMIT.fullmatch(revision):
+    if shipped.run_folder(name).exists() or not is_hub_name(name) or _COMMIT.fullmatch(revision):
         return name
     if isinstance(recorded, str) and not revision and recorded.partition("@")[0] == repository:
         return recorded
-    commit = fetch(name, ["config.json", "tokenizer_config.json"]).name
+    commit = fetch(name, ["config.json", checkpoint.CONFIG, "tokenizer_config.json"]).name
     return f"{repository}@{commit}" if _COMMIT.fullmatch(commit) else name

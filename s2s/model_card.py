@@ -1,4 +1,4 @@
-"""The model card of a run that generates text, written from its own files: data, sizes, training, scores, limits."""
+"""The model card of a run over text, written from its own files: data, sizes, training, scores, limits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 
 from s2s import checkpoint
 from s2s.config import section_of
-from s2s.json_files import dump_json
+from s2s.json_files import dump_json, read_object
 from s2s.progress import duration, magnitude
+from s2s.registry import TASKS
+from s2s.run_config import DEFAULT_TASK
 from s2s.run_folder import saved_tree
+from s2s.tasks.base import GenerationTask
 from s2s.training.logging import LOG, read_log
 
 MODEL_CARD = "MODEL_CARD.md"
@@ -18,26 +21,20 @@ TO_BE_COMPLETED = "TO BE COMPLETED"
 _TEMPLATE = """\
 # {name}
 
-{what}, trained with [unilatent](https://pypi.org/project/unilatent/). `config.yaml` has every option.
+{what}, trained with unilatent. `config.yaml` has every option.
 
 | | |
 |---|---|
 | start | {start} |
 | size | {size} parameters, a vocabulary of {vocabulary} |
 | source, target | at most {max_source} and {max_target} tokens |
-| training data | {data} |
+| data | {data} |
 | training | {training} |
 | validation | {scores} |
 
 ## Use
 
-```python
-from unilatent import Generator
-
-print(Generator.load("{address}").generate("A text.").text)
-```
-
-On the command line: `unilatent decode {address} --input texts.txt --output outputs.txt`.
+{use}
 
 ## What it may be used for, and its limits
 
@@ -53,8 +50,20 @@ they are used. Longer sources lose their end.
 """
 
 
+_GENERATE = """\
+```python
+from unilatent import Generator
+
+print(Generator.load("{address}").generate("A text."))
+```
+
+On the command line: `unilatent decode {address} --input texts.txt --output outputs.txt`."""
+_START_FROM = "`unilatent train CONFIG model.init={address}` starts a training from these weights."
+_MOST_FILES = 6
+
+
 def text_card(run: Path, address: str) -> str:
-    """The card of a run that generates text.
+    """The card of a run over text.
 
     Args:
         run: The run folder.
@@ -63,19 +72,21 @@ def text_card(run: Path, address: str) -> str:
     tree = saved_tree(run)
     task, model, training = (section_of(tree, name, run) for name in ("task", "model", "train"))
     weights = checkpoint.read_tensors(checkpoint.weights_path(run))
+    generates = issubclass(TASKS[str(task.get("name", DEFAULT_TASK))], GenerationTask)
+    kind = "A model that writes texts from texts" if generates else "An encoder of text"
     log = read_log(run / LOG) if (run / LOG).exists() else []
     return _TEMPLATE.format(
         name=address.partition("/")[2],
-        what=f"Text to text: task `{task.get('name', 'seq2seq')}`, method `{task.get('method', '-')}`",
+        what=f"{kind} (task `{task.get('name', DEFAULT_TASK)}`)",
+        use=(_GENERATE if generates else _START_FROM).format(address=address),
         start=f"`{shown_path(model['init'])}`" if model.get("init") else "random weights",
         size=magnitude(sum(tensor.numel() for tensor in weights.values())),
         vocabulary=model.get("vocab_size"),
         max_source=task.get("max_source", "-"),
         max_target=task.get("max_target", "-"),
-        data=_data(task.get("train")),
+        data=_data(run, task.get("train")),
         training=_training(log, training),
         scores=_scores(log, training),
-        address=address,
     )
 
 
@@ -84,17 +95,27 @@ def shown_path(name: Any) -> str:
     return Path(str(name)).name if Path(str(name)).is_absolute() else str(name)
 
 
-def _data(named: Any) -> str:
-    names = named if isinstance(named, list) else [named] if named else []
-    return ", ".join(f"`{shown_path(name)}`" for name in names) or "not recorded"
+def _data(run: Path, named: Any) -> str:
+    """The files that the run was trained and validated on, with their sizes and hashes if it has recorded them."""
+    path = run / checkpoint.DATA
+    if path.is_file() and (recorded := read_object(path)):
+        files = [
+            f"`{shown_path(name)}` ({magnitude(facts['bytes'])}B, sha256 {facts['sha256'][:12]})"
+            for name, facts in recorded.items()
+        ]
+    else:
+        names = named if isinstance(named, list) else [named] if named else []
+        files = [f"`{shown_path(name)}`" for name in names] or ["not recorded"]
+    more = f" and {len(files) - _MOST_FILES} more files" if len(files) > _MOST_FILES else ""
+    return ", ".join(files[:_MOST_FILES]) + more
 
 
 def _training(log: list[dict[str, Any]], config: Mapping[str, Any]) -> str:
     last = next((record for record in reversed(log) if record.get("split") == "train"), None)
     if last is None:
         return "no log in the run folder"
-    seconds = f", {duration(last['seconds'])}" if isinstance(last.get("seconds"), int | float) else ""
-    return f"{last['step']:,} updates, {config.get('precision', 'float32')}{seconds}"
+    took = f" in {duration(last['seconds'])}" if isinstance(last.get("seconds"), int | float) else ""
+    return f"{last['step']:,} updates{took}, {config.get('precision', 'float32')}"
 
 
 def _scores(log: list[dict[str, Any]], config: Mapping[str, Any]) -> str:

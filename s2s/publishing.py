@@ -13,6 +13,7 @@ from s2s import checkpoint, hub
 from s2s.errors import InputError
 from s2s.model_card import MODEL_CARD, TO_BE_COMPLETED, shown_path, text_card
 from s2s.registry import TASKS
+from s2s.run_config import DEFAULT_TASK
 from s2s.run_folder import saved_tree
 from s2s.shipped import run_folder
 from s2s.tasks.base import GenerationTask
@@ -56,7 +57,7 @@ def push(
     if not (folder / checkpoint.CONFIG).is_file():
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     tree = saved_tree(folder)
-    task = str((tree.get("task") or {}).get("name", "seq2seq"))
+    task = str((tree.get("task") or {}).get("name", DEFAULT_TASK))
     content = {"config.yaml": _as_yaml(tree), "README.md": _card(folder, repository, task, private)}
     if reason := hub.unreachable():
         raise InputError(f"{repository}: the hub cannot be reached: {reason}")

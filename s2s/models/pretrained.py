@@ -104,7 +104,7 @@ def locate(checkpoint: str) -> Path:
         return path
     if not is_hub_name(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder; expected a checkpoint")
-    folder = fetch(checkpoint, ["config.json", "model*.safetensors*"])
+    folder = fetch(checkpoint, ["config.json", RUN_CONFIG, "model*.safetensors*"])
     if not any(folder.glob("model*.safetensors*")):
         folder = fetch(checkpoint, ["config.json", "pytorch_model*.bin*"])
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from s2s import hub as ours
 from s2s import shipped
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
+from s2s.run import train
 
 DATA = Path(__file__).parents[2] / "regression/data"
 TEXT = "A library that reads images."
@@ -71,6 +73,8 @@ def test_the_card_tells_sizes_data_and_scores(hub: Hub, run: Path) -> None:
     (run / "log.jsonl").write_text("".join(f"{record}\n" for record in records))
     tree = yaml.safe_load((run / "config.yaml").read_text())
     tree["task"]["train"] = "/home/ann/secret/pairs.jsonl"
+    facts = {"bytes": 1500, "sha256": "ab" * 32}
+    (run / "data.json").write_text(json.dumps({"/home/ann/secret/pairs.jsonl": facts}))
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
     unilatent("push", run, "ann/summaries", "--public")
     repository = hub.repositories["ann/summaries"]
@@ -79,10 +83,21 @@ def test_the_card_tells_sizes_data_and_scores(hub: Hub, run: Path) -> None:
     card = files["README.md"].decode()
     assert card.startswith("---\nlibrary_name: unilatent\n")
     assert "loss 2.25, accuracy 0.4 (after 20 updates)" in card
-    assert "40 updates, float32" in card
-    assert "`pairs.jsonl`" in card
+    assert "40 updates in 1:01, float32" in card
+    assert "`pairs.jsonl` (1.5 kB, sha256 abababababab)" in card
     assert 'Generator.load("ann/summaries")' in card
     assert b"secret" not in b"".join(files.values())
+
+
+def test_a_training_starts_from_a_run_on_the_hub_at_one_commit(hub: Hub, run: Path, tmp_path: Path) -> None:
+    unilatent("push", run, "ann/summaries")
+    commit = hub.repositories["ann/summaries"].branches["main"]
+    task = {"train": str(DATA / "input.jsonl"), "max_source": 30, "max_target": 10}
+    options = {"max_steps": 1, "workers": 0, "device": "cpu"}
+    train({"task": task, "model": {"init": "ann/summaries"}, "train": options}, tmp_path / "tuned")
+    saved = yaml.safe_load((tmp_path / "tuned/config.yaml").read_text())
+    assert saved["model"]["init"] == f"ann/summaries@{commit}"
+    assert saved["model"]["hidden_size"] == 16
 
 
 def test_a_revision_is_loaded_and_stays(hub: Hub, run: Path, tmp_path: Path) -> None:
