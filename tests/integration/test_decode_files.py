@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import io
 import json
@@ -12,16 +13,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import tiny_decoding as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2s.data.records import open_records
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.ranking import gnmt
 from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
+from s2s.generation import output as output_module
 from s2s.generation.decode import _reporting
 from s2s.generation.output import parts_folder
 from s2s.generation.rerank import rerank_file
@@ -439,3 +443,108 @@ def test_a_place_that_takes_no_file_is_refused_before_anything_is_decoded(
         with pytest.raises(InputError, match=r"is a folder|File name too long"):
             tiny.decode(source, overwrite=True, **outputs)
         assert sorted(tmp_path.iterdir()) == before
+
+
+def rewrite(source: Path, target: Path) -> Path:
+    """The records of a JSON-lines file in the format of another name; numbers stay numbers where the format has any."""
+    rows = records(source)
+    if target.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), target)
+    elif target.name.endswith(".jsonl.zst"):
+        target.write_bytes(pyarrow.Codec("zstd").compress(source.read_bytes(), asbytes=True))
+    elif target.suffix == ".txt":
+        target.write_text("".join(f"{row['src']}\n" for row in rows))
+    else:
+        with target.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    return target
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in.jsonl.zst", "in.txt"])
+def test_every_format_of_the_input_gives_the_same_outputs(source: Path, tmp_path: Path, name: str) -> None:
+    tiny.decode(source, tmp_path / "plain.jsonl")
+    summary = tiny.decode(rewrite(source, tmp_path / name), tmp_path / "other.jsonl")
+    assert (summary.lines, summary.failed) == (40, 4)
+    wanted, made = records(tmp_path / "plain.jsonl"), records(tmp_path / "other.jsonl")
+    for number, item in enumerate(wanted, start=1):
+        item["id"] = number if name.endswith(".txt") else item["id"]
+    assert made == wanted
+    (failed, *_) = records(tmp_path / "other.jsonl.errors.jsonl")
+    assert failed["row" if name in ("in.csv", "in.parquet") else "line"] == 10
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl.gz", "out.tsv.xz", "out.txt.bz2", "out.parquet"])
+def test_killed_in_any_form_it_ends_with_the_bytes_of_an_uninterrupted_run(
+    source: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, killed = tmp_path / name, tmp_path / f"killed-{name}"
+    tiny.decode(source, straight)
+    batches = tiny.BeamSearch.__call__
+    for allowed in (3, 9):
+        left = iter(range(allowed))
+
+        def fail(self: Any, *given: Any, left: Any = left) -> Any:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return batches(self, *given)
+
+        monkeypatch.setattr(tiny.BeamSearch, "__call__", fail)
+        with pytest.raises(KeyboardInterrupt):
+            tiny.decode(source, killed)
+        if name != "out.parquet" and killed.stat().st_size:
+            assert list(open_records(killed, "test").rows()), "what is there can be read"
+    monkeypatch.setattr(tiny.BeamSearch, "__call__", batches)
+    before = tiny.decode(source, killed)
+    assert killed.read_bytes() == straight.read_bytes()
+    monkeypatch.setattr(tiny.BeamSearch, "__call__", None)
+    assert tiny.decode(source, killed) == before, "it is finished"
+    assert len(list(tmp_path.iterdir())) == 7, "input; output, errors and state of two jobs; nothing else"
+
+
+def test_a_parquet_file_that_a_kill_left_without_its_state_is_made_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.parquet"
+    tiny.decode(source, tmp_path / "straight.parquet")
+    monkeypatch.setattr(output_module, "hashed", None)  # fails between the file and the state
+    with pytest.raises(TypeError):
+        tiny.decode(source, output)
+    monkeypatch.undo()
+    tiny.decode(source, output)
+    assert output.read_bytes() == (tmp_path / "straight.parquet").read_bytes()
+    assert not output.with_name("out.parquet.rows.jsonl").exists()
+
+
+def test_text_piped_in_gives_text_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Standard()
+    monkeypatch.setattr(sys, "stdin", Standard(b"w1 w2\n\nw3\n"))
+    monkeypatch.setattr(sys, "stdout", written)
+    tiny.decode("-", "-")
+    first, blank, last, end = written.buffer.getvalue().decode().split("\n")
+    assert (blank, end) == ("", "")
+    assert first.startswith("w")
+    assert last.startswith("w")
+    monkeypatch.setattr(sys, "stdin", Standard(b"id,src\n7,w1 w2\n"))
+    monkeypatch.setattr(sys, "stdout", csv_out := Standard())
+    tiny.decode("-", "-", format="csv")
+    assert json.loads(csv_out.buffer.getvalue())["tgt"] == first
+    assert json.loads(csv_out.buffer.getvalue())["id"] == "7"
+
+
+def test_a_pipe_into_a_parquet_file_leaves_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Standard(b"w1 w2\nw3\n"))
+    tiny.decode("-", tmp_path / "out.parquet", tiny.beam(num_hypotheses=2))
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+    (first, _) = [record for _, record in open_records(tmp_path / "out.parquet")]
+    assert first["nbest"][0] == {"tgt": first["tgt"], "score": first["score"]}
+
+
+def test_traces_are_json_lines_and_may_be_compressed(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"trace\.csv: traces are JSON lines; give --trace a name in \.jsonl"):
+        tiny.decode(source, tmp_path / "out.jsonl", trace=tmp_path / "trace.csv")
+    tiny.decode(source, tmp_path / "out.csv", trace=tmp_path / "trace.jsonl.gz")
+    again = tmp_path / "again.csv"
+    rerank_file(tiny.WordTask(None), tmp_path / "trace.jsonl.gz", again, gnmt(0.0), 1, overwrite=False)
+    assert again.read_bytes() == (tmp_path / "out.csv").read_bytes()
