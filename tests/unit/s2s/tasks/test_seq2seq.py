@@ -139,6 +139,45 @@ def test_field_names_are_options(folder):
     assert seq2seq.source({"text": "a", "name": "m"}, "x:1").id == "m"
 
 
+def test_known_fields_and_templates_give_the_example_of_src_and_tgt(folder):
+    wanted = task(folder).source({"src": "a b c"}, "x:1").tokens
+    assert task(folder).source({"article": "a b c", "highlights": "d"}, "x:1").tokens == wanted
+    assert task(folder, source_template="{x.y} {z}").source({"x": {"y": "a"}, "z": "b c"}, "x:1").tokens == wanted
+    (folder / "pairs.csv").write_text("article,highlights\na b c,d\n")
+    other = task(folder, train=str(folder / "pairs.csv")).dataset("train", 1)
+    assert same(other.example(0, 0), task(folder).dataset("train", 1).example(0, 0))
+
+
+def test_a_template_keeps_its_tokens(folder):
+    tokens = task(folder, source_template="{a} [SEP] {b}").source({"a": "a", "b": "b"}, "x:1").tokens
+    assert tokens == [CLS, WORDS.index("a"), SEP, WORDS.index("b"), SEP]
+
+
+def test_a_source_without_an_id_gets_the_one_it_is_given_and_its_message_lists_none(folder):
+    assert task(folder).source({"src": "a"}, "x:1", "7").id == "7"
+    assert task(folder).source({"src": "a", "id": "own"}, "x:1", "7").id == "own"
+    with pytest.raises(InputError, match=r"'src' is missing; found 'body'; --source-field \(task.source_field\) names"):
+        task(folder).source({"body": "a"}, "x:1", "7")
+
+
+def test_a_folder_is_validated_on_its_own_split_or_not_at_all(folder, caplog):
+    data = folder / "data"
+    data.mkdir()
+    for split, text in (("train", "a"), ("valid", "b")):
+        (data / f"{split}.csv").write_text(f"src,tgt\n{text},c\n")
+    both = task(folder, train=str(data), valid=str(data))
+    read = [both.dataset(split, 1).example(0, 0).source.tolist()[1] for split in ("train", "valid")]
+    assert [WORDS[id] for id in read] == ["a", "b"]
+    (data / "valid.csv").unlink()
+    with pytest.raises(InputError, match=r"data: it has no split 'validation' or .*, only 'train'"):
+        task(folder, train=str(data), valid=str(data)).dataset("valid", 1)
+    (data / "train.csv").rename(data / "all.csv")
+    with pytest.raises(InputError, match=r"data: is in task.train and in task.valid, and has no split for validation"):
+        task(folder, train=str(data), valid=str(data)).dataset("valid", 1)
+    task(folder).dataset("valid", 1)
+    assert "pairs.jsonl: is in task.train and in task.valid" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("record", "options", "message"),
     [
