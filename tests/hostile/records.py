@@ -196,6 +196,7 @@ def cases() -> Iterator[Case]:
         records = [{"id": "a", "text": "Good."}, {"id": id, "text": "Two."}]
         synthesize = next(reader for reader in READERS if reader.name == "synthesize")
         yield Case(f"id/synthesize: {id[:20]!r}", _records(synthesize, records), r"'id'", Ending.COUNTED)
+    yield from _of_tables()
     for name, content in broken_gzip(b"one\ttwo\nthree\tfour\n").items():
         ending = Ending.EITHER if name == "with a tail" else Ending.REFUSED
         yield Case(f"gzip/prepare tsv: {name}", _gzip(content, "tsv"), r"data\.gz", ending)
@@ -238,6 +239,46 @@ _PATHS = (
     "a.wav/b",
     "A",
 )
+
+
+_TABLES: dict[str, tuple[str, bytes, str]] = {
+    "ragged": ("data.csv", b"src,tgt\na,b\nthe tool\nc,d\n", r"data\.csv:3"),
+    "an open quote": ("data.csv", b'src,tgt\na,b\n"the tool,reads\nc,d\n', r"data\.csv:3"),
+    "not UTF-8": ("data.csv", b"src,tgt\na,b\ncaf\xe9,b\nc,d\n", r"data\.csv:3"),
+    "an empty cell": ("data.tsv", b"src\ttgt\na\tb\n\tb\nc\td\n", r"data\.tsv:3.*'src' is empty"),
+}
+"""Tables of which one row is bad: training refuses them, decoding counts it."""
+_NO_TABLES: dict[str, tuple[str, bytes, str]] = {
+    "one name twice": ("data.csv", b"src,src\na,b\n", r"data\.csv:1.*'src'"),
+    "without the column": ("data.csv", b"id,text2\n1,b\n", r"--source-field"),
+    "a spreadsheet": ("data.csv", b"PK\x03\x04" + b"\0" * 60, r"data\.csv: is a ZIP archive or a spreadsheet"),
+    "Parquet cut off": ("data.parquet", b"PAR1" + b"\0" * 60, r"data\.parquet"),
+    "not xz": ("data.jsonl.xz", b'{"src": "a", "tgt": "b"}\n', r"data\.jsonl\.xz"),
+    "not zstd": ("data.jsonl.zst", b'{"src": "a", "tgt": "b"}\n', r"data\.jsonl\.zst"),
+}
+
+
+def _of_tables() -> Iterator[Case]:
+    for name, (file, content, where) in {**_TABLES, **_NO_TABLES}.items():
+        told = r"1 of \d" if name in _TABLES else where
+        skipped = Ending.COUNTED if name in _TABLES else None
+        train = ["train", "text.yaml", "--output", "out", f"task.train={file}"]
+        decode = ["decode", "run", "--input", file, "--output", "out.csv"]
+        yield Case(f"table/train: {name}", _written(file, content, train), where)
+        leaves = "nothing" if name in _TABLES else r"out\.csv.*"
+        yield Case(
+            f"table/decode: {name}", _written(file, content, decode), told, skipped or Ending.REFUSED, leaves=leaves
+        )
+
+
+def _written(file: str, content: bytes, arguments: list[str]) -> Command:
+    def command(home: Home) -> list[str]:
+        home.take("text.yaml")
+        home.take("run")
+        Path(file).write_bytes(content)
+        return arguments
+
+    return command
 
 
 def _of_fields(reader: Reader) -> Iterator[Case]:
