@@ -16,7 +16,7 @@ from s2s.registry import nearest
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIGS = ("s2s/configs", "latent/configs")
 _SAMPLE = _ROOT / "data_prep/sample"
-_RUNS = {"demo": "latent/demo_voice"}
+_RUNS = {"demo": "latent/demo_voice", "summarizer": "s2s/summarizer"}
 _CARDS = ("MODEL_CARD.md", "DATA_CARD.md")
 PREFIX = "sample:"
 """How the names of sample data begin."""
