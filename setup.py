@@ -68,6 +68,7 @@ setup(
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],
         "browser": ["selenium>=4.20"],
+        "wandb": ["wandb>=0.17"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",

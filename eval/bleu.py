@@ -7,16 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import regex
 
 from eval.metric import Array, Metric, left_out
-from eval.words import has_blanks_between_words
+from s2s.data.words import bleu_tokenization
 from s2s.errors import InputError
 from s2s.packages import load
 
 _MAX_ORDER = 4
-_NOT_CHINESE = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Line_Break=Complex_Context}\p{Tibetan}\p{Yi}]")
-_CHINESE = regex.compile(r"\p{Han}")
 
 
 def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "auto") -> list[Metric]:
@@ -26,7 +23,7 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize
     sacrebleu, or "auto" to choose by the script of the references.
     """
     package = load("sacrebleu.metrics", "eval")
-    name = tokenization(references) if tokenize == "auto" else tokenize
+    name = bleu_tokenization(references) if tokenize == "auto" else tokenize
     try:
         bleu = package.BLEU(tokenize=name, force=True)
     except RuntimeError as error:
@@ -43,14 +40,6 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], tokenize
         return np.where(sums[:, -1] > 0, score.combine(sums[:, :-1]), np.nan)
 
     return [replace(score, rows=np.column_stack([score.rows, counts]), combine=combine), chrf]
-
-
-def tokenization(texts: Sequence[str]) -> str:
-    """The tokenization for the script of these texts: 13a, or without blanks between words zh or char."""
-    if has_blanks_between_words(texts):
-        return "13a"
-    others, chinese = (sum(len(kind.findall(text)) for text in texts) for kind in (_NOT_CHINESE, _CHINESE))
-    return "zh" if others < 0.05 * chinese else "char"
 
 
 def _metric(name: str, scorer: Any, hypotheses: Sequence[str], references: Sequence[str]) -> Metric:

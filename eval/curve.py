@@ -11,9 +11,10 @@ from s2s.durable import check_target
 from s2s.errors import InputError
 from s2s.json_files import describe
 from s2s.packages import load
+from s2s.training.metrics import TEXT_METRICS
 
 _SPLITS = ("train", "valid")
-_NO_LOSS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
+_NO_LOSS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds", *TEXT_METRICS}
 
 Points = tuple[list[float], list[float]]
 
@@ -68,6 +69,8 @@ def _losses(run: Path) -> dict[str, tuple[Points, Points]]:
                 break
             raise
         split = record.get("split")
+        if split == "samples":
+            continue
         if split not in _SPLITS:
             raise InputError(f"{line.where}: 'split' must be 'train' or 'valid', found {describe(split)}")
         for name in [key for key in record if key not in _NO_LOSS and not key.endswith("accuracy")] or ["loss"]:

@@ -12,8 +12,8 @@ from eval.postprocess import fix_tokenization, postprocess
 from eval.report import Report, Scored, make_report
 from eval.rouge import py_rouge_metrics, rouge
 from eval.surface import surface
-from eval.words import first_tokens, nfc, sentences, split_sentences
 from s2s.data.fields import SOURCE, TARGET, Fields
+from s2s.data.words import first_tokens, nfc, sentences, split_sentences
 from s2s.errors import InputError
 from s2s.packages import load
 

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
 from typing import Any
 
-from eval.words import ngrams
+from s2s.data.words import ngrams
 from s2s.errors import InputError
 from s2s.packages import load
 

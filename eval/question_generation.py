@@ -16,7 +16,7 @@ import numpy as np
 
 from eval.metric import Array, Metric, left_out, mean
 from eval.py_rouge import common_subsequence
-from eval.words import has_blanks_between_words, ngrams
+from s2s.data.words import has_blanks_between_words, ngrams
 from s2s.errors import InputError
 from s2s.packages import load, version_of
 

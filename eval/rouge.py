@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.metric import Metric, left_out, mean, ratio
 from eval.py_rouge import SIGNATURE, py_rouge
-from eval.words import WORDS, words
+from s2s.data.words import WORDS, WordTokenizer
 from s2s.packages import load, version_of
 
 # Brackets and quotes of the Treebank, which published scores do not count.
@@ -31,13 +31,13 @@ def rouge(
         hypotheses: Texts, one sentence a line; an empty one scores 0.
         references: As many texts.
         stem: Stem English words of more than three letters (Porter), as published results do.
-        any_script: Take the words of `eval.words`, and do not count references without an n-gram of the metric; else
-            words are a-z and 0-9 and all references count, as in published results.
+        any_script: Take the words of `s2s.data.words`, and do not count references without an n-gram of the metric;
+            else words are a-z and 0-9 and all references count, as in published results.
     """
     outputs, targets = ([_TREEBANK_MARKS.sub(" ", text) for text in texts] for texts in (hypotheses, references))
     kinds = [kind for kind in _TITLES if kind != "rougeLsum" or any("\n" in text for text in targets)]
     default = load("rouge_score.tokenizers", "eval").DefaultTokenizer
-    tokenizer = _Words(stem) if any_script else default(use_stemmer=stem)
+    tokenizer = WordTokenizer(stem) if any_script else default(use_stemmer=stem)
     scorer = load("rouge_score.rouge_scorer", "eval").RougeScorer(kinds, tokenizer=tokenizer)
     scores = [scorer.score(target, output) for target, output in zip(targets, outputs, strict=True)]
     form = f"{'Porter stems' if stem else 'no stems'}, {f'{WORDS}, NFC' if any_script else 'a-z 0-9'}"
@@ -82,16 +82,3 @@ def _published(
 
 def _least_words(name: str) -> int:
     return 2 if name == "ROUGE-2" else 1
-
-
-class _Words:
-    """Words of any script, the English ones stemmed, in the form that the package wants a tokenizer."""
-
-    def __init__(self, stem: bool) -> None:
-        self._stem = load("nltk.stem.porter", "eval").PorterStemmer().stem if stem else None
-
-    def tokenize(self, text: str) -> list[str]:
-        found = words(text)
-        if self._stem is None:
-            return found
-        return [self._stem(word) if len(word) > 3 and word.isascii() else word for word in found]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eval.metric import Metric, mean, ratio
-from eval.words import WORDS, ngrams, words
+from s2s.data.words import WORDS, ngrams, words
 
 
 def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None) -> list[Metric]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from eval.metric import Metric, ratio
-from eval.words import WORDS, has_blanks_between_words, nfc, words
+from s2s.data.words import WORDS, has_blanks_between_words, nfc, words
 from s2s.packages import load, version_of
 
 
@@ -14,7 +14,7 @@ def word_errors(heard: Sequence[str], references: Sequence[str], language: str, 
     """WER and CER in per cent of the reference's words and characters; a rate can exceed 100 after insertions.
 
     Texts are normalized first. English: Whisper's normalizer, which writes numbers as digits and spells out
-    contractions. Other languages: the words of `eval.words`, because Whisper's normalizer tears words apart at
+    contractions. Other languages: the words of `s2s.data.words`, because Whisper's normalizer tears words apart at
     combining marks; in scripts without blanks each character is a word.
     """
     jiwer = load("jiwer", "speech-eval")

@@ -4,7 +4,7 @@
     RUN/model.safetensors        weights to decode with: the best of the validated ones, else the last
     RUN/data.json                fingerprints of the training data
     RUN/...                      the tokenizer's files
-    RUN/log.jsonl, tensorboard/  losses and other measurements
+    RUN/log.jsonl, tensorboard/, wandb/  losses and other measurements
     RUN/checkpoints/step-000120/ model.safetensors     weights to decode with (the running mean, if the run keeps one)
                                  training.safetensors  the other tensors of training, such as the optimizer's state
                                  progress.json         where training stands

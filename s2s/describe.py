@@ -23,7 +23,7 @@ from s2s.renamed import current_options
 from s2s.run_config import REGISTRIES, Head
 from s2s.shipped import hint
 from s2s.training.config import TrainConfig
-from s2s.training.logging import LOG, read_log
+from s2s.training.loggers import LOG, read_log
 from s2s.training.optim import OptimConfig
 
 SECTIONS: dict[str, type[Section]] = {"optim": OptimConfig, "train": TrainConfig}

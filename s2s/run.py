@@ -26,6 +26,7 @@ from s2s.errors import ConfigError, InputError
 from s2s.hub import find_run
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
+from s2s.packages import load
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
 from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS
@@ -42,8 +43,11 @@ from s2s.run_folder import (
 from s2s.shipped import hint
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.data_loader import DataLoader
+from s2s.training.loggers import check_loggers
+from s2s.training.metrics import LOSS, TEXT_METRICS
 from s2s.training.state import Progress
 from s2s.training.trainer import Trainer
+from s2s.training.validation import GenerationMetric, spread
 
 __all__ = ["RunConfig", "load_config", "parse_config", "train", "train_run"]
 
@@ -57,7 +61,8 @@ class TrainResult(NamedTuple):
 
     run: Path
     step: int
-    best_loss: float | None
+    best: float | None
+    """The best validation loss, or the best value of the metric `train.keep_best_by`; None without validation."""
     signal: int
 
 
@@ -227,7 +232,8 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
         logger.info(f"stopped by {name} after update {result.step}, which is saved; the same command continues it")
     else:
         best = trainer.progress.best
-        which = f"the best, validation loss {best[0][0]:.4g} at step {best[0][1]}" if best else "the last"
+        by = config.train.keep_best_by
+        which = f"the best, validation {by} {best[0][0]:.4g} at step {best[0][1]}" if best else "the last"
         took = duration(time.perf_counter() - started)
         logger.info(f"finished {result.step} updates in {took}; {run / checkpoint.WEIGHTS} holds {which}")
     return result
@@ -238,6 +244,8 @@ def _result(run: Path, progress: Progress, signal: int) -> TrainResult:
 
 
 def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:
+    check_loggers(config.train.loggers)
+    _check_keep_best_by(config, task)
     train_loader = _loader(config, task, "train", ranks)
     valid_loader = _loader(config, task, "valid", ranks) if task.has_validation else None
     torch.manual_seed(config.seed)  # for fresh weights, the same on every rank
@@ -257,11 +265,45 @@ def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last:
         checkpoint.load_weights(model, last / checkpoint.WEIGHTS)
     size = magnitude(sum(parameter.numel() for parameter in model.parameters()))
     logger.info(f"{config.model.name}: {size} parameters, {config.train.precision}, {ranks}; run folder {run}")
-    trainer = Trainer(model, criterion, train_loader, valid_loader, config.train, config.optim, config.seed, run, ranks)
+    sections = config.train, config.optim, config.seed
+    generation = _generation_metric(config, task, model, valid_loader, ranks)
+    trainer = Trainer(model, criterion, train_loader, valid_loader, *sections, run, ranks, generation)
     if last is not None:
         trainer.restore(last)
         logger.info(f"resuming from {last}")
     return trainer
+
+
+def _check_keep_best_by(config: RunConfig, task: Task) -> None:
+    """Refuse a metric that this run cannot measure, before its data are read."""
+    name = config.train.keep_best_by
+    if name == LOSS:
+        return
+    if not isinstance(task, GenerationTask):
+        raise ConfigError(
+            f"train.keep_best_by: {name!r} compares generated texts, and the task {config.task.name!r} generates none; "
+            f"use {LOSS!r}"
+        )
+    if not task.has_validation:
+        raise ConfigError(f"train.keep_best_by: {name!r} needs validation data; name them in task.valid")
+    try:
+        load(*TEXT_METRICS[name].package)
+    except InputError as error:
+        raise ConfigError(f"train.keep_best_by: {error}") from error
+
+
+def _generation_metric(
+    config: RunConfig, task: Task, model: Model, valid: DataLoader | None, ranks: Ranks
+) -> GenerationMetric | None:
+    if config.train.keep_best_by == LOSS or valid is None or not isinstance(task, GenerationTask):
+        return None
+    if not isinstance(model, StepModel):
+        raise ConfigError(
+            f"train.keep_best_by: the model {config.model.name!r} does not generate text token by token; use {LOSS!r}"
+        )
+    search = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
+    references = task.references("valid", spread(valid.num_examples, config.train.generate_examples))
+    return GenerationMetric(config.train.keep_best_by, task, search, references, ranks)
 
 
 def _loader(config: RunConfig, task: Task, split: str, ranks: Ranks) -> DataLoader:

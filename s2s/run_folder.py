@@ -19,6 +19,7 @@ from s2s.registry import refuse_untrusted
 from s2s.renamed import current_options
 from s2s.run_config import Part, RunConfig, parse_config
 from s2s.tasks.base import Task
+from s2s.training.metrics import LOSS
 
 MAY_CHANGE = (
     "decoder",
@@ -27,10 +28,11 @@ MAY_CHANGE = (
     "train.keep_best",
     "train.keep_last",
     "train.log_every",
+    "train.loggers",
     "train.parallel",
     "train.workers",
 )
-"""Keys that may change when a run is resumed: none of them changes its result."""
+"""Keys that may change when a run is resumed: none of them changes its result, but the decoder may choose the best."""
 MAY_GROW = ("train.max_steps", "train.epochs")
 
 
@@ -69,10 +71,11 @@ def former_config(config: RunConfig, run: Path) -> RunConfig | None:
         return None  # nothing, or a run that ended before its first checkpoint and has nothing to lose
     former = parse_saved(saved_tree(run), run)
     before, now = flatten(former.tree()), flatten(config.tree())
+    may_change = MAY_CHANGE if config.train.keep_best_by == LOSS else MAY_CHANGE[1:]
     changed = [
         f"{key} was {before.get(key)!r}, is now {now.get(key)!r}"
         for key in [*before, *(key for key in now if key not in before)]
-        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+        if before.get(key) != now.get(key) and not key.startswith(may_change)
         if not (key in MAY_GROW and (before.get(key) or math.inf) < (now.get(key) or 0))
     ]
     if changed:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -85,6 +86,23 @@ class Task(ABC):
         """Write what decoding needs, such as the tokenizer's files, into a run folder."""
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A record to generate from, and what it should give.
+
+    Args:
+        example: As `GenerationTask.source` gives it.
+        source: Its text, to be read.
+        target: The text that it should give.
+        spelled_by: As `GenerationTask.source_text` gives it.
+    """
+
+    example: Any
+    source: str
+    target: str
+    spelled_by: str
+
+
 class GenerationTask(Task):
     """A task that generates texts from sources, the records of a file."""
 
@@ -103,6 +121,10 @@ class GenerationTask(Task):
 
         `id` is for a record that has none. A sampled output depends on the id of its source.
         """
+
+    def references(self, split: str, places: Collection[int]) -> list[Reference]:
+        """The examples of `split` at some places, counted from 0 as in `dataset`, each with its target."""
+        raise ConfigError("train.keep_best_by: must be loss, this task cannot read its references")
 
     @abstractmethod
     def collate_sources(self, examples: Sequence[Any]) -> SourceBatch:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from s2s.data.tokenizer import SpecialIds, Tokenizer
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
 from s2s.shipped import data_path
-from s2s.tasks.base import GenerationTask
+from s2s.tasks.base import GenerationTask, Reference
 
 logger = logging.getLogger(__name__)
 
@@ -220,6 +221,9 @@ class Seq2Seq(GenerationTask):
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
         self._fields.say_source(record, where)
+        return self._source_of(record, where)
+
+    def _source_of(self, record: dict[str, Any], where: str) -> Source:
         ids = self._encoded(self._source, self._fields.source_of(record), record, where)
         kept = ids[: self._source.limit]
         return Source(
@@ -231,6 +235,19 @@ class Seq2Seq(GenerationTask):
 
     def _encoded(self, side: Side, field: TextField, record: dict[str, Any], where: str) -> list[int]:
         return side.encode([field.text(record, where)], field.written, [where], self.tokenizer)[0]
+
+    def references(self, split: str, places: Collection[int]) -> list[Reference]:
+        pairs = itertools.chain.from_iterable(pairs_of(records, self._fields)[1] for records in self._inputs(split))
+        return [
+            Reference(
+                self._source_of(record, where), self._shown(source), self._shown(target), self.source_text(record)
+            )
+            for place, (where, record, source, target) in enumerate(pairs)
+            if place in places
+        ]
+
+    def _shown(self, text: str | list[str]) -> str:
+        return text if isinstance(text, str) else self.text(self.tokenizer.encode_many([text])[0])
 
     def collate_sources(self, examples: Sequence[Source]) -> SourceBatch:
         """A batch of sources, padded on the right."""
@@ -282,10 +299,13 @@ class Seq2Seq(GenerationTask):
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a run folder, and how the training data spell words.
 
-        A loaded run whose training data are no longer there writes what it has learned.
+        From now on this task spells outputs so. A loaded run whose training data are gone writes what it has learned.
         """
         self.tokenizer.save(folder)
-        if not self._restores or not self.config.train or (folder / SPELLING).exists():
+        if not self._restores or not self.config.train:
+            return
+        if (folder / SPELLING).exists():
+            self._spelling = Spelling.load(folder)
             return
         try:
             spelling = Spelling.learn(self._pairs())
@@ -294,6 +314,7 @@ class Seq2Seq(GenerationTask):
                 raise
             spelling = self._spelling
         spelling.save(folder)
+        self._spelling = spelling
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
         for records in self._inputs("train"):

@@ -44,6 +44,11 @@ class DataLoader:
         self._task, self._dataset, self._sampler = task, dataset, sampler
         self._rank, self._size, self._workers = rank, size, workers
 
+    @property
+    def num_examples(self) -> int:
+        """Examples of the split, over all ranks."""
+        return len(self._dataset)
+
     def sample(self) -> Batch:
         """A batch of the first example alone."""
         return self._collate([0], epoch=0)

@@ -69,6 +69,24 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
             module.reshard()  # otherwise the next forward pass would use the gathered weights of this one
 
 
+@contextlib.contextmanager
+def gathered_weights(module: nn.Module) -> Iterator[None]:
+    """A block in which every rank has all weights, so that each may call the model's parts as often as it likes."""
+    if not _is_fsdp(module):
+        yield
+        return
+    units = [unit for unit in module.modules() if _is_fsdp(unit)]
+    module.set_reshard_after_forward(False)
+    for unit in units:
+        unit.unshard()
+    try:
+        yield
+    finally:
+        for unit in units:
+            unit.set_reshard_after_forward(unit is not module, recurse=False)
+            unit.reshard()
+
+
 def gathered(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be sharded, on its device."""
     return tensor.full_tensor() if _is_sharded(tensor) else tensor

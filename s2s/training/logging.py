@@ -1,22 +1,25 @@
-"""The log of a training run: records in log.jsonl and TensorBoard, a progress bar or plain lines."""
+"""The log of a training run: measurements for its loggers, a progress bar or plain lines for the terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
-from s2s.durable import write_whole, writing
-from s2s.json_files import dump_json, parse_json
 from s2s.progress import duration
+from s2s.training.loggers import Logger, open_loggers
+from s2s.training.validation import Sample
 
 logger = logging.getLogger(__name__)
 
-LOG = "log.jsonl"
+_LONGEST = 200
+"""Characters of a text in a printed sample."""
 
 
 class TrainingLog:
@@ -27,19 +30,26 @@ class TrainingLog:
         step: Updates done; records of later ones, from a process that was killed, are removed.
         total_steps: Updates of the whole run; None if the clock decides.
         enabled: Whether this is the first rank.
+        loggers: Names of loggers, see `open_loggers`.
         bar: Whether to draw a progress bar; by default, if standard error is a terminal.
     """
 
-    def __init__(self, run: Path, step: int, total_steps: int | None, enabled: bool, bar: bool | None = None) -> None:
+    def __init__(
+        self,
+        run: Path,
+        step: int,
+        total_steps: int | None,
+        enabled: bool,
+        loggers: Sequence[str] | None = None,
+        bar: bool | None = None,
+    ) -> None:
         self._enabled = enabled
         self._total_steps = total_steps
         self._bar: tqdm[Any] | None = None
-        self._board: Any = None
+        self._loggers: list[Logger] = []
         if not enabled:
             return
-        self._path = run / LOG
-        self._file = _open_log(self._path, step)
-        self._board = _open_board(run / "tensorboard", step)
+        self._loggers = open_loggers(loggers, run, step)
         if sys.stderr.isatty() if bar is None else bar:
             self._bar = tqdm(total=total_steps, initial=step, unit="update", dynamic_ncols=True, smoothing=0.05)
 
@@ -49,8 +59,8 @@ class TrainingLog:
             self._bar.update(step - self._bar.n)
 
     def train(self, record: dict[str, Any], seconds_left: float) -> None:
-        """Log means over the last updates; a measurement that is not finite becomes null in log.jsonl."""
-        self._write({"split": "train", **record})
+        """Log means over the last updates."""
+        self._write("train", record)
         rate = _rate(record["tokens_per_s"])
         if self._bar is not None:
             self._bar.set_postfix_str(f"epoch {record['epoch']}, {_means(record)}, {rate}")
@@ -61,10 +71,15 @@ class TrainingLog:
                 f"lr {record['lr']:.3g}  grad norm {record['grad_norm']:.3g}  {rate}  ETA {duration(seconds_left)}"
             )
 
-    def validation(self, record: dict[str, Any], best: bool) -> None:
-        """Log means over the validation split."""
-        self._write({"split": "valid", **record})
+    def validation(self, record: dict[str, Any], best: bool, samples: Sequence[Sample] = ()) -> None:
+        """Log means over the validation split, and some outputs if there are any."""
+        self._write("valid", record)
         self.say(f"step {record['step']}  validation {_means(record)}{'  (best)' if best else ''}")
+        for sample in samples:
+            self.say("\n".join(f"    {name:9}  {_shortened(text)}" for name, text in asdict(sample).items()))
+        if samples:
+            for place in self._loggers:
+                place.samples(record["step"], samples)
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
@@ -78,33 +93,24 @@ class TrainingLog:
 
     def close(self) -> None:
         """Finish the files and the bar."""
-        if not self._enabled:
-            return
-        self._file.close()
         if self._bar is not None:
             self._bar.close()
-        if self._board is not None:
-            self._board.close()
+        with contextlib.ExitStack() as stack:  # all, even if one cannot
+            for place in self._loggers:
+                stack.callback(place.close)
 
-    def _write(self, record: dict[str, Any]) -> None:
-        if not self._enabled:
-            return
-        with writing(self._path):
-            self._file.write(dump_json(record) + "\n")
-            self._file.flush()
-        if self._board is not None:
-            for name, value in record.items():
-                if name not in ("split", "step") and math.isfinite(value):
-                    self._board.add_scalar(f"{record['split']}/{name}", value, record["step"])
+    def _write(self, split: str, record: dict[str, Any]) -> None:
+        values = {name: value for name, value in record.items() if name != "step"}
+        for place in self._loggers:
+            place.numbers(split, record["step"], values)
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of a log, without one that was cut off by a kill, or is being written."""
-    records = (_record(line) for line in path.read_bytes().splitlines())
-    return [record for record in records if record is not None]
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
 
 
-_NOT_MEANS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
+_NOT_MEANS = {"step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
 
 
 def _means(record: dict[str, Any]) -> str:
@@ -114,31 +120,3 @@ def _means(record: dict[str, Any]) -> str:
 
 def _rate(tokens_per_s: float) -> str:
     return f"{tokens_per_s / 1000:.1f} ktok/s" if tokens_per_s >= 1000 else f"{tokens_per_s:.0f} tok/s"
-
-
-def _open_log(path: Path, step: int) -> TextIO:
-    """The file, with the records up to `step` kept."""
-    with writing(path):
-        if path.exists():
-            lines = path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if (record := _record(line)) and record["step"] <= step]
-            write_whole(path, b"".join(kept))
-        return path.open("a", encoding="utf-8")
-
-
-def _record(line: bytes) -> dict[str, Any] | None:
-    """The record on a line of the log; None if it was cut off by a kill."""
-    try:
-        record = parse_json(line, LOG)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "step" in record else None
-
-
-def _open_board(folder: Path, step: int) -> Any:
-    """A TensorBoard writer, or None where TensorBoard is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=step + 1)

@@ -15,6 +15,8 @@ from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.training.config import TrainConfig
 from s2s.training.distributed import fill_, whole
+from s2s.training.loss_scale import LossScale
+from s2s.training.metrics import cost
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 """AdamW's state of a parameter: its number of updates, and moving averages of the gradient and of its square."""
@@ -33,13 +35,25 @@ class Progress:
     seconds: float = 0.0
     """Training time so far, over all starts of the run."""
     best: list[tuple[float, int]] = field(default_factory=list)
-    """(validation loss, step) of the best validations, best first."""
+    """(value, step) of the best validations, best first; the value is the loss or metric of `train.keep_best_by`."""
     validations_since_best: int = 0
     """Validations without improvement, to compare with the patience."""
     finished: bool = False
     """Whether the run reached its end; if it was made longer since, see `is_over`."""
     tensors: int | None = None
     """Number of tensors in training.safetensors; None in checkpoints of former versions."""
+
+    loss_scale: LossScale | None = None
+    """In float16."""
+
+    def note_validation(self, value: float, config: TrainConfig, due: bool) -> bool:
+        """Whether the value of a validation is the best so far; only those that are due count for the patience."""
+        is_best = not self.best or cost(config.keep_best_by, value) < cost(config.keep_best_by, self.best[0][0])
+        ranked = sorted([*self.best, (value, self.step)], key=lambda one: (cost(config.keep_best_by, one[0]), one[1]))
+        self.best = ranked[: max(1, config.keep_best)]
+        if due:
+            self.validations_since_best = 0 if is_best else self.validations_since_best + 1
+        return is_best
 
     def is_over(self, config: TrainConfig) -> bool:
         """Whether a run of that length and patience has reached its end."""

@@ -37,6 +37,7 @@ from s2s.training.data_loader import DataLoader, MicroBatch
 from s2s.training.distributed import evaluating, fill_, gathered, gradient_sync, wrap
 from s2s.training.ema import EMA
 from s2s.training.logging import TrainingLog
+from s2s.training.loss_scale import LossScale
 from s2s.training.means import Means
 from s2s.training.optim import OptimConfig, make_optimizer, make_schedule, set_lr
 from s2s.training.state import (
@@ -48,6 +49,7 @@ from s2s.training.state import (
     restore_optimizer,
 )
 from s2s.training.stopping import StopRequest
+from s2s.training.validation import GenerationMetric, Sample
 
 
 class TrainStep(nn.Module):
@@ -67,7 +69,8 @@ class TrainStep(nn.Module):
 class Trainer:
     """Trains a model, with the weights to start from or those of the checkpoint to resume, into the folder `run`.
 
-    `seed` seeds dropout and other randomness of the forward pass.
+    `seed` seeds dropout and other randomness of the forward pass; `generation` measures what the best weights are
+    chosen by, if that is not the validation loss.
     """
 
     def __init__(
@@ -81,9 +84,11 @@ class Trainer:
         seed: int,
         run: Path,
         ranks: Ranks,
+        generation: GenerationMetric | None = None,
     ) -> None:
         self._config, self._optim, self._seed, self._run, self._ranks = config, optim, seed, run, ranks
-        self._train_loader, self._valid_loader = train_loader, valid_loader
+        self._train_loader, self._valid_loader, self._generation = train_loader, valid_loader, generation
+        self._model = model
         self._step_module = TrainStep(model, criterion)
         self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), len(criterion.phases))
         self._criterion = criterion
@@ -95,7 +100,7 @@ class Trainer:
             chosen = {id(parameter) for parameter in criterion.parameters_of(phase, model)}
             self._optimizers[phase] = make_optimizer(optim, [(n, p) for n, p in named if id(p) in chosen])
         self._mean = None if config.ema_decay is None else EMA(self._weights, config.ema_decay)
-        self.progress = Progress()
+        self.progress = Progress(loss_scale=LossScale() if config.precision == "float16" else None)
         self._first_step = 0
 
     @property
@@ -156,7 +161,8 @@ class Trainer:
         progress, total_steps = self.progress, self._total_steps(self._config)
         schedule = make_schedule(self._optim, total_steps)
         clocked = self._config.max_minutes is not None
-        log = TrainingLog(self._run, progress.step, None if clocked else total_steps, self._ranks.first)
+        shown = None if clocked else total_steps
+        log = TrainingLog(self._run, progress.step, shown, self._ranks.first, self._config.loggers)
         with contextlib.closing(log), StopRequest.listen() as request, contextlib.closing(self._updates()) as updates:
             means = Means()
             for micro_batches, place in updates:
@@ -166,6 +172,10 @@ class Trainer:
                 epoch, lr = progress.epoch, self._optim.lr * schedule(progress.step)
                 weights, stop = self._global_weights(micro_batches), self._stop_requested(request.signal)
                 grad_norm = self._update(micro_batches, weights, lr, means)
+                if not math.isfinite(grad_norm) and (scale := progress.loss_scale):
+                    log.say(
+                        f"update {progress.step + 1}: the gradients overflowed; skipped, loss scale {scale.value:g}"
+                    )
                 progress.step, (progress.epoch, progress.position) = progress.step + 1, place
                 seconds = means.count_update(weights)
                 progress.seconds += self._mean_over_ranks(seconds) if clocked else seconds
@@ -222,7 +232,7 @@ class Trainer:
     def _update(self, micro_batches: Sequence[MicroBatch], weights: dict[str, float], lr: float, means: Means) -> float:
         """One optimizer step of each phase; returns the norm of the last phase's gradient before clipping."""
         batches = [replace(micro, batch=micro.batch.to(self._ranks.device)) for micro in micro_batches]
-        norm = 0.0
+        norm, scale = 0.0, self.progress.loss_scale
         for index, (phase, optimizer) in enumerate(self._optimizers.items()):
             self._module.zero_grad(set_to_none=True)
             losses = []
@@ -231,23 +241,33 @@ class Trainer:
                     sums = self._forward(self._module, micro, phase, index)
                     loss = self._loss(sums, weights)
                     # DDP and FSDP divide the sum of the ranks' gradients by their number
-                    (loss * (self._ranks.size if micro.counts else 0)).backward()  # type: ignore[no-untyped-call]
+                    factor = self._ranks.size * (1.0 if scale is None else scale.value) if micro.counts else 0
+                    (loss * factor).backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
                 if micro.counts:
                     means.add(sums)
             norm = self._clip(optimizer)
-            if not math.isfinite(norm):
+            if math.isfinite(norm):
+                set_lr(optimizer, lr)
+                optimizer.step()
+            elif not self._may_skip(losses):
                 self._refuse(micro_batches, losses)
-            set_lr(optimizer, lr)
-            optimizer.step()
+            if scale is not None:
+                scale.adapt(math.isfinite(norm))
         return norm
+
+    def _may_skip(self, losses: Sequence[Tensor]) -> bool:
+        """Whether gradients that are not finite may come from the scale of the loss; all ranks get the same answer."""
+        bad = self._ranks.sum([float(any(not math.isfinite(float(loss)) for loss in losses))])[0] > 0
+        return self.progress.loss_scale is not None and not self.progress.loss_scale.is_exhausted and not bad
 
     def _forward(self, module: nn.Module, micro: MicroBatch, phase: str, index: int) -> dict[str, Tensor]:
         place = [self._seed, self.progress.epoch, micro.position, index]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
         device = self._ranks.device.type
         # without the cache of casts, which would keep the gathered weights of FSDP alive
-        with torch.autocast(device, torch.bfloat16, self._config.precision == "bf16", cache_enabled=False):
+        half = torch.float16 if self._config.precision == "float16" else torch.bfloat16
+        with torch.autocast(device, half, self._config.precision != "float32", cache_enabled=False):
             sums: dict[str, Tensor] = module(micro.batch, phase)
         return sums
 
@@ -257,6 +277,9 @@ class Trainer:
         return torch.stack(parts).sum()
 
     def _clip(self, optimizer: torch.optim.Optimizer) -> float:
+        """Limit the norm of the gradients, and return what it was."""
+        if self.progress.loss_scale is not None:
+            self.progress.loss_scale.unscale(parameters_of(optimizer))
         limit = self._optim.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(parameters_of(optimizer), limit)
         return float(gathered(norm))
@@ -291,7 +314,7 @@ class Trainer:
         return Means()
 
     def _validate_if_due(self, log: TrainingLog) -> bool | None:
-        """Whether the validation loss is the lowest so far; None if it is not time to validate."""
+        """Whether the validation is the best so far; None if it is not time to validate."""
         progress, every = self.progress, self._config.validate_every
         due = progress.position == 0 if every is None else progress.step % every == 0
         if self._valid_loader is None or not (due or progress.finished):
@@ -306,34 +329,40 @@ class Trainer:
             self._save(publish=best or self._valid_loader is None)
 
     def _validate(self, log: TrainingLog, loader: DataLoader, due: bool) -> bool:
-        """Log the means over the validation split; returns whether the loss is the lowest so far.
+        """Log the means over the validation split, and the metric of outputs; returns whether it is the best so far.
 
         Only validations that are due count for the patience, so that a run can be made longer later.
         """
-        means, progress = Means(), self.progress
+        progress, samples = self.progress, list[Sample]()
         with self._mean.in_place() if self._mean else contextlib.nullcontext(), evaluating(self._module) as module:
-            for micro_batches, _ in loader.updates(epoch=0, position=0, accumulate=1):
-                weights = self._global_weights(micro_batches)
-                for micro in micro_batches:
-                    batch = replace(micro, batch=micro.batch.to(self._ranks.device))
-                    for index, phase in enumerate(self._criterion.phases):
-                        sums = self._forward(module, batch, phase, index)
-                        if micro.counts:
-                            means.add(sums)
-                means.count_update(weights)
-        values = means.read(self._ranks)
-        loss = sum(values[name] for name in self._criterion.losses if name in values)
-        if not math.isfinite(loss):
-            raise InputError(f"update {progress.step}: the validation loss is {loss}; no checkpoint was touched")
-        best = not progress.best or loss < progress.best[0][0]
-        progress.best = sorted([*progress.best, (loss, progress.step)])[: max(1, self._config.keep_best)]
-        if due:
-            progress.validations_since_best = 0 if best else progress.validations_since_best + 1
-        log.validation({"step": progress.step, "epoch": progress.epoch + (progress.position > 0), **values}, best)
+            values = self._validation_means(module, loader)
+            loss = sum(values[name] for name in self._criterion.losses if name in values)
+            if not math.isfinite(loss):
+                raise InputError(f"update {progress.step}: the validation loss is {loss}; no checkpoint was touched")
+            if self._generation is not None:
+                with gathered(self._module):
+                    values[self._generation.name], samples = self._generation.measure(self._model)
+        value = loss if self._generation is None else values[self._generation.name]
+        best = progress.note_validation(value, self._config, due)
+        epoch = progress.epoch + (progress.position > 0)
+        log.validation({"step": progress.step, "epoch": epoch, **values}, best, samples)
         if due and progress.is_stopped(self._config):
             progress.finished = True
             log.say(f"stopping: {progress.validations_since_best} validations in a row were no better than the best")
         return best
+
+    def _validation_means(self, module: nn.Module, loader: DataLoader) -> dict[str, float]:
+        means = Means()
+        for micro_batches, _ in loader.updates(epoch=0, position=0, accumulate=1):
+            weights = self._global_weights(micro_batches)
+            for micro in micro_batches:
+                batch = replace(micro, batch=micro.batch.to(self._ranks.device))
+                for index, phase in enumerate(self._criterion.phases):
+                    sums = self._forward(module, batch, phase, index)
+                    if micro.counts:
+                        means.add(sums)
+            means.count_update(weights)
+        return means.read(self._ranks)
 
     def _save(self, publish: bool) -> None:
         """Write a checkpoint, and the weights to decode with if `publish`; then delete old checkpoints."""

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_pairs
+
+from s2s.config import write_tree
 
 TESTS = Path(__file__).parents[1]
 
@@ -68,3 +71,27 @@ def test_record_that_is_no_number_on_one_rank_stops_all_with_its_id(tmp_path: Pa
     message = (tmp_path / "run.stderr").read_text()
     assert "the loss is not finite, in the batch of the records" in message
     assert "record-13" in message
+
+
+@pytest.mark.slow
+def test_ranks_share_the_decoding_at_validation_and_choose_the_same(tmp_path: Path) -> None:
+    """FSDP2 on two ranks, each with its batches of outputs of different lengths, and one process."""
+    pytest.importorskip("rouge_score")
+    options = {"keep_best_by": "rouge_1", "generate_examples": 40, "max_steps": 12, "parallel": "fsdp", "patience": 9}
+    write_tree(tiny_pairs.tree(tmp_path, valid=70, train=options), tmp_path / "my.yaml")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent)}
+    for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"])):
+        command = [sys.executable, *launcher, "-m", "unilatent", "train", "my.yaml", "--output", name]
+        command += [f"train.accumulate={2 // (1 + len(launcher) // 4)}"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    for name in ("loss", "rouge_1"):
+        expected = [record[name] for record in one if name in record]
+        assert [record[name] for record in two if name in record] == pytest.approx(expected, abs=1e-3)
+    assert [record["samples"] for record in one if "samples" in record] == [
+        record["samples"] for record in two if "samples" in record
+    ]

@@ -58,7 +58,7 @@ LAYERS = {
         {"vocabulary", "debian_descriptions", "summarization", "asterisk_prompts", "speech_sources", "teacher_speech"},
     ],
     "eval": [
-        {"words", "metric", "mos", "recognizers", "postprocess", "matching", "curve"},
+        {"metric", "mos", "recognizers", "postprocess", "matching", "curve"},
         {
             "bootstrap",
             "py_rouge",

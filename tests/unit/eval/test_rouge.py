@@ -12,7 +12,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from eval.py_rouge import _irregular_words, py_rouge
 from eval.rouge import py_rouge_metrics, rouge
-from eval.words import words
+from s2s.data.words import words
 from s2s.errors import InputError
 
 VOCABULARY = ["the", "a", "cat", "cats", "sat", "were", "on", "wanna", "mat", "cannot", ".", ","]

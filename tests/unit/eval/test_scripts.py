@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.bleu import tokenization
 from eval.evaluation import BENCHMARKS, Settings, evaluate, lead
 from eval.report import System, as_text
 from eval.rouge import rouge
 from eval.word_errors import word_errors
-from eval.words import split_sentences, words
+from s2s.data.words import bleu_tokenization, split_sentences, words
 
 SAMPLE = Path(__file__).parents[3] / "data_prep" / "sample"
 
@@ -99,7 +98,7 @@ def test_sample_data_score_100_against_themselves(tmp_path: Path, language: str,
     targets = [json.loads(line)["tgt"] for line in lines]
     system, _ = score(tmp_path, [unicodedata.normalize("NFD", text) for text in targets], targets)
     assert [found and round(found.value, 6) for found in system.quality.values()] == [100] * 5
-    assert tokenization(targets) == name
+    assert bleu_tokenization(targets) == name
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_sample_data_score_100_against_themselves(tmp_path: Path, language: str,
     ],
 )
 def test_the_script_chooses_the_tokenization_of_bleu(text: str, name: str) -> None:
-    assert tokenization([text]) == name
+    assert bleu_tokenization([text]) == name
 
 
 def test_the_tokenization_is_printed_and_a_score_without_meaning_is_left_out(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path
     config = tiny_run(manifest)
     result = train_run(config, tmp_path / "run")
     assert result.step == 3
-    assert result.best_loss is not None
+    assert result.best is not None
     saved = read_run(tmp_path / "run")
     assert saved.model.config.sample_rate == 2000
     model = build_model(saved)

@@ -106,7 +106,7 @@ def test_training_lowers_the_loss_and_logs_each_step(tmp_path: Path) -> None:
     values = losses(tmp_path)
     assert len(values) == 20
     assert values[-1] < 0.5 * values[0]
-    assert result.best_loss == min(losses(tmp_path, "valid"))
+    assert result.best == min(losses(tmp_path, "valid"))
 
 
 def test_result_does_not_depend_on_micro_batches(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_weights_to_decode_with_are_the_best_not_the_last(tmp_path: Path) -> Non
     """A learning rate that is too high after a good start: the last validation is not the best."""
     result = train(tmp_path, optim={"schedule": "constant", "lr": 0.05}, train={"max_steps": 60, "validate_every": 4})
     values = losses(tmp_path, "valid")
-    assert result.best_loss == min(values)
+    assert result.best == min(values)
     best_step = 4 * (1 + values.index(min(values)))
     assert best_step < 60, "this test needs a best validation before the last"
     best = tmp_path / "checkpoints" / f"step-{best_step:06d}" / "model.safetensors"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import regex
 
+from s2s.packages import load
+
 WORDS = "words: lower-cased runs of letters, digits and marks; single characters in scripts without blanks"
 
 # Scripts written without blanks between words; Complex_Context is Thai, Lao, Khmer, Burmese and their relatives.
@@ -24,6 +26,8 @@ _SEPARATOR = regex.compile(r"\s*(?:\[X_SEP\]|<S_SEP>|\n)\s*")
 _SENTENCE_END = regex.compile(r"(?<=[\p{Sentence_Break=ATerm}\p{Sentence_Break=STerm}])\s+|(?<=[。！？｡])\s*")
 
 _UNSPACED_SHARE = 0.25
+_NOT_CHINESE = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Line_Break=Complex_Context}\p{Tibetan}\p{Yi}]")
+_CHINESE = regex.compile(r"\p{Han}")
 
 
 def nfc(text: str) -> str:
@@ -56,6 +60,14 @@ def has_blanks_between_words(texts: Sequence[str]) -> bool:
     return unspaced < max(1, _UNSPACED_SHARE * letters)
 
 
+def bleu_tokenization(texts: Sequence[str]) -> str:
+    """The tokenization of sacrebleu for the script of these texts: 13a, or without blanks between words zh or char."""
+    if has_blanks_between_words(texts):
+        return "13a"
+    others, chinese = (sum(len(kind.findall(text)) for text in texts) for kind in (_NOT_CHINESE, _CHINESE))
+    return "zh" if others < 0.05 * chinese else "char"
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a text whose sentences are marked: by newlines, `[X_SEP]` or `<S_SEP>`."""
     return [part for part in _SEPARATOR.split(text.strip()) if part]
@@ -69,3 +81,17 @@ def split_sentences(text: str) -> list[str]:
 def ngrams(tokens: list[str], size: int) -> list[tuple[str, ...]]:
     """All runs of `size` tokens, in order."""
     return list(zip(*(tokens[start:] for start in range(size)), strict=False))
+
+
+class WordTokenizer:
+    """Words of any script, the English ones stemmed, in the form that the package rouge-score wants a tokenizer."""
+
+    def __init__(self, stem: bool) -> None:
+        self._stem = load("nltk.stem.porter", "eval").PorterStemmer().stem if stem else None
+
+    def tokenize(self, text: str) -> list[str]:
+        """See `words`."""
+        found = words(text)
+        if self._stem is None:
+            return found
+        return [self._stem(word) if len(word) > 3 and word.isascii() else word for word in found]
