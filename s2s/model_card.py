@@ -14,7 +14,8 @@ from s2s.registry import TASKS
 from s2s.run_config import DEFAULT_TASK
 from s2s.run_folder import saved_tree
 from s2s.tasks.base import GenerationTask
-from s2s.training.logging import LOG, read_log
+from s2s.training.loggers import LOG, read_log
+from s2s.training.metrics import cost
 
 MODEL_CARD = "MODEL_CARD.md"
 TO_BE_COMPLETED = "TO BE COMPLETED"
@@ -124,8 +125,7 @@ def _scores(log: list[dict[str, Any]], config: Mapping[str, Any]) -> str:
     if not records:
         return "none in the log"
     by = config.get("keep_best_by", "loss")
-    sign = 1 if by == "loss" else -1
-    best = min(records, key=lambda record: sign * record.get(by, record.get("loss", 0)))
+    best = min(records, key=lambda record: cost(by, record[by]) if by in record else record.get("loss", 0))
     means = {
         name: round(value, 4)
         for name, value in best.items()

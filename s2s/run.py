@@ -218,7 +218,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
             logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
             return _result(run, progress, 0)
         data = fingerprint_data(task, run, ranks, trained=bool(found))
-        trainer = _build_trainer(config, task, run, ranks, found[-1] if found else None)
+        trainer = build_trainer(config, task, run, ranks, found[-1] if found else None)
         if former is not None:
             trainer.check_length(former.train)
         if ranks.first:
@@ -243,7 +243,8 @@ def _result(run: Path, progress: Progress, signal: int) -> TrainResult:
     return TrainResult(run, progress.step, progress.best[0][0] if progress.best else None, signal)
 
 
-def _build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None) -> Trainer:
+def build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None = None) -> Trainer:
+    """The trainer of a run, its data read, with fresh weights or those of the checkpoint `last`; writes nothing."""
     check_loggers(config.train.loggers)
     _check_keep_best_by(config, task)
     train_loader = _loader(config, task, "train", ranks)
@@ -302,7 +303,7 @@ def _generation_metric(
             f"train.keep_best_by: the model {config.model.name!r} does not generate text token by token; use {LOSS!r}"
         )
     search = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
-    references = task.references("valid", spread(valid.num_examples, config.train.generate_examples))
+    references = task.references("valid", spread(len(valid.dataset), config.train.generate_examples))
     return GenerationMetric(config.train.keep_best_by, task, search, references, ranks)
 
 

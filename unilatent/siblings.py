@@ -24,6 +24,10 @@ class Siblings(MetaPathFinder):
         """The place of one of our packages; None for every other module."""
         return PathFinder.find_spec(fullname, [ROOT]) if fullname in NAMES else None
 
+    @classmethod
+    def invalidate_caches(cls) -> None:
+        """Forget nothing, since nothing is kept; `importlib.invalidate_caches` asks every finder."""
+
 
 def install() -> None:
     """Look for our packages here first, in this process; again is the same as once."""

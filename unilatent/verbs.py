@@ -13,6 +13,7 @@ from s2s.registry import nearest
 from unilatent.siblings import clash
 
 VERBS = {
+    "init": ("init:init", "Look at your data and write a first configuration."),
     "train": ("text:train", "Train a model; the same command continues a run."),
     "decode": ("text:decode", "Generate an output for every line of a file."),
     "rerank": ("text:rerank", "Choose again among the outputs of a beam search."),

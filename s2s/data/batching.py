@@ -59,6 +59,17 @@ class BatchSampler:
         batches = self._cut(self._by_length(self._blocks * generator.uniform(1 - _BLUR, 1 + _BLUR, self._blocks.shape)))
         return [batches[i] for i in generator.permutation(len(batches))]
 
+    def padding(self, epoch: int) -> float:
+        """Share of an epoch's slots that are padding."""
+        return 1 - float(self._totals.sum()) / sum(map(self._size, self.epoch(epoch)))
+
+    def largest(self, epoch: int) -> list[int]:
+        """The batch with the most slots."""
+        return max(self.epoch(epoch), key=self._size)
+
+    def _size(self, batch: list[int]) -> int:
+        return len(batch) * int(self._blocks[batch].max(axis=0).sum())
+
     def _by_length(self, lengths: NDArray[Any]) -> NDArray[np.int64]:
         """Indices in bands of similar first blocks, each band by its other blocks, up and down in turns.
 

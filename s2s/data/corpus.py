@@ -127,6 +127,8 @@ class Corpus:
     sources: Ragged
     targets: Ragged
     names: Ragged
+    num_cut: tuple[int, int] = (0, 0)
+    """Sources and targets that lost their end."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -156,7 +158,7 @@ class Corpus:
         Raises:
             InputError: an input is missing or empty, or one of its records is bad.
         """
-        columns, names = (Ragged("i"), Ragged("i")), Ragged("B")
+        columns, names, num_cut = (Ragged("i"), Ragged("i")), Ragged("B"), [0, 0]
         for records in inputs:
             chosen, pairs = pairs_of(records, fields)
             losses = [_Losses(side, tokenizer.unknown) for side in sides]
@@ -169,9 +171,10 @@ class Corpus:
                     lost.count(side_texts, encoded)
                     column.extend(row[: side.limit] for row in encoded)
                 names.extend(id_of(*item, id_field).encode("utf-8") for item in zip(found, places, strict=True))
-            for lost in losses:
+            for number, lost in enumerate(losses):
                 lost.warn(records.name)
-        return cls(*columns, names)
+                num_cut[number] += lost.num_cut
+        return cls(*columns, names, (num_cut[0], num_cut[1]))
 
 
 def pairs_of(
@@ -202,21 +205,21 @@ class _Losses:
 
     def __init__(self, side: Side, unknown: int | None) -> None:
         self._side, self._unknown_id = side, unknown
-        self._texts = self._cut = self._listed = self._unknown = 0
+        self._texts = self.num_cut = self._listed = self._unknown = 0
 
     def count(self, texts: Sequence[str | list[str]], encoded: list[list[int]]) -> None:
         self._texts += len(texts)
-        self._cut += sum(len(ids) > self._side.limit for ids in encoded)
+        self.num_cut += sum(len(ids) > self._side.limit for ids in encoded)
         listed = [id for text, ids in zip(texts, encoded, strict=True) if isinstance(text, list) for id in ids]
         self._listed += len(listed)
         self._unknown += 0 if self._unknown_id is None else listed.count(self._unknown_id)
 
     def warn(self, path: str) -> None:
         name = self._side.name
-        if self._cut:
+        if self.num_cut:
             logger.warning(
                 "%s: %d of %d %ss were cut at %d tokens, special ones not counted; task.max_%s sets the limit",
-                *(path, self._cut, self._texts, name, self._side.limit, name),
+                *(path, self.num_cut, self._texts, name, self._side.limit, name),
             )
         if self._unknown:
             logger.warning(

@@ -54,6 +54,7 @@ class PairDataset:
         target = corpus.targets.lengths + 1
         self.lengths = np.stack([source, target * (2 if method == "pseudo_masked" else 1)], axis=1)
         """Slots of the source and of the target blocks, `(N, 2)`."""
+        self.num_cut = dict(zip(("source", "target"), corpus.num_cut, strict=True))
 
     def __len__(self) -> int:
         return len(self._corpus)
@@ -221,9 +222,9 @@ class Seq2Seq(GenerationTask):
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
         self._fields.say_source(record, where)
-        return self._source_of(record, where)
+        return self._source_of(record, where, id)
 
-    def _source_of(self, record: dict[str, Any], where: str) -> Source:
+    def _source_of(self, record: dict[str, Any], where: str, id: str = "") -> Source:
         ids = self._encoded(self._source, self._fields.source_of(record), record, where)
         kept = ids[: self._source.limit]
         return Source(

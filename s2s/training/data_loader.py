@@ -41,13 +41,23 @@ class DataLoader:
     """
 
     def __init__(self, task: Task, dataset: Dataset, sampler: BatchSampler, rank: int, size: int, workers: int) -> None:
-        self._task, self._dataset, self._sampler = task, dataset, sampler
+        self._task, self._sampler = task, sampler
+        self.dataset = dataset
         self._rank, self._size, self._workers = rank, size, workers
 
     @property
-    def num_examples(self) -> int:
-        """Examples of the split, over all ranks."""
-        return len(self._dataset)
+    def num_batches(self) -> int:
+        """Batches of an epoch, over all ranks."""
+        return len(self._sampler.epoch(0))
+
+    @property
+    def padding(self) -> float:
+        """Share of the slots of an epoch that hold nothing."""
+        return self._sampler.padding(0)
+
+    def largest(self) -> MicroBatch:
+        """The batch with the most slots."""
+        return MicroBatch(self._collate(self._sampler.largest(0), epoch=0), position=0, counts=True)
 
     def sample(self) -> Batch:
         """A batch of the first example alone."""
@@ -90,4 +100,4 @@ class DataLoader:
             pool.shutdown(cancel_futures=True)
 
     def _collate(self, indices: list[int], epoch: int) -> Batch:
-        return self._task.collate([self._dataset.example(index, epoch) for index in indices])
+        return self._task.collate([self.dataset.example(index, epoch) for index in indices])

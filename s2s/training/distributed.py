@@ -12,11 +12,28 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
+from s2s.criteria.base import Criterion
+from s2s.data.batch import Batch
+from s2s.models.base import Model
 from s2s.ranks import Ranks
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
     from torch.distributed.tensor import DTensor
+
+
+class TrainStep(nn.Module):
+    """Model and criterion as one module for DDP and FSDP, which must wrap all that is trained."""
+
+    def __init__(self, model: Model, criterion: Criterion) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+
+    def forward(self, batch: Batch, phase: str) -> dict[str, Tensor]:
+        """The criterion's sums over the batch."""
+        sums: dict[str, Tensor] = self.criterion(self.model, batch, phase)
+        return sums
 
 
 def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Module], phases: int) -> nn.Module:
@@ -72,18 +89,15 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
 @contextlib.contextmanager
 def gathered_weights(module: nn.Module) -> Iterator[None]:
     """A block in which every rank has all weights, so that each may call the model's parts as often as it likes."""
-    if not _is_fsdp(module):
-        yield
-        return
     units = [unit for unit in module.modules() if _is_fsdp(unit)]
-    module.set_reshard_after_forward(False)
     for unit in units:
+        unit.set_reshard_after_forward(False, recurse=False)
         unit.unshard()
     try:
         yield
     finally:
         for unit in units:
-            unit.set_reshard_after_forward(unit is not module, recurse=False)
+            unit.set_reshard_after_forward(unit is not units[0], recurse=False)  # the outermost one is first
             unit.reshard()
 
 

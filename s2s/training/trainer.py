@@ -15,6 +15,7 @@ that its phases return have different names.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import signal
 from collections.abc import Generator, Mapping, Sequence
@@ -28,13 +29,12 @@ from torch import Tensor, nn
 
 from s2s import checkpoint
 from s2s.criteria.base import Criterion
-from s2s.data.batch import Batch
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.ranks import Ranks
 from s2s.training.config import TrainConfig
 from s2s.training.data_loader import DataLoader, MicroBatch
-from s2s.training.distributed import evaluating, fill_, gathered, gradient_sync, wrap
+from s2s.training.distributed import TrainStep, evaluating, fill_, gathered, gathered_weights, gradient_sync, wrap
 from s2s.training.ema import EMA
 from s2s.training.logging import TrainingLog
 from s2s.training.loss_scale import LossScale
@@ -50,20 +50,6 @@ from s2s.training.state import (
 )
 from s2s.training.stopping import StopRequest
 from s2s.training.validation import GenerationMetric, Sample
-
-
-class TrainStep(nn.Module):
-    """Model and criterion as one module for DDP and FSDP, which must wrap all that is trained."""
-
-    def __init__(self, model: Model, criterion: Criterion) -> None:
-        super().__init__()
-        self.model = model
-        self.criterion = criterion
-
-    def forward(self, batch: Batch, phase: str) -> dict[str, Tensor]:
-        """The criterion's sums over the batch."""
-        sums: dict[str, Tensor] = self.criterion(self.model, batch, phase)
-        return sums
 
 
 class Trainer:
@@ -88,7 +74,7 @@ class Trainer:
     ) -> None:
         self._config, self._optim, self._seed, self._run, self._ranks = config, optim, seed, run, ranks
         self._train_loader, self._valid_loader, self._generation = train_loader, valid_loader, generation
-        self._model = model
+        self.model = model
         self._step_module = TrainStep(model, criterion)
         self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), len(criterion.phases))
         self._criterion = criterion
@@ -139,12 +125,29 @@ class Trainer:
         may_lack = state if len(tensors) == written or (written is None and tensors.keys() & state.keys()) else ()
         checkpoint.check_fit(path, tensors, {**wanted, **state}, may_lack)
 
+    @property
+    def loaders(self) -> dict[str, DataLoader]:
+        """The batches by split."""
+        return {"train": self._train_loader} | ({"valid": self._valid_loader} if self._valid_loader else {})
+
+    def time_updates(self, count: int) -> float:
+        """Mean seconds of `count` updates, after one of the largest batch. This trainer must not train afterwards."""
+        largest = [self._train_loader.largest()] * self._config.accumulate
+        self._update(largest, self._global_weights(largest), 0.0, Means())
+        means = Means()
+        with contextlib.closing(self._updates()) as updates:
+            for micro_batches, _ in itertools.islice(updates, count):
+                weights = self._global_weights(micro_batches)
+                self._update(micro_batches, weights, 0.0, means)
+                means.count_update(weights)
+        return means.seconds_per_update
+
     def check_length(self, former: TrainConfig) -> None:
         """Raise a ConfigError if the learning rates so far would have been others with the new length of the run."""
         done = self.progress.step
         if self._config.max_minutes is not None:
             return  # a run by the clock cannot be made longer
-        before, now = (make_schedule(self._optim, self._total_steps(config)) for config in (former, self._config))
+        before, now = (make_schedule(self._optim, self.total_steps(config)) for config in (former, self._config))
         if any(before(step) != now(step) for step in range(done)):
             raise ConfigError(
                 f"{self._run}: cannot be made longer: with optim.schedule={self._optim.schedule} the learning rates of "
@@ -158,7 +161,7 @@ class Trainer:
         Raises:
             InputError: the loss is not finite, or a checkpoint cannot be written.
         """
-        progress, total_steps = self.progress, self._total_steps(self._config)
+        progress, total_steps = self.progress, self.total_steps(self._config)
         schedule = make_schedule(self._optim, total_steps)
         clocked = self._config.max_minutes is not None
         shown = None if clocked else total_steps
@@ -167,7 +170,7 @@ class Trainer:
             means = Means()
             for micro_batches, place in updates:
                 if clocked:
-                    total_steps = self._total_steps(self._config)
+                    total_steps = self.total_steps(self._config)
                     schedule = make_schedule(self._optim, total_steps)
                 epoch, lr = progress.epoch, self._optim.lr * schedule(progress.step)
                 weights, stop = self._global_weights(micro_batches), self._stop_requested(request.signal)
@@ -197,7 +200,7 @@ class Trainer:
         while True:
             yield from self._train_loader.updates(self.progress.epoch, self.progress.position, self._config.accumulate)
 
-    def _total_steps(self, config: TrainConfig) -> int:
+    def total_steps(self, config: TrainConfig) -> int:
         """Updates of a whole run of that length."""
         if config.max_steps is not None:
             return config.max_steps
@@ -340,8 +343,8 @@ class Trainer:
             if not math.isfinite(loss):
                 raise InputError(f"update {progress.step}: the validation loss is {loss}; no checkpoint was touched")
             if self._generation is not None:
-                with gathered(self._module):
-                    values[self._generation.name], samples = self._generation.measure(self._model)
+                with gathered_weights(self._module):
+                    values[self._generation.name], samples = self._generation.measure(self.model)
         value = loss if self._generation is None else values[self._generation.name]
         best = progress.note_validation(value, self._config, due)
         epoch = progress.epoch + (progress.position > 0)

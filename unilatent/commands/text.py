@@ -64,6 +64,10 @@ def train(
     output: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME OF CONFIG")] = None,
     source_field: SourceField = None,
     target_field: TargetField = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print sizes, lengths, what is cut, time and memory, and write nothing."),
+    ] = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Train a model into a run folder. The same command continues a run that was stopped or killed.
@@ -77,6 +81,11 @@ def train(
     from s2s import run
 
     changes = [*_fields(source_field, target_field), *(overrides or [])]
+    if dry_run:
+        from s2s.rehearsal import rehearse
+
+        typer.echo(rehearse(run.load_config(config, changes), output or Path("runs") / config.stem))
+        return
     result = run.train(config, output, changes)
     if result.signal:
         raise SystemExit(128 + result.signal)

@@ -17,8 +17,8 @@ from tiny_pairs import tree
 from s2s import checkpoint
 from s2s.config import write_tree
 from s2s.errors import ConfigError, InputError
-from s2s.generation.decode import DecodeOptions, decode_file
-from s2s.run import TrainResult, load_run, parse_config, train_run
+from s2s.generation.generator import Generator
+from s2s.run import TrainResult, parse_config, train_run
 from s2s.tasks.base import Reference
 from s2s.training.config import TrainConfig
 from s2s.training.logging import TrainingLog
@@ -77,10 +77,9 @@ def test_value_is_what_decode_and_evaluate_give_for_the_running_mean(home: Path)
     from eval.rouge import rouge
 
     run = home / "by_rouge"
-    _, task, model, search = load_run(run, checkpoint_name="24")
-    decode_file(task, model, search, home / "valid.jsonl", home / "out.jsonl", DecodeOptions(), alone(), {})
-    outputs = [json.loads(line)["tgt"] for line in (home / "out.jsonl").read_text().splitlines()]
-    targets = [json.loads(line)["highlights"] for line in (home / "valid.jsonl").read_text().splitlines()]
+    valid = [json.loads(line) for line in (home / "valid.jsonl").read_text().splitlines()]
+    made = Generator.load(run, checkpoint="24").generate([record["article"] for record in valid])
+    outputs, targets = [one.text for one in made], [record["highlights"] for record in valid]
     chosen = spread(12, 9)
     found = rouge([outputs[i] for i in chosen], [targets[i] for i in chosen], any_script=True)[-1]
     assert found.name == "ROUGE-L"
