@@ -59,9 +59,9 @@ NOT_RUN = {
     ],
     "text": [
         "unilatent prepare xsum EdinburghNLP/xsum data/xsum",
+        "torchrun --standalone --nproc-per-node 4 --no-python unilatent train my.yaml --output runs/four",
         "unilatent push runs/mine ann/summaries",
         "unilatent decode ann/summaries --revision main --input test.jsonl",
-        "torchrun --standalone --nproc-per-node 4 --no-python unilatent train my.yaml --output runs/four",
     ],
     "pretraining": ["scripts/pretraining_corpus.sh data/debian_text data/debian/en"],
     "speech": [
