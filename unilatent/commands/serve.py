@@ -95,8 +95,8 @@ def _named(models: list[str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for given in models:
         name, equals, folder = given.partition("=")
-        if not equals:
-            name, folder = Path(given).name if Path(given).exists() else given, given
+        if not equals or Path(given).exists():
+            name, folder = Path(given).resolve().name if Path(given).exists() else given, given
         if not name or not folder:
             raise InputError(f"{given!r}: must be MODEL or NAME=MODEL")
         if name in named:
