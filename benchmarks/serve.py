@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import socket
 import subprocess
@@ -61,6 +62,11 @@ class Server:
             if line.startswith(f"{key}:"):
                 return int(line.split()[1]) / 1024
         return float("nan")
+
+    def processor_seconds(self) -> float:
+        """Time that the process has used on all processors."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -160,9 +166,11 @@ async def load(server: Server, voice: str, clients: int, seconds: float) -> tupl
     return made, memory
 
 
-async def throughput(server: Server, clients: int, seconds: float, ask: Callable[..., Awaitable[None]]) -> float:
-    """Units (seconds of audio, or texts) in a second."""
-    made, begun = Made(), time.monotonic()
+async def throughput(
+    server: Server, clients: int, seconds: float, ask: Callable[..., Awaitable[None]]
+) -> tuple[float, float]:
+    """Units (seconds of audio, or texts) in a second, and in a second of the server's processor time."""
+    made, begun, used = Made(), time.monotonic(), server.processor_seconds()
 
     async def one(number: int) -> None:
         chooser = random.Random(number)
@@ -172,7 +180,7 @@ async def throughput(server: Server, clients: int, seconds: float, ask: Callable
 
     await asyncio.gather(*(one(number) for number in range(clients)))
     assert set(made.ends) == {"whole"}, made.ends
-    return made.units / (time.monotonic() - begun)
+    return made.units / (time.monotonic() - begun), made.units / (server.processor_seconds() - used)
 
 
 def compare(server: Server, voice: str, rounds: int, seconds: float, clients: int) -> None:
@@ -188,12 +196,14 @@ def compare(server: Server, voice: str, rounds: int, seconds: float, clients: in
         pairs = [
             [asyncio.run(throughput(server, count, seconds, ask)) for count in (1, clients)] for _ in range(rounds)
         ]
-        ratios = sorted(many / one for one, many in pairs)
-        one, many = (sum(column) / rounds for column in zip(*pairs, strict=True))
-        print(
-            f"{name}: 1 client {one:.2f} {unit}/s, {clients} clients {many:.2f}, ratio {many / one:.2f} "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f} in {rounds} rounds)"
-        )
+        for index, kind in enumerate(("a second", "a second of processor time")):
+            rates = [(one[index], many[index]) for one, many in pairs]
+            ratios = sorted(many / one for one, many in rates)
+            one, many = (sum(column) / rounds for column in zip(*rates, strict=True))
+            print(
+                f"{name}: {unit} in {kind}: 1 client {one:.2f}, {clients} clients {many:.2f}, ratio {many / one:.2f} "
+                f"({ratios[0]:.2f} to {ratios[-1]:.2f} in {rounds} rounds)"
+            )
 
 
 def main(arguments: list[str] | None = None) -> None:
