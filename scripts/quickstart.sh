@@ -37,11 +37,11 @@ python scripts/first_summaries.py ${TEXTS[@]+"${TEXTS[@]}"} # bash 3 needs this 
 say "training a summarizer from MiniLM's weights, for $MINUTES minutes"
 export OMP_WAIT_POLICY=PASSIVE
 unilatent train quickstart --output "$RUN" "model.init=$MINILM" \
-    train.max_steps=null "train.max_minutes=$MINUTES" optim.warmup_steps=30
+    train.max_steps=null "train.max_minutes=$MINUTES" optim.warmup_steps=30 train.validate_every=50 train.log_every=10
 
 say "decoding the test set with beam search"
-unilatent decode "$RUN" --input "$TEST" --output "$RUN.jsonl"
-unilatent decode summarizer --input "$TEST" --output "$RUNS/shipped.jsonl"
+unilatent decode "$RUN" --input "$TEST" --output "$RUN.jsonl" --overwrite
+unilatent decode summarizer --input "$TEST" --output "$RUNS/shipped.jsonl" --overwrite
 
 say "scores on $(grep -c . "$TEST") unseen packages"
 unilatent evaluate --task generic --hyp "minilm=$RUN.jsonl" --hyp "shipped=$RUNS/shipped.jsonl" \

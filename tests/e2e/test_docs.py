@@ -337,6 +337,25 @@ def test_readme_is_short_and_every_link_of_the_documents_leads_somewhere() -> No
             assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def test_the_readme_shows_a_run_of_the_quickstart_with_intervals() -> None:
+    """Its form; the figures are those of one machine."""
+    text = document("README").read_text(encoding="utf-8")
+    (scores,) = [content for _, content in blocks(document("README")) if "ROUGE-1" in content]
+    header, *rows = scores.partition("...")[0].strip("\n").splitlines()
+    assert header.split() == ["minilm", "shipped", "lead"]
+    assert [row.split()[0] for row in rows] == ["ROUGE-1", "ROUGE-2", "ROUGE-L", "BLEU", "chrF"]
+    assert all(len(re.findall(r"\d+\.\d\d ±\d+\.\d\d", row)) == 3 for row in rows)
+    example = scores.partition("...")[2].strip().splitlines()
+    assert [line.split()[0] for line in example[1:]] == ["source", "reference", "minilm", "shipped"]
+    (summaries,) = [content for _, content in blocks(document("README")) if content.startswith("  text")]
+    assert [line.split()[0] for line in summaries.splitlines() if line] == ["text", "summary"] * (
+        len(summaries.split("\n\n"))
+    )
+    assert re.search(r"of \d+ updates; another\s+processor does more or fewer", text), (
+        "nothing that holds on one machine alone"
+    )
+
+
 def test_every_option_that_a_guide_names_exists() -> None:
     """`section.key` in running text is an option of some class of that section."""
     from s2s.describe import describe_options
