@@ -39,6 +39,7 @@ NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
 
 SMALLER = {
     "my.yaml": ["train.epochs=null", "train.max_steps=1", "train.keep_last=2"],
+    "first.yaml": ["train.epochs=null", "train.max_steps=1", "train.max_tokens=512"],
     "xsum": [
         "train.max_steps=1",
         "train.precision=float32",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import unilatent
 from s2s.errors import InputError
 from s2s.run import train
+from unilatent import siblings
 
 LIGHT = """
 import sys
@@ -42,3 +44,9 @@ def test_train_takes_a_file_or_a_mapping_and_names_a_wrong_option(tmp_path: Path
     with pytest.raises(InputError, match=r"optimm: no such section. Did you mean 'optim'"):
         train({"optimm": {}}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_modules_can_still_be_looked_for_anew() -> None:
+    """Ours is one of the finders that `importlib.invalidate_caches` asks."""
+    siblings.install()
+    importlib.invalidate_caches()
