@@ -22,7 +22,7 @@ from s2s.checkpoint import weights_path
 from s2s.decoding.base import Decoder, Hypothesis, Search, StepModel
 from s2s.decoding.beam import BeamSearch
 from s2s.errors import ConfigError, InputError
-from s2s.generation.session import Batched, Joined, Texts, TextSession
+from s2s.generation.session import Batched, Joined, Text, Texts, TextSession
 from s2s.hub import find_run
 from s2s.models.base import Model
 from s2s.ranks import choose_device
@@ -32,8 +32,6 @@ from s2s.run_config import RunConfig, with_decoder
 from s2s.tasks.base import GenerationTask
 
 Precision = Literal["float32", "bfloat16"]
-Text = str | Mapping[str, Any]
-"""A source: its text, or a record with the fields that the task of the run reads."""
 
 
 class Scored(NamedTuple):

@@ -23,6 +23,7 @@ from s2s.decoding.beam import BeamSearch
 from s2s.decoding.searching import Searching
 
 Text = str | Mapping[str, Any]
+"""A source: its text, or a record with the fields that the task of the run reads."""
 
 
 @dataclass(frozen=True)
