@@ -22,8 +22,8 @@ MOST = 64_000_000
 PYTHON = """
 import unilatent
 
-generator = unilatent.Generator.load("runs/q", device="cpu")
-print(generator.generate("a fast library").text)
+generator = unilatent.Generator.load("summarizer", device="cpu")
+print(generator.generate("A library that reads and writes PNG images.").text)
 
 voice = unilatent.Voice.load("demo")
 voice.say("Good morning.").save("b.wav")
@@ -131,6 +131,7 @@ def test_an_installed_wheel_speaks_trains_and_writes_in_any_folder(
     run("unilatent", "train", "quickstart", "--output", "runs/q", *small)
     run("unilatent", "prepare", "subset", "sample:en", "few", "--train", "1", "--valid", "1", "--test", "2")
     run("unilatent", "decode", "runs/q", "--input", "few/test.jsonl", "--output", "hyp.jsonl")
+    assert run("unilatent", "decode", "summarizer", "--input", "few/test.jsonl").count("\n") == 2
     assert len(Path("hyp.jsonl").read_text().splitlines()) == 2
     run("python", "-c", PYTHON)
     assert Path("a.wav").stat().st_size > 10_000
