@@ -43,6 +43,17 @@ def test_a_run_of_several_losses_has_a_curve_for_each(tmp_path: Path) -> None:
     assert "<!-- voice latent_loss, training -->" in legend
 
 
+def test_outputs_and_their_metric_are_no_losses(tmp_path: Path) -> None:
+    records = [*losses(4.0), {"split": "samples", "step": 8, "samples": []}]
+    records[-2]["rouge_l"] = 20.0
+    run = make_run(tmp_path / "run", records)
+    result = CliRunner().invoke(app, ["curve", str(run), "--output", str(tmp_path / "curve.svg")])
+    assert result.exit_code == 0
+    legend = (tmp_path / "curve.svg").read_text()
+    assert "<!-- run, validation -->" in legend
+    assert "rouge" not in legend
+
+
 def test_a_log_that_was_cut_off_by_a_kill_is_drawn(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", losses(4.0))
     with (run / "log.jsonl").open("a") as log:
@@ -77,5 +88,5 @@ def test_a_missing_run_and_a_wrong_picture_are_named(tmp_path: Path) -> None:
 def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     run = make_run(tmp_path / "run", losses(2.0))
-    with pytest.raises(InputError, match=r'^matplotlib is not installed; .* pip install "unilatent\[logging\]"$'):
+    with pytest.raises(InputError, match=r'^matplotlib is not installed; .* pip install "unilatent\[plot\]"$'):
         CliRunner().invoke(app, ["curve", str(run)], catch_exceptions=False)
