@@ -51,7 +51,7 @@ def serve(
     max_characters: Annotated[int, typer.Option(min=1, help="Of a text to speak.")] = 4096,
     max_audio_seconds: Annotated[float, typer.Option(min=1, help="Of one spoken answer.")] = 600,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may wait for its answer.")] = 300,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     trust_imports: TrustImports = False,
 ) -> None:
     """Serve models to the OpenAI client, to curl and to a page in the browser.

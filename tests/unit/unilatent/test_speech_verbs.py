@@ -117,7 +117,7 @@ def test_a_script_is_spoken_by_its_cast(home: Path, tmp_path: Path) -> None:
         (["--text", "", "--speaker", "ann"], "'text' is empty"),
         (["--text", "x", "--speaker", "eve"], "no speaker is called 'eve'"),
         (["--text", "x", "--speaker", "ann", "--output", "x.mp3"], r"x\.mp3: the suffix must be one of"),
-        (["--text", "x", "--device", "cuda"], "device: 'cuda' was asked for, but torch finds no GPU"),
+        (["--text", "x", "--device", "cuda"], "device: 'cuda' was asked for, but torch finds no such GPU here"),
         (["--text", "x", "--checkpoint", "7"], "7: there is no such checkpoint"),
         (["decoder.num_steps=3", "--text", "x"], r"decoder\.num_steps: no such option"),
     ],
