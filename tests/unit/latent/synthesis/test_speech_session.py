@@ -55,7 +55,7 @@ def wanted(timed: bool, guided: bool = True) -> list[SpeechRequest]:
 
 @cache
 def alone(timed: bool, guided: bool = True) -> list[np.ndarray]:
-    return [voice(timed, guided).say(request) for request in wanted(timed, guided)]
+    return [voice(timed, guided).say(request).samples for request in wanted(timed, guided)]
 
 
 class Listener:
