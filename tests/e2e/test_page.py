@@ -153,7 +153,7 @@ def speak_dialogue(page: Page, script: str = DIALOGUE) -> None:
 def test_a_dialogue_is_heard_before_it_is_made_and_can_be_downloaded(page: Page, server: Running) -> None:
     import soundfile
 
-    page.hold.after(6)
+    page.hold.after(16)
     speak_dialogue(page)
     assert [label.text for label in page.browser.find_elements(By.CSS_SELECTOR, "#cast label")] == ["Anna", "Ben"]
     page.wait(lambda: page.audio("currentTime"))
@@ -208,16 +208,26 @@ def test_a_bad_script_is_explained_beside_it_and_the_speech_before_it_stays(page
     assert not page.browser.find_elements(By.ID, "speak-script-error")
 
 
-def test_one_voice_speaks_a_text_and_says_what_it_spelled(page: Page) -> None:
+def test_one_voice_speaks_a_text_at_a_speed_and_says_what_it_spelled(page: Page) -> None:
+    def speak(speed: str) -> float:
+        page.fill("#speak-speed", speed)
+        page.browser.execute_script("document.querySelector('#speak .status').textContent = ''")
+        page.find("#speak [type=submit]").click()
+        page.wait(lambda: page.status("speak").startswith("Done"))
+        return float(page.text("#made").split()[0])
+
     page.open("speak")
+    page.browser.execute_script("document.querySelector('#speak details').open = true")
     page.fill("#speak-text", "This is Quizzlewick.")
-    page.find("#speak [type=submit]").click()
-    page.wait(lambda: page.status("speak").startswith("Done"))
+    assert speak("2") < 0.8 * speak("1")
     assert "quizzlewick" in page.find("#respelled").text
+    page.fill("#speak-speed", "9")
+    page.find("#speak [type=submit]").click()
+    assert "9" in page.wait(lambda: page.text("#speak-speed-error"))
 
 
 def test_stop_ends_the_speech_and_keeps_what_there_is(page: Page) -> None:
-    page.hold.after(6)
+    page.hold.after(16)
     speak_dialogue(page)
     page.wait(lambda: page.audio("currentTime"))
     page.find("#speak .stop").click()

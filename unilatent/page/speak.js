@@ -44,8 +44,7 @@ function isScript() {
 }
 
 function showForm() {
-  find("of-text").hidden = isScript();
-  find("of-script").hidden = !isScript();
+  for (const part of form.querySelectorAll("[data-form]")) part.hidden = part.dataset.form !== form.elements.form.value;
 }
 
 /** A choice of voice for each name of the script, in the order of the script. */
@@ -101,7 +100,8 @@ async function speak(signal, say) {
 
 function request() {
   const body = { model: form.elements.model.value, response_format: "pcm" };
-  for (const { name, value } of [find("speak-seed"), find("speak-temperature")]) if (value !== "") body[name] = Number(value);
+  const numbers = [...form.elements].filter((field) => field.type === "number" && field.value !== "" && !field.closest("[hidden]"));
+  for (const { name, value } of numbers) body[name] = Number(value);
   if (!isScript()) return { ...body, input: find("speak-text").value, voice: find("speak-voice").value };
   const roles = [...find("cast").querySelectorAll("select")].map((select) => [select.name.slice("cast.".length), select.value]);
   return { ...body, input: find("speak-script").value, cast: Object.fromEntries(roles) };
