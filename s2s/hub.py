@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from s2s import checkpoint, shipped
+from s2s import shipped
 from s2s.config import Section
 from s2s.errors import InputError
 
@@ -45,8 +45,10 @@ def find_run(run: str | Path, revision: str | None = None) -> Path:
     """
     folder, name = shipped.run_folder(run), str(run)
     if _is_run_on_hub(name, folder):
+        from s2s.checkpoint import CHECKPOINTS  # it imports torch, which readers of records do not need
+
         name = name if revision is None else f"{name.partition('@')[0]}@{revision}"
-        return fetch(name, _RUN_FILES, [f"{checkpoint.CHECKPOINTS}/*"])
+        return fetch(name, _RUN_FILES, [f"{CHECKPOINTS}/*"])
     if revision is not None:
         raise InputError(f"revision {revision}: is for runs on the hub, USER/NAME, found {run}")
     return folder
@@ -170,5 +172,7 @@ def _pinned(name: str, recorded: Any) -> str:
         return name
     if isinstance(recorded, str) and not revision and recorded.partition("@")[0] == repository:
         return recorded
-    commit = fetch(name, ["config.json", checkpoint.CONFIG, "tokenizer_config.json"]).name
+    from s2s.checkpoint import CONFIG
+
+    commit = fetch(name, ["config.json", CONFIG, "tokenizer_config.json"]).name
     return f"{repository}@{commit}" if _COMMIT.fullmatch(commit) else name
