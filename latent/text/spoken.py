@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
+from latent.text.normalization import normalizer
 from s2s.packages import load
 
 _PLAIN = str.maketrans(
@@ -28,8 +30,10 @@ SIGNS = {
 }
 """Names of signs, by language."""
 
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_LONGEST = 500
+_CUT = re.compile(rf".{{1,{_LONGEST}}}[.!?] (?=[A-Z])|.{{1,{_LONGEST}}} ")
+_BEFORE_MARK = re.compile(r" (?=[.,;:!?])")
 
 
 def plain(text: str) -> str:
@@ -58,13 +62,33 @@ def number_as_words(digits: str, language: str) -> str:
 
 
 def spoken(text: str, language: str) -> str:
-    """A text as a model speaks it: plain, with numbers and signs as words. Texts of data preparation do not change.
+    """A text as a model speaks it: in plain characters, with numbers, signs and abbreviations as words.
+
+    English, Spanish and French have rules of their own (`latent.text.normalization`); other languages get the numbers
+    of num2words and the names of `SIGNS`. What has been spoken once does not change.
 
     Raises:
-        InputError: as `number_as_words`.
+        InputError: num2words is not installed.
     """
-    text = signs_as_words(plain(text), language)
-    if language == "en":
-        text = _GROUPED.sub(lambda found: found[0].replace(",", ""), text)
-    text = plain(_NUMBER.sub(lambda found: f" {number_as_words(found[0], language)} ", text))
-    return re.sub(r" (?=[.,;:!?])", "", text)
+    text = plain(text)
+    normalize = normalizer(language)
+    said = " ".join(normalize(piece) if normalize else _general(piece, language) for piece in _pieces(text))
+    return _BEFORE_MARK.sub("", plain(said))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Parts of a text, at most `_LONGEST` long if it can be cut at the end of a sentence or between words.
+
+    A rule may look at all that precedes and follows, so its time grows with the square of the length.
+    """
+    while len(text) > _LONGEST:
+        found = _CUT.match(text)
+        end = found.end() if found else _LONGEST
+        yield text[:end]
+        text = text[end:]
+    yield text
+
+
+def _general(text: str, language: str) -> str:
+    text = signs_as_words(text, language)
+    return _NUMBER.sub(lambda found: f" {number_as_words(found[0], language)} ", text)

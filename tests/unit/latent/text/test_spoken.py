@@ -14,7 +14,7 @@ from latent.text.spoken import spoken
     [
         ("Press 1 & hold.", "Press one and hold."),
         ("“It’s” 28.8 %.", '"It\'s" twenty-eight point eight percent.'),
-        ("1,234 messages", "one thousand, two hundred and thirty-four messages"),
+        ("1,234 messages", "one thousand two hundred and thirty-four messages"),
         ("Room 7, please", "Room seven, please"),
         ("nothing  to\u00a0change", "nothing to change"),
     ],

@@ -1,0 +1,104 @@
+"""English (American): the rules, in the order in which they read a text.
+
+A rule that reads a longer thing comes before those that would read a part of it: an address of the web before a
+number, a date before a fraction, money and units before bare numbers, and those before years and digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from latent.text.normalization.english import capitals, numbers, words
+from latent.text.normalization.rules import Rule, Said, alternatives, apply, ends_sentence, rule, without_markup
+
+_LETTER_NAMES = str.maketrans({"-": " dash ", "_": " underscore ", ".": " dot ", "/": " slash ", "+": " plus "})
+
+
+def normalize(text: str) -> str:
+    """An English text as people say it: words, and the marks of its sentences."""
+    text = capitals.in_lower_case(without_markup(text))
+    for rules in (WEB, numbers.RULES, ABBREVIATIONS, SLASHES):
+        text = apply(rules, text)
+    return apply(SIGNS, apply(capitals.RULES, text))
+
+
+def _host(host: str) -> str:
+    *names, last = host.split(".")
+    spoken = ["w w w" if name.casefold() == "www" else name.translate(_LETTER_NAMES) for name in names]
+    end = " ".join(last) if last.casefold() in words.SPELLED_TLDS else last
+    return " dot ".join([*spoken, end]).replace("bbc", "b b c")
+
+
+def _address(found: re.Match[str]) -> str:
+    path = (found["path"] or "").rstrip("/")
+    return _host(found["host"]) + path.translate(_LETTER_NAMES)
+
+
+def _mail(found: re.Match[str]) -> str:
+    return f"{found['user'].translate(_LETTER_NAMES)} at {_host(found['host'])}"
+
+
+_HOST = rf"(?P<host>(?:[a-z0-9-]+\.)+(?:{alternatives(words.TLDS)})\b)"
+_PATH = r"(?P<path>(?:/[\w~%-]+(?:\.[\w~%-]+)*)*)/?(?![\w@-])"
+WEB: tuple[Rule, ...] = (
+    rule(r"(?<![\w.+-])(?P<user>[\w.+-]+)@(?P<host>(?:[\w-]+\.)+[a-z]{2,})\b", _mail, re.IGNORECASE),
+    rule(rf"(?:https?://)?(?<![\w.@-]){_HOST}{_PATH}", _address, re.IGNORECASE),
+    rule(r"\bhttps?://", ""),
+    rule(r"(?<!\w)@(\w+)", r"at \1"),
+    rule(r"(?<![\w&])\#([A-Za-z_]\w+)", r"hashtag \1"),
+    rule(
+        rf"\b([\w-]{{1,64}})\.({alternatives(words.FILES)})\b",
+        lambda found: f"{found[1].translate(_LETTER_NAMES)} dot {words.FILES[found[2]]}",
+    ),
+)
+
+
+def _ending(table: Mapping[str, str]) -> Said:
+    """The words of an abbreviation, whatever its case; its period stays where it also ends the sentence."""
+    folded = {name.casefold(): said for name, said in table.items()}
+    return lambda found: folded[found[1].casefold()] + ("." if ends_sentence(found) else "")
+
+
+def _initials(found: re.Match[str]) -> str:
+    letters = re.findall("[A-Z]", found[0])
+    following = found.string[found.end() :]
+    if len(letters) == 1 and not re.match(r"\s?[A-Z]", following):
+        return found[0]  # the end of a sentence: "vitamin C."
+    end = "." if not following and found[0].endswith(".") else ""
+    return " ".join(letters) + end + (" " if found[0].endswith(" ") else "")
+
+
+_TITLES, _STREETS, _DAYS = map(alternatives, (words.TITLES, words.STREETS, words.DAYS))
+ABBREVIATIONS: tuple[Rule, ...] = (
+    rule(r"\be\.\s?g\.,?", "for example", re.IGNORECASE),
+    rule(r"\bi\.\s?e\.,?", "that is", re.IGNORECASE),
+    rule(r"\ba\.\s?k\.\s?a\.", "also known as", re.IGNORECASE),
+    rule(r"\bPh\.?\s?D\b\.?", "P H D"),
+    rule(rf"\b({_TITLES})\.(?=\s+[A-Z])", lambda found: words.TITLES[found[1]]),
+    rule(r"\bSt\s(?=[A-Z])", "saint "),
+    rule(rf"(?<=[a-z]\s)({_STREETS})\.", _ending(words.STREETS)),
+    rule(rf"\b({_DAYS})\.\s?-\s?({_DAYS})\.?(?!\w)", lambda found: f"{words.DAYS[found[1]]} to {words.DAYS[found[2]]}"),
+    rule(rf"\b({_DAYS})\.", lambda found: words.DAYS[found[1]]),
+    rule(rf"\b({alternatives(words.MONTHS)})\.", lambda found: words.MONTHS[found[1]]),
+    rule(rf"\b({alternatives(words.ABBREVIATIONS)})\.", _ending(words.ABBREVIATIONS), re.IGNORECASE),
+    rule(rf"(?<=,\s)({alternatives(words.STATES)})\b", lambda found: words.STATES[found[1]]),
+    rule(r"\b(?:[A-Z]\.\s?){1,4}(?=\W|\w|$)", _initials),
+    rule(r"'n'", "and"),
+)  # fmt: skip
+_MEASURES = "second|sec|s|minute|min|hour|h|day|week|month|mo|year|yr|person|unit|piece|night"
+_CHOICES = "yes|pass|he|she|his|him|black|true|on|win"
+SLASHES: tuple[Rule, ...] = (
+    rule(r"\band/or\b", "and or"),
+    rule(r"\bw/o\b", "without"),
+    rule(r"\bw/(?=\s|\w)", "with "),
+    rule(rf"(?<=[A-Za-z])/({_MEASURES})\b", r" per \1"),
+    rule(rf"\b({_CHOICES})/(?=\w)", r"\1 or ", re.IGNORECASE),
+    rule(r"/(?=\w)", " slash "),
+)
+SIGNS: tuple[Rule, ...] = (
+    rule(r"\bC\+\+", "C plus plus"),
+    rule(r"\b([A-G])\#", r"\1 sharp"),
+    rule(rf"[{words.SILENT_SIGNS}]", " "),
+    *(rule(re.escape(sign), f" {said} ") for sign, said in words.SIGNS),
+)

@@ -1,0 +1,284 @@
+"""Words of English text normalization: abbreviations, units, names of months, and what capital letters mean."""
+
+from __future__ import annotations
+
+MONTHS = {
+    "Jan": "January",
+    "Feb": "February",
+    "Mar": "March",
+    "Apr": "April",
+    "Jun": "June",
+    "Jul": "July",
+    "Aug": "August",
+    "Sep": "September",
+    "Sept": "September",
+    "Oct": "October",
+    "Nov": "November",
+    "Dec": "December",
+}
+MONTH_NAMES = "January February March April May June July August September October November December".split()
+DAYS = {
+    "Mon": "Monday",
+    "Tue": "Tuesday",
+    "Tues": "Tuesday",
+    "Wed": "Wednesday",
+    "Thu": "Thursday",
+    "Thur": "Thursday",
+    "Thurs": "Thursday",
+    "Fri": "Friday",
+    "Sat": "Saturday",
+    "Sun": "Sunday",
+}
+TITLES = {
+    "Dr": "doctor",
+    "Mr": "mister",
+    "Mrs": "missus",
+    "Ms": "miz",
+    "Prof": "professor",
+    "Gen": "general",
+    "Sgt": "sergeant",
+    "Capt": "captain",
+    "Lt": "lieutenant",
+    "Col": "colonel",
+    "Sen": "senator",
+    "Rep": "representative",
+    "Rev": "reverend",
+    "Gov": "governor",
+    "Pres": "president",
+    "Hon": "honorable",
+    "St": "saint",
+    "Mt": "mount",
+    "Ft": "fort",
+}
+"""Before a name."""
+STREETS = {
+    "St": "street",
+    "Ave": "avenue",
+    "Av": "avenue",
+    "Rd": "road",
+    "Blvd": "boulevard",
+    "Dr": "drive",
+    "Ln": "lane",
+    "Ct": "court",
+    "Pl": "place",
+    "Sq": "square",
+    "Hwy": "highway",
+    "Pkwy": "parkway",
+}
+"""After a name."""
+ABBREVIATIONS = {
+    "vs": "versus",
+    "etc": "et cetera",
+    "approx": "approximately",
+    "dept": "department",
+    "temp": "temperature",
+    "max": "maximum",
+    "min": "minimum",
+    "avg": "average",
+    "est": "established",
+    "Jr": "junior",
+    "Sr": "senior",
+    "Inc": "incorporated",
+    "Corp": "corporation",
+    "Ltd": "limited",
+    "Co": "company",
+    "Bros": "brothers",
+    "Apt": "apartment",
+    "Tel": "telephone",
+    "Assn": "association",
+    "Univ": "university",
+    "Govt": "government",
+    "misc": "miscellaneous",
+    "cont": "continued",
+    "incl": "including",
+    "ed": "edition",
+}
+"""With a period, whatever their case."""
+NUMBERED = {
+    "No": "number",
+    "Nos": "numbers",
+    "fig": "figure",
+    "figs": "figures",
+    "p": "page",
+    "pp": "pages",
+    "vol": "volume",
+    "ch": "chapter",
+    "sec": "section",
+    "art": "article",
+    "para": "paragraph",
+    "eq": "equation",
+    "Apt": "apartment",
+    "ext": "extension",
+}
+"""With a period before a number."""
+UNITS = {
+    "km": "kilometer",
+    "m": "meter",
+    "cm": "centimeter",
+    "mm": "millimeter",
+    "mi": "mile",
+    "yd": "yard",
+    "kg": "kilogram",
+    "g": "gram",
+    "mg": "milligram",
+    "lb": "pound",
+    "lbs": "pound",
+    "oz": "ounce",
+    "l": "liter",
+    "L": "liter",
+    "ml": "milliliter",
+    "mL": "milliliter",
+    "cl": "centiliter",
+    "tsp": "teaspoon",
+    "tbsp": "tablespoon",
+    "s": "second",
+    "sec": "second",
+    "secs": "second",
+    "ms": "millisecond",
+    "min": "minute",
+    "mins": "minute",
+    "h": "hour",
+    "hr": "hour",
+    "hrs": "hour",
+    "yr": "year",
+    "yrs": "year",
+    "W": "watt",
+    "kW": "kilowatt",
+    "MW": "megawatt",
+    "kWh": "kilowatt hour",
+    "V": "volt",
+    "A": "ampere",
+    "J": "joule",
+    "kcal": "kilocalorie",
+    "B": "byte",
+    "kB": "kilobyte",
+    "KB": "kilobyte",
+    "MB": "megabyte",
+    "GB": "gigabyte",
+    "TB": "terabyte",
+    "kbps": "kilobit per second",
+    "Mbps": "megabit per second",
+    "Gbps": "gigabit per second",
+    "mph": "mile per hour",
+    "mpg": "mile per gallon",
+    "km/h": "kilometer per hour",
+    "m/s": "meter per second",
+    "m²": "square meter",
+    "km²": "square kilometer",
+    "cm²": "square centimeter",
+    "m³": "cubic meter",
+    "°": "degree",
+    "°C": "degree Celsius",
+    "°F": "degree Fahrenheit",
+    "px": "pixel",
+}
+"""In the singular; the plural adds "s" to the first word, or to the last without "per" or a scale."""
+UNCHANGED_UNITS = {"Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "hp": "horsepower"}
+IRREGULAR_UNITS = {"ft": ("foot", "feet"), "in": ("inch", "inches")}
+NOT_NOUNS = frozenset(
+    (
+        "long wide high tall deep thick away old apart ago of in is are was were be and or to from per for at by on "
+        "the a an later earlier early late more less left each with without than today tonight tomorrow a.m p.m "
+        "before after until but so if as it he she they we you i that this these passed costs weighs"
+    ).split()
+)
+"""Words after a quantity that it does not describe: "5 meters long", but "a 5 meter rope"."""
+SINGULAR_NOUNS = frozenset("bill note coin ticket fine fee fund prize gift reward bet deal loan bonus check".split())
+"""Nouns that an amount of money describes: "a five dollar bill"."""
+
+SIGNS = (
+    ("&", "and"),
+    ("%", "percent"),
+    ("±", "plus or minus"),
+    ("≥", "greater than or equal to"),
+    ("≤", "less than or equal to"),
+    ("≠", "is not equal to"),
+    ("≈", "approximately"),
+    ("→", "to"),
+    ("×", "times"),
+    ("÷", "divided by"),
+    ("+", "plus"),
+    ("=", "equals"),
+    ("§", "section"),
+    ("*", "star"),
+    ("#", "pound"),
+    ("@", "at"),
+    (">", "greater than"),
+    ("<", "less than"),
+    ("~", "about"),
+    ("^", "caret"),
+    ("|", "or"),
+    ("\\", "backslash"),
+    ("_", "underscore"),
+    ("©", "copyright"),
+)
+SILENT_SIGNS = "™®•·…¶†‡"
+
+ACRONYMS = frozenset(
+    (
+        "NASA NATO UNESCO UNICEF OPEC AIDS FIFA UEFA NAFTA LASER RADAR SONAR SCUBA GIF RAM ROM PIN SIM JPEG LAN WAN "
+        "NASDAQ OSHA FEMA POTUS SCOTUS ICANN CAPTCHA ZIP BASIC COBOL SWAT ASCII CERN ESA OCHA ASEAN MIDI MOMA DARPA "
+        "NOAA RAID"
+    ).split()
+)
+"""Initialisms that are read as words."""
+INITIALISMS = frozenset("IEEE NAACP USSR ASAP USA AAA IOU UCLA USDA ACLU EULA OECD NYSE NCAA ISBN HTTP HTTPS".split())
+"""Those of four letters and more that look as if they could be read as words, and are not."""
+SHORT_WORDS = frozenset(
+    (
+        "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH OK ON OR SO TO UP WE ALL AND ANY ARE ASK BAD BIG BUT "
+        "BUY CAN DAY DID END FOR GET GOT HAD HAS HER HIM HIS HOT HOW ITS LET MAY MEN NEW NOT NOW OFF OLD ONE OUR OUT "
+        "OWN PUT RED RUN SAY SEE SHE SIX TEN THE TOO TOP TRY TWO USE WAS WAY WHO WHY WIN YES YET YOU"
+    ).split()
+)
+"""Words of up to three letters that may be written in capitals."""
+TLDS = (
+    "com",
+    "org",
+    "net",
+    "edu",
+    "gov",
+    "io",
+    "co",
+    "uk",
+    "de",
+    "fr",
+    "es",
+    "info",
+    "dev",
+    "app",
+    "ai",
+    "eu",
+    "us",
+    "ca",
+)
+SPELLED_TLDS = frozenset(("uk", "de", "fr", "es", "io", "ai", "eu", "us", "ca"))
+FILES = {
+    "html": "h t m l",
+    "htm": "h t m",
+    "pdf": "p d f",
+    "txt": "t x t",
+    "py": "p y",
+    "js": "j s",
+    "css": "c s s",
+    "csv": "c s v",
+    "jpg": "j p g",
+    "png": "p n g",
+    "mp3": "m p three",
+    "exe": "e x e",
+    "zip": "zip",
+    "json": "jason",
+    "md": "m d",
+}
+STATES = {
+    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California", "CO": "Colorado",
+    "CT": "Connecticut", "DE": "Delaware", "FL": "Florida", "GA": "Georgia", "HI": "Hawaii", "ID": "Idaho",
+    "IL": "Illinois", "IN": "Indiana", "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky", "LA": "Louisiana",
+    "ME": "Maine", "MD": "Maryland", "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota", "MS": "Mississippi",
+    "MO": "Missouri", "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire", "NJ": "New Jersey",
+    "NM": "New Mexico", "NY": "New York", "NC": "North Carolina", "ND": "North Dakota", "OH": "Ohio", "OK": "Oklahoma",
+    "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island", "SC": "South Carolina", "SD": "South Dakota",
+    "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont", "VA": "Virginia", "WA": "Washington",
+    "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming", "DC": "D C",
+}  # fmt: skip
+"""After a city and a comma."""

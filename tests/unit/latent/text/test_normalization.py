@@ -1,0 +1,89 @@
+"""Everyday text becomes what people say."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("num2words")
+
+from latent.text.spoken import spoken
+
+LANGUAGES = ("en", "es", "fr")
+_PROGRAM = Path(__file__).parents[4] / "benchmarks/text_front_end.py"
+
+
+def _benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("text_front_end", _PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("language", "least"), [("en", 400), ("es", 50), ("fr", 50)])
+def test_every_sentence_of_the_test_set_is_read_as_people_say_it(language: str, least: int) -> None:
+    benchmark = _benchmark()
+    sentences = list(benchmark.sentences(language))
+    wrong = {
+        each.text: benchmark.words(spoken(each.text, language))
+        for each in sentences
+        if benchmark.words(spoken(each.text, language)) not in each.spoken
+    }
+    assert len(sentences) >= least
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("He paid $5.50. She left.", "He paid five dollars and fifty cents. She left."),
+        ("Is it 10:30 a.m.?", "Is it ten thirty A M?"),
+        ("It ended at 9 p.m.", "It ended at nine P M."),
+        ("Bring pens, paper, etc. We start now.", "Bring pens, paper, et cetera. We start now."),
+        ("Wait... what?!", "Wait... what?!"),
+        ("(It was 5 km, or so.)", "(It was five kilometers, or so.)"),
+    ],
+)
+def test_marks_of_sentences_stay(text: str, said: str) -> None:
+    assert spoken(text, "en") == said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@settings(deadline=None)  # the first text loads the rules of its language
+@given(text=st.text(alphabet="0123456789 .,:;/-+$€£%#@'\"()abcXIVDrSt°½*_&", max_size=60))
+def test_no_digit_and_no_number_sign_is_left(language: str, text: str) -> None:
+    said = spoken(text, language)
+    assert not any(character in "0123456789#%&+@" for character in said)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@settings(deadline=None)  # the first text loads the rules of its language
+@given(text=st.text(max_size=80))
+def test_any_text_can_be_said_and_a_second_time_nothing_changes_but_capitals(language: str, text: str) -> None:
+    said = spoken(text, language)
+    assert said == " ".join(said.split())
+    assert spoken(said, language).casefold().split() == said.casefold().split()
+
+
+@pytest.mark.parametrize(
+    "piece", ["9", "a-", "1,", "1.1.", "a.b.", "*a", "A ", "<a ", "1/2", "a@", "_a", "1:1", "I", "http://"]
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_time_grows_with_the_length_of_a_text_and_not_with_its_square(language: str, piece: str) -> None:
+    text = piece * 2000
+    began = time.process_time()
+    spoken(text, language)
+    assert time.process_time() - began < 20  # a quadratic rule takes minutes
+
+
+@pytest.mark.parametrize("text", ["9" * 5000 + "th", "v" + "9" * 5000, "$" + "9" * 400 + ".50", "9" * 40 + " km"])
+def test_long_numbers_are_said_digit_by_digit(text: str) -> None:
+    assert "nine nine nine" in spoken(text, "en")
