@@ -37,7 +37,6 @@ SENTENCES = (
 )
 SLOW_SECONDS = 0.25  # between two pieces that a slow reader takes
 PIECE = 4096  # bytes of such a piece
-STALL_SECONDS = 60  # that a reader who stalls takes nothing
 
 
 @dataclass
@@ -107,7 +106,7 @@ async def request(
     body: dict[str, object],
     made: Made,
     slow: bool = False,
-    stall: bool = False,
+    stall: float = 0.0,
     leave: float = 0.0,
 ) -> None:
     """One request, and how it ended: `whole`, `busy`, `refused`, `left`, `too slow` or `lost`."""
@@ -125,7 +124,7 @@ async def request(
                     made.first.append(time.monotonic() - begun)
                 size += len(piece)
                 if stall and size == len(piece):
-                    await asyncio.sleep(STALL_SECONDS)
+                    await asyncio.sleep(stall)
                 if slow:
                     await asyncio.sleep(SLOW_SECONDS)
                 if leave and time.monotonic() - begun > leave:
@@ -152,7 +151,7 @@ async def load(server: Server, voice: str, clients: int, seconds: float) -> tupl
                     await request(client, "/v1/generate", text_body(chooser, pieces), made, leave=leave)
                 else:
                     body = speech_body(chooser, voice, pieces)
-                    slow, stall = number % 10 == 0, number % 20 == 3
+                    slow, stall = number % 10 == 0, min(60.0, seconds) if number % 20 == 3 else 0.0
                     await request(client, "/v1/audio/speech", body, made, slow, stall, leave)
 
     async def watch() -> None:
