@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding.beam import BeamSearch
-from s2s.generation.decode import place
+from s2s.generation.generator import place
 from s2s.models.unilm import UniLM
 
 CLS, SEP, MASK, PAD = 1, 2, 3, 0

@@ -115,9 +115,7 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str] | Mapping[
     """
     tree = _copy(tree)
     for key, value in overrides.items() if isinstance(overrides, Mapping) else map(_parse_override, overrides):
-        *parents, leaf = key.split(".")
-        if not all([*parents, leaf]) or len(parents) > 9:
-            raise ConfigError(f"{shown(key)}: an override must read key.path=value")
+        *parents, leaf = _path(key, key)
         node = tree
         for part in parents:
             if node.get(part) is None:
@@ -129,10 +127,16 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str] | Mapping[
     return tree
 
 
+def _path(key: str, override: str) -> list[str]:
+    parts = key.split(".")
+    if not all(parts) or len(parts) > 10:
+        raise ConfigError(f"{shown(override)}: an override must read key.path=value")
+    return parts
+
+
 def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
-    if not equals:
-        raise ConfigError(f"{shown(override)}: an override must read key.path=value")
+    _path(key if equals else "", override)
     try:
         return key, parse_yaml(text)
     except yaml.YAMLError as error:

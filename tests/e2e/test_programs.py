@@ -32,7 +32,9 @@ PRINTS = {
     "longform": "MiB",
     "serve": "lost = 0",
 }
-SCRIPTS = sorted(path for path in (REPO / "scripts").glob("*.py") if not path.name.startswith("golden_"))
+SCRIPTS = sorted(
+    path for path in (REPO / "scripts").glob("*.py") if not path.name.startswith(("golden_", "site_pages"))
+)
 
 
 @pytest.mark.parametrize(

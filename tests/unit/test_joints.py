@@ -18,6 +18,7 @@ import s2s.run
 from latent.data.latent_store import StoreFacts, write_store
 from latent.data.manifest import Sounding, Utterance
 from s2s.checkpoint import read_tensors
+from s2s.config import write_tree
 from s2s.data.shards import Header, Rows, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
 from s2s.decoding.base import Decoder, Search, Streamer
@@ -267,7 +268,7 @@ def test_a_run_that_generates_no_text_is_refused_before_its_data_are_opened(
         {"task": sections[kind] | {"train": "gone"} if kind != "pseudo_masked_lm" else sections[kind]}
         | {"train": TRAIN}
     )
-    s2s.run.write_tree(config.tree(), tmp_path / "config.yaml")
+    write_tree(config.tree(), tmp_path / "config.yaml")
     with pytest.raises(InputError, match=f"its task, '{kind}', generates no text, so there is nothing to decode"):
         load_run(tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import tensors_in_use
 
 pytest.importorskip("soundfile")
 import tiny_voice
@@ -150,12 +150,6 @@ def test_audio_comes_before_a_listener_has_heard_what_came_before() -> None:
     session.add(wanted(False)[4])
     frames = [sum(len(chunk.samples) for chunk in session.step()) // 20 for _ in range(30)]
     assert [count for count in frames if count] == [1, 1, 2, 4, 8, 8]
-
-
-def tensors_in_use() -> int:
-    gc.collect()
-    tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
-    return sum({item.untyped_storage().data_ptr(): item.untyped_storage().nbytes() for item in tensors}.values())
 
 
 def test_many_requests_leave_nothing_behind() -> None:

@@ -206,7 +206,9 @@ def test_bad_folders_and_names_are_one_line(tmp_path, monkeypatch):
         Ours.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="found none of them"):
         Ours.load(tmp_path)
-    with pytest.raises(InputError, match="no such folder, and it cannot be fetched from the hub") as caught:
+    with pytest.raises(
+        InputError, match="no such folder, not downloaded before, and the hub cannot be reached"
+    ) as caught:
         Ours.load("nobody/has-this-model")
     assert "\n" not in str(caught.value)
     (tmp_path / "tokenizer.json").write_text("{")

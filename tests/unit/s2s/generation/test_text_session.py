@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import tensors_in_use
 from tiny_models import tiny_unilm
 
 from s2s.config import parse_section
@@ -157,12 +157,6 @@ def test_a_text_that_cannot_be_read_harms_no_other() -> None:
     (found,) = made
     assert found.key == key
     check(found, alone("beam", "causal", False, 2))
-
-
-def tensors_in_use() -> int:
-    gc.collect()
-    tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
-    return sum({item.untyped_storage().data_ptr(): item.untyped_storage().nbytes() for item in tensors}.values())
 
 
 def test_many_texts_leave_nothing_behind() -> None:

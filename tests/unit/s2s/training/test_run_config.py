@@ -41,7 +41,7 @@ def test_everything_wrong_is_said_at_once_with_key_paths() -> None:
     assert "\n" not in message
     for part in (
         "train.max_step: no such option. Did you mean 'max_steps'?",
-        "train.precision: must be 'float32' or 'bf16', found 'fp16'",
+        "train.precision: must be 'float32', 'bf16' or 'float16', found 'fp16'",
         "optim.lr: must be greater than 0, found -1",
         "model.dropot: no such option. Did you mean 'dropout'?",
     ):
