@@ -264,9 +264,7 @@ class Voice(ABC):
 
         Arguments and errors as for `request`. The options of a request are its own.
         """
-        request = said
-        if isinstance(request, str):
-            request = self.request("text", request, speaker, prompt, seed, temperature)
+        request = self._as_request(said, speaker, prompt, seed, temperature)
         return (samples for samples, _ in self._pieces(request, chunk_frames))
 
     def say(
@@ -283,13 +281,16 @@ class Voice(ABC):
 
         Arguments and errors as for `request`. The options of a request are its own.
         """
-        request = said
-        if isinstance(request, str):
-            request = self.request("text", request, speaker, prompt, seed, temperature)
+        request = self._as_request(said, speaker, prompt, seed, temperature)
         pieces = list(self._pieces(request, chunk_frames))
         samples = np.concatenate([np.empty(0, np.float32), *(part for part, _ in pieces)])
         ended = all(by_model for _, by_model in pieces)
         return Speech(samples, self.sample_rate, ended, tuple(request.spelled), self.tags(request.seed))
+
+    def _as_request(
+        self, said: str | SpeechRequest, speaker: str | None, prompt: Any, seed: int, temperature: float | None
+    ) -> SpeechRequest:
+        return self.request("text", said, speaker, prompt, seed, temperature) if isinstance(said, str) else said
 
     def _pieces(self, request: SpeechRequest, chunk_frames: int) -> Iterator[tuple[Samples, bool]]:
         """Samples, and False if they are the last of speech that was truncated."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-from latent.text.normalization.rules import Numbers, Rule, alternatives, apply, ends_sentence, rule, without_markup
+from latent.text.normalization.rules import (
+    Numbers,
+    Rule,
+    alternatives,
+    apply,
+    ends_sentence,
+    roman,
+    rule,
+    without_markup,
+)
 
 _numbers = Numbers("fr", "zéro")
 _WHOLE = r"\d{1,3}(?:[ \u00a0\u202f.]\d{3})+(?!\d)|\d+"
@@ -61,12 +70,7 @@ def normalize(text: str) -> str:
 
 
 def _amount(text: str) -> str:
-    whole, _, fraction = re.sub(r"[ \u00a0\u202f.]", "", text).partition(",")
-    if not fraction:
-        return _numbers.cardinal(whole)
-    zeros, rest = len(fraction) - len(fraction.lstrip("0")), fraction.lstrip("0")
-    said = _numbers.cardinal(rest) if rest and len(rest) <= 2 else _numbers.digits(rest)
-    return " ".join(part for part in (_numbers.cardinal(whole), "virgule", *["zéro"] * zeros, said) if part)
+    return _numbers.with_comma(text, "virgule")
 
 
 def _plural(amount: str, unit: str) -> str:
@@ -109,26 +113,13 @@ def _ordinal(found: re.Match[str]) -> str:
     return _numbers.ordinal(found[1])
 
 
-def _value(numeral: str) -> int:
-    values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in numeral]
-    return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
-
-
 def _king(found: re.Match[str]) -> str:
-    return f"{found[1]} premier" if found[2] == "Ier" else f"{found[1]} {_numbers.cardinal(str(_value(found[2])))}"
+    return f"{found[1]} premier" if found[2] == "Ier" else f"{found[1]} {_numbers.cardinal(str(roman(found[2])))}"
 
 
 def _fraction(found: re.Match[str]) -> str:
     top, bottom = found[1], found[2]
-    name = {
-        "2": "demi",
-        "3": "tiers",
-        "4": "quart",
-        "5": "cinquième",
-        "6": "sixième",
-        "8": "huitième",
-        "10": "dixième",
-    }.get(bottom)
+    name = _PARTS.get(bottom)
     if name is None:
         return found[0]
     if (top, bottom) == ("1", "2"):
@@ -152,14 +143,7 @@ def _dotted(found: re.Match[str]) -> str:
 
 
 def _host(found: re.Match[str]) -> str:
-    return (
-        found[0]
-        .replace("www", "w w w")
-        .replace("@", " arobase ")
-        .replace(".", " point ")
-        .replace("/", " barre ")
-        .replace("-", " tiret ")
-    )
+    return found[0].replace("www", "w w w").translate(_LETTER_NAMES)
 
 
 def _initials(found: re.Match[str]) -> str:
@@ -174,7 +158,7 @@ _TITLES = alternatives(set(_ABBREVIATIONS) - {"M"})
 RULES: tuple[Rule, ...] = (
     rule(rf"(?<![\w.+-])(?:[\w.+-]+@)?(?:[\w-]+\.)+(?:{_DOMAINS})\b(?:/[\w-]+)*", _host, re.IGNORECASE),
     rule(r"\b([A-ZÉ][a-zéèç]+)\s(Ier|(?=[IVX]{2})[IVX]+|(?:V|X)(?=\s[a-z]))\b", _king),
-    rule(r"\b([IVXLC]{2,}|[VX])e\b", lambda found: _numbers.ordinal(str(_value(found[1])))),
+    rule(r"\b([IVXLC]{2,}|[VX])e\b", lambda found: _numbers.ordinal(str(roman(found[1])))),
     rule(r"\b(\d+)(er|re|ère|e|ème|nd|nde)s?\b", _ordinal),
     rule(r"\bM\.\s(?=[A-ZÉ])", "monsieur "),
     rule(rf"\b({_TITLES})\.?\s(?=[A-ZÉ])", lambda found: f"{_ABBREVIATIONS[found[1]]} "),

@@ -1,4 +1,4 @@
-"""A language as a list of rules, each a pattern and what is said in its place; and rules that all languages share."""
+"""What the languages share: rules, each a pattern and the words for it; numbers in words; leftovers of markup."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def ends_sentence(found: re.Match[str]) -> bool:
 
 
 _LONGEST = 15
-"""Digits of the longest number that is said as one; longer ones are said digit by digit."""
+"""Digits of the longest number that is read as a whole; a longer one is read digit by digit."""
+_GROUPS = re.compile("[ \u00a0\u202f.]")
+"""Between groups of three digits, where a comma begins the fraction."""
+_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
 class Numbers:
@@ -79,8 +82,24 @@ class Numbers:
         )
 
     def decimal(self, whole: str, fraction: str, point: str) -> str:
-        """ "3" and "14" as "three point one four": every digit of the fraction is said."""
+        """ "3" and "14" as "three point one four": the fraction is read digit by digit."""
         return f"{self.cardinal(whole)} {point} {self.digits(fraction)}"
+
+    def with_comma(self, text: str, comma: str) -> str:
+        """ "1.234,05" as "mil doscientos treinta y cuatro coma cero cinco": up to two digits are read as a number."""
+        whole, _, fraction = _GROUPS.sub("", text).partition(",")
+        if not fraction:
+            return self.cardinal(whole)
+        rest = fraction.lstrip("0")
+        zeros = [self.zero] * (len(fraction) - len(rest))
+        said = self.cardinal(rest) if rest and len(rest) <= 2 else self.digits(rest)
+        return " ".join(part for part in (self.cardinal(whole), comma, *zeros, said) if part)
+
+
+def roman(numeral: str) -> int:
+    """ "XIV" as 14; the letters are I, V, X, L and C."""
+    values = [_ROMAN[letter] for letter in numeral]
+    return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
 
 
 def _without_emphasis(found: re.Match[str]) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-from latent.text.normalization.rules import Numbers, Rule, alternatives, apply, ends_sentence, rule, without_markup
+from latent.text.normalization.rules import (
+    Numbers,
+    Rule,
+    alternatives,
+    apply,
+    ends_sentence,
+    roman,
+    rule,
+    without_markup,
+)
 
 _numbers = Numbers("es", "cero")
 _WHOLE = r"\d{1,3}(?:[. \u00a0]\d{3})+(?!\d)|\d+"
@@ -63,13 +72,7 @@ def normalize(text: str) -> str:
 
 
 def _amount(text: str) -> str:
-    whole, _, fraction = re.sub(r"[. \u00a0]", "", text).partition(",")
-    if not fraction:
-        return _numbers.cardinal(whole)
-    zeros = " ".join(["cero"] * (len(fraction) - len(fraction.lstrip("0"))))
-    rest = fraction.lstrip("0")
-    said = _numbers.cardinal(rest) if rest and len(rest) <= 2 else _numbers.digits(rest)
-    return " ".join(part for part in (_numbers.cardinal(whole), "coma", zeros, said) if part)
+    return _numbers.with_comma(text, "coma")
 
 
 def _before_noun(number: str, noun: str) -> str:
@@ -121,8 +124,7 @@ def _ordinal(found: re.Match[str]) -> str:
 
 
 def _roman(found: re.Match[str]) -> str:
-    values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in found[2]]
-    value = sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+    value = roman(found[2])
     if found[1].casefold() == "siglo" or value > 10:
         return f"{found[1]} {_numbers.cardinal(str(value))}"
     return f"{found[1]} {_ORDINALS[value]}o"
@@ -132,9 +134,7 @@ def _fraction(found: re.Match[str]) -> str:
     top, bottom = found[1], found[2]
     if (top, bottom) == ("1", "2"):
         return "media"
-    name = {"2": "medio", "3": "tercio", "4": "cuarto", "5": "quinto", "6": "sexto", "8": "octavo", "10": "décimo"}.get(
-        bottom
-    )
+    name = _PARTS.get(bottom)
     return found[0] if name is None else f"un {name}" if top == "1" else f"{_numbers.cardinal(top)} {name}s"
 
 

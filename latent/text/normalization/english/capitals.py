@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
+from latent.text.normalization.english.amounts import NUMBERS
 from latent.text.normalization.english.words import ACRONYMS, INITIALISMS, SHORT_WORDS
-from latent.text.normalization.rules import Numbers, Rule, rule
+from latent.text.normalization.rules import Rule, roman, rule
 
-_numbers = Numbers("en", "zero")
-_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _COUNTED = (
     "War Chapter Part Volume Book Act Scene Section Bowl Rocky Phase Type Level Class Article Title Appendix Stage Tier"
 ).split()
@@ -24,16 +23,10 @@ def in_lower_case(text: str) -> str:
     return text.lower() if len(capitals) >= 3 and shouted >= 2 and not re.search("[a-z]", text) else text
 
 
-def _roman(numeral: str) -> int:
-    values = [_ROMAN[letter] for letter in numeral]
-    later = [*values[1:], 0]
-    return sum(-value if value < after else value for value, after in zip(values, later, strict=True))
-
-
 def _numbered(found: re.Match[str]) -> str:
-    value = str(_roman(found[2]))
+    value = str(roman(found[2]))
     counted = found[1].split()[-1] in _COUNTED
-    return f"{found[1]} {_numbers.cardinal(value)}" if counted else f"{found[1]} the {_numbers.ordinal(value)}"
+    return f"{found[1]} {NUMBERS.cardinal(value)}" if counted else f"{found[1]} the {NUMBERS.ordinal(value)}"
 
 
 def _readable(word: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is said digit by digit in English: telephone numbers and codes, and letters with digits."""
+"""What is read digit by digit in English: telephone numbers and codes, and letters with digits."""
 
 from __future__ import annotations
 
