@@ -11,10 +11,10 @@ from s2s.durable import check_target
 from s2s.errors import InputError
 from s2s.json_files import describe
 from s2s.packages import load
-from s2s.training.metrics import TEXT_METRICS
+from s2s.training.metrics import FACTS, TEXT_METRICS
 
 _SPLITS = ("train", "valid")
-_NO_LOSS = {"split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds", *TEXT_METRICS}
+_NO_LOSS = {*FACTS, *TEXT_METRICS}
 
 Points = tuple[list[float], list[float]]
 

@@ -27,6 +27,11 @@ def _shorten(text: str, most: int = _LONGEST) -> str:
     return text if len(text) <= most else f"{text[: most * 3 // 5]} ... {text[5 - most * 2 // 5 :]}"
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what a library says about its error; the name of its class if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class _Shown(reprlib.Repr):
     """`repr` with bounds on depth, number and length."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from s2s import shipped
 from s2s.config import Section
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 
 S = TypeVar("S", bound=Section)
 
@@ -116,7 +116,7 @@ def why(error: Exception) -> str:
             return reason
     if status in (401, 403):
         return "your token is not accepted, or may not write there; run `hf auth login` with another"
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return reason_of(error)
 
 
 @functools.cache
@@ -134,7 +134,7 @@ def _reach(endpoint: str) -> None:
             get_session().head(endpoint, timeout=REACHABLE_SECONDS)
             found.append("")
         except Exception as error:  # the client behind it differs between versions, and so do its errors
-            found.append(next(iter(str(error).strip().splitlines()), type(error).__name__))
+            found.append(reason_of(error))
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()

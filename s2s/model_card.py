@@ -15,7 +15,7 @@ from s2s.run_config import DEFAULT_TASK
 from s2s.run_folder import saved_tree
 from s2s.tasks.base import GenerationTask
 from s2s.training.loggers import LOG, read_log
-from s2s.training.metrics import cost
+from s2s.training.metrics import FACTS, cost
 
 MODEL_CARD = "MODEL_CARD.md"
 TO_BE_COMPLETED = "TO BE COMPLETED"
@@ -127,10 +127,7 @@ def _scores(log: list[dict[str, Any]], config: Mapping[str, Any]) -> str:
     by = config.get("keep_best_by", "loss")
     best = min(records, key=lambda record: cost(by, record[by]) if by in record else record.get("loss", 0))
     means = {
-        name: round(value, 4)
-        for name, value in best.items()
-        if isinstance(value, int | float)
-        and name not in ("step", "epoch", "seconds", "lr", "tokens_per_s", "grad_norm")
+        name: round(value, 4) for name, value in best.items() if isinstance(value, int | float) and name not in FACTS
     }
     shown = ", ".join(f"{name} {dump_json(value)}" for name, value in means.items())
     return f"{shown} (after {best['step']:,} updates)"

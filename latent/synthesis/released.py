@@ -17,7 +17,7 @@ from latent.text.front_end import NothingToSay
 from s2s.checkpoint import weight_files
 from s2s.config import Section, apply_overrides, parse_section
 from s2s.durable import fingerprint
-from s2s.errors import ConfigError, InputError
+from s2s.errors import ConfigError, InputError, reason_of
 from s2s.json_files import describe, read_object
 
 V = TypeVar("V", bound="ReleasedVoice")
@@ -141,5 +141,5 @@ def load_text_encoder(folder: Path, name: str | None) -> TextEncoder:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name or str(folder))
     except (OSError, ValueError) as error:
-        raise InputError(f"--tokenizer {name}: cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise InputError(f"--tokenizer {name}: cannot be loaded: {reason_of(error)}") from error
     return TextEncoder(tokenizer)

@@ -1,4 +1,4 @@
-"""Files of lines, compressed or not, with errors that name the file and the line."""
+"""Files of records: their formats by suffix, compression, and lines with errors that name the file and the line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 
 STANDARD = "-"
 """A file name: standard input, or standard output."""
 LONGEST_LINE = 1 << 26
 """Maximum bytes of a line or a cell (64 MiB); a longer line is not read into memory."""
+FORMATS = {
+    **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".txt", ".text"), "text"),
+    **{f".{name}": name for name in ("csv", "tsv", "parquet", "arrow")},
+}
+"""Formats of records by suffix, see `suffix_of`."""
 
 
 class Line(NamedTuple):
@@ -89,7 +95,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
         with _OPEN.get(compression_of(path), open)(path, "rb") as file:
             yield file
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or _first_line(error)}") from error
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or reason_of(error)}") from error
 
 
 @contextmanager
@@ -157,7 +163,3 @@ def _refuse_marks(content: bytes, name: str) -> None:
     for mark, kind in _MARKS.items():
         if content.startswith(mark):
             raise InputError(f"{name}: is {kind}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from s2s.data.files import STANDARD, Line, all_lines, count_lines, shown_name, suffix_of
+from s2s.data.files import FORMATS, STANDARD, Line, all_lines, count_lines, shown_name, suffix_of
 from s2s.data.jsonl import parse_record
 from s2s.data.row import Row
-from s2s.data.splits import FORMATS, Role, choose_split, files_by_split, one_format
+from s2s.data.splits import Role, choose_split, files_by_split, one_format
 from s2s.data.tables import TEXT_FORMATS, binary_rows, count_binary_rows, text_rows
 from s2s.data.text_lines import plain_text
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 from s2s.hub import unreachable
 from s2s.shipped import data_path
 
@@ -69,7 +69,7 @@ class Records:
 
     @property
     def identity(self) -> Any:
-        """What tells these records from others: files, of which the content counts; None for a pipe, read only once."""
+        """What identifies these records: files, which stand for their content, or a version; None for a pipe."""
         if len(self.files) == 1:
             return self.files[0]
         return {str(number): path for number, path in enumerate(self.files)} or self.version or None
@@ -131,7 +131,7 @@ def records(name: str, role: Role = "train") -> Iterator[tuple[str, dict[str, An
 
 
 def _open_file(name: str, format: str | None, text_record: TextRecord) -> Records:
-    """A file, which is read anew each time; or a pipe, which is read once."""
+    """A file can be read again and again, a pipe only once."""
     known = FORMATS.get(suffix_of(name)) if name != STANDARD else None
     is_file = name != STANDARD and Path(name).is_file()
     if is_file and (format or known not in (None, "text")):
@@ -207,7 +207,7 @@ def _open_folder(name: str, folder: Path, wanted: str, role: Role, text_record: 
         raise InputError(f"{name}: the folder holds no records; expected {', '.join(FORMATS)} files")
     split, files = choose_split(str(folder), splits, wanted, role)
     format = one_format(files, name)
-    _say(name, split)
+    _log_split(name, split)
     every = partial(_chained, [partial(_rows, str(path), format, text_record) for path in files])
     return Records(name, format, every, tuple(files), split)
 
@@ -258,7 +258,7 @@ def _offline(config: Any) -> Iterator[None]:
 def _of_dataset(name: str, whole: str, loaded: Any, wanted: str, role: Role, files: tuple[Path, ...] = ()) -> Records:
     splits = loaded if isinstance(loaded, dict) else {wanted: loaded}
     split, table = choose_split(whole, splits, wanted, role) if isinstance(loaded, dict) else ("", splits[wanted])
-    _say(name, split)
+    _log_split(name, split)
     version = "" if files else str(getattr(table, "_fingerprint", name))
     return Records(name, "dataset", partial(_dataset_rows, name, table), files, split, version)
 
@@ -268,7 +268,7 @@ def _dataset_rows(name: str, table: Iterable[dict[str, Any]]) -> Iterator[Row]:
         yield Row(number, f"{name}: row {number}", partial(dict, record))
 
 
-def _say(name: str, split: str) -> None:
+def _log_split(name: str, split: str) -> None:
     if split:
         logger.info("%s: reading the split %r", name, split)
 
@@ -278,5 +278,6 @@ def _loading(name: str, reason: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:  # datasets raises a class of its own for each of its readers
-        reason = reason or (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name}: neither a file nor a data set that can be read: {reason}") from error
+        raise InputError(
+            f"{name}: neither a file nor a data set that can be read: {reason or reason_of(error)}"
+        ) from error

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from s2s.data.tokenizer import Tokenizer
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 
 FORMAT = "pretrain-text 1"
 
@@ -249,5 +249,4 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: not a whole Parquet file: {reason}") from error
+        raise InputError(f"{path}: not a whole Parquet file: {reason_of(error)}") from error

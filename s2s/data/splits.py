@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from s2s.data.files import suffix_of
+from s2s.data.files import FORMATS, suffix_of
 from s2s.errors import InputError
 
 Role = Literal["train", "valid", "test"]
@@ -20,12 +20,6 @@ NAMES: dict[Role, tuple[str, ...]] = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 """Names of splits by role, the usual one first."""
-FORMATS = {
-    **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
-    **dict.fromkeys((".txt", ".text"), "text"),
-    **{f".{name}": name for name in ("csv", "tsv", "parquet", "arrow")},
-}
-"""Formats by suffix."""
 _ALSO_NOTES = (".json", ".txt", ".text")
 """Formats in which folders hold other things too; they count if their name says which split they are."""
 
@@ -42,7 +36,7 @@ def choose_split(name: str, splits: dict[str, T], wanted: str, role: Role) -> tu
         wanted: The split that was asked for; "" for none.
 
     Raises:
-        InputError: there is no such split.
+        InputError: it has no such split.
     """
     for candidate in (wanted,) if wanted else NAMES[role]:
         if candidate in splits:

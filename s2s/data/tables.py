@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from s2s.data.files import LONGEST_LINE, Line, all_lines, seekable, shown_name
 from s2s.data.row import Row
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 
 TEXT_FORMATS: dict[str, dict[str, Any]] = {
     "csv": {"strict": True},
@@ -142,8 +142,7 @@ def _reading(path: str | Path, format: str) -> Iterator[BinaryIO]:
         try:
             yield file
         except (pyarrow.ArrowException, OSError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{path}: cannot be read as {format.title()}: {reason}") from error
+            raise InputError(f"{path}: cannot be read as {format.title()}: {reason_of(error)}") from error
 
 
 def _refuse_repeated(columns: list[str], where: str, advice: str) -> None:

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from s2s.data.files import STANDARD, compression_of, suffix_of
+from s2s.data.files import FORMATS, STANDARD, compression_of, suffix_of
 from s2s.data.jsonl import read_records
-from s2s.data.splits import FORMATS
 from s2s.durable import whole_file
 from s2s.errors import InputError
 from s2s.json_files import dump_json

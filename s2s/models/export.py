@@ -12,7 +12,7 @@ from torch import Tensor
 
 from s2s.checkpoint import refuse_run
 from s2s.data.tokenizer import Tokenizer
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 from s2s.json_files import dump_json, read_object
 from s2s.models.base import Model
 from s2s.models.pretrained import SIZES
@@ -76,4 +76,4 @@ def _save_pickle(state: dict[str, Tensor], path: Path) -> None:
     try:
         torch.save(state, path)
     except RuntimeError as error:  # what torch.save raises where the disk is full
-        raise OSError(str(error).splitlines()[0]) from error
+        raise OSError(reason_of(error)) from error

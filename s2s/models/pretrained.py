@@ -19,7 +19,7 @@ from torch import Tensor
 from s2s import shipped
 from s2s.checkpoint import check_finite, read_tensors, weight_files
 from s2s.config import read_tree, section_of
-from s2s.errors import InputError, shown
+from s2s.errors import InputError, reason_of, shown
 from s2s.hub import fetch, is_hub_name
 from s2s.json_files import read_object
 from s2s.models.keymaps import FAMILIES, fold_segment_row, into_bert_names, to_bert_names
@@ -188,8 +188,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
     except _DAMAGED as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: not a complete PyTorch file: {reason}") from error
+        raise InputError(f"{path}: not a complete PyTorch file: {reason_of(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise InputError(f"{path}: must hold tensors by name and nothing else")
     check_finite(tensors, path)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from s2s.progress import duration
 from s2s.training.loggers import Logger, open_loggers
+from s2s.training.metrics import FACTS
 from s2s.training.validation import Sample
 
 logger = logging.getLogger(__name__)
@@ -110,12 +111,9 @@ def _shortened(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
 
 
-_NOT_MEANS = {"step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"}
-
-
 def _means(record: dict[str, Any]) -> str:
     """The means of the criterion: `loss 2.31  accuracy 0.52`."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in _NOT_MEANS)
+    return "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in FACTS)
 
 
 def _rate(tokens_per_s: float) -> str:

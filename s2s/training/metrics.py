@@ -14,6 +14,8 @@ from s2s.data.words import WordTokenizer, bleu_tokenization, nfc, words
 from s2s.packages import load
 
 LOSS = "loss"
+FACTS = frozenset(("split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"))
+"""What a record of the log holds beside losses and metrics."""
 Texts = Sequence[str]
 
 
