@@ -32,7 +32,9 @@ def serve(
     ] = None,
     cors_origin: Annotated[
         list[str] | None,
-        typer.Option(help="Origin of another page that may use the server, as https://example.org; repeat for more."),
+        typer.Option(
+            help="Origin of another page that may use the server, such as https://example.org; repeat for more."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -48,8 +50,8 @@ def serve(
     ] = False,
     queue: Annotated[int, typer.Option(min=1, max=10_000, help="Requests that may wait for one model.")] = 32,
     max_rows: Annotated[int, typer.Option(min=1, max=1024, help="Texts that one model works on at once.")] = 16,
-    max_characters: Annotated[int, typer.Option(min=1, help="Of a text to speak.")] = 4096,
-    max_audio_seconds: Annotated[float, typer.Option(min=1, help="Of one spoken answer.")] = 600,
+    max_characters: Annotated[int, typer.Option(min=1, help="Maximum characters of a text to speak.")] = 4096,
+    max_audio_seconds: Annotated[float, typer.Option(min=1, help="Maximum seconds of a spoken answer.")] = 600,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may wait for its answer.")] = 300,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     trust_imports: TrustImports = False,
@@ -57,7 +59,8 @@ def serve(
     """Serve models to the OpenAI client, to curl and to a page in the browser.
 
     Endpoints: /v1/audio/speech, /v1/audio/script, /v1/audio/voices, /v1/generate, /v1/completions, /v1/models, /health
-    and /metrics; the page is at /. Ctrl-C or SIGTERM stops after the answers that are begun.
+    and /metrics; the page is at /. Ctrl-C or SIGTERM stops the server when the answers under way
+    are finished.
     """
     from s2s.errors import InputError
     from s2s.packages import load
@@ -72,7 +75,7 @@ def serve(
 
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
         raise InputError("--api-key (UNILATENT_API_KEY): must be printable ASCII, without blanks around it")
-    named, recordings = _named(models), {name: Path(path) for name, path in _pairs(voice or [])}
+    named, recordings = _named(models), _recordings(voice or [])
     listener = bind(host, port)
     limits = Limits(queue, max_rows, max_characters, audio_seconds=max_audio_seconds, request_seconds=timeout)
     metrics = Metrics()
@@ -89,7 +92,7 @@ def serve(
 
 
 def _named(models: list[str]) -> dict[str, str]:
-    """What to load, by the names for requests: those given, else the names of the folders."""
+    """What to load, by its name in requests: the name given, else that of the folder."""
     from s2s.errors import InputError
 
     named: dict[str, str] = {}
@@ -105,15 +108,16 @@ def _named(models: list[str]) -> dict[str, str]:
     return named
 
 
-def _pairs(given: list[str]) -> list[tuple[str, str]]:
+def _recordings(given: list[str]) -> dict[str, Path]:
+    """The recordings by the names of their voices."""
     from s2s.errors import InputError
 
-    pairs: list[tuple[str, str]] = []
+    recordings: dict[str, Path] = {}
     for item in given:
         name, equals, path = (part.strip() for part in item.partition("="))
         if not (name and equals and path):
             raise InputError(f"--voice {item!r}: must be NAME=RECORDING")
-        if name in dict(pairs):
+        if name in recordings:
             raise InputError(f"--voice {item}: there is another voice called {name!r}")
-        pairs.append((name, path))
-    return pairs
+        recordings[name] = Path(path)
+    return recordings

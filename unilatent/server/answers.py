@@ -16,7 +16,7 @@ class Answer:
     """Pieces of an answer in order, then its end or an error. Made in the event loop.
 
     Args:
-        seconds: That `next` waits at most.
+        seconds: Maximum time that `next` waits.
         most_unread: Size of the pieces that may wait for the reader before the worker should pause.
         on_change: Called in the event loop when the reader has caught up, or has gone.
     """

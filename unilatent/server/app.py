@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from s2s.errors import InputError
 from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
 from unilatent.server.gate import Gate
-from unilatent.server.models import SpeechModel
+from unilatent.server.models import ServedModel, SpeechModel
 from unilatent.server.service import Service
 from unilatent.server.speech import speech_router
 from unilatent.server.text import text_router
@@ -34,9 +34,9 @@ def build_app(
 
     Args:
         service: The models.
-        api_key: That requests must bring; None: none.
-        hosts: Names that a request may call the server by; empty: any.
-        origins: Of other pages whose scripts may use the server; empty: none.
+        api_key: The key that requests must bring, if any.
+        hosts: Names by which a request may call the server; any if empty.
+        origins: Origins of other pages whose scripts may use the server.
     """
 
     @asynccontextmanager
@@ -79,14 +79,12 @@ def _add_overview(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         """The models, as OpenAI lists them; `kind` is text or speech."""
-        return {"object": "list", "data": [_shown(service, name) for name in service.models]}
+        return {"object": "list", "data": [_shown(model) for model in service.models.values()]}
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         """One model."""
-        if name not in service.models:
-            service.text(name)  # raises, and names the nearest
-        return _shown(service, name)
+        return _shown(service.model(name))
 
     @app.get("/health")
     async def health() -> Response:
@@ -102,9 +100,8 @@ def _add_overview(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def _shown(service: Service, name: str) -> dict[str, Any]:
-    model = service.models[name]
-    shown = {"id": name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
+def _shown(model: ServedModel) -> dict[str, Any]:
+    shown = {"id": model.name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
     return {**shown, "sample_rate": model.voice.sample_rate} if isinstance(model, SpeechModel) else shown
 
 

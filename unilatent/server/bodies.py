@@ -41,20 +41,20 @@ class NamedVoice(Section):
 
 
 class SpeechBody(_Spoken):
-    """Of /v1/audio/speech."""
+    """The body of /v1/audio/speech."""
 
     input: str
     """The text to speak."""
     voice: str | NamedVoice | None = None
     """Who speaks, from /v1/audio/voices; may be left out where there is only one."""
     speed: float = Field(1.0, ge=0.25, le=4)
-    """Of speaking."""
+    """Speed of the speech; 1 is the voice's own."""
     instructions: str = ""
-    """Must be empty: no voice here follows any."""
+    """Must be empty: no voice here follows instructions."""
 
 
 class ScriptBody(_Spoken):
-    """Of /v1/audio/script."""
+    """The body of /v1/audio/script."""
 
     input: str
     """A script, as `unilatent synthesize --script` reads it."""
@@ -65,20 +65,20 @@ class ScriptBody(_Spoken):
 
 
 class GenerateBody(Body):
-    """Of /v1/generate."""
+    """The body of /v1/generate."""
 
     input: str | list[str]
     """One text or several."""
     num_hypotheses: int = Field(1, ge=1)
     """Different outputs of each text, best first."""
     prefix: str | None = None
-    """How each output begins."""
+    """What each output must begin with."""
     decoder: dict[str, Any] = Field(default_factory=dict)
-    """Options of the decoder, as beam_size."""
+    """Options of the decoder, such as `beam_size`."""
 
 
 class CompletionBody(Body):
-    """Of /v1/completions, as far as a model that turns one text into another can answer."""
+    """The body of /v1/completions, with the fields that a model from text to text can serve."""
 
     prompt: str | list[str]
     n: int = Field(1, ge=1)

@@ -1,6 +1,6 @@
 """Errors as OpenAI's clients expect them: `{"error": {"message", "type", "param", "code"}}`, one clear line each.
 
-A message tells nothing of the server's files: paths in it are replaced.
+Messages do not reveal the server's files: paths in them are replaced.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class ApiError(Exception):
     """An answer other than 200.
 
     Args:
-        status: Of HTTP.
+        status: The HTTP status.
         message: One line.
-        code: For programs, as `model_not_found`.
+        code: A short name for programs, such as `model_not_found`.
         param: The field of the request that it is about.
-        headers: Of the answer.
+        headers: More headers of the answer.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
 _DRAINED = 32
-"""Times the limit that is read of a body that is too long, so that its sender reads why."""
+"""A body that is too long is read up to this many times the limit, so that its sender gets the error."""
 
 SECURITY = {
     "x-content-type-options": "nosniff",

@@ -14,39 +14,39 @@ class Limits:
     max_rows: int = 16
     """Texts that one model works on at once."""
     characters: int = 4096
-    """Of a text to speak, as OpenAI has it."""
+    """Characters of a text to speak; OpenAI has the same limit."""
     source_characters: int = 20_000
-    """Of a script, and of each text that something is generated from."""
+    """Characters of a script, and of each text that something is generated from."""
     texts: int = 64
-    """In one request for text."""
+    """Texts in one request."""
     audio_seconds: float = 600.0
-    """Expected length of one spoken answer."""
+    """Expected length of one spoken answer in seconds."""
     hypotheses: int = 16
     """Outputs for each text, and the size of a beam."""
     new_tokens: int = 512
-    """Generated for each text."""
+    """Tokens generated for each text."""
     body_bytes: int = 1 << 18
-    """Of one request."""
+    """Size of the body of a request."""
     header_bytes: int = 1 << 15
-    """Of one request."""
+    """Size of the headers of a request."""
     requests: int = 512
-    """Answered at once, of all kinds; others get 503."""
+    """Requests of all kinds that are answered at once; others get 503."""
     unread_bytes: int = 1 << 20
-    """Of an answer that may wait for its reader; then its text is not spoken further until the reader has caught up."""
+    """Part of an answer that may wait for its reader; with more, speaking pauses until the reader has caught up."""
     header_seconds: float = 10.0
-    """For the head of a request to arrive."""
+    """Time for the head of a request to arrive."""
     body_seconds: float = 10.0
-    """For the body of a request to arrive."""
+    """Time for the body of a request to arrive."""
     request_seconds: float = 300.0
-    """From a request to the first piece of its answer, and from one piece to the next."""
+    """Time from a request to the first piece of its answer, and from one piece to the next."""
     stall_seconds: float = 30.0
-    """That a reader may take for a piece of its answer; then the connection is dropped."""
+    """Time that a reader may take for a piece of its answer; then the connection is dropped."""
     idle_seconds: int = 30
-    """That a connection is kept for its next request."""
+    """Time that a connection is kept for its next request."""
     stop_seconds: int = 60
-    """For answers to finish when the server stops."""
+    """Time for answers to finish when the server stops."""
 
     @property
     def open_answers(self) -> int:
-        """Answers of one model that are waited for, made, or not yet read to their end."""
+        """Maximum number of answers of one model that wait, are being made, or are not yet read to their end."""
         return 2 * self.queue + self.max_rows

@@ -27,8 +27,8 @@ class ServedModel:
     """A model and its worker.
 
     Args:
-        name: By which requests name it.
-        folder: Where it was loaded from, as it may stand in messages.
+        name: Its name in requests.
+        folder: Where it was loaded from; messages may hold it.
     """
 
     kind: str
@@ -83,9 +83,9 @@ def open_model(
     """The model of a run folder, of released weights, or of a name on the hub.
 
     Args:
-        name: By which requests shall name it.
+        name: Its name in requests.
         folder: What to load.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         recordings: Voice prompts by the name of the voice, for a voice that takes them.
         consent: Whether the user confirms the consent of the people in the recordings.
 
@@ -100,7 +100,7 @@ def open_model(
 
 
 def generates_text(folder: str) -> bool:
-    """Whether a run's task generates text; what is no run is taken for a voice."""
+    """Whether a folder is a run whose task generates text; released weights are voices."""
     if not (Path(folder) / checkpoint.CONFIG).is_file():
         return False
     return issubclass(TASKS[read_run(folder).task.name], GenerationTask)

@@ -1,4 +1,4 @@
-"""Starts the server, and stops it when it is asked to."""
+"""Listens, and starts and stops the server."""
 
 from __future__ import annotations
 

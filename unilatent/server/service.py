@@ -30,16 +30,23 @@ class Service:
         }
         self.stopping = False
 
+    def model(self, name: str) -> ServedModel:
+        """The model of that name; ApiError, with the nearest name, if there is none."""
+        if name not in self.models:
+            found = nearest(name, self.models)
+            raise ApiError(404, f"model: no model is called {name!r}{found}", "model_not_found", "model")
+        return self.models[name]
+
     def speech(self, name: str) -> SpeechModel:
         """The voice of that name; ApiError if there is none."""
-        model = self._model(name)
+        model = self.model(name)
         if not isinstance(model, SpeechModel):
             raise ApiError(400, f"model: {name!r} generates text and does not speak", "wrong_kind", "model")
         return model
 
     def text(self, name: str) -> TextModel:
         """The generator of that name; ApiError if there is none."""
-        model = self._model(name)
+        model = self.model(name)
         if not isinstance(model, TextModel):
             raise ApiError(400, f"model: {name!r} speaks and does not generate text", "wrong_kind", "model")
         return model
@@ -60,9 +67,3 @@ class Service:
         until = time.monotonic() + self.limits.stop_seconds
         for model in self.models.values():
             model.worker.join(max(0.0, until - time.monotonic()))
-
-    def _model(self, name: str) -> ServedModel:
-        if name not in self.models:
-            found = nearest(name, self.models)
-            raise ApiError(404, f"model: no model is called {name!r}{found}", "model_not_found", "model")
-        return self.models[name]

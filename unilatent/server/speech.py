@@ -58,12 +58,12 @@ def speech_router(service: Service) -> APIRouter:
     return router
 
 
-Told = tuple[Narrator, list[Take]]
+Plan = tuple[Narrator, list[Take]]
 """Who speaks, and in which takes."""
 
 
 async def _answer(
-    service: Service, model: SpeechModel, body: SpeechBody | ScriptBody, plan: Callable[[], Told]
+    service: Service, model: SpeechModel, body: SpeechBody | ScriptBody, plan: Callable[[], Plan]
 ) -> Response:
     limits, voice = service.limits, model.voice
     answer = model.worker.answer()
@@ -82,7 +82,7 @@ async def _answer(
     return SpokenResponse(answer, encoder, body.response_format, events, headers, limits.stall_seconds, service.metrics)
 
 
-def _of_text(model: SpeechModel, body: SpeechBody) -> Told:
+def _of_text(model: SpeechModel, body: SpeechBody) -> Plan:
     """A text in the pieces that the voice says well; the first has the seed of the request."""
     _check_length(body.input, model.limits.characters)
     if body.instructions.strip():
@@ -98,7 +98,7 @@ def _of_text(model: SpeechModel, body: SpeechBody) -> Told:
     return narrator, [*takes[:-1], replace(takes[-1], pause=0.0)]
 
 
-def _of_script(model: SpeechModel, body: ScriptBody) -> Told:
+def _of_script(model: SpeechModel, body: ScriptBody) -> Plan:
     _check_length(body.input, model.limits.source_characters)
     voice, given = model.voice, {"seed": body.seed, "temperature": body.temperature}
     if body.pause_seconds is not None:

@@ -30,7 +30,7 @@ class Session(Protocol):
         """Let a row leave."""
 
     def step(self) -> Sequence[Any]:
-        """Go on with all rows; what some of them gave, each with its `key`."""
+        """Do one step of all rows; returns what some of them gave, each with its `key`."""
 
 
 class Job(ABC):
@@ -132,10 +132,13 @@ class Worker:
         if self._stopping:
             raise _stopping()
         if not self.alive:
-            raise ApiError(503, f"the model {self.name!r} has stopped working", "model_unavailable")
+            raise self._dead()
         if len(self._waiting) >= self._limits.queue or self.open_answers >= self._limits.open_answers:
             seconds = round(self._seconds * (1 + len(self._waiting) / self._limits.max_rows))
             raise Busy(f"{self.name!r} has {len(self._waiting)} requests waiting; try again later", min(seconds, 60))
+
+    def _dead(self) -> ApiError:
+        return ApiError(503, f"the model {self.name!r} has stopped working", "model_unavailable")
 
     def _changed(self, answer: Answer) -> None:
         """A reader has caught up, or has gone; called in the event loop."""
@@ -155,7 +158,7 @@ class Worker:
         finally:
             with self._wake:
                 for job in (*self._running, *self._waiting):
-                    job.answer.fail(ApiError(503, f"the model {self.name!r} has stopped working", "model_unavailable"))
+                    job.answer.fail(self._dead())
                 self._running.clear()
                 self._waiting.clear()
 
