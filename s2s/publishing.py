@@ -48,8 +48,8 @@ def push(
         The address of the commit.
 
     Raises:
-        InputError: it is no run folder; a voice is to be public and its model card is not complete; the hub cannot be
-            reached, or refuses it.
+        InputError: `run` is not a run folder; a voice would become public with an incomplete model card; the hub cannot
+            be reached, or refuses the upload.
     """
     folder = run_folder(run)
     if repository.count("/") != 1 or "@" in repository or not hub.is_hub_name(repository):

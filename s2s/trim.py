@@ -28,7 +28,7 @@ _CHUNK = 2048
 _EMBEDDINGS, _OUTPUT_BIAS = "embeddings.tokens.weight", "head.bias"
 """The weights with a row for each piece; the output matrix is the embeddings."""
 _NOT_COPIED = ("config.yaml", "model.safetensors", "log.jsonl", "MODEL_CARD.md")
-"""Files of a run folder that are written anew, or are about the other model."""
+"""Files of a run folder that are written again, or that describe the untrimmed model."""
 
 
 class Trimmed(NamedTuple):
@@ -108,7 +108,7 @@ def _count(tokenizer: Tokenizer, files: Iterable[str]) -> Counter[int]:
         counts.update(chain.from_iterable(tokenizer.encode_many(chunk)))
     if not counts:
         raise InputError(
-            f"{', '.join(files)}: no text in any field; expected the texts that the vocabulary shall serve"
+            f"{', '.join(files)}: no text in any field; expected the texts that the vocabulary should cover"
         )
     return counts
 
@@ -150,7 +150,7 @@ def _stored(weights: dict[str, Tensor], precision: str, output: Path) -> dict[st
 
 
 def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path, output: Path) -> None:
-    """The configuration comes last, so a folder that is not complete is no run."""
+    """Write the new run folder; the configuration comes last, so an incomplete folder is not taken for a run."""
     tree = config.tree()
     tree["task"].pop("tokenizer", None)  # the folder holds it
     tree["model"] |= {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None}

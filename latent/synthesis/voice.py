@@ -120,7 +120,7 @@ class Voice(ABC):
             decoder_options: The same as keywords, such as `guidance_scale=1.5, num_inference_steps=8`.
 
         Raises:
-            InputError: there is no such voice, or it lacks something.
+            InputError: the voice cannot be found or opened.
             ConfigError: an option is unknown or its value does not fit.
         """
         # by name, since every kind of voice, which that module knows, imports this one

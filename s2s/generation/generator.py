@@ -112,7 +112,7 @@ class Generator:
             decoder_options: Defaults for `generate`, such as `beam_size=8`. `name="sampling"` chooses another decoder.
 
         Raises:
-            InputError: there is no such run, it generates no text, or it lacks weights.
+            InputError: the run cannot be found, lacks weights, or does not generate text.
             ConfigError: an option is unknown or its value does not fit.
         """
         if precision not in ("float32", "bfloat16"):

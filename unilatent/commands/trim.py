@@ -24,7 +24,7 @@ def trim(
     run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
     output: Annotated[Path, typer.Argument(help="The run folder to write.")],
     texts: Annotated[
-        list[str], typer.Option(help="Records whose texts the vocabulary shall serve, such as the training data.")
+        list[str], typer.Option(help="Records whose texts the vocabulary should cover, such as the training data.")
     ],
     size: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of pieces.", show_default="all that the texts need")
