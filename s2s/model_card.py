@@ -68,7 +68,7 @@ def text_card(run: Path, address: str) -> str:
 
     Args:
         run: The run folder.
-        address: By which others load it, USER/NAME.
+        address: USER/NAME, by which others load it.
     """
     tree = saved_tree(run)
     task, model, training = (section_of(tree, name, run) for name in ("task", "model", "train"))

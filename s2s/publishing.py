@@ -41,7 +41,7 @@ def push(
         run: The run folder.
         repository: USER/NAME. It is created if there is none.
         revision: The branch to write to, created if there is none; the main one by default.
-        message: Of the commit.
+        message: Message of the commit.
         private: Whether a new repository is private; one that exists stays as it is.
 
     Returns:

@@ -70,7 +70,7 @@ def trim_run(
         output: The folder to write; it must not be a run folder.
         files: Records whose texts count, such as the training data; all fields but "id" are read.
         size: Maximum number of pieces. Default: all that the texts need.
-        precision: Of the weights on the disk: float32, float16 or bfloat16. Loading makes them float32 again.
+        precision: Precision of the weights on the disk: float32, float16 or bfloat16. Loading makes them float32 again.
         checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
     Raises:

@@ -37,7 +37,7 @@ def audio_chunks(decode_chunk: DecodeChunk, frames: Iterable[Frames], chunk_fram
     """Decode latents as they come.
 
     Args:
-        decode_chunk: Of the σ-VAE that made the model's latents.
+        decode_chunk: Decodes latents, a method of the σ-VAE that made the model's latents.
         frames: From `NextTokenDiffusionDecoder.stream`.
         chunk_frames: Frames decoded at a time; 1 has the lowest latency, more is faster.
     """
@@ -58,7 +58,7 @@ class AudioRows:
     """The audio of rows that come and go. Each has its own history; whatever waits is decoded together.
 
     Args:
-        decode_chunk: Of the σ-VAE that made the model's latents.
+        decode_chunk: Decodes latents, a method of the σ-VAE that made the model's latents.
         chunk_frames: Maximum number of frames of a row that wait.
         first_frames: Frames that wait before a row is heard. Later as many wait as were heard, up to `chunk_frames`: so
             audio begins soon, and does not break off while the rest is made.

@@ -258,7 +258,7 @@ class LatentLM(Model):
         Args:
             latents: Normalized, `(R, L)`.
             streams: 2 with guidance, whose unconditional stream reads them too, else 1.
-            cues: Of the latents to be drawn next, `(R, C)` int64, for a model with cues.
+            cues: Cues of the latents to be drawn next, `(R, C)` int64, for a model with cues.
         """
         return self.embed_latents(latents.repeat(streams, 1))
 

@@ -77,7 +77,7 @@ class RowCache:
         """Take in the rows of another cache of the same layers; the capacity is the larger one of both.
 
         Args:
-            order: Of all rows, `(B + B',)` int64: indices into the rows of this cache and then those of the other.
+            order: Order of all rows, `(B + B',)` int64: indices into the rows of this cache, then those of the other.
         """
         layers, kinds, _, heads, _, width = self._buffer.shape
         capacity = max(self.capacity, other.capacity)

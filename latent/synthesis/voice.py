@@ -112,7 +112,7 @@ class Voice(ABC):
         Args:
             voice: The run of a voice or released VibeVoice weights, a folder or USER/NAME on the hub; or `demo`, the
                 shipped voice.
-            checkpoint: Of a run: a step or a safetensors file; the best weights by default.
+            checkpoint: A step of a run, or a safetensors file; the best weights by default.
             revision: A commit, branch or tag, for a name on the hub.
             tokenizer: Instead of what the voice brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.

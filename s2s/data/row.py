@@ -10,7 +10,7 @@ class Row(NamedTuple):
     """One record of an input.
 
     Args:
-        number: Of its line in a file of lines, of its row in a table, both from 1; the names of columns do not count.
+        number: Number of its line in a file of lines, of its row in a table, both from 1; column names do not count.
         where: Where it is, for messages.
         record: Gives its fields; InputError if it is bad.
     """

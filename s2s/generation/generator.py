@@ -107,7 +107,7 @@ class Generator:
             checkpoint: A step or a safetensors file; the best weights by default.
             revision: A commit, branch or tag of a run on the hub.
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
-            precision: Of the weights; scores are float32 in either. bfloat16 is meant for GPUs.
+            precision: Precision of the weights; scores are float32 in either. bfloat16 is meant for GPUs.
             overrides: Options of other sections, such as `task.max_source=256`.
             decoder_options: Defaults for `generate`, such as `beam_size=8`. `name="sampling"` chooses another decoder.
 

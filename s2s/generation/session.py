@@ -58,8 +58,8 @@ class TextSession(ABC):
     """Texts that are being generated. Each gives what it gives alone.
 
     Args:
-        texts: Of the task.
-        model: Of a run, see `Generator`.
+        texts: How the task reads, batches and writes texts.
+        model: The model of a run, see `Generator`.
         max_rows: Maximum number of texts.
     """
 

@@ -24,8 +24,8 @@ class TextMetric:
     """A metric of a whole set of outputs and their references.
 
     Args:
-        score: Of outputs and as many references, in per cent; NaN if no reference has a word. Packages are imported
-            when it is called.
+        score: Gives the value in per cent from outputs and as many references; NaN if no reference has a word. It
+            imports the packages when it is called.
         package: What it needs, as `s2s.packages.load` takes it: a module, and the extra that brings it.
         lower_is_better: As for word errors.
     """

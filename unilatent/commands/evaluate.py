@@ -113,7 +113,7 @@ def text(
 app.command(hidden=True)(text)  # `evaluate text ...` is `evaluate ...`
 
 
-@app.command()
+@app.command(short_help="Score speech against its texts and recordings.")
 def speech(
     manifest: Annotated[
         str, typer.Option(help="Recordings and texts: JSON lines with id, audio, text; or texts alone.")
@@ -155,7 +155,7 @@ def speech(
     present(report, json_file)
 
 
-@app.command()
+@app.command(short_help="Plot learning curves of runs.")
 def curve(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, FOLDER or NAME=FOLDER.")],
     output: Annotated[str, typer.Option(help="The picture: .png, .pdf or .svg.")] = "learning_curve.png",

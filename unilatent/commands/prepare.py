@@ -26,7 +26,7 @@ Translations = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="One-line summaries: descriptions of Debian packages.")
 def debian_synopsis(
     out: Annotated[Path, typer.Argument(help="Folder that gets one folder for each language.")],
     language: Annotated[list[str], typer.Option(help="Language of the descriptions; may be repeated.")] = ["en"],  # noqa: B006 (typer's)
@@ -50,7 +50,7 @@ def debian_synopsis(
     typer.echo("\n".join(summaries))
 
 
-@app.command()
+@app.command(short_help="Raw text for pretraining from Debian descriptions.")
 def debian_descriptions(
     out: Annotated[Path, typer.Argument(help="JSON-lines file to write: id and text of each description.")],
     language: Annotated[str, typer.Option(help="Language of the descriptions.")] = "en",
@@ -70,7 +70,7 @@ def debian_descriptions(
             typer.echo(write(out, fetch_lists(Path(folder), [language]), language))
 
 
-@app.command()
+@app.command(short_help="A smaller corpus from a prepared one.")
 def subset(
     corpus: Annotated[Path, typer.Argument(help="Folder of a prepared corpus.")],
     out: Out,
@@ -90,7 +90,7 @@ Published = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="CNN/DailyMail: .story files and url lists.")
 def cnndm(
     corpus: Published,
     out: Out,
@@ -110,7 +110,7 @@ def cnndm(
     typer.echo(write(out, "CNN/DailyMail", about, found))
 
 
-@app.command()
+@app.command(short_help="XSum: .summary files and the JSON file of ids.")
 def xsum(corpus: Published, out: Out) -> None:
     """XSum: ID.summary files and the JSON file of ids by split below one folder; or EdinburghNLP/xsum."""
     from data_prep.summarization import is_dataset, read_dataset, read_xsum, write
@@ -119,7 +119,7 @@ def xsum(corpus: Published, out: Out) -> None:
     typer.echo(write(out, "XSum", ["One-sentence summaries of BBC articles (Narayan et al. 2018)."], found))
 
 
-@app.command()
+@app.command(short_help="Gigaword headlines: article and title files.")
 def gigaword(corpus: Published, out: Out) -> None:
     """Gigaword headlines: train.article.txt, train.title.txt and so on below one folder; or Harvard/gigaword."""
     from data_prep.summarization import is_dataset, read_dataset, read_gigaword, write
@@ -128,7 +128,7 @@ def gigaword(corpus: Published, out: Out) -> None:
     typer.echo(write(out, "Gigaword", ["First sentences and headlines (Rush et al. 2015); digits are #."], found))
 
 
-@app.command()
+@app.command(short_help="Questions from passages and answers.")
 def squad_qg(
     out: Out,
     train: Annotated[
@@ -201,7 +201,7 @@ def _questions(
     return partial(qg.split_du, own["train"], dev, lists)
 
 
-@app.command()
+@app.command(short_help="Tables of tab-separated columns, one pair a line.")
 def tsv(
     out: Out,
     train: Annotated[Path | None, typer.Option(help="File of columns between tabs, or .gz of it.")] = None,
@@ -218,7 +218,7 @@ def tsv(
     typer.echo(write(out, "Tables", splits))
 
 
-@app.command()
+@app.command(short_help="Parallel text files, plain or .gz.")
 def parallel(
     out: Out,
     train: Annotated[tuple[Path, Path] | None, typer.Option(help="Source file and target file.")] = None,
@@ -232,7 +232,7 @@ def parallel(
     typer.echo(write(out, "Parallel files", {name: read_parallel(*pair, name) for name, pair in files.items() if pair}))
 
 
-@app.command()
+@app.command(short_help="JSON lines made for s2s-ft, tokenized or not.")
 def s2s_ft(
     out: Out,
     train: Annotated[

@@ -25,7 +25,7 @@ Document = Annotated[
 Field = Annotated[str, typer.Option(help="Field of JSON lines, or column of a table or data set, that holds the text.")]
 
 
-@app.command()
+@app.command(short_help="Raw text to tokenized shards for pretraining.")
 def pretrain_text(
     out: Annotated[Path, typer.Argument(help="Folder for shards, tokenizer, stats.json and DATA_CARD.md.")],
     input: Input,
@@ -88,7 +88,7 @@ def pretrain_text(
         typer.echo(prepare(out, settings, processes or available_cores()))
 
 
-@app.command()
+@app.command(short_help="A new vocabulary from raw text.")
 def vocabulary(
     out: Annotated[Path, typer.Argument(help="Folder for the tokenizer's files.")],
     input: Input,

@@ -26,7 +26,7 @@ TestPercent = Annotated[int, typer.Option(min=0, help="Share of texts, where the
 Jobs = Annotated[int, typer.Option(min=1, help="Threads.")]
 
 
-@app.command("asterisk-prompts")
+@app.command("asterisk-prompts", short_help="Real studio recordings with transcripts.")
 def asterisk_prompts(
     context: typer.Context,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the corpus.")],
@@ -71,7 +71,7 @@ def asterisk_prompts(
         typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped))
 
 
-@app.command("teacher-speech")
+@app.command("teacher-speech", short_help="English phrases, read by a synthesizer.")
 def teacher_speech(
     context: typer.Context,
     texts: Annotated[list[Path], typer.Argument(metavar="TEXTS... OUT", help="JSON lines; last, the new corpus.")],
@@ -115,7 +115,7 @@ def teacher_speech(
         typer.echo(write_speech_corpus(recordings, output, options, "Speech of flite", about, skipped))
 
 
-@app.command("align-speech")
+@app.command("align-speech", short_help="When each phoneme of a recording sounds.")
 def align_speech(
     manifest: Annotated[Path, typer.Argument(help="Manifest of any speech corpus, JSON lines.")],
     output: Annotated[Path, typer.Option(help="The manifest with alignments; may be the same file.")],
@@ -176,4 +176,4 @@ _HELP = {
     "transcripts": "A folder of recordings with transcripts.tsv: FILE, TEXT and optionally SPEAKER, separated by tabs.",
 }
 for _name, _help in _HELP.items():
-    app.command(_name, help=_help)(_verb(_name))
+    app.command(_name, help=_help, short_help=_help.partition(":")[0] + ".")(_verb(_name))

@@ -64,7 +64,7 @@ def synthesize(
         typer.Argument(
             metavar="CHECKPOINT",
             autocompletion=completion.runs,
-            help="Run folder of a voice, or released VibeVoice weights (folder or hub name).",
+            help="Run folder of a voice, the shipped `demo`, or released VibeVoice weights; a folder or a hub id.",
         ),
     ],
     overrides: Annotated[

@@ -111,14 +111,15 @@ def decode(
     run: Annotated[
         str,
         typer.Argument(
-            help="The run folder of a trained model, or USER/NAME on the hub.", autocompletion=completion.runs
+            help="The run folder of a trained model, a shipped name (`summarizer`), or USER/NAME on the hub.",
+            autocompletion=completion.runs,
         ),
     ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
             metavar=KEY_VALUE,
-            help="Options to override, as `decoder.beam_size=8`.",
+            help="Options to override, such as `decoder.beam_size=8`.",
             show_default=False,
             autocompletion=completion.decoding_keys,
         ),

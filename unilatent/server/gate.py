@@ -40,7 +40,7 @@ class Gate:
 
     Args:
         app: What answers.
-        limits: Of bodies.
+        limits: Limits of headers, bodies and the number of requests.
         metrics: Where answers are counted.
         api_key: Without it, requests under /v1 and /metrics get 401; None asks for none.
         hosts: Names that the header `host` may have; empty allows any.

@@ -18,8 +18,8 @@ class Service:
 
     Args:
         models: With different names.
-        limits: Of requests.
-        metrics: Of the server.
+        limits: Limits of requests.
+        metrics: Figures of the server.
     """
 
     def __init__(self, models: Sequence[ServedModel], limits: Limits, metrics: Metrics) -> None:

@@ -37,11 +37,11 @@ class SpeechJob(Job):
     """Speaks takes in order; the pieces of its answer are samples of 16 bits, `(S,)`, and `Silence`.
 
     Args:
-        narrator: Of the voice; remembers how each speaker sounded.
+        narrator: Speaks with the voice; remembers how each speaker sounded.
         takes: At least one.
         answer: Where the samples go.
-        max_rows: Of a session that this job opens.
-        metrics: Of the model.
+        max_rows: Maximum rows of a session that this job opens.
+        metrics: Figures of the model.
     """
 
     def __init__(

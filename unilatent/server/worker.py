@@ -78,9 +78,9 @@ class Worker:
     """The thread of one model.
 
     Args:
-        name: Of the model.
-        limits: Of the queue.
-        metrics: Of the model.
+        name: Name of the model.
+        limits: Limits of the queue and the batch.
+        metrics: Figures of the model.
     """
 
     def __init__(self, name: str, limits: Limits, metrics: ModelMetrics) -> None:
