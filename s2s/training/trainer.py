@@ -268,8 +268,8 @@ class Trainer:
         place = [self._seed, self.progress.epoch, micro.position, index]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
         device = self._ranks.device.type
-        # without the cache of casts, which would keep the gathered weights of FSDP alive
         half = torch.float16 if self._config.precision == "float16" else torch.bfloat16
+        # without the cache of casts, which would keep the gathered weights of FSDP alive
         with torch.autocast(device, half, self._config.precision != "float32", cache_enabled=False):
             sums: dict[str, Tensor] = module(micro.batch, phase)
         return sums
