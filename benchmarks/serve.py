@@ -5,7 +5,8 @@
 Load: 100 clients at once for two minutes, with short and long texts. Every tenth reads slowly, every twentieth stops
 reading for a minute, every tenth goes away in the midst of its answer, and all come back when the server is busy.
 Prints how the requests ended (lost: neither a whole answer, nor an error with its status, nor ended by the client or
-for being too slow) and the memory of the server.
+for being too slow) and the memory of the server. A first load warms it up: the memory of the second is flat if its half
+minutes differ no more than by chance. It is at rest when it had nothing to do for some seconds.
 
 Throughput: one client and eight, in turn, several times; prints what is made in a second and the ratio with its range.
 """
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ SENTENCES = (
 )
 SLOW_SECONDS = 0.25  # between two pieces that a slow reader takes
 PIECE = 4096  # bytes of such a piece
+REST_SECONDS = 8  # after a load: the server gives memory back when it was idle for 5
+HALF_MINUTE = 30
 
 
 @dataclass
@@ -205,6 +208,18 @@ def compare(server: Server, voice: str, rounds: int, seconds: float, clients: in
             )
 
 
+def rested(server: Server) -> float:
+    """MiB of the server after some seconds without a request."""
+    time.sleep(REST_SECONDS)
+    return server.memory("VmRSS")
+
+
+def half_minutes(memory: Sequence[float]) -> list[float]:
+    """Means of what was measured once a second, for each half minute."""
+    parts = [memory[start : start + HALF_MINUTE] for start in range(0, len(memory), HALF_MINUTE)]
+    return [sum(part) / len(part) for part in parts]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Start a server, load it, compare, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -212,6 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--text", required=True, help="text run to serve")
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=120, help="of the load")
+    parser.add_argument("--warm-up", type=float, default=30, help="seconds of a load before it")
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
     parser.add_argument("--round-seconds", type=float, default=8)
     parser.add_argument("--many", type=int, default=8, help="clients that are compared with one")
@@ -219,7 +235,8 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder, started(options.speech, options.text, Path(folder, "log")) as server:
         voice = httpx.get(f"{server.url}/v1/audio/voices").json()["data"][0]["id"]
         compare(server, voice, options.rounds, options.round_seconds, options.many)
-        before = server.memory("VmRSS")
+        asyncio.run(load(server, voice, options.clients, options.warm_up))
+        before = rested(server)
         made, memory = asyncio.run(load(server, voice, options.clients, options.seconds))
         ends = ", ".join(f"{name} {count}" for name, count in made.ends.most_common())
         first = sorted(made.first)
@@ -227,11 +244,11 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"lost = {made.ends['lost']}")
         if first:
             print(f"first piece: median {first[len(first) // 2]:.2f} s, 95 % {first[len(first) * 19 // 20]:.2f} s")
-        half = memory[len(memory) // 2 :]
+        print(f"memory at rest: {before:.0f} MiB before the load, {rested(server):.0f} after")
         print(
-            f"memory: before {before:.0f} MiB, after {memory[-1]:.0f}, second half {min(half):.0f} to {max(half):.0f}, "
-            f"peak {server.memory('VmHWM'):.0f}"
+            f"memory under load, mean of each half minute: {', '.join(map('{:.0f}'.format, half_minutes(memory)))} MiB"
         )
+        print(f"memory at most: {server.memory('VmHWM'):.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,14 @@ from s2s.errors import InputError
 from unilatent.server.answers import Answer
 from unilatent.server.errors import ApiError, Busy
 from unilatent.server.limits import Limits
+from unilatent.server.memory import give_back
 from unilatent.server.metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 
 _MOST_SESSIONS = 4
+_IDLE_SECONDS = 5.0
+"""Without work after which a worker gives memory back."""
 
 
 class Session(Protocol):
@@ -164,11 +167,14 @@ class Worker:
 
     def _wait(self) -> bool:
         """Wait for something to do; False if the thread should end."""
+        rested = False
         with self._wake:
             while not (self._rows or self._waiting or any(map(_can_go_on, self._running))):
                 if self._stopping and not self._running:
                     return False
-                self._wake.wait()
+                if not self._wake.wait(None if rested else _IDLE_SECONDS):
+                    give_back()
+                    rested = True
             return True
 
     def _drop_cancelled(self) -> None:

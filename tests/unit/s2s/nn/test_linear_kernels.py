@@ -18,7 +18,7 @@ print(*(os.environ[name] for name in names))
 """
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, ["64 64", "1024 1024"]), ("7", ["64 7", "1024 7"])])
+@pytest.mark.parametrize(("own", "expected"), [(None, ["64 64", "256 256"]), ("7", ["64 7", "256 7"])])
 def test_generation_remembers_more_and_the_users_limit_stays(own: str | None, expected: list[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.endswith("CACHE_CAPACITY")}
     if own:

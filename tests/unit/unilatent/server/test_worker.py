@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from s2s.errors import InputError
+from unilatent.server import worker as worker_module
 from unilatent.server.answers import Answer
 from unilatent.server.errors import ApiError, Busy, ClientGone
 from unilatent.server.limits import Limits
@@ -148,6 +149,29 @@ def test_a_failing_step_is_repeated_for_each_request_alone() -> None:
         with pytest.raises(RuntimeError, match="bad luck"):
             await bench.pieces(bad)
         assert await bench.pieces(bench.submit(1)) == [0]
+
+    run(test())
+
+
+def test_an_idle_worker_gives_memory_back_once_and_then_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, enough = list[int](), threading.Event()
+
+    def give_back() -> None:
+        given.append(1)
+        enough.set()
+
+    monkeypatch.setattr(worker_module, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(worker_module, "give_back", give_back)
+
+    async def test() -> None:
+        bench = Bench()
+        bench.gate.set()
+        for times in (1, 2):
+            assert await asyncio.to_thread(enough.wait, 10)
+            await asyncio.sleep(0.1)
+            assert len(given) == times
+            enough.clear()
+            assert await bench.pieces(bench.submit(1)) == [0]
 
     run(test())
 
