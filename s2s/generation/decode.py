@@ -22,9 +22,9 @@ from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import ConfigError, InputError
-from s2s.generation.forms import Form, form_of, rows_file, to_lines
 from s2s.generation.generator import Generator, batch_rows, generation
 from s2s.generation.output import Batches, Output, PipeOutput, Window, discard, open_output, refuse_existing
+from s2s.generation.output_formats import OutputFormat, output_format, rows_file, to_lines
 from s2s.progress import Meter, sentences
 from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
@@ -92,7 +92,8 @@ def decode_file(
     Args:
         generator: A job only continues with the same `settings`, and the same content of files in them.
         source: Whatever `open_records` reads; `-` is standard input.
-        output: A file, in the form of its suffix (`forms`), or `-`. A job can only be continued from a file to a file.
+        output: A file, in the format of its suffix (`output_formats`), or `-`. Only from a file to a file can a job be
+            continued.
         ranks: All must see the same files. They take windows in turn; the first one puts the results together.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
 
@@ -108,12 +109,12 @@ def decode_file(
             if ranks.first and str(output) != STANDARD:
                 claim.enter_context(claimed(Path(output)))
         records = open_records(source, "test", options.format, generator.task.record)
-        form = form_of(str(output), records.format == "text")
-        window, target = _open(records, str(output), form, options, ranks, generator.settings, trace)
+        format = output_format(str(output), records.format == "text")
+        window, target = _open(records, str(output), format, options, ranks, generator.settings, trace)
         before, number = target.windows, -1
         remaining = _share(records.count(), window, target, ranks)
         with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
-            work = _Work(generator, options, trace is not None, meter, form, records.unit)
+            work = _Work(generator, options, trace is not None, meter, format, records.unit)
             ids, rows_left = IdLines(), records.rows()
             for number, rows in enumerate(iter(lambda: list(itertools.islice(rows_left, window)), [])):
                 _note_ids(ids, rows, generator.task.id_field)
@@ -158,18 +159,18 @@ def _report(target: Output, output: str, reason: str) -> Summary:
 def _open(
     records: Records,
     output: str,
-    form: Form,
+    format: OutputFormat,
     options: DecodeOptions,
     ranks: Ranks,
     settings: Mapping[str, Any],
     trace: str | Path | None,
 ) -> tuple[int, Output]:
     """The size of a window, and where windows go."""
-    if trace is not None and form_of(str(trace), is_text=False) != "jsonl":
+    if trace is not None and output_format(str(trace), is_text=False) != "jsonl":
         raise InputError(f"{trace}: traces are JSON lines; give --trace a name in .jsonl")
     to_file = output != STANDARD
     errors = f"{output}.errors.jsonl" if to_file else None
-    rows = str(rows_file(Path(output))) if form == "parquet" else None
+    rows = str(rows_file(Path(output))) if format == "parquet" else None
     paths = {"output": output, "rows": rows, "errors": errors, "trace": None if trace is None else str(trace)}
     files = {name: Path(path) for name, path in paths.items() if path not in (None, STANDARD)}
     for path in files.values():  # before --overwrite removes them
@@ -219,7 +220,7 @@ class _Work:
     options: DecodeOptions
     traced: bool
     meter: Meter
-    form: Form
+    format: OutputFormat
     unit: str
     reasons: list[str] = field(default_factory=list)
 
@@ -250,7 +251,7 @@ class _Work:
         ]
         with_nbest = getattr(self.generator.search.config, "num_hypotheses", 1) > 1
         streams = {
-            "rows" if self.form == "parquet" else "output": to_lines(outputs, self.form, with_nbest, is_first),
+            "rows" if self.format == "parquet" else "output": to_lines(outputs, self.format, with_nbest, is_first),
             "errors": to_lines(failures),
             "trace": to_lines(traces) if self.traced else [],
         }

@@ -38,7 +38,7 @@ from s2s.durable import (
     writing,
 )
 from s2s.errors import InputError
-from s2s.generation.forms import encoded, write_parquet
+from s2s.generation.output_formats import encoded, write_parquet
 from s2s.json_files import dump_json, read_object
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from s2s.decoding.ranking import Ranking
 from s2s.decoding.trace import Trace
 from s2s.durable import refuse_inputs
 from s2s.generation.decode import output_record
-from s2s.generation.forms import form_of, rows_file, to_lines
 from s2s.generation.output import PipeOutput, Window, refuse_existing
+from s2s.generation.output_formats import output_format, rows_file, to_lines
 from s2s.tasks.base import GenerationTask
 
 _WINDOW = 1024
@@ -23,7 +23,7 @@ _WINDOW = 1024
 def rerank_file(
     task: GenerationTask, trace: str | Path, output: str | Path, ranking: Ranking, count: int, overwrite: bool
 ) -> int:
-    """Write the outputs that `ranking` chooses from a file of traces, in the forms that decoding writes.
+    """Write the outputs that `ranking` chooses from a file of traces, in the formats that decoding writes.
 
     Args:
         trace: The JSON-lines file that decoding wrote.
@@ -39,12 +39,12 @@ def rerank_file(
     if str(output) != STANDARD and not overwrite:
         refuse_existing({"output": Path(output)})
     refuse_inputs(output, [trace])
-    form = form_of(str(output), is_text=False)
-    rows = str(rows_file(Path(output))) if form == "parquet" else None
+    format = output_format(str(output), is_text=False)
+    rows = str(rows_file(Path(output))) if format == "parquet" else None
     target, lines = PipeOutput({"output": str(output), "rows": rows}), 0
     chosen = (_choose(task, record, where, ranking, count) for where, record in read_records(trace))
     while window := list(itertools.islice(chosen, _WINDOW)):
-        made = to_lines(window, form, count > 1, with_names=not lines)
+        made = to_lines(window, format, count > 1, with_names=not lines)
         target.write(lines, Window({"rows" if rows else "output": made}, {}))
         lines += len(window)
     target.close(lines)

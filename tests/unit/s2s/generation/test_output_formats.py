@@ -1,4 +1,4 @@
-"""What is written in each form reads back equal."""
+"""What is written in each format reads back equal."""
 
 import json
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from s2s.data.records import records
 from s2s.errors import InputError
-from s2s.generation.forms import encoded, form_of, to_lines, write_parquet
+from s2s.generation.output_formats import encoded, output_format, to_lines, write_parquet
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 SCORES = st.floats(-100, 0).map(lambda score: round(score, 4))
@@ -33,31 +33,31 @@ OUTPUTS = st.lists(st.one_of(MADE, FAILED), min_size=1, max_size=5).map(
 )
 def test_outputs_read_back_equal_from_every_form_and_compression(tmp_path, outputs, kind, end):
     path = tmp_path / f"x.{kind}{'' if kind == 'parquet' else end}"
-    form = form_of(str(path), is_text=False)
+    format = output_format(str(path), is_text=False)
     content = b""
     for number, output in enumerate(outputs):  # each window is a member of its own
-        content += encoded(to_lines([output], form, with_nbest=True, with_names=not number), path)
-    if form == "parquet":
+        content += encoded(to_lines([output], format, with_nbest=True, with_names=not number), path)
+    if format == "parquet":
         (tmp_path / "rows.jsonl").write_bytes(content)
         write_parquet(tmp_path / "rows.jsonl", path)
     else:
         path.write_bytes(content)
     for (_, read), output in zip(records(str(path)), outputs, strict=True):
-        assert {name: _value(value, output.get(name), form) for name, value in read.items()} == {
-            name: _plain(output.get(name), form) for name in read
+        assert {name: _value(value, output.get(name), format) for name, value in read.items()} == {
+            name: _plain(output.get(name), format) for name in read
         }
 
 
-def _value(read, written, form):
-    if form in ("csv", "tsv"):
+def _value(read, written, format):
+    if format in ("csv", "tsv"):
         return read if written is None or isinstance(written, str) else json.loads(read)
     return read
 
 
-def _plain(written, form):
-    if form in ("csv", "tsv") and written is None:
+def _plain(written, format):
+    if format in ("csv", "tsv") and written is None:
         return ""
-    if form == "tsv" and isinstance(written, str):
+    if format == "tsv" and isinstance(written, str):
         return written.replace("\n", " ").replace("\r", " ").replace("\t", " ")
     return written
 
@@ -68,11 +68,13 @@ def test_plain_text_is_the_best_output_on_a_line_of_its_own():
 
 
 def test_standard_output_takes_the_form_of_the_input():
-    assert (form_of("-", is_text=True), form_of("-", is_text=False)) == ("text", "jsonl")
-    assert [form_of(name, is_text=True) for name in ("a", "a.out", "A.JSONL.GZ", "a.txt")] == ["jsonl"] * 3 + ["text"]
+    assert (output_format("-", is_text=True), output_format("-", is_text=False)) == ("text", "jsonl")
+    assert [output_format(name, is_text=True) for name in ("a", "a.out", "A.JSONL.GZ", "a.txt")] == ["jsonl"] * 3 + [
+        "text"
+    ]
     for name in ("a.arrow", "a.parquet.gz"):
         with pytest.raises(InputError, match=rf"{name}: is not written; give a name in .parquet"):
-            form_of(name, is_text=False)
+            output_format(name, is_text=False)
 
 
 def test_ids_of_a_parquet_file_are_numbers_only_if_all_are(tmp_path):

@@ -1,4 +1,4 @@
-"""The forms of an output by its suffix: JSON lines, text, CSV, TSV and Parquet; the first four also compressed."""
+"""Formats of an output by its suffix: JSON lines, text, CSV, TSV and Parquet; the first four also compressed."""
 
 from __future__ import annotations
 
@@ -18,43 +18,46 @@ from s2s.durable import whole_file
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 
-Form = Literal["jsonl", "text", "csv", "tsv", "parquet"]
+OutputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet"]
 
 _COLUMNS = ("id", "tgt", "score", "nbest", "error")
 _ON_ONE_LINE = str.maketrans("\n\r\t", "   ")
 _BATCH = 1024
 
 
-def form_of(output: str, is_text: bool) -> Form:
-    """The form of an output: standard output is plain text if the input `is_text`, else and by default JSON lines.
+def output_format(output: str, is_text: bool) -> OutputFormat:
+    """The format of an output: standard output is plain text if the input `is_text`, else and by default JSON lines.
 
     Raises:
-        InputError: nothing is written in the form that the name asks for.
+        InputError: nothing is written in the format that the name asks for.
     """
     if output == STANDARD:
         return "text" if is_text else "jsonl"
-    form: Any = FORMATS.get(suffix_of(output), "jsonl")
-    if form == "arrow" or (form == "parquet" and compression_of(output)):
+    format: Any = FORMATS.get(suffix_of(output), "jsonl")
+    if format == "arrow" or (format == "parquet" and compression_of(output)):
         raise InputError(f"{output}: is not written; give a name in .parquet, which is compressed in itself")
-    return form  # type: ignore[no-any-return]
+    return format  # type: ignore[no-any-return]
 
 
 def to_lines(
-    records: Iterable[dict[str, Any]], form: Form = "jsonl", with_nbest: bool = False, with_names: bool = False
+    records: Iterable[dict[str, Any]],
+    format: OutputFormat = "jsonl",
+    with_nbest: bool = False,
+    with_names: bool = False,
 ) -> list[str]:
     """Outputs as lines of a file, the names of columns before them if they are wanted.
 
     Plain text holds the best text alone, on one line, empty where there is none. A cell that is no text holds JSON. In
     TSV, tabs and line ends are blanks. A Parquet file is made of JSON lines at the end.
     """
-    if form in ("jsonl", "parquet"):
+    if format in ("jsonl", "parquet"):
         return [dump_json(record) for record in records]
-    if form == "text":
+    if format == "text":
         return [(record["tgt"] or "").translate(_ON_ONE_LINE) for record in records]
     columns = [name for name in _COLUMNS if name != "nbest" or with_nbest]
     rows = [[_cell(record.get(name)) for name in columns] for record in records]
     rows = [columns, *rows] if with_names else rows
-    if form == "tsv":
+    if format == "tsv":
         return ["\t".join(cell.translate(_ON_ONE_LINE) for cell in row) for row in rows]
     return [_csv_line(row) for row in rows]
 
