@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latent.data.latent_store import StoreFacts
-
-MODEL_CARD = "MODEL_CARD.md"
+from s2s.checkpoint import MODEL_CARD
 
 _TEMPLATE = """\
 # {name}

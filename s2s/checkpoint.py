@@ -3,6 +3,7 @@
     RUN/config.yaml              the resolved configuration
     RUN/model.safetensors        weights to decode with: the best of the validated ones, else the last
     RUN/data.json                fingerprints of the training data
+    RUN/MODEL_CARD.md            what the run says about itself, if it has one
     RUN/...                      the tokenizer's files
     RUN/log.jsonl, tensorboard/, wandb/  losses and other measurements
     RUN/checkpoints/step-000120/ model.safetensors     weights to decode with (the running mean, if the run keeps one)
@@ -35,6 +36,7 @@ WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
 PROGRESS = "progress.json"
 DATA = "data.json"
+MODEL_CARD = "MODEL_CARD.md"
 CHECKPOINTS = "checkpoints"
 _DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 """Errors of the library on damaged files, found by trying."""

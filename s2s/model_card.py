@@ -17,7 +17,6 @@ from s2s.tasks.base import GenerationTask
 from s2s.training.loggers import LOG, read_log
 from s2s.training.metrics import FACTS, cost
 
-MODEL_CARD = "MODEL_CARD.md"
 TO_BE_COMPLETED = "TO BE COMPLETED"
 _TEMPLATE = """\
 # {name}
@@ -71,14 +70,15 @@ def text_card(run: Path, address: str) -> str:
         address: USER/NAME, by which others load it.
     """
     tree = saved_tree(run)
-    task, model, training = (section_of(tree, name, run) for name in ("task", "model", "train"))
+    task, model, training = (section_of(tree, section, run) for section in ("task", "model", "train"))
     weights = checkpoint.read_tensors(checkpoint.weights_path(run))
-    generates = issubclass(TASKS[str(task.get("name", DEFAULT_TASK))], GenerationTask)
+    name = str(task.get("name", DEFAULT_TASK))
+    generates = issubclass(TASKS[name], GenerationTask)
     kind = "A model that writes texts from texts" if generates else "An encoder of text"
     log = read_log(run / LOG) if (run / LOG).exists() else []
     return _TEMPLATE.format(
         name=address.partition("/")[2],
-        what=f"{kind} (task `{task.get('name', DEFAULT_TASK)}`)",
+        what=f"{kind} (task `{name}`)",
         use=(_GENERATE if generates else _START_FROM).format(address=address),
         start=f"`{shown_path(model['init'])}`" if model.get("init") else "random weights",
         size=magnitude(sum(tensor.numel() for tensor in weights.values())),

@@ -11,7 +11,7 @@ import yaml
 
 from s2s import checkpoint, hub
 from s2s.errors import InputError
-from s2s.model_card import MODEL_CARD, TO_BE_COMPLETED, shown_path, text_card
+from s2s.model_card import TO_BE_COMPLETED, shown_path, text_card
 from s2s.registry import TASKS
 from s2s.run_config import DEFAULT_TASK
 from s2s.run_folder import saved_tree
@@ -58,7 +58,7 @@ def push(
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     tree = saved_tree(folder)
     task = str((tree.get("task") or {}).get("name", DEFAULT_TASK))
-    content = {"config.yaml": _as_yaml(tree), "README.md": _card(folder, repository, task, private)}
+    content = {checkpoint.CONFIG: _as_yaml(tree), "README.md": _card(folder, repository, task, private)}
     if reason := hub.unreachable():
         raise InputError(f"{repository}: the hub cannot be reached: {reason}")
     return _upload(
@@ -93,7 +93,7 @@ def _without_folders(value: Any) -> Any:
 
 def _card(folder: Path, repository: str, task: str, private: bool) -> bytes:
     """The card in the run folder, else one made from the run; its open points keep a voice private."""
-    path = folder / MODEL_CARD
+    path = folder / checkpoint.MODEL_CARD
     generates_text = issubclass(TASKS[task], GenerationTask)
     text = path.read_text(encoding="utf-8") if path.is_file() else text_card(folder, repository)
     if left := text.count(TO_BE_COMPLETED):

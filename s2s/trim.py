@@ -22,12 +22,13 @@ from s2s.errors import InputError
 from s2s.models.unilm import UniLM
 from s2s.run import RunConfig, build_decoder, load_model
 from s2s.tasks.base import GenerationTask, Task
+from s2s.training.loggers import LOG
 
 _CHUNK = 2048
 """Texts tokenized at a time."""
 _EMBEDDINGS, _OUTPUT_BIAS = "embeddings.tokens.weight", "head.bias"
 """The weights with a row for each piece; the output matrix is the embeddings."""
-_NOT_COPIED = ("config.yaml", "model.safetensors", "log.jsonl", "MODEL_CARD.md")
+_NOT_COPIED = (checkpoint.CONFIG, checkpoint.WEIGHTS, LOG, checkpoint.MODEL_CARD)
 """Files of a run folder that are written again, or that describe the untrimmed model."""
 
 

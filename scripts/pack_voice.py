@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from latent.data.latent_store import TOKENIZER, StoreFacts
-from latent.model_card import MODEL_CARD
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint
+from s2s.checkpoint import MODEL_CARD
 from s2s.config import apply_overrides, read_tree, write_tree
 
 REWRITTEN = (checkpoint.CONFIG, checkpoint.WEIGHTS)

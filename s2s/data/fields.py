@@ -91,7 +91,7 @@ class Fields:
     source: str = SOURCE
     target: str = TARGET
     template: str | None = None
-    _said: set[str] = field(default_factory=set, compare=False, repr=False)
+    _logged: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.template is None:
@@ -127,7 +127,7 @@ class Fields:
         if found is None:
             return self.source_of(record), self.target_of(record)
         source, target = found
-        self._say(f"the source is {source.written!r} and the target {target.written!r}", where, source.written)
+        self._log(f"the source is {source.written!r} and the target {target.written!r}", where, source.written)
         return found
 
     def _known(self, record: Mapping[str, Any], with_target: bool) -> tuple[TextField, TextField] | None:
@@ -142,15 +142,15 @@ class Fields:
                 return pair
         return None
 
-    def say_source(self, record: Mapping[str, Any], where: str) -> None:
+    def log_source(self, record: Mapping[str, Any], where: str) -> None:
         """Log a source that nobody named, once."""
         source = self.source_of(record)
         if source.is_in(record):
-            self._say(f"the source is {source.written!r}", where, source.written)
+            self._log(f"the source is {source.written!r}", where, source.written)
 
-    def _say(self, choice: str, where: str, source: str) -> None:
-        if source not in (self.source, self.template) and choice not in self._said:
-            self._said.add(choice)
+    def _log(self, choice: str, where: str, source: str) -> None:
+        if source not in (self.source, self.template) and choice not in self._logged:
+            self._logged.add(choice)
             logger.info("%s: %s, a known name; --source-field and --target-field choose others", where, choice)
 
     def _source(self, written: str) -> TextField:

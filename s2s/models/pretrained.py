@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from s2s import shipped
-from s2s.checkpoint import check_finite, read_tensors, weight_files
+from s2s.checkpoint import CONFIG, check_finite, read_tensors, weight_files
 from s2s.config import read_tree, section_of
 from s2s.errors import InputError, reason_of, shown
 from s2s.hub import fetch, is_hub_name
@@ -26,7 +26,6 @@ from s2s.models.keymaps import FAMILIES, fold_segment_row, into_bert_names, to_b
 
 logger = logging.getLogger(__name__)
 
-RUN_CONFIG = "config.yaml"
 SIZES = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -74,10 +73,10 @@ _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 def read_sizes(checkpoint: str) -> dict[str, Any]:
     """The sizes of a checkpoint under the names of `UniLM.Config`; errors as for `read_weights`."""
     path = locate(checkpoint)
-    if (path / RUN_CONFIG).is_file():
-        model = section_of(read_tree(path / RUN_CONFIG), "model", path / RUN_CONFIG)
+    if (path / CONFIG).is_file():
+        model = section_of(read_tree(path / CONFIG), "model", path / CONFIG)
         if model.get("name") != "unilm":
-            raise InputError(f"{path / RUN_CONFIG}: model.name must be unilm, found {shown(model.get('name'))}")
+            raise InputError(f"{path / CONFIG}: model.name must be unilm, found {shown(model.get('name'))}")
         return {key: value for key, value in model.items() if key in SIZES}
     file = _config_file(path)
     return _sizes_of(read_object(file), file)
@@ -90,7 +89,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
         InputError: the checkpoint does not exist, is damaged, or is not of a supported family.
     """
     path = locate(checkpoint)
-    if (path / RUN_CONFIG).is_file():
+    if (path / CONFIG).is_file():
         return into_bert_names(_as_float(read_tensors(path / "model.safetensors")))
     config_file = _config_file(path)
     family = _family_of(read_object(config_file), config_file)
@@ -104,7 +103,7 @@ def locate(checkpoint: str) -> Path:
         return path
     if not is_hub_name(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder; expected a checkpoint")
-    folder = fetch(checkpoint, ["config.json", RUN_CONFIG, "model*.safetensors*"])
+    folder = fetch(checkpoint, ["config.json", CONFIG, "model*.safetensors*"])
     if not any(folder.glob("model*.safetensors*")):
         folder = fetch(checkpoint, ["config.json", "pytorch_model*.bin*"])
     return folder

@@ -221,7 +221,7 @@ class Seq2Seq(GenerationTask):
         Raises:
             InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
         """
-        self._fields.say_source(record, where)
+        self._fields.log_source(record, where)
         return self._source_of(record, where, id)
 
     def _source_of(self, record: dict[str, Any], where: str, id: str = "") -> Source:

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("soundfile")
 import latent
 from latent.audio.resampling import resample
-from latent.model_card import MODEL_CARD
 from latent.synthesis.voices import open_voice
+from s2s.checkpoint import MODEL_CARD
 
 DEMO = Path(latent.__file__).parent / "demo_voice"
 SPEAKER, TEXT = "Allison", "Please enter your number, followed by the pound key."

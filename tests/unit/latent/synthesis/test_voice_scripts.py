@@ -18,9 +18,9 @@ import tiny_voice
 
 from eval import recognizers
 from latent.data.latent_store import TOKENIZER
-from latent.model_card import MODEL_CARD
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint
+from s2s.checkpoint import MODEL_CARD
 from s2s.config import read_tree, write_tree
 from s2s.errors import InputError
 

@@ -36,7 +36,7 @@ def test_known_pairs_are_said_once(caplog):
     fields, record = Fields(), {"article": "a", "highlights": "b"}
     for number in (1, 2):
         fields.of(record, f"x:{number}")
-        fields.say_source(record, f"x:{number}")
+        fields.log_source(record, f"x:{number}")
     Fields("article", "highlights").of(record, "x:1")
     Fields().of({"src": "a", "tgt": "b"}, "x:1")
     assert caplog.messages == [
