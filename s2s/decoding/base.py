@@ -42,8 +42,11 @@ class JoinableState(State, Protocol):
 class StepModel(Protocol):
     """A model that generates token by token: what a search needs."""
 
+    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
+        """Raise InputError if a source of one of these lengths `(B,)` and so many steps are too long for the model."""
+
     def start(self, sources: SourceBatch, max_steps: int) -> State:
-        """Read the sources; at most `max_steps` calls of `step` may follow."""
+        """Read the sources; at most `max_steps` calls of `step` may follow. Raises as `check_lengths`."""
 
     def step(self, state: Any, tokens: Tensor | None) -> Tensor:
         """Append one token to each hypothesis and score the next one.
@@ -111,6 +114,9 @@ class Search(Decoder):
 
     def check(self, source: Any, where: str) -> None:
         """Raise InputError if this search cannot take a task's source example; `where` names its line."""
+
+    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
+        """Raise InputError if a source and the longest output are too long for the model."""
 
     @abstractmethod
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:

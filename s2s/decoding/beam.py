@@ -63,6 +63,9 @@ class BeamSearch(Search):
     def check(self, source: Any, where: str) -> None:
         self._constraints.check(source.prefix, where)
 
+    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
+        model.check_lengths(sources.lengths, self.config.max_length)
+
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""
         return self.best(self._search(model, sources, exhaustive=False))

@@ -48,6 +48,9 @@ class Sampling(Search):
     def check(self, source: Any, where: str) -> None:
         self._constraints.check(source.prefix, where)
 
+    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
+        model.check_lengths(sources.lengths, self.config.max_length)
+
     @torch.inference_mode()
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """Drawn outputs of each sentence, the most likely first."""

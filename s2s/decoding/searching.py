@@ -154,8 +154,8 @@ class Searching:
         return beam.sentences[keep]
 
     @torch.inference_mode()
-    def join(self, other: Searching) -> list[int]:
-        """Take in the sentences of another search that has done its first step; returns their numbers here.
+    def join(self, other: Searching) -> dict[int, int]:
+        """Take in the sentences of another search that has done its first step; from their numbers there to those here.
 
         They take the places and the numbers of complete ones, whose trace is lost, before new ones. The state of the
         model must be a `JoinableState`.
@@ -174,7 +174,7 @@ class Searching:
         assert other._last is not None, "after the first step"
         self._last = placed(self._last, other._last, places)
         self.state.join(other.state, places)
-        return numbers
+        return dict(zip(theirs.tolist(), numbers, strict=True))
 
     def drop(self, number: int) -> None:
         """Give a sentence up."""

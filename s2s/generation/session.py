@@ -57,16 +57,21 @@ class Texts:
 class TextSession(ABC):
     """Texts that are being generated. Each gives what it gives alone.
 
+    Those that are added between two steps begin together, as one batch, which costs little more than one of them alone.
+
     Args:
         texts: How the task reads, batches and writes texts.
         model: The model of a run, see `Generator`.
         max_rows: Maximum number of texts.
+        search: For outputs.
     """
 
-    def __init__(self, texts: Texts, model: StepModel, max_rows: int) -> None:
+    def __init__(self, texts: Texts, model: StepModel, max_rows: int, search: Search) -> None:
         self._texts, self._model, self._max_rows = texts, model, max_rows
+        self._checks = search
         self._keys = count()
         self._read: dict[int, tuple[Any, str]] = {}
+        self._waiting: list[int] = []  # keys of the texts that begin with the next step
 
     def __len__(self) -> int:
         """Texts that are not finished."""
@@ -77,7 +82,7 @@ class TextSession(ABC):
         return len(self) < self._max_rows
 
     def add(self, text: Text, prefix: str | None = None) -> int:
-        """Begin to generate from a text, for which there is room; returns its key.
+        """Generate from a text, for which there is room, from the next step on; returns its key.
 
         Args:
             text: Or a record, see `Generator.generate`.
@@ -88,25 +93,36 @@ class TextSession(ABC):
         """
         assert self.has_room(text, prefix), f"no room for more than {self._max_rows} texts"
         read = self._texts.read(text, prefix)
+        self._checks.check_lengths(self._model, self._texts.collate([read[0]]))
         key = next(self._keys)
-        self._begin(key, read[0])
         self._read[key] = read
+        self._waiting.append(key)
         return key
 
     def remove(self, key: int) -> None:
         """Forget a text that is not finished."""
-        if self._read.pop(key, None) is not None:
-            self._end(key)
+        if self._read.pop(key, None) is None:
+            return
+        if key in self._waiting:
+            self._waiting.remove(key)
+        else:
+            self._leave(key)
 
-    @abstractmethod
     def step(self) -> list[Finished]:
         """Generate on; the texts that are finished now."""
+        waiting, self._waiting = self._waiting, []
+        return [self._finished(*item) for item in self._go_on(waiting).items()]
 
     @abstractmethod
-    def _begin(self, key: int, source: Any) -> None: ...
+    def _go_on(self, keys: Sequence[int]) -> dict[int, list[Hypothesis]]:
+        """Begin with the texts of some keys, and go on with all; the results of those that are finished, by key."""
 
     @abstractmethod
-    def _end(self, key: int) -> None: ...
+    def _leave(self, key: int) -> None:
+        """Forget a text that has begun."""
+
+    def _batch(self, keys: Sequence[int]) -> SourceBatch:
+        return self._texts.collate([self._read[key][0] for key in keys])
 
     def _finished(self, key: int, hypotheses: Sequence[Hypothesis]) -> Finished:
         return Finished(key, self._texts.write(hypotheses, self._read.pop(key)))
@@ -115,53 +131,58 @@ class TextSession(ABC):
 class Joined(TextSession):
     """Texts that join a running beam search.
 
-    Where the model's state cannot take in others (`JoinableState`), one text at a time has room.
+    Where the model's state cannot take in others (`JoinableState`), there is room when the texts that run are finished.
     """
 
     def __init__(self, texts: Texts, model: StepModel, max_rows: int, search: BeamSearch) -> None:
-        super().__init__(texts, model, max_rows)
+        super().__init__(texts, model, max_rows, search)
         self._search = search
         self._running: Searching | None = None
         self._numbers: dict[int, int] = {}  # of the texts in the running search, by key
-        self._complete: dict[int, list[Hypothesis]] = {}
 
     def has_room(self, text: Text, prefix: str | None = None) -> bool:
         joinable = self._running is None or isinstance(self._running.state, JoinableState)
         return joinable and super().has_room(text, prefix)
 
-    def step(self) -> list[Finished]:
+    def _go_on(self, keys: Sequence[int]) -> dict[int, list[Hypothesis]]:
+        found = self._begin(keys) if keys else {}
         if self._running is not None:
-            self._collect(self._running, set(self._running.step().tolist()))
-        made = [self._finished(*item) for item in self._complete.items()]
-        self._complete = {}
-        return made
+            left = set(self._running.step().tolist())
+            found |= self._results(self._running, self._numbers, left)
+            self._keep({key: number for key, number in self._numbers.items() if number in left})
+        return found
 
-    def _begin(self, key: int, source: Any) -> None:
-        entering = self._search.start(self._model, self._texts.collate([source]))
-        if not len(entering.step()):  # which has one hypothesis only, and so is done apart from the others
-            (self._complete[key],) = self._search.best(entering.trace)
-        elif self._running is None:
-            self._running, self._numbers = entering, {key: 0}
-        else:
-            (self._numbers[key],) = self._running.join(entering)
+    def _begin(self, keys: Sequence[int]) -> dict[int, list[Hypothesis]]:
+        """The first step, which has one hypothesis only, and so is done apart from the texts that run."""
+        entering = self._search.start(self._model, self._batch(keys))
+        left = set(entering.step().tolist())
+        found = self._results(entering, dict(zip(keys, count())), left)
+        begun = {key: number for number, key in enumerate(keys) if number in left}
+        if self._running is None:
+            self._running = entering
+        elif begun:
+            numbers = self._running.join(entering)
+            begun = {key: numbers[number] for key, number in begun.items()}
+        self._keep(self._numbers | begun)
+        return found
 
-    def _end(self, key: int) -> None:
-        self._complete.pop(key, None)
-        if self._running is not None and key in self._numbers:
-            self._running.drop(self._numbers.pop(key))
-            self._forget_if_over()
+    def _leave(self, key: int) -> None:
+        if self._running is not None:
+            self._running.drop(self._numbers[key])
+            self._keep({other: number for other, number in self._numbers.items() if other != key})
 
-    def _collect(self, running: Searching, left: set[int]) -> None:
-        """Take the results of the texts whose numbers are not among those `left`."""
-        over = {key: number for key, number in self._numbers.items() if number not in left}
-        if over:
-            numbers = torch.tensor(list(over.values()), device=running.beam.sentences.device)
-            self._complete |= zip(over, self._search.best(running.trace.of(numbers)), strict=True)
-            self._numbers = {key: number for key, number in self._numbers.items() if key not in over}
-            self._forget_if_over()
+    def _results(self, search: Searching, numbers: dict[int, int], left: set[int]) -> dict[int, list[Hypothesis]]:
+        """Of the texts, by key, whose numbers in a search are not among those `left`."""
+        over = {key: number for key, number in numbers.items() if number not in left}
+        if not over:
+            return {}
+        places = torch.tensor(list(over.values()), device=search.beam.sentences.device)
+        return dict(zip(over, self._search.best(search.trace.of(places)), strict=True))
 
-    def _forget_if_over(self) -> None:
-        if not self._numbers:
+    def _keep(self, numbers: dict[int, int]) -> None:
+        """The texts that run from now on."""
+        self._numbers = numbers
+        if not numbers:
             self._running = None  # with its memory
 
 
@@ -172,19 +193,11 @@ class Batched(TextSession):
     """
 
     def __init__(self, texts: Texts, model: StepModel, max_rows: int, search: Search) -> None:
-        super().__init__(texts, model, max_rows)
+        super().__init__(texts, model, max_rows, search)
         self._search = search
-        self._waiting: dict[int, Any] = {}
 
-    def step(self) -> list[Finished]:
-        if not self._waiting:
-            return []
-        waiting, self._waiting = self._waiting, {}
-        found = self._search(self._model, self._texts.collate(list(waiting.values())))
-        return [self._finished(*item) for item in zip(waiting, found, strict=True)]
+    def _go_on(self, keys: Sequence[int]) -> dict[int, list[Hypothesis]]:
+        return dict(zip(keys, self._search(self._model, self._batch(keys)), strict=True)) if keys else {}
 
-    def _begin(self, key: int, source: Any) -> None:
-        self._waiting[key] = source
-
-    def _end(self, key: int) -> None:
-        del self._waiting[key]
+    def _leave(self, key: int) -> None:
+        raise AssertionError("a step finishes all texts that have begun")

@@ -191,16 +191,20 @@ class UniLM(Model):
 
     # Generation
 
-    @torch.no_grad()
-    def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
-        """See `s2s.decoding.base.StepModel`; InputError if a source and `max_steps` tokens need too many positions."""
-        tokens, lengths = sources.tokens, sources.lengths
+    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
+        """See `s2s.decoding.base.StepModel`: a source and `max_steps` tokens may need too many positions."""
         needed = int(lengths.max()) + max_steps
         if needed > self.config.max_positions:
             raise InputError(
                 f"the longest source and {max_steps} generated tokens need {needed} positions, "
                 f"the model has {self.config.max_positions}; shorten the sources or the outputs"
             )
+
+    @torch.no_grad()
+    def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
+        """See `s2s.decoding.base.StepModel`."""
+        tokens, lengths = sources.tokens, sources.lengths
+        self.check_lengths(lengths, max_steps)
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         real = positions < lengths.unsqueeze(1)
         packing = Packing(torch.where(real, 0, PADDING), positions, real, tokens.shape[1])

@@ -32,7 +32,7 @@ class Pool:
 
     Args:
         buffer: Keys and values of the sources, `(layers, 2, B, H, slots, D)`, finite even at padding; slots after the
-            first P are free.
+            first P are free, and so are rows after the first B.
         real: Source slots that are not padding, `(B, P)` bool.
         positions: Position ids of the source slots, `(B, P)`.
     """
@@ -47,8 +47,7 @@ class Pool:
         if sentences is not None:
             used = self._sees.shape[2]
             kept = self._buffer[..., :used, :].index_select(2, sentences)
-            self._buffer = self._buffer[:, :, : len(sentences)]
-            self._buffer[..., :used, :] = kept
+            self._buffer[:, :, : len(sentences), :, :used] = kept
             self._sees = self._sees.index_select(0, sentences)
             self._positions = self._positions.index_select(0, sentences)
         self._sees = self._sees[torch.arange(len(parents), device=parents.device).unsqueeze(1), parents]
@@ -58,10 +57,10 @@ class Pool:
         self._sees[[place for place in places if place < len(self._sees)]] = False
         mine, theirs = self._drop_unseen(), other._sees.shape[2]
         rows, used = max(len(self._sees), max(places) + 1), max(mine, theirs)
-        if rows > len(self._sees) or used > self._buffer.shape[4]:
+        if rows > self._buffer.shape[2] or used > self._buffer.shape[4]:
             self._move(rows, used + steps_left * self._sees.shape[1])
-        self._buffer[..., mine:used, :] = 0  # hidden, but it must be finite
-        self._buffer[:, :, places, :, :theirs] = other._buffer[..., :theirs, :]
+        self._buffer[:, :, :rows, :, mine:used] = 0  # hidden, but it must be finite
+        self._buffer[:, :, places, :, :used] = F.pad(other._rows()[..., :theirs, :], (0, 0, 0, used - theirs))
         pads = (0, used - mine), (0, used - theirs)
         self._sees = placed(F.pad(self._sees, pads[0]), F.pad(other._sees, pads[1]), places)
         self._positions = placed(F.pad(self._positions, pads[0]), F.pad(other._positions, pads[1]), places)
@@ -74,7 +73,7 @@ class Pool:
             return used
         slots = seen.long().sort(dim=1, descending=True, stable=True).indices[:, :longest]  # (B, longest)
         layers, kinds, _, heads, _, width = self._buffer.shape
-        self._buffer = self._buffer.gather(
+        self._buffer = self._rows().gather(
             4, slots[None, None, :, None, :, None].expand(layers, kinds, -1, heads, -1, width)
         )
         self._sees = self._sees.gather(2, slots.unsqueeze(1).expand(-1, self._sees.shape[1], -1))
@@ -104,7 +103,7 @@ class Pool:
         fed = own.repeat(1, tokens, tokens).tril_(0) if tokens > 1 else own
         sees = torch.cat([self._sees.repeat(1, tokens, 1), fed], dim=2)  # (B, G K, stop)
         every_position = torch.cat([self._positions, positions.repeat_interleave(hypotheses, 1)], dim=1)
-        buffer = self._buffer
+        buffer = self._rows()
         bias = additive(sees, buffer.dtype).unsqueeze(1)
         if relative_bias is not None:
             bias = relative_bias(positions, every_position).repeat_interleave(hypotheses, 2) + bias
@@ -128,12 +127,16 @@ class Pool:
             self._move(len(self._sees), slots + more)
 
     def _move(self, rows: int, slots: int) -> None:
-        """Take a buffer of other sizes; keys and values of new rows are 0."""
-        layers, kinds, before, heads, _, width = self._buffer.shape
-        buffer, used = self._buffer.new_empty(layers, kinds, rows, heads, slots, width), self._sees.shape[2]
-        buffer[:, :, :before, :, :used] = self._buffer[..., :used, :]
-        buffer[:, :, before:, :, :used] = 0
+        """Take a buffer of other sizes; new rows hold anything."""
+        layers, kinds, _, heads, _, width = self._buffer.shape
+        before, _, used = self._sees.shape
+        buffer = self._buffer.new_empty(layers, kinds, rows, heads, slots, width)
+        buffer[:, :, :before, :, :used] = self._rows()[..., :used, :]
         self._buffer = buffer
+
+    def _rows(self) -> Tensor:
+        """The buffer of the B sentences, `(layers, 2, B, H, slots, D)`."""
+        return self._buffer[:, :, : len(self._sees)]
 
 
 def placed(table: Tensor, rows: Tensor, places: Sequence[int]) -> Tensor:

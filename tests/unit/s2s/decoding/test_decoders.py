@@ -40,6 +40,9 @@ class TableModel:
         *_, before, last = [self.vocab_size, self.vocab_size, *tokens]
         return self.table[(source + 7 * len(tokens)) % 50, before, last]
 
+    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
+        """Takes all."""
+
     def start(self, sources: SourceBatch, max_steps: int) -> TableState:
         return TableState([[(source, [])] for source in sources.tokens[:, 0].tolist()], max_steps)
 

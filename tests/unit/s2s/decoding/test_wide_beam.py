@@ -37,6 +37,9 @@ class Bart:
         self.model = transformers.BartForConditionalGeneration(config).eval()
         self.model.final_logits_bias[0, END], self.model.final_logits_bias[0, PAD] = 1.5, -100.0
 
+    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
+        """Takes all."""
+
     def start(self, sources: SourceBatch, max_steps: int) -> Generated:
         return Generated(sources.tokens, torch.full((len(sources.ids), 1, 1), END))
 
