@@ -15,7 +15,8 @@ BENCHMARKS = {
     "speech": "--filters 2 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --vocabulary 300 --prompt 8 --frames 3"
     " --steps 2 --rounds 1",
     "longform": "--minutes 0.1",
-    "serve": f"--text {REPO}/tests/regression/data/run --clients 6 --seconds 1 --rounds 1 --round-seconds 1 --many 2",
+    "serve": f"--text {REPO}/tests/regression/data/run --clients 6 --seconds 1 --warm-up 1 --rounds 1 --round-seconds 1"
+    " --many 2",
 }
 NEEDS = {
     "decode": "transformers",
