@@ -24,8 +24,8 @@ os.environ.update(dict.fromkeys(_LIMITS, "64"))
 def remember_kernels() -> None:
     """Let oneDNN cache more kernels, for speech, where the same hundred shapes recur in every frame.
 
-    A kernel takes about half a MiB. In a server, whose batches have ever new shapes, the cache fills. With a limit of 1024
-    it took 300 MiB more after two minutes than with 64; eight rows of speech cost as much processor time as with 256.
+    A kernel takes about half a MiB. In a server, whose batches have ever new shapes, the cache fills. With a limit of
+    1024 it took 300 MiB more after two minutes than with 64; eight rows of speech cost as much time as with 256.
 
     Call it before the first product of the process; afterwards it has no effect.
     """
