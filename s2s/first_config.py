@@ -120,7 +120,7 @@ def _count_tokens(texts: list[list[str]], model: str) -> tuple[list[list[int]], 
 
 
 def validation_of(data: str) -> str | None:
-    """What validates a training on some data: their own split, or the file beside them whose name says so."""
+    """The validation data that belong to training data: their own split, or the file beside them with its name."""
     path = Path(data)
     if path.is_file():
         names = [path.with_name(path.name.replace("train", name)) for name in NAMES["valid"] if "train" in path.name]

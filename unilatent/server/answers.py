@@ -1,4 +1,4 @@
-"""What a worker's thread hands to the request that waits for it."""
+"""Answers: how a worker's thread hands results to the request that waits for them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Answer:
         self.put(error)
 
     def close(self) -> None:
-        """Tell the worker that nobody waits, and a waiting `next` too; called in the event loop."""
+        """Tell the worker, and a waiting `next`, that nobody needs the answer; called in the event loop."""
         if not self.cancelled:
             self.cancelled = True
             self._pieces.put_nowait((ClientGone(), 0))

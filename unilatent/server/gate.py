@@ -1,4 +1,4 @@
-"""What every request passes first: its host, its key, the size and the time of its body; and what every answer gets."""
+"""Checks of every request (host, key, size and time of its body), and the headers of every answer."""
 
 from __future__ import annotations
 

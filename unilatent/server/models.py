@@ -41,7 +41,7 @@ class ServedModel:
 
 
 class SpeechModel(ServedModel):
-    """A voice; `roles` are those who can speak, by the name for requests."""
+    """A voice; `roles` are its speakers by their names in requests."""
 
     kind = "speech"
 

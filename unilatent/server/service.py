@@ -1,4 +1,4 @@
-"""All that the endpoints share: the models by name, the limits and the figures."""
+"""What the endpoints share: the models by name, the limits and the figures."""
 
 from __future__ import annotations
 
