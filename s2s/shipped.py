@@ -47,7 +47,7 @@ def samples() -> dict[str, Path]:
 
 
 def config_file(name: str | Path) -> Path:
-    """The file of a configuration; ConfigError, with the nearest name, if there is no such file or name."""
+    """The file of a configuration; ConfigError, with the nearest name, if neither a file nor a shipped one has it."""
     path = Path(name)
     if (path.exists() and not path.is_dir()) or path.suffix or len(path.parts) != 1:
         return path

@@ -1,4 +1,4 @@
-"""Which fields are source and target: named, of a template, or known; and what is said where one is missing."""
+"""Which fields are source and target: named, of a template, or known; and the message where one is missing."""
 
 import logging
 
