@@ -154,19 +154,23 @@ def unreachable() -> str:
     return ""
 
 
-def pin(section: S, saved: Mapping[str, Any]) -> S:
+def pin(section: S, saved: Mapping[str, Any], kind: str) -> S:
     """The section with a commit after each name of a model on the hub: the one in the `saved` section of a run, if any.
 
-    Errors as for `fetch`.
+    Errors as for `fetch`; they name the option, `kind` being that of the section.
     """
     fields = type(section).model_fields
     names = {option: getattr(section, option) for option, field in fields.items() if _ON_HUB in field.metadata}
     return section.model_copy(
-        update={option: _pinned(name, saved.get(option)) for option, name in names.items() if name is not None}
+        update={
+            option: _pinned(name, saved.get(option), f"{kind}.{option}")
+            for option, name in names.items()
+            if name is not None
+        }
     )
 
 
-def _pinned(name: str, recorded: Any) -> str:
+def _pinned(name: str, recorded: Any, option: str) -> str:
     repository, _, revision = name.partition("@")
     if shipped.run_folder(name).exists() or not is_hub_name(name) or _COMMIT.fullmatch(revision):
         return name
@@ -174,5 +178,8 @@ def _pinned(name: str, recorded: Any) -> str:
         return recorded
     from s2s.checkpoint import CONFIG
 
-    commit = fetch(name, ["config.json", CONFIG, "tokenizer_config.json"]).name
+    try:
+        commit = fetch(name, ["config.json", CONFIG, "tokenizer_config.json"]).name
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
     return f"{repository}@{commit}" if _COMMIT.fullmatch(commit) else name

@@ -54,9 +54,9 @@ def saved_tree(run: Path) -> dict[str, Any]:
 def pinned(config: RunConfig, run: Path) -> RunConfig:
     """The configuration with models on the hub at the commit that the run has recorded, or else the latest one."""
     saved = saved_tree(run) if (run / checkpoint.CONFIG).exists() else {}
-    task, model = (
-        Part(part.name, hub.pin(part.config, section_of(saved, kind, run)))
-        for kind, part in (("task", config.task), ("model", config.model))
+    model, task = (  # a tokenizer that comes with the model is not what the user named
+        Part(part.name, hub.pin(part.config, section_of(saved, kind, run), kind))
+        for kind, part in (("model", config.model), ("task", config.task))
     )
     return replace(config, task=task, model=model)
 

@@ -1,7 +1,8 @@
-"""Requests from JSON lines: `text`, and optionally `id`, `speaker`, `voice`, `seed`, `temperature`."""
+"""Requests from records: `text`, and optionally `id`, `speaker`, `voice`, `seed`, `temperature`."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import shlex
@@ -15,8 +16,9 @@ from latent.audio.files import FORMATS
 from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.synthesis.consent import NoConsent, read_with_consent
 from latent.synthesis.voice import Voice
-from s2s.data.files import read_lines
-from s2s.data.jsonl import parse_record
+from s2s.data.files import shown_name
+from s2s.data.records import open_records
+from s2s.data.tables import TEXT_FORMATS
 from s2s.errors import InputError
 from s2s.json_files import describe
 
@@ -49,7 +51,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A line that can be spoken, with the recording of its voice prompt."""
+    """A record that can be spoken, with the recording of its voice prompt."""
 
     line: int
     request: SpeechRequest
@@ -58,7 +60,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A line that cannot be spoken, and why."""
+    """A record that cannot be spoken, and why."""
 
     line: int
     id: Any
@@ -81,17 +83,18 @@ class VoicePrompts:
 
 
 def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool = False) -> list[Wanted | Unusable]:
-    """The lines of a file, in its order.
+    """The records of a file, in its order; blank lines of plain text are left out.
 
     Args:
         voice: The voice that tokenizes them.
-        source: JSON lines; `voice` in them is a path, relative to the file's folder.
+        source: JSON lines, a table, plain text and others, see `open_records`. `voice` in them is a path, relative to
+            the file's folder; an empty cell of a table is no value.
         wishes: Defaults.
-        strict: Raise at the first line that cannot be used.
+        strict: Raise at the first record that cannot be used.
 
     Raises:
-        InputError: the file cannot be read or has no usable line; a wish cannot be met; with `strict`, a line cannot
-            be used.
+        InputError: the file cannot be read or has no usable record; a wish cannot be met; with `strict`, a record
+            cannot be used.
     """
     read: list[Wanted | Unusable] = []
     prompts, lines, refused = VoicePrompts(voice, wishes.consented), dict[str, int](), dict[str, None]()
@@ -99,34 +102,56 @@ def read_requests(voice: Voice, source: str | Path, wishes: Wishes, strict: bool
         voice.check_speaker(wishes.speaker)
     if wishes.prompt is not None:
         prompts.read(wishes.prompt)
-    for line in read_lines(source):
+    given = open_records(source, text_record=_text_record)
+    for row in given.rows():
         record: dict[str, Any] = {}
         try:
-            record = parse_record(line)
-            record.setdefault("id", line.number)
+            record = row.record()
+            if given.format == "text" and not record["text"].strip():
+                continue
+            if given.format in TEXT_FORMATS:
+                record = _from_cells(record)
+            record.setdefault("id", row.number)
             id = file_name(record["id"])
             if (name := id.casefold()) in lines:  # as some file systems compare names
-                raise InputError(f"'id' {id!r} is that of line {lines[name]}; ids must differ, not only in case")
-            lines[name] = line.number
-            read.append(Wanted(line.number, *_request(voice, prompts, id, record, wishes, Path(source).parent)))
-        except Exception as error:  # whatever is wrong with one line, speak the others
+                raise InputError(
+                    f"'id' {id!r} is that of {given.unit} {lines[name]}; ids must differ, not only in case"
+                )
+            lines[name] = row.number
+            read.append(Wanted(row.number, *_request(voice, prompts, id, record, wishes, Path(source).parent)))
+        except Exception as error:  # whatever is wrong with one record, speak the others
             message = str(error) if isinstance(error, InputError) else f"unexpected {type(error).__name__}: {error}"
-            message = message.removeprefix(f"{line.where}: ")
+            message = message.removeprefix(f"{row.where}: ")
             if strict:
-                raise InputError(f"{line.where}: {message}") from error
+                raise InputError(f"{row.where}: {message}") from error
             if isinstance(error, NoConsent):
                 refused[str(Path(source).parent / record["voice"])] = None
-            read.append(Unusable(line.number, record.get("id", line.number), message))
+            read.append(Unusable(row.number, record.get("id", row.number), message))
     if refused:
         options = " ".join(f"--consent-for {shlex.quote(path)}" for path in refused)
         logger.warning(f"recordings in {source} need the consent of their speakers; if you have it, give {options}")
     warn_of_spelling(item.request for item in read if isinstance(item, Wanted))
     if not read:
-        raise InputError(f"{source}: the file is empty; expected one JSON object a line")
+        raise given.nothing()
     if all(isinstance(item, Unusable) for item in read):
-        first = cast(Unusable, read[0])
-        raise InputError(f"{source}: none of its {len(read)} lines can be spoken; line {first.line}: {first.error}")
+        first, unit = cast(Unusable, read[0]), given.unit
+        raise InputError(
+            f"{shown_name(source)}: none of its {len(read)} {unit}s can be spoken; {unit} {first.line}: {first.error}"
+        )
     return read
+
+
+def _text_record(text: str) -> dict[str, Any]:
+    return {"text": text}
+
+
+def _from_cells(cells: dict[str, Any]) -> dict[str, Any]:
+    """The record of a row of a table whose cells are text: empty ones give no value, numbers are read."""
+    record = {name: value for name, value in cells.items() if value or name == "text"}
+    for name, kind in (("seed", int), ("temperature", float)):
+        with contextlib.suppress(KeyError, ValueError):  # what is no number is reported as in every record
+            record[name] = kind(record[name])
+    return record
 
 
 def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:

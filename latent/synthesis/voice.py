@@ -38,6 +38,8 @@ from s2s.registry import nearest
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+PART_PAUSE = 0.4
+"""Seconds of silence between the parts of a text that is too long for one sequence, as between lines of a script."""
 
 
 class TooLong(InputError):
@@ -262,10 +264,11 @@ class Voice(ABC):
     ) -> Iterator[Samples]:
         """The audio of a text or request, `(S,)` float32 each, while it is generated; warns if it was truncated.
 
-        Arguments and errors as for `request`. The options of a request are its own.
+        Arguments and errors as for `request`. The options of a request are its own. A text that is too long for one
+        sequence is said in parts, between which there are `PART_PAUSE` seconds of silence.
         """
-        request = self._as_request(said, speaker, prompt, seed, temperature)
-        return (samples for samples, _ in self._pieces(request, chunk_frames))
+        requests = self._requests(said, speaker, prompt, seed, temperature)
+        return (samples for samples, _ in self._pieces(requests, chunk_frames))
 
     def say(
         self,
@@ -279,27 +282,40 @@ class Voice(ABC):
     ) -> Speech:
         """The audio of a text or request; warns if it was truncated.
 
-        Arguments and errors as for `request`. The options of a request are its own.
+        Arguments, errors and long texts as for `chunks`.
         """
-        request = self._as_request(said, speaker, prompt, seed, temperature)
-        pieces = list(self._pieces(request, chunk_frames))
+        requests = self._requests(said, speaker, prompt, seed, temperature)
+        pieces = list(self._pieces(requests, chunk_frames))
         samples = np.concatenate([np.empty(0, np.float32), *(part for part, _ in pieces)])
         ended = all(by_model for _, by_model in pieces)
-        return Speech(samples, self.sample_rate, ended, tuple(request.spelled), self.tags(request.seed))
+        spelled = tuple(word for request in requests for word in request.spelled)
+        return Speech(
+            samples, self.sample_rate, ended, spelled, self.tags(seed if isinstance(said, str) else said.seed)
+        )
 
-    def _as_request(
+    def _requests(
         self, said: str | SpeechRequest, speaker: str | None, prompt: Any, seed: int, temperature: float | None
-    ) -> SpeechRequest:
-        return self.request("text", said, speaker, prompt, seed, temperature) if isinstance(said, str) else said
+    ) -> list[SpeechRequest]:
+        """What `say` speaks one after the other: one request, or the parts of a text that is too long for one."""
+        if not isinstance(said, str):
+            return [said]
+        turn = Turn("text", 0, "", said, speaker, prompt, seed, None)
+        try:
+            return [self.request("text", said, speaker, prompt, seed, temperature)]
+        except TooLong:
+            return [part for _, part in said_parts(turn, lambda turn: self._turn_request(turn, temperature))]
 
-    def _pieces(self, request: SpeechRequest, chunk_frames: int) -> Iterator[tuple[Samples, bool]]:
+    def _pieces(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[tuple[Samples, bool]]:
         """Samples, and False if they are the last of speech that was truncated."""
-        for chunk in self.stream([request], chunk_frames):
-            ended = chunk.ended.get(0, True)
-            for samples in chunk.audio:
-                yield samples.float().cpu().numpy(), ended
-            if not ended:
-                warn_of_truncation(request, self.frame_rate)
+        for number, request in enumerate(requests):
+            if number:
+                yield np.zeros(round(PART_PAUSE * self.sample_rate), np.float32), True
+            for chunk in self.stream([request], chunk_frames):
+                ended = chunk.ended.get(0, True)
+                for samples in chunk.audio:
+                    yield samples.float().cpu().numpy(), ended
+                if not ended:
+                    warn_of_truncation(request, self.frame_rate)
 
     def batches(self, requests: Sequence[SpeechRequest], max_rows: int) -> Iterator[list[int]]:
         """Indices of requests that can be said together, at most `max_rows`: longest first, of similar length."""

@@ -17,6 +17,7 @@ from s2s.durable import write_whole
 from s2s.errors import InputError, shown
 from s2s.hub import fetch
 from s2s.json_files import dump_json, read_object
+from s2s.shipped import run_folder
 
 _FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
 _KINDS = {
@@ -256,7 +257,7 @@ def wordpiece_join(tokens: Iterable[str]) -> str:
 
 
 def _folder_of(name: str) -> Path:
-    folder = Path(name)
+    folder = run_folder(name)
     if folder.is_dir():
         return folder
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:

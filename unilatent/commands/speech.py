@@ -80,8 +80,8 @@ def synthesize(
         str | None,
         typer.Option(
             "--input",
-            help="JSON lines to speak, one file each: `text`, and optionally `id`, `speaker`, `voice`, `seed`, "
-            "`temperature`; `-` is stdin.",
+            help="Records to speak, one file each: `text`, and optionally `id`, `speaker`, `voice`, `seed`, "
+            "`temperature`. JSON lines, CSV, Parquet or plain text, also compressed; `-` is standard input.",
         ),
     ] = None,
     script: Annotated[

@@ -55,21 +55,21 @@ class Toy(Section):
 
 
 def test_a_name_is_pinned_to_its_commit_once(fake: Hub) -> None:
-    first = hub.pin(Toy(init="lab/tiny"), {})
+    first = hub.pin(Toy(init="lab/tiny"), {}, "model")
     assert first == Toy(init=f"lab/tiny@{fake.commit(0)}")
     fake.main = 1
-    assert hub.pin(Toy(init="lab/tiny"), first.model_dump()) == first
-    assert hub.pin(first, {}) == first
-    assert hub.pin(Toy(init="lab/tiny@main"), first.model_dump()).init == f"lab/tiny@{fake.commit(1)}"
-    assert hub.pin(Toy(init="lab/tiny"), {"init": "lab/tiny"}).init == "lab/tiny"  # a run of a former version
-    assert hub.pin(Toy(), {}) == Toy()
+    assert hub.pin(Toy(init="lab/tiny"), first.model_dump(), "model") == first
+    assert hub.pin(first, {}, "model") == first
+    assert hub.pin(Toy(init="lab/tiny@main"), first.model_dump(), "model").init == f"lab/tiny@{fake.commit(1)}"
+    assert hub.pin(Toy(init="lab/tiny"), {"init": "lab/tiny"}, "model").init == "lab/tiny"  # a run of a former version
+    assert hub.pin(Toy(), {}, "model") == Toy()
 
 
 def test_local_paths_are_not_pinned(fake: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lab" / "tiny").mkdir(parents=True)
     for name in ("lab/tiny", str(tmp_path / "nowhere"), "./lab/other", "a/b/c"):
-        assert hub.pin(Toy(init=name), {}).init == name
+        assert hub.pin(Toy(init=name), {}, "model").init == name
     assert fake.asked == []
 
 
