@@ -53,8 +53,8 @@ def config_file(name: str | Path) -> Path:
         return path
     if (found := configs().get(str(name))) is None:
         raise ConfigError(
-            f"{name}: no such file, and no configuration of this name{nearest(str(name), configs())}"
-            "; `unilatent configs` lists them"
+            f"{name}: no such file, and none of the configurations that `unilatent configs` lists"
+            f"{nearest(str(name), configs())}"
         )
     return found
 
