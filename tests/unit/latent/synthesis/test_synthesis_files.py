@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -494,3 +497,21 @@ def test_consent_is_asked_once_for_each_recording(recording: Path, caplog: pytes
     consent_path(recording).mkdir()
     read_with_consent(recording, given=True)
     assert "consent will be asked for again" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".txt", ".jsonl.gz"])
+def test_records_may_come_in_any_format_that_decode_reads(voice: Voice, tmp_path: Path, suffix: str) -> None:
+    texts, source = ["So.", "Two, three."], tmp_path / f"lines{suffix}"
+    if suffix == ".txt":
+        source.write_text("So.\n\nTwo, three.\n", encoding="utf-8")
+    elif suffix == ".csv":
+        source.write_text('text,speaker,seed\nSo.,,7\n"Two, three.",,7\n', encoding="utf-8")
+    elif suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts, "seed": [7, 7]}), source)
+    else:
+        source.write_bytes(gzip.compress("".join(json.dumps({"text": text}) + "\n" for text in texts).encode()))
+    wanted = read_requests(voice, source, Wishes(speaker="ann", seed=7))
+    assert all(isinstance(each, Wanted) for each in wanted)
+    assert [each.request.text for each in wanted] == texts  # type: ignore[union-attr]
+    if suffix in (".csv", ".parquet"):
+        assert [each.request.seed for each in wanted] == [7, 7]  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from latent.data.latent_store import StoreFacts
 from latent.data.speech_prompts import SpeechRequest
 from latent.model_card import write_model_card
 from latent.synthesis.provenance import read_tags
-from latent.synthesis.voice import Voice
+from latent.synthesis.voice import PART_PAUSE, TooLong, Voice
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError
 
@@ -186,6 +186,20 @@ def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voi
     soundfile.write(tmp_path / "click.wav", np.concatenate([silence, noise[:400], silence]), 2000)
     with pytest.raises(InputError, match=r"click\.wav: a voice prompt must not be silent, found 0\.4 seconds of sound"):
         voice.prompt(tmp_path / "click.wav")
+
+
+def test_a_text_too_long_for_one_sequence_is_said_in_parts_with_a_pause_between(voice: Voice) -> None:
+    sentence = "Never mind the weather. "
+    long = sentence * (2 * voice.max_positions // len(sentence))
+    with pytest.raises(TooLong):
+        voice.request("whole", long, "ann")
+    parts = voice._requests(long, "ann", None, 7, None)
+    assert len(parts) > 1
+    assert "".join(part.text for part in parts).replace(" ", "") == long.replace(" ", "")
+    alone = [voice.say(part).samples for part in parts]
+    pause = np.zeros(round(PART_PAUSE * voice.sample_rate), np.float32)
+    expected = np.concatenate([piece for said in alone for piece in (pause, said)][1:])
+    np.testing.assert_allclose(voice.say(long, "ann", seed=7).samples, expected, atol=1e-5)
 
 
 def test_the_first_speaker_speaks_where_none_is_given(voice: Voice) -> None:

