@@ -265,10 +265,10 @@ class Voice(ABC):
         """The audio of a text or request, `(S,)` float32 each, while it is generated; warns if it was truncated.
 
         Arguments and errors as for `request`. The options of a request are its own. A text that is too long for one
-        sequence is said in parts, between which there are `PART_PAUSE` seconds of silence.
+        sequence is split into parts, with `PART_PAUSE` seconds of silence between them.
         """
         requests = self._requests(said, speaker, prompt, seed, temperature)
-        return (samples for samples, _ in self._pieces(requests, chunk_frames))
+        return (samples for samples, whole in self._pieces(requests, chunk_frames) if whole)
 
     def say(
         self,
@@ -306,16 +306,16 @@ class Voice(ABC):
             return [part for _, part in said_parts(turn, lambda turn: self._turn_request(turn, temperature))]
 
     def _pieces(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[tuple[Samples, bool]]:
-        """Samples, and False if they are the last of speech that was truncated."""
+        """Samples, and True; no samples, and False, where speech was truncated."""
         for number, request in enumerate(requests):
             if number:
                 yield np.zeros(round(PART_PAUSE * self.sample_rate), np.float32), True
             for chunk in self.stream([request], chunk_frames):
-                ended = chunk.ended.get(0, True)
                 for samples in chunk.audio:
-                    yield samples.float().cpu().numpy(), ended
-                if not ended:
+                    yield samples.float().cpu().numpy(), True
+                if not chunk.ended.get(0, True):  # such a chunk has no audio
                     warn_of_truncation(request, self.frame_rate)
+                    yield np.empty(0, np.float32), False
 
     def batches(self, requests: Sequence[SpeechRequest], max_rows: int) -> Iterator[list[int]]:
         """Indices of requests that can be said together, at most `max_rows`: longest first, of similar length."""

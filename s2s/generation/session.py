@@ -115,7 +115,7 @@ class TextSession(ABC):
 
     @abstractmethod
     def _go_on(self, keys: Sequence[int]) -> dict[int, list[Hypothesis]]:
-        """Begin with the texts of some keys, and go on with all; the results of those that are finished, by key."""
+        """Start the texts of some keys, and take a step with all; the results of those that are finished, by key."""
 
     @abstractmethod
     def _leave(self, key: int) -> None:

@@ -146,7 +146,9 @@ def test_a_request_without_a_temperature_has_that_of_the_voice(home: Path) -> No
 def test_speech_that_never_ends_is_cut_with_a_warning(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     voice = open_voice(home / "voice", overrides=[*OPTIONS, "decoder.stop_threshold=1"])
     request = voice.request("long", "So.", "ann")
-    assert len(voice.say(request).samples) == request.max_frames * voice.hop_length
+    speech = voice.say(request)
+    assert len(speech.samples) == request.max_frames * voice.hop_length
+    assert not speech.ended
     assert "long: did not end naturally and was truncated after " in caplog.text
     expected = voice.expected_seconds(request)
     assert request.max_frames / voice.frame_rate == pytest.approx(3 * expected + 2, abs=0.02)
