@@ -96,7 +96,7 @@ def test_a_broken_compressed_file_is_one_line(tmp_path, suffix, damage):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", gzip.compress(b"src,tgt\na,b\n"), r"x.csv: is compressed by gzip; give it a name in .gz"),
+        ("x.csv", gzip.compress(b"src,tgt\na,b\n", mtime=0), r"x.csv: is compressed by gzip; give it a name in .gz"),
         ("x.jsonl", b"PAR1...", r"x.jsonl: is a Parquet file; give it a name in .parquet"),
         ("x.csv", b"PK\x03\x04...", r"x.csv: is a ZIP archive or a spreadsheet; unpack it, or save it as CSV"),
         ("x.txt", b'\n{"src": "a"}\n', r"x.txt:2: is a JSON record in a file of plain lines"),
