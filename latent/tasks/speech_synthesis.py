@@ -126,7 +126,7 @@ class FrontEndSection(Section):
     """bytes: any text; characters: those of the training texts; phonemes: by a dictionary, best for small data;
     sentencepiece: subwords, for large models."""
     file: str | None = None
-    """Dictionary of phonemes (default: pocketsphinx's for English), or sentencepiece model."""
+    """Dictionary of phonemes (default: CMUdict, English with stress), or sentencepiece model."""
 
 
 class CueSection(Section):

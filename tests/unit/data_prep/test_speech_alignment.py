@@ -61,12 +61,12 @@ def test_units_are_the_tokens_of_the_front_end_without_marks(text: str) -> None:
 
 
 def test_every_unit_has_phonemes_of_the_dictionary_in_every_reading() -> None:
-    known = {phone for sounds in FRONT_END.pronunciations.values() for phone in sounds}
+    known = {phone.strip("012") for sounds in FRONT_END.pronunciations.values() for phone in sounds}
     letters = tuple("abcdefghijklmnopqrstuvwxyz")
     named, sounded = readings(letters)
     assert all(unit and set(unit) <= known for reading in (named, sounded) for unit in reading)
     assert len(named) == len(sounded) == len(letters)
-    assert readings(("/AH", "/B")) == [[["AH"], ["B"]]]
+    assert readings(("/AH", "/B")) == readings(("/AH0", "/B")) == [[["AH"], ["B"]]]
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

