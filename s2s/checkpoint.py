@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from s2s.durable import beside, check_target, refuse_inputs
 from s2s.errors import InputError, shown
 from s2s.json_files import dump_json, inside, read_object
+from s2s.precision import restored
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
@@ -146,7 +147,7 @@ def weight_files(folder: Path) -> dict[Path, list[str]]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU.
+    """The tensors of a safetensors file, on the CPU; those of 8 bits as float32 (see `s2s.precision`).
 
     Raises:
         InputError: the file is missing, truncated, or not in the safetensors format; or a number in it is not finite.
@@ -159,7 +160,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except _DAMAGED as error:
         raise InputError(f"{path}: truncated, or not a safetensors file ({error})") from error
     check_finite(tensors, path)
-    return tensors
+    try:
+        return restored(tensors)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

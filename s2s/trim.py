@@ -1,15 +1,14 @@
-"""A run with a smaller vocabulary: the pieces that some texts need and their embeddings; other weights stay."""
+"""Smaller runs: a vocabulary of the pieces that some texts need, and weights in fewer bits on the disk."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from s2s import checkpoint
@@ -20,6 +19,7 @@ from s2s.data.vocabulary import choose_pieces, trimmed
 from s2s.decoding.base import Search
 from s2s.errors import InputError
 from s2s.models.unilm import UniLM
+from s2s.precision import stored
 from s2s.run import RunConfig, build_decoder, load_model
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.loggers import LOG
@@ -71,7 +71,7 @@ def trim_run(
         output: The folder to write; it must not be a run folder.
         files: Records whose texts count, such as the training data; all fields but "id" are read.
         size: Maximum number of pieces. Default: all that the texts need.
-        precision: Precision of the weights on the disk: float32, float16 or bfloat16. Loading makes them float32 again.
+        precision: One of `s2s.precision.PRECISIONS`, for the weights on the disk. Loading makes them float32 again.
         checkpoint_name: A step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
 
     Raises:
@@ -90,15 +90,33 @@ def trim_run(
     task.tokenizer = trimmed(before, kept)
     weights = _stored(_cut(model, kept), precision, output)
     _write(config, task, weights, Path(run), output)
-    written = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
     return Trimmed(
         pieces_before=before.vocab_size,
         pieces=len(kept),
         tokens_before=counts.total(),
         tokens=_count(task.tokenizer, files).total(),
         covered=sum(counts[id] for id in kept),
-        megabytes=written / 1e6,
+        megabytes=_megabytes(output),
     )
+
+
+def store_run(run: str | Path, output: Path, precision: str, checkpoint_name: str | None = None) -> float:
+    """Write any run folder with its weights in another precision, and the audio tokenizer in it likewise.
+
+    Args and errors are those of `trim_run`; returns the size of the new folder in 10^6 bytes.
+    """
+    checkpoint.refuse_run(output)
+    run = Path(run)
+    for config in sorted(run.rglob(checkpoint.CONFIG)):
+        part, target = config.parent, output / config.parent.relative_to(run)
+        weights = checkpoint.read_tensors(checkpoint.weights_path(part, checkpoint_name if part == run else None))
+        try:
+            _copy_files(part, target)
+            checkpoint.write_weights(_stored(weights, precision, output), target / checkpoint.WEIGHTS)
+            shutil.copyfile(config, target / checkpoint.CONFIG)
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+    return _megabytes(output)
 
 
 def _count(tokenizer: Tokenizer, files: Iterable[str]) -> Counter[int]:
@@ -139,29 +157,33 @@ def _cut(model: UniLM, kept: Sequence[int]) -> dict[str, Tensor]:
     return weights | {name: weights[name][list(kept)] for name in (_EMBEDDINGS, _OUTPUT_BIAS)}
 
 
-def _stored(weights: dict[str, Tensor], precision: str, output: Path) -> dict[str, Tensor]:
-    dtype = getattr(torch, precision)
-    stored = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    for name, tensor in stored.items():
-        if not tensor.isfinite().all():
-            raise InputError(
-                f"{output}: {name} has a weight beyond the range of {precision}; bfloat16 has the range of float32"
-            )
-    return stored
-
-
 def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path, output: Path) -> None:
     """Write the new run folder; the configuration comes last, so an incomplete folder is not taken for a run."""
     tree = config.tree()
     tree["task"].pop("tokenizer", None)  # the folder holds it
     tree["model"] |= {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None}
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        for file in run.iterdir():
-            if file.is_file() and file.name not in _NOT_COPIED and not file.name.startswith("."):
-                shutil.copyfile(file, output / file.name)
+        _copy_files(run, output)
         task.tokenizer.save(output)
         checkpoint.write_weights(weights, output / checkpoint.WEIGHTS)
         write_tree(tree, output / checkpoint.CONFIG)
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def _stored(weights: Mapping[str, Tensor], precision: str, output: Path) -> dict[str, Tensor]:
+    try:
+        return stored(weights, precision)
+    except InputError as error:
+        raise InputError(f"{output}: {error}") from error
+
+
+def _copy_files(run: Path, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    for file in run.iterdir():
+        if file.is_file() and file.name not in _NOT_COPIED and not file.name.startswith("."):
+            shutil.copyfile(file, output / file.name)
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6

@@ -23,7 +23,7 @@ LAYERS = {
     "s2s": [
         {"errors", "renamed"},
         {"json_files", "yaml_files", "packages"},
-        {"registry", "ranks", "durable", "progress"},
+        {"registry", "ranks", "durable", "progress", "precision"},
         {"checkpoint", "shipped"},
         {"config"},
         {"hub"},

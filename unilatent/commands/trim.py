@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from s2s.errors import InputError
 from unilatent import completion
 from unilatent.commands.text import TrustImports
 
@@ -18,14 +19,19 @@ class Stored(str, Enum):
     float32 = "float32"
     float16 = "float16"
     bfloat16 = "bfloat16"
+    int8 = "int8"
 
 
 def trim(
     run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
     output: Annotated[Path, typer.Argument(help="The run folder to write.")],
     texts: Annotated[
-        list[str], typer.Option(help="Records whose texts the vocabulary should cover, such as the training data.")
-    ],
+        list[str] | None,
+        typer.Option(
+            help="Records whose texts the vocabulary should cover, such as the training data.",
+            show_default="keep the vocabulary",
+        ),
+    ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of pieces.", show_default="all that the texts need")
     ] = None,
@@ -37,11 +43,18 @@ def trim(
     ] = None,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Make a run smaller: keep only the vocabulary that some texts need, and store weights in half precision.
+    """Make a run smaller: keep only the vocabulary that some texts need, and store weights in 16 or 8 bits.
 
+    Any run can be stored in fewer bits, a voice with its audio tokenizer; only a text run has a vocabulary to trim.
     Special tokens and single characters stay, so any word can still be written; a word whose pieces are gone is written
     as more, smaller ones. The scores of the pieces that stay do not change.
     """
-    from s2s.trim import trim_run
+    from s2s.trim import store_run, trim_run
 
-    typer.echo(f"{output}: {trim_run(run, output, texts, size, precision.value, checkpoint)}", err=True)
+    if texts:
+        found = str(trim_run(run, output, texts, size, precision.value, checkpoint))
+    elif size is None:
+        found = f"{store_run(run, output, precision.value, checkpoint):.1f} MB"
+    else:
+        raise InputError("--size: needs --texts, which decide what pieces are kept")
+    typer.echo(f"{output}: {found}", err=True)

@@ -64,6 +64,28 @@ def test_half_precision_is_on_the_disk_alone(texts: Path, tmp_path: Path, precis
             assert torch.allclose(loaded.get_parameter(name), tensor, rtol=error, atol=error)
 
 
+def test_any_run_is_stored_in_eight_bits_with_the_runs_inside_it(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(RUN, tmp_path / "run")
+    shutil.copytree(RUN, tmp_path / "run/audio_tokenizer")
+    unilatent("trim", tmp_path / "run", tmp_path / "small", "--precision", "int8")
+    assert capsys.readouterr().err.endswith(" MB\n")
+    small, half = (tmp_path / "small" / part / "model.safetensors" for part in ("", "audio_tokenizer"))
+    assert small.read_bytes() == half.read_bytes()
+    assert (
+        small.stat().st_size < (RUN / "model.safetensors").stat().st_size * 2 / 3
+    )  # many tensors of this run are tiny
+    weights, whole = read_tensors(small), read_tensors(RUN / "model.safetensors")
+    assert weights.keys() == whole.keys()
+    for name, tensor in whole.items():
+        rows = tensor.view(len(tensor), -1)
+        error = (weights[name].view_as(rows) - rows).abs().amax(1)
+        assert (error <= rows.abs().amax(1) * 0.502 / 127).all(), name
+    unilatent("decode", tmp_path / "small", "--input", texts, "--output", tmp_path / "hyp.jsonl")
+    assert len((tmp_path / "hyp.jsonl").read_text(encoding="utf-8").splitlines()) == len(RECORDS)
+
+
 def test_every_verb_takes_a_trimmed_run(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, hypotheses = tmp_path / "small", tmp_path / "hyp.jsonl"
     unilatent("trim", RUN, small, "--texts", texts, "--size", 250, "--precision", "float16")
@@ -96,6 +118,7 @@ def test_mistakes(small: Path, texts: Path, tmp_path: Path) -> None:
     assert "is a run folder, whose files would be replaced" in error_of("trim", RUN, small, *given)
     assert "a vocabulary of 9 pieces is too small" in error_of("trim", RUN, tmp_path / "a", *given, "--size", 9)
     assert "missing.jsonl" in error_of("trim", RUN, tmp_path / "a", "--texts", "missing.jsonl")
+    assert "--size: needs --texts" in error_of("trim", RUN, tmp_path / "a", "--size", 250)
     (tmp_path / "numbers.jsonl").write_text('{"id": "a", "src": 7}\n')
     assert "no text in any field" in error_of("trim", RUN, tmp_path / "a", "--texts", tmp_path / "numbers.jsonl")
     assert not (tmp_path / "a").exists()
