@@ -37,7 +37,7 @@ LAYERS = {
         {"publishing"},
     ],
     "latent": [
-        {"audio", "text", "nn"},
+        {"audio", "text", "nn", "subtitles"},
         {"data", "diffusion"},
         {"models", "criteria", "decoding", "model_card"},
         {"audio_tokenizer", "tasks"},
