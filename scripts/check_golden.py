@@ -4,8 +4,8 @@
     python scripts/check_golden.py FOLDER...
 
 A case is NAME.json, with NAME.safetensors if it has tensors. Its `kind` selects the check, in golden_s2s.py,
-golden_latent.py or golden_vibevoice.py. A case whose kind has no check is skipped, as is a comparison with a tensor
-that the case lacks. Exit status 1 if a case fails.
+golden_latent.py, golden_vibevoice.py or golden_recognition.py. A case whose kind has no check is skipped, as is a
+comparison with a tensor that the case lacks. Exit status 1 if a case fails.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import golden_latent
+import golden_recognition
 import golden_s2s
 import golden_vibevoice
 import torch
 from golden_figures import Figure, MissingTap, Taps
 from safetensors.torch import load_file
 
-KINDS = {**golden_s2s.KINDS, **golden_latent.KINDS, **golden_vibevoice.KINDS}
+KINDS = {**golden_s2s.KINDS, **golden_latent.KINDS, **golden_vibevoice.KINDS, **golden_recognition.KINDS}
 
 
 class Result(NamedTuple):

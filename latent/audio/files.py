@@ -105,6 +105,19 @@ def load_audio(path: Source, sample_rate: int, start: float = 0.0, stop: float |
     return resample(checked(samples, path), rate, sample_rate)
 
 
+def mono_blocks(path: Source, seconds: float = 10.0) -> Iterator[tuple[Samples, int]]:
+    """A file piece by piece, channels averaged: samples `(L,)`, and their rate in Hz; errors as for `load_audio`."""
+    with _opened(path) as file:
+        file._info.seekable = 0  # see `_read`
+        promised, found, size = file.frames, 0, max(1, round(seconds * file.samplerate))
+        while len(block := file.read(size, dtype="float32", always_2d=True)):
+            found += len(block)
+            yield checked(block.mean(axis=1), path), file.samplerate
+        if not found:
+            checked(np.empty(0, np.float32), path)
+        _check_length(file, path, promised, found)
+
+
 def checked(samples: Samples, where: object) -> Samples:
     """The samples, unless there are none or one is not finite: then an InputError names `where`."""
     if not len(samples):
@@ -293,7 +306,13 @@ def _read(file: Any, path: Source, count: float) -> Samples:
         blocks.append(block)
         count -= len(block)
     samples = np.concatenate(blocks)
-    expected, found = promised / file.samplerate, (begin + len(samples)) / file.samplerate
-    if whole and promised < _UNKNOWN_FRAMES and found < expected - _TOLERANCE and _knows_length(file, path):
-        raise InputError(f"{path}: is cut off: its header promises {expected:.2f} s of audio, it holds {found:.2f} s")
+    if whole:
+        _check_length(file, path, promised, begin + len(samples))
     return samples
+
+
+def _check_length(file: Any, path: Source, promised: int, found: int) -> None:
+    """Raise InputError if a file holds fewer samples than its header promises."""
+    expected, seconds = promised / file.samplerate, found / file.samplerate
+    if promised < _UNKNOWN_FRAMES and seconds < expected - _TOLERANCE and _knows_length(file, path):
+        raise InputError(f"{path}: is cut off: its header promises {expected:.2f} s of audio, it holds {seconds:.2f} s")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +26,39 @@ def normalize_loudness(samples: Samples, dbfs: float = TARGET_DBFS) -> Samples:
     if peak > 1:
         scaled = (scaled / np.float32(peak + 1e-6)).astype(np.float32)
     return scaled
+
+
+@dataclass
+class Loudness:
+    """The level of a signal that is heard piece by piece, and the factor that brings it to a level.
+
+    One factor for the whole signal, which gives what `normalize_loudness` gives.
+    """
+
+    num_samples: int = 0
+    _energy: float = 0.0
+    _peak: float = 0.0
+
+    def hear(self, samples: Samples) -> None:
+        """Take in the next samples `(L,)`."""
+        self.num_samples += len(samples)
+        self._energy += float(np.square(samples, dtype=np.float64).sum())
+        self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
+
+    @property
+    def dbfs(self) -> float:
+        """The level in dB of full scale, -inf for digital silence."""
+        return 20 * math.log10(self._rms) if self._rms else -math.inf
+
+    def factor(self, dbfs: float = TARGET_DBFS) -> float:
+        """See `normalize_loudness`."""
+        gain = float(10 ** (dbfs / 20)) / (self._rms + 1e-6)
+        peak = gain * self._peak
+        return gain / (peak + 1e-6) if peak > 1 else gain
+
+    @property
+    def _rms(self) -> float:
+        return math.sqrt(self._energy / max(1, self.num_samples))
 
 
 def trim_silence(samples: Samples, sample_rate: int, threshold_db: float = 40.0, keep_seconds: float = 0.1) -> Samples:

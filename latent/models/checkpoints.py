@@ -22,6 +22,7 @@ from latent.models.keymaps import (
     codec_weights,
     connector_weights,
     language_model_weights,
+    listening_name,
     speech_weights,
     transformers_name,
     under,
@@ -30,6 +31,7 @@ from latent.models.keymaps import (
 from latent.models.latent_lm import HeadSection, LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.models.vibevoice import SwitchTokens, VibeVoice
+from latent.models.vibevoice_asr import ListeningTokens, VibeVoiceASR
 from latent.models.vibevoice_realtime import VibeVoiceRealtime
 from s2s.config import parse_section
 from s2s.errors import InputError
@@ -38,6 +40,8 @@ from s2s.models.pretrained import locate, read_state
 
 M = TypeVar("M", bound=nn.Module)
 
+_AS_THEY_ARE = {"latent_scale": torch.tensor(1.0), "latent_bias": torch.tensor(0.0)}
+"""VibeVoice-ASR reads latents as the tokenizer makes them."""
 _PREDICTIONS: dict[str, Prediction] = {"v_prediction": "v", "epsilon": "epsilon", "sample": "clean"}
 _SCHEDULES: dict[str, ScheduleName] = {"cosine": "cosine", "squaredcos_cap_v2": "cosine", "linear": "linear"}
 
@@ -56,9 +60,13 @@ def load_realtime(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeVo
     return _load(checkpoint, dtype, VibeVoiceRealtime, realtime_config, realtime_state)
 
 
-def is_realtime(folder: Path) -> bool:
-    """Whether a checkpoint is of VibeVoice-Realtime."""
-    return "tts_backbone_num_hidden_layers" in read_object(folder / "config.json")
+def load_asr(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeVoiceASR:
+    """As `load_vibevoice`, for VibeVoice-ASR and VibeVoice-ASR-Streaming."""
+    folder = locate(checkpoint)
+    config = asr_config(read_object(folder / "config.json"), str(folder / "config.json"))
+    state = {listening_name(name): tensor for name, tensor in read_state(folder).items()}
+    config = _tied_as_stored(config, state)
+    return _filled(folder, dtype, VibeVoiceASR, config, lambda: asr_state(state, config))
 
 
 def _load(
@@ -70,10 +78,15 @@ def _load(
 ) -> M:
     folder = locate(checkpoint)
     config = config_of(read_object(folder / "config.json"), str(folder / "config.json"))
+    return _filled(folder, dtype, kind, config, lambda: state_of(read_state(folder), config))
+
+
+def _filled(folder: Path, dtype: torch.dtype, kind: Callable[[Any], M], config: Any, state: Callable[[], Weights]) -> M:
+    """The model of a configuration with the weights of a folder."""
     with torch.device("meta"):  # neither memory nor time for random weights
         model = kind(config)
     try:
-        weights = {name: tensor.to(dtype) for name, tensor in state_of(read_state(folder), config).items()}
+        weights = {name: tensor.to(dtype) for name, tensor in state().items()}
         model.load_state_dict(weights, assign=True)
     except KeyError as error:
         raise InputError(f"{folder}: the weights lack {error.args[0]!r}") from error
@@ -141,6 +154,51 @@ def realtime_state(weights: Mapping[str, Tensor], config: VibeVoiceRealtime.Conf
         "decoder": codec_weights(under(named, "model.audio_tower.decoder."), config.acoustic.all_decoder_depths),
     }
     return above(parts)
+
+
+def asr_config(given: Mapping[str, Any], where: str) -> VibeVoiceASR.Config:
+    """As `vibevoice_config`, for VibeVoice-ASR and VibeVoice-ASR-Streaming."""
+    with _checked(where, "VibeVoice-ASR"):
+        if "acoustic_tokenizer_encoder_config" in given:
+            text, ids = given["text_config"], {"start": "audio_bos", "audio": "audio", "end": "audio_eos"}
+            acoustic = _codec_of_transformers(given["acoustic_tokenizer_encoder_config"])
+            semantic = _codec_of_transformers(given["semantic_tokenizer_encoder_config"])
+            found = {name: given[f"{theirs}_token_id"] for name, theirs in ids.items()}
+        else:
+            text, found = given["decoder_config"], {}
+            acoustic = _codec_of_repository(given["acoustic_tokenizer_config"])
+            semantic = _codec_of_repository(given["semantic_tokenizer_config"])
+        tied = text.get("tie_word_embeddings", given.get("tie_word_embeddings", False))
+        return VibeVoiceASR.Config(
+            language=_language(text, acoustic.latent_size, HeadSection(), tied),
+            acoustic=acoustic,
+            semantic=semantic.model_copy(update={"sigma_rule": "none"}),
+            tokens=ListeningTokens(**found),
+        )
+
+
+def asr_state(named: Mapping[str, Tensor], config: VibeVoiceASR.Config) -> Weights:
+    """The weights of a `VibeVoiceASR` from those of a checkpoint under the names of `listening_name`."""
+    language = language_model_weights(under(named, "model.language_model."))
+    if not config.language.tie_embeddings:
+        language["scores.weight"] = named["lm_head.weight"]
+    connector = connector_weights(under(named, "model.multi_modal_projector."))
+    parts = {
+        "language": {**language, **above({"connector": connector}), **_AS_THEY_ARE},
+        "acoustic": codec_weights(under(named, "model.audio_tower.encoder."), config.acoustic.depths),
+        "semantic": codec_weights(under(named, "model.semantic_tokenizer_encoder."), config.semantic.depths),
+        "semantic_connector": connector_weights(under(named, "model.semantic_connector.")),
+    }
+    return above(parts)
+
+
+def _tied_as_stored(config: VibeVoiceASR.Config, named: Mapping[str, Tensor]) -> VibeVoiceASR.Config:
+    """The configuration with tied embeddings if the weights are: some files hold both, whatever config.json says."""
+    scores, embeddings = named.get("lm_head.weight"), named.get("model.language_model.embed_tokens.weight")
+    if scores is None or embeddings is None:
+        return config
+    language = config.language.model_copy(update={"tie_embeddings": torch.equal(scores, embeddings)})
+    return config.model_copy(update={"language": language})
 
 
 @contextmanager

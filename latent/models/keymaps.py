@@ -29,6 +29,15 @@ _REPOSITORY_PARTS = {
     "model.speech_scaling_factor": "model.latent_scaling_factor",
     "model.speech_bias_factor": "model.latent_bias_factor",
 }
+_LISTENING_PARTS = {
+    "model.acoustic_tokenizer_encoder.": "model.audio_tower.encoder.",
+    "model.multi_modal_projector.acoustic_linear_1.": "model.multi_modal_projector.linear_1.",
+    "model.multi_modal_projector.acoustic_norm.": "model.multi_modal_projector.act.",
+    "model.multi_modal_projector.acoustic_linear_2.": "model.multi_modal_projector.linear_2.",
+    "model.multi_modal_projector.semantic_linear_1.": "model.semantic_connector.linear_1.",
+    "model.multi_modal_projector.semantic_norm.": "model.semantic_connector.act.",
+    "model.multi_modal_projector.semantic_linear_2.": "model.semantic_connector.linear_2.",
+}
 _REPOSITORY_HEAD = {
     "t_embedder.mlp.0.": "timestep_proj.fc1.",
     "t_embedder.mlp.2.": "timestep_proj.fc2.",
@@ -74,6 +83,11 @@ def transformers_name(name: str) -> str:
     name = re.sub(r"\bstages\.0\.", "stem.stage.", name)
     name = re.sub(r"\bstages\.(\d+)\.", lambda found: f"conv_layers.{int(found[1]) - 1}.stage.", name)
     return name.replace("mixer.conv.conv.conv.", "mixer.conv.").replace("coder.head.conv.conv.", "coder.head.conv.")
+
+
+def listening_name(name: str) -> str:
+    """The name that a weight of VibeVoice-ASR, in either scheme, has in a VibeVoice of `transformers`."""
+    return transformers_name(renamed_start(name, _LISTENING_PARTS))
 
 
 def codec_weights(weights: Mapping[str, Tensor], depths: Sequence[int]) -> Weights:

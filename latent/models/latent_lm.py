@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,7 +17,7 @@ from latent.data.batch import MixedSequences
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
-from latent.nn.transformer import CausalBlock, causal_attention, run_blocks
+from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, run_blocks
 from s2s import checkpoint
 from s2s.config import Fact, Section
 from s2s.errors import ConfigError, InputError
@@ -197,9 +197,11 @@ class LatentLM(Model):
 
     def hidden(self, batch: MixedSequences) -> Tensor:
         """Hidden states, `(B, T, hidden_size)`; padding does not change them."""
-        embedded = self.embed(batch)
-        positions, theta = batch.position_ids(), self.config.rope_theta
-        return self.norm(run_blocks(self._blocks(), embedded, positions, theta, lambda layer: causal_attention))  # type: ignore[no-any-return]
+        return self.read(self.embed(batch), batch.position_ids(), lambda layer: causal_attention)
+
+    def read(self, embedded: Tensor, positions: Tensor, attention: Callable[[int], LayerAttention]) -> Tensor:
+        """Hidden states of inputs of the first layer, both `(B, T, hidden_size)`; see `run_blocks`."""
+        return self.norm(run_blocks(self._blocks(), embedded, positions, self.config.rope_theta, attention))  # type: ignore[no-any-return]
 
     def logits(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Scores `(N, V)` of the whole vocabulary, or of some `tokens` `(V,)` alone, from hidden states `(N, H)`."""

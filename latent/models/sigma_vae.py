@@ -162,22 +162,26 @@ class SigmaVAE(Model):
         return self.perturb(mean, scale, torch.randn(mean.shape, **kwargs))
 
     def perturb(self, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
-        """Latents around means `(B, ...)` with given unit-normal draws.
-
-        `scale` `(B,)` is that of each recording, for the rule "gaussian"; `noise` has the shape of the means.
-        """
-        std: float = self.config.std
-        if self.config.sigma_rule == "none":
-            return mean
-        if self.config.sigma_rule == "fixed":
-            return mean + std * noise
-        return mean + (std / 0.8 * scale).view(-1, *[1] * (mean.dim() - 1)) * noise
+        """See `perturb`."""
+        return perturb(self.config, mean, scale, noise)
 
     def _initialize_module(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
             nn.init.normal_(module.weight, std=self.config.initializer_range or _num_inputs(module) ** -0.5)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
+
+
+def perturb(config: SigmaVAE.Config, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+    """Latents around means `(B, ...)` with given unit-normal draws.
+
+    `scale` `(B,)` is that of each recording, for the rule "gaussian"; `noise` has the shape of the means.
+    """
+    if config.sigma_rule == "none":
+        return mean
+    if config.sigma_rule == "fixed":
+        return mean + config.std * noise
+    return mean + (config.std / 0.8 * scale).view(-1, *[1] * (mean.dim() - 1)) * noise
 
 
 def _num_inputs(module: nn.Linear | nn.Conv1d | nn.ConvTranspose1d) -> int:

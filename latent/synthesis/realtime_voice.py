@@ -16,8 +16,9 @@ from latent.decoding.vibevoice_realtime import RealtimeDecoder, RealtimePrompt
 from latent.models.checkpoints import load_realtime
 from latent.models.vibevoice_realtime import VibeVoiceRealtime, VoicePreset
 from latent.models.voice_presets import read_preset
-from latent.synthesis.released import ReleasedVoice, TextEncoder, speakable
+from latent.synthesis.released import ReleasedVoice, speakable
 from latent.synthesis.voice import TooLong
+from latent.text.text_encoder import TextEncoder
 from s2s.errors import InputError
 
 

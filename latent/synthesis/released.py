@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,31 +13,17 @@ import torch
 
 from latent.synthesis.voice import Voice, readable
 from latent.text.front_end import NothingToSay
+from latent.text.text_encoder import TextEncoder, load_text_encoder
 from s2s.checkpoint import weight_files
 from s2s.config import Section, apply_overrides, parse_section
 from s2s.durable import fingerprint
-from s2s.errors import ConfigError, InputError, reason_of
-from s2s.json_files import describe, read_object
+from s2s.errors import ConfigError, InputError
+from s2s.json_files import describe
 
 V = TypeVar("V", bound="ReleasedVoice")
 
 _CHARACTERS_PER_SECOND = 15
 _LENGTH_FACTOR, _LENGTH_SECONDS = 2.0, 10.0
-
-
-class TextEncoder:
-    """Text to tokens by a tokenizer of transformers, without special tokens, also where the text spells them out."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._special = re.compile("|".join(map(re.escape, tokenizer.get_added_vocab())) or r"(?!)")
-
-    def __len__(self) -> int:
-        return len(self._tokenizer)
-
-    def __call__(self, text: str) -> Sequence[int]:
-        tokens: list[int] = self._tokenizer.encode(self._special.sub("", text), add_special_tokens=False)
-        return tokens
 
 
 class ReleasedVoice(Voice):
@@ -119,27 +104,3 @@ def decoder_options(config: type[Section], overrides: Iterable[str]) -> Any:
     if others := tree.keys() - {"decoder"}:
         raise ConfigError(f"{min(others)}: only options of the decoder and the script can be given here")
     return parse_section(config, tree["decoder"], "decoder")
-
-
-def load_text_encoder(folder: Path, name: str | None) -> TextEncoder:
-    """The tokenizer of a checkpoint.
-
-    Args:
-        folder: The checkpoint, which may hold the tokenizer, or name it in preprocessor_config.json.
-        name: A folder or hub id to use instead.
-
-    Raises:
-        InputError: no tokenizer is named, or it cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    if name is None and not (folder / "tokenizer.json").is_file():
-        facts = folder / "preprocessor_config.json"
-        name = read_object(facts).get("language_model_pretrained_name") if facts.is_file() else None
-        if name is None:
-            raise InputError(f"{folder}: has no text tokenizer and names none; give --tokenizer (Qwen/Qwen2.5-1.5B)")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name or str(folder))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--tokenizer {name}: cannot be loaded: {reason_of(error)}") from error
-    return TextEncoder(tokenizer)

@@ -29,8 +29,9 @@ from latent.decoding.audio import AudioChunk
 from latent.decoding.vibevoice import VibeVoiceDecoder
 from latent.models.checkpoints import load_vibevoice
 from latent.models.vibevoice import VibeVoice
-from latent.synthesis.released import ReleasedVoice, TextEncoder, speakable
+from latent.synthesis.released import ReleasedVoice, speakable
 from latent.synthesis.voice import Take, TooLong, Turn, said_parts
+from latent.text.text_encoder import TextEncoder
 from s2s.errors import InputError
 
 VOICE_SECONDS = (0.5, 120.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from latent.models.checkpoints import is_realtime
+from latent.models.families import check_verb, family_of
 from latent.synthesis.latent_voice import LatentVoice
 from latent.synthesis.realtime_voice import RealtimeVoice
 from latent.synthesis.vibevoice_voice import VibeVoiceVoice
@@ -50,5 +50,7 @@ def open_voice(
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
-    kind = RealtimeVoice if is_realtime(folder) else VibeVoiceVoice
+    family = family_of(folder)
+    check_verb(folder, family, speaks=True)
+    kind = RealtimeVoice if family == "vibevoice_realtime" else VibeVoiceVoice
     return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)

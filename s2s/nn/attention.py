@@ -59,6 +59,20 @@ def attend(
     )
 
 
+def attend_in_groups(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout: float = 0.0) -> Tensor:
+    """`attend` with a bias `(B, 1, Q, K)`; keys that heads share are not copied: each of them becomes a row."""
+    batch, heads, width = len(queries), queries.shape[1], queries.shape[3]
+    shared = keys.shape[1]
+    if shared == heads:
+        return attend(queries, keys, values, bias, dropout)
+    rows = queries.reshape(batch * shared, heads // shared, -1, width)
+    keys, values = (
+        part.flatten(0, 1).unsqueeze(1).expand(-1, heads // shared, -1, -1) for part in (keys, values)
+    )  # (B G, H / G, K, D), one row of memory for all of H / G
+    seen = bias.expand(-1, shared, -1, -1).flatten(0, 1).unsqueeze(1)
+    return attend(rows, keys, values, seen, dropout).reshape(batch, heads, -1, width)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention over the rows of one input; `num_heads` divides `hidden_size`, `dropout` is on weights."""
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2s.nn.attention import Attention, attend
+from s2s.nn.attention import Attention, attend_in_groups
 from s2s.nn.masks import additive
 from s2s.nn.positions import RelativeBias
 
@@ -107,19 +107,32 @@ class Pool:
         bias = additive(sees, buffer.dtype).unsqueeze(1)
         if relative_bias is not None:
             bias = relative_bias(positions, every_position).repeat_interleave(hypotheses, 2) + bias
-        self._sees = sees[:, :hypotheses, : used + remembered * hypotheses] if remembered else self._sees
+        if remembered:
+            rows = slice((remembered - 1) * hypotheses, remembered * hypotheses)  # the last of them sees all
+            self._sees = sees[:, rows, : used + remembered * hypotheses]
         self._positions = every_position[:, : used + remembered * hypotheses]
 
         def attention(layer: int) -> Attention:
             def look_up(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
                 buffer[layer, :, :, :, used:stop] = keys_values.permute(2, 0, 3, 1, 4)
                 keys, values = buffer[layer, ..., :stop, :]
-                output = attend(queries.transpose(1, 2), keys, values, bias[:, :, -queries.shape[1] :], dropout)
+                seen = bias[:, :, -queries.shape[1] :]
+                output = attend_in_groups(queries.transpose(1, 2), keys, values, seen, dropout)
                 return output.transpose(1, 2)
 
             return look_up
 
         return attention
+
+    def forget(self, tokens: int) -> None:
+        """Drop the last tokens of each sentence, before hypotheses part."""
+        kept = self._sees.shape[2] - tokens
+        self._sees, self._positions = self._sees[..., :kept], self._positions[:, :kept]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the slots in use."""
+        return self._rows()[..., : self._sees.shape[2], :].numel() * self._buffer.element_size()
 
     def _reserve(self, slots: int, more: int) -> None:
         """Make the buffer hold `slots`; if it must grow, make room for `more` in addition."""

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from latent.audio.files import audio_info, load_audio, write_audio
 from latent.synthesis.provenance import read_tags
-from latent.synthesis.released import load_text_encoder
+from latent.text.text_encoder import load_text_encoder
 from latent.synthesis.voice import Turn
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError

@@ -1,0 +1,99 @@
+"""Writing down what was heard: greedy or beam search after prompts that have been read, stopped where it goes in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveFloat
+
+from latent.decoding.repetition import repeated_tail
+from latent.models.text_writer import ReadPrompts, TextWriter
+from s2s.config import Section
+from s2s.decoding.base import Decoder
+from s2s.decoding.beam import BeamSearch
+from s2s.decoding.searching import Searching
+from s2s.registry import register_decoder
+
+Ending = Literal["model", "limit", "repetition"]
+"""What ended a text: the model, the maximum number of tokens, or that it repeated itself."""
+
+_LEAST_TOKENS = 512
+"""Any text may have so many tokens."""
+_LEAST_REPEATED = 96
+_CHECK_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Dictated:
+    """A text: its tokens, without the end token, and what ended it."""
+
+    tokens: list[int]
+    ending: Ending
+
+
+@register_decoder("transcription")
+class TranscriptionDecoder(Decoder):
+    """Writes one text for each recording; a text does not depend on the others in its batch."""
+
+    class Config(Section):
+        """Options of transcription."""
+
+        beam_size: int = Field(1, ge=1, le=100)
+        """Hypotheses kept at each step; 1 is greedy search, as the released code does it."""
+        length_penalty: float = Field(0.0, ge=0, le=20)
+        """Above 0 a beam search favors long texts; see the decoder `beam`."""
+        tokens_per_second: PositiveFloat = 12.0
+        """A text is cut after so many tokens for each second of audio, and 512. People say three to six, and times and
+        speakers need some too."""
+        max_repeats: int = Field(8, ge=0)
+        """A text that says the same so often in a row, and 96 tokens or more of it, is stopped there; 0 never stops."""
+        noise: bool = False
+        """Draw latents around their means, as the released code does, instead of reading the means. Then a
+        transcription depends on `seed`."""
+        seed: int = Field(0, ge=0, lt=2**63)
+        """Of the noise."""
+
+    config: TranscriptionDecoder.Config
+
+    def limit(self, seconds: float, room: int) -> int:
+        """Maximum number of tokens for a recording of that length, in a model with room for so many."""
+        return max(1, min(room, _LEAST_TOKENS + int(self.config.tokens_per_second * seconds)))
+
+    @torch.inference_mode()
+    def __call__(self, writer: TextWriter, prompts: ReadPrompts, limits: Sequence[int]) -> list[Dictated]:
+        """The text after each prompt, of at most so many tokens."""
+        sizes = {"beam_size": self.config.beam_size, "length_penalty": self.config.length_penalty}
+        search = BeamSearch(BeamSearch.Config(max_length=max(limits), **sizes))
+        searching = search.start(writer, prompts)
+        stopped: dict[int, Ending] = {}
+        step = 0
+        while len(open := searching.step()):
+            step += 1
+            for number in open.tolist():
+                ending = self._ending(searching, number, step, limits[number])
+                if ending is not None:
+                    stopped[number] = ending
+                    _stop(searching, number, step)
+        found = [hypotheses[0] for hypotheses in search.best(searching.trace)]
+        endings = [stopped.get(number, "model" if text.finished else "limit") for number, text in enumerate(found)]
+        return [Dictated(text.tokens, ending) for text, ending in zip(found, endings, strict=True)]
+
+    def _ending(self, searching: Searching, number: int, step: int, limit: int) -> Ending | None:
+        """Why a text must end now, if it must."""
+        if step >= limit:
+            return "limit"
+        if self.config.max_repeats and step % _CHECK_EVERY == 0:
+            row = searching.beam.sentences.tolist().index(number)
+            if repeated_tail(searching.beam.tokens[row, 0].tolist(), self.config.max_repeats, _LEAST_REPEATED):
+                return "repetition"
+        return None
+
+
+def _stop(searching: Searching, number: int, step: int) -> None:
+    """End a text after so many steps."""
+    sentence = torch.tensor([number], device=searching.trace.last.device)
+    searching.trace.complete(sentence, torch.full_like(sentence, step - 1), sentence >= 0)
+    searching.drop(number)

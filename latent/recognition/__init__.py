@@ -1,0 +1,1 @@
+"""Listening: recognizers of any kind, transcripts and the files that they are written to."""
