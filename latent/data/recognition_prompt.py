@@ -66,7 +66,9 @@ def spelled(pieces: Iterable[Piece]) -> str:
     return "".join(pieces)
 
 
-def tokenized(pieces: Iterable[Piece], encode: Callable[[str], Sequence[int]], special: Callable[[str], int]) -> list[int]:
+def tokenized(
+    pieces: Iterable[Piece], encode: Callable[[str], Sequence[int]], special: Callable[[str], int]
+) -> list[int]:
     """The tokens of pieces; `encode` tokenizes text without special tokens, `special` gives the id of a special one."""
     tokens: list[int] = []
     for piece in pieces:

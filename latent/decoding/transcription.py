@@ -1,4 +1,4 @@
-"""Writing down what was heard: greedy or beam search after prompts that have been read, stopped where it goes in circles."""
+"""Writing down what was heard: greedy or beam search after prompts, stopped where a text goes in circles."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from pydantic import Field, PositiveFloat
 
-from latent.decoding.repetition import repeated_tail
+from latent.decoding.repetition import loop_length
 from latent.models.text_writer import ReadPrompts, TextWriter
 from s2s.config import Section
-from s2s.decoding.base import Decoder
+from s2s.decoding.base import Decoder, Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.decoding.searching import Searching
 from s2s.registry import register_decoder
@@ -28,10 +28,17 @@ _CHECK_EVERY = 16
 
 @dataclass(frozen=True)
 class Dictated:
-    """A text: its tokens, without the end token, and what ended it."""
+    """A text.
+
+    Args:
+        tokens: Without the end token.
+        ending: What ended it.
+        loop: How many tokens at its end only repeat others.
+    """
 
     tokens: list[int]
     ending: Ending
+    loop: int = 0
 
 
 @register_decoder("transcription")
@@ -78,18 +85,25 @@ class TranscriptionDecoder(Decoder):
                     stopped[number] = ending
                     _stop(searching, number, step)
         found = [hypotheses[0] for hypotheses in search.best(searching.trace)]
-        endings = [stopped.get(number, "model" if text.finished else "limit") for number, text in enumerate(found)]
-        return [Dictated(text.tokens, ending) for text, ending in zip(found, endings, strict=True)]
+        return [self._dictated(text, stopped.get(number)) for number, text in enumerate(found)]
+
+    def _dictated(self, text: Hypothesis, stopped: Ending | None) -> Dictated:
+        loop = self._loop(text.tokens) if stopped == "repetition" else 0
+        return Dictated(text.tokens, stopped or ("model" if text.finished else "limit"), loop)
 
     def _ending(self, searching: Searching, number: int, step: int, limit: int) -> Ending | None:
         """Why a text must end now, if it must."""
         if step >= limit:
             return "limit"
-        if self.config.max_repeats and step % _CHECK_EVERY == 0:
+        if step % _CHECK_EVERY == 0:
             row = searching.beam.sentences.tolist().index(number)
-            if repeated_tail(searching.beam.tokens[row, 0].tolist(), self.config.max_repeats, _LEAST_REPEATED):
+            if self._loop(searching.beam.tokens[row, 0].tolist()):
                 return "repetition"
         return None
+
+    def _loop(self, tokens: list[int]) -> int:
+        times = self.config.max_repeats
+        return loop_length(tokens, times, _LEAST_REPEATED) if times else 0
 
 
 def _stop(searching: Searching, number: int, step: int) -> None:

@@ -43,7 +43,7 @@ AudioHistory = tuple[History, History]
 
 @register_model("vibevoice_asr")
 class VibeVoiceASR(Model):
-    """VibeVoice-ASR: text with speakers and times from up to an hour of audio, also as a stream: the layers are the same.
+    """VibeVoice-ASR: text with speakers and times from an hour of audio, or from a stream; the layers are the same.
 
     Source: `microsoft/VibeVoice: vibevoice/modular/modeling_vibevoice_asr.py`.
     """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from latent.recognition.transcript import Segment, Transcript, timed
@@ -52,15 +52,34 @@ def read_answer(raw: str) -> Answer:
 
 
 def transcript_of(raw: str, seconds: float, language: str | None = None, warnings: Sequence[str] = ()) -> Transcript:
-    """The transcript of a recording from the answer of the model; a part that is no segment becomes one, with a warning."""
+    """The transcript of a recording from the answer of the model; what is no segment becomes one, with a warning."""
     answer = read_answer(raw)
     if not answer.rest:
         return Transcript(timed(answer.segments, seconds), seconds, language, warnings, raw if warnings else None)
-    told = "part of what the model wrote is no segment, and is kept as text" if answer.segments else (
-        "what the model wrote are no segments, it is kept as text"
+    told = (
+        "part of what the model wrote is no segment, and is kept as text"
+        if answer.segments
+        else ("what the model wrote are no segments, it is kept as text")
     )
     segments = timed([*answer.segments, Segment(answer.rest)], seconds)
     return Transcript(segments, seconds, language, [*warnings, told], raw)
+
+
+def written_answer(segments: Iterable[Segment]) -> str:
+    """The answer that a model is trained to write; what is not known of a segment is left out."""
+    items = []
+    for segment in segments:
+        known = {"Start": _rounded(segment.start), "End": _rounded(segment.end), "Speaker": _number(segment.speaker)}
+        items.append({name: value for name, value in known.items() if value is not None} | {"Content": segment.text})
+    return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
+
+
+def _number(speaker: str | None) -> int | str | None:
+    return int(speaker) if speaker is not None and speaker.isdecimal() else speaker
 
 
 def _completed(rest: str) -> Segment | None:

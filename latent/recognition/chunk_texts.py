@@ -5,7 +5,7 @@
 Times follow from the chunks: each lasts as long as the audio that it adds, and what it says is spread over it by
 characters. A segment ends at another speaker, and at the end of a sentence once it is long.
 
-Source: the rules of `microsoft/VibeVoice: vllm_plugin/asr_streaming.py`, so that segments agree with those of its server.
+Source: the rules of `microsoft/VibeVoice: vllm_plugin/asr_streaming.py`, so that segments are those of its server.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def _spread(cards: list[_Card], text: str, start: float, end: float) -> str:
     cards[-1].text += first
     consumed = len(first)
     for speaker, said in marked:
-        if speaker != cards[-1].speaker:
+        if cards[-1].speaker == UNKNOWN and not tidy(cards[-1].text):
+            cards[-1].speaker = speaker
+        elif speaker != cards[-1].speaker:
             _close(cards, max(cards[-1].start, start + (end - start) * consumed / total), speaker)
         cards[-1].text += said
         consumed += len(speaker) + len(said)

@@ -1,7 +1,8 @@
 """Numbers of the reference implementations, reproduced by the product through scripts/check_golden.py.
 
 The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers
-0.42.1 and the LatentLM image repository, all on tiny random models. `pytest --golden FOLDER` checks other folders too.
+0.42.1 and the LatentLM image repository, those in data/recognition by transformers 5.23.0 and microsoft/VibeVoice, all
+on tiny random models. `pytest --golden FOLDER` checks other folders too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ OURS = Path(__file__).parent / "data"
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "golden_case" in metafunc.fixturenames:
-        folders = [OURS / "s2s", OURS / "latent", *map(Path, metafunc.config.getoption("--golden"))]
+        folders = [
+            OURS / "s2s",
+            OURS / "latent",
+            OURS / "recognition",
+            *map(Path, metafunc.config.getoption("--golden")),
+        ]
         cases = [path for folder in folders for path in sorted(folder.glob("*.json"))]
         metafunc.parametrize("golden_case", cases, ids=lambda path: f"{path.parent.name}-{path.stem}")
 
@@ -45,6 +51,7 @@ def change_tensors(case: Path, change: dict[str, float | None]) -> None:
 def test_the_cases_are_here_and_each_has_a_check() -> None:
     assert len(list(OURS.glob("s2s/*.json"))) == 12
     assert len(list(OURS.glob("latent/*.json"))) == 8
+    assert len(list(OURS.glob("recognition/*.json"))) == 4
     assert all(json.loads(path.read_text())["kind"] in check_golden.KINDS for path in OURS.glob("*/*.json"))
 
 
@@ -63,6 +70,8 @@ def test_case_is_reproduced(golden_case: Path) -> None:
         ("latent/case_pub_latentlm", "out.ar_latents"),
         ("latent/case_pub_e2e_multi", "mid.audio_chunks"),
         ("latent/case_pub_realtime", "out.audio"),
+        ("recognition/case_pub_asr", "out.step_logits"),
+        ("recognition/case_pub_asr_stream", "out.chunk_end_logits"),
     ],
 )
 def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, tensor: str) -> None:
@@ -80,6 +89,8 @@ def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, 
         ("latent/case_pub_head", "mid.sinusoid", 22),
         ("latent/case_pub_e2e_multi", "mid.pos_hidden", 9),
         ("latent/case_pub_realtime", "mid.eos_logit", 5),
+        ("recognition/case_pub_asr", "train.logits", 50),
+        ("recognition/case_pub_asr_stream", "mid.semantic", 20),
     ],
 )
 def test_a_tap_that_a_case_lacks_is_skipped_by_name_and_the_rest_is_compared(

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from latent.audio.files import audio_info, load_audio, write_audio
 from latent.synthesis.provenance import read_tags
-from latent.text.text_encoder import load_text_encoder
 from latent.synthesis.voice import Turn
 from latent.synthesis.voices import open_voice
+from latent.text.text_encoder import load_text_encoder
 from s2s.errors import ConfigError, InputError
 from unilatent.commands import speech
 
