@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from latent.audio.levels import Loudness
 from latent.data.recognition_prompt import FRAME, after_audio, before_audio, spelled
 from latent.decoding.live_transcription import LiveDecoder, Windows, WindowSizes
+from latent.decoding.text_writer import ReadPrompts, TextWriter
 from latent.decoding.transcription import TranscriptionDecoder
 from latent.models.checkpoints import asr_config, asr_state
 from latent.models.keymaps import listening_name
 from latent.models.latent_lm import LatentLM
-from latent.models.text_writer import ReadPrompts, TextWriter
 from latent.models.vibevoice_asr import EncodedAudio, VibeVoiceASR
 from latent.nn.transformer import causal_attention
 from latent.recognition.answers import read_answer, written_answer

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,8 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from latent.decoding.repetition import loop_length
-from latent.models.text_writer import TextState, TextWriter
-from latent.models.vibevoice_asr import EncodedAudio, VibeVoiceASR
+from latent.decoding.text_writer import TextState, TextWriter
 from s2s.config import Section
 from s2s.decoding.base import Decoder
 from s2s.errors import InputError
@@ -115,7 +114,7 @@ class LiveDecoder(Decoder):
 
     def follow(
         self,
-        model: VibeVoiceASR,
+        model: Any,
         prompt: Sequence[int],
         stops: Sequence[int],
         sizes: WindowSizes,
@@ -124,7 +123,7 @@ class LiveDecoder(Decoder):
         """The text of a stream that begins.
 
         Args:
-            model: In evaluation mode.
+            model: A `VibeVoiceASR`, in evaluation mode.
             prompt: Tokens before the first window.
             stops: The chunk end, then other tokens that end the text of a chunk.
             sizes: Of the windows.
@@ -139,7 +138,7 @@ class LiveText:
     def __init__(
         self,
         config: LiveDecoder.Config,
-        model: VibeVoiceASR,
+        model: Any,
         prompt: Sequence[int],
         stops: Sequence[int],
         sizes: WindowSizes,
@@ -149,7 +148,7 @@ class LiveText:
         self._writer = TextWriter(model.language, stops[:1])
         self._generator = torch.Generator().manual_seed(config.seed)
         self._recent: list[list[int]] = []
-        self._device = model.language.embeddings.weight.device
+        self._weights: Tensor = model.language.embeddings.weight
         self._prompt = prompt
         self._begin()
 
@@ -174,8 +173,8 @@ class LiveText:
         """
         if self.is_full:
             raise InputError(f"the stream has reached {self.num_positions} positions, which are all that the model has")
-        encoded, _ = self._model.encode(window.view(1, 1, -1).to(self._device, self._dtype))
-        return self.read(self._model.embed(self._latents(encoded, draws), encoded.semantic))
+        encoded, _ = self._model.encode(window.view(1, 1, -1).to(self._weights))
+        return self.read(self._model.embed(self._latents(encoded.means, draws), encoded.semantic))
 
     @torch.inference_mode()
     def read(self, features: Tensor) -> ChunkText:
@@ -196,7 +195,7 @@ class LiveText:
     def is_full(self) -> bool:
         """Whether there is no room for another window and the longest text."""
         needed = self.sizes.frames + 3 + self._config.max_tokens
-        return self.num_positions + needed > self._model.language.config.max_positions
+        return self.num_positions + needed > int(self._model.language.config.max_positions)
 
     @torch.inference_mode()
     def restart(self) -> None:
@@ -207,25 +206,21 @@ class LiveText:
         self._state: TextState = self._writer.empty(0)
         self._feed(self._embed(self._prompt))
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        return self._model.language.embeddings.weight.dtype
-
     def _embed(self, tokens: Sequence[int]) -> Tensor:
-        return self._model.language.embeddings(torch.tensor([tokens], device=self._device))  # type: ignore[no-any-return]
+        return self._model.language.embeddings(torch.tensor([tokens], device=self._weights.device))  # type: ignore[no-any-return]
 
     def _feed(self, embedded: Tensor) -> Tensor:
         """The hidden state `(1, D)` after more positions."""
         return self._writer.read(self._state, embedded)[:, -1]
 
-    def _latents(self, encoded: EncodedAudio, draws: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _latents(self, means: Tensor, draws: tuple[Tensor, Tensor] | None) -> Tensor:
         if draws is None and not self._config.noise:
-            return encoded.means
+            return means
         scale, noise = draws or (
             torch.randn(1, generator=self._generator),
-            torch.randn(encoded.means.shape, generator=self._generator),
+            torch.randn(means.shape, generator=self._generator),
         )
-        return self._model.draw(encoded.means, scale.to(encoded.means), noise.to(encoded.means))
+        return self._model.draw(means, scale.to(means), noise.to(means))  # type: ignore[no-any-return]
 
     def _next(self, hidden: Tensor, written: list[int]) -> ChunkEnding | None:
         """Choose the next token: adds it to those written, or returns what ends the text."""

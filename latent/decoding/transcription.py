@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat
 
 from latent.decoding.repetition import loop_length
-from latent.models.text_writer import ReadPrompts, TextWriter
+from latent.decoding.text_writer import ReadPrompts, TextWriter
 from s2s.config import Section
 from s2s.decoding.base import Decoder, Hypothesis
 from s2s.decoding.beam import BeamSearch
@@ -72,8 +72,8 @@ class TranscriptionDecoder(Decoder):
     @torch.inference_mode()
     def __call__(self, writer: TextWriter, prompts: ReadPrompts, limits: Sequence[int]) -> list[Dictated]:
         """The text after each prompt, of at most so many tokens."""
-        sizes = {"beam_size": self.config.beam_size, "length_penalty": self.config.length_penalty}
-        search = BeamSearch(BeamSearch.Config(max_length=max(limits), **sizes))
+        options: dict[str, Any] = {"max_length": max(limits), "beam_size": self.config.beam_size}
+        search = BeamSearch(BeamSearch.Config(**options, length_penalty=self.config.length_penalty))
         searching = search.start(writer, prompts)
         stopped: dict[int, Ending] = {}
         step = 0

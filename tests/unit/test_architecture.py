@@ -41,7 +41,7 @@ LAYERS = {
         {"data", "diffusion"},
         {"models", "criteria", "decoding", "model_card"},
         {"audio_tokenizer", "tasks"},
-        {"encoding", "synthesis"},
+        {"encoding", "synthesis", "recognition"},
         {"longform"},
     ],
     "data_prep": [

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from latent.models.latent_lm import LatentLM
 from latent.nn.transformer import LayerAttention
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.errors import InputError
@@ -87,11 +87,11 @@ class TextWriter:
     """A `LatentLM` as the `StepModel` of a search.
 
     Args:
-        language: The model, in evaluation mode.
+        language: A `LatentLM`, in evaluation mode.
         stops: Tokens that end a text. A search knows the first one alone, which gets the score of the best of them.
     """
 
-    def __init__(self, language: LatentLM, stops: Sequence[int]) -> None:
+    def __init__(self, language: Any, stops: Sequence[int]) -> None:
         self._language, self.stops = language, stops
 
     def empty(self, capacity: int) -> TextState:
@@ -114,11 +114,11 @@ class TextWriter:
         attention = _of_blocks(state.pool.feed(positions, count, _ROOM, None))
         hidden = self._language.read(embedded, positions, attention)
         state.following, state.hidden = state.following + count, hidden[:, -1]
-        return hidden
+        return hidden  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the vocabulary, `(..., V)`, from hidden states `(..., D)`."""
-        return self._language.logits(hidden)
+        return self._language.logits(hidden)  # type: ignore[no-any-return]
 
     def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
         """See `s2s.decoding.base.StepModel`."""
