@@ -187,10 +187,10 @@ def trajectory(
     solver = make_solver("dpm", schedule, int(steps), "v")
     sampler = GuidedSampler(head, solver, float(guidance))
     yield Figure(f"{name} timesteps", exact([step.timestep for step in solver], golden["timesteps"]), 0)
-    conditions = tensors["in.pos_cond"], tensors["in.neg_cond"]
-    ours = torch.stack([tensors["in.noise"], *sampler.trajectory(*conditions, tensors["in.noise"])])
+    conditions = [tensors["in.pos_cond"], tensors["in.neg_cond"]][: len(sampler.streams)]
+    ours = torch.stack([tensors["in.noise"], *sampler.trajectory(conditions, tensors["in.noise"])])
     yield Figure(f"{name} trajectory", excess(ours, golden["x"], rtol), atol)
-    final = sampler.sample(*conditions, tensors["in.noise"])
+    final = sampler.sample(conditions, tensors["in.noise"])
     yield Figure(f"{name} final", excess(final, golden["final"], rtol), atol)
     clean = [step.clean(x, v) for step, x, v in zip(solver, golden["x"][:-1], golden["v_guided"], strict=True)]
     yield Figure(f"{name} clean", excess(torch.stack(clean), golden["x0_pred"], rtol), atol)
@@ -332,7 +332,7 @@ def latentlm_generation(
     sampler = GuidedSampler(model.head, make_solver("dpm", model.schedule, case["ar_steps"], "v"), case["ar_cfg"])
     state, drawn = model.prefill(prompts, capacity=frames + 1), []
     for noise in tensors["rng.ar_noise"]:
-        drawn.append(sampler.sample(*state.hidden.chunk(2), noise[:batch].flatten(1)))
+        drawn.append(sampler.sample(state.hidden.chunk(2), noise[:batch].flatten(1)))
         model.append(state, model.embed_latents(torch.cat([drawn[-1], drawn[-1]])))
     golden = in_raster_order(tensors["out.ar_latents"])
     yield Figure("generated", excess(torch.stack(drawn, 1), golden, rtol), atol)

@@ -137,7 +137,7 @@ def drawn_latents(model: VibeVoice, _prompts: MixedSequences, case: dict[str, An
     conditions = tensors["mid.pos_hidden"][tensors["out.tokens"] == model.config.tokens.latent]
     solver = make_solver("dpm", language.schedule, case["num_steps"], language.config.prediction)
     sampler = GuidedSampler(language.head, solver, case["cfg_scale"])
-    drawn = sampler.sample(conditions, tensors["mid.neg_hidden"], tensors["rng.frame_noise"])
+    drawn = sampler.sample([conditions, tensors["mid.neg_hidden"]], tensors["rng.frame_noise"])
     yield Figure("latents", excess(drawn, tensors["mid.latents"], rtol), atol)
 
 
@@ -237,7 +237,7 @@ def realtime_latents(model: VibeVoiceRealtime, case: dict[str, Any], tensors: Ta
     rtol = case["suggested_tol"]["rtol"]
     solver = make_solver("dpm", model.language.schedule, case["steps"], "v")
     sampler = GuidedSampler(model.language.head, solver, case["cfg_scale"])
-    drawn = sampler.sample(tensors["mid.pos_cond"], tensors["mid.neg_cond"], tensors["rng.frame_noise"])
+    drawn = sampler.sample([tensors["mid.pos_cond"], tensors["mid.neg_cond"]], tensors["rng.frame_noise"])
     yield Figure("latents", excess(drawn, tensors["mid.latents"], rtol), 2e-4)
 
 

@@ -112,7 +112,7 @@ def write_voice(folder: Path, **task: Any) -> Path:
     return write_run(voice_config(folder / "store", **task), folder / "voice", seed=1)
 
 
-def write_timed_voice(folder: Path) -> Path:
+def write_timed_voice(folder: Path, **task: Any) -> Path:
     """The same with cues: recordings aligned evenly, an alphabet that says every letter as itself, and its model."""
     manifest = write_recordings(folder / "recordings")
     words = {word for texts in SPEECH.values() for text in texts for word in re.findall("[a-z]+", text.lower())}
@@ -128,7 +128,7 @@ def write_timed_voice(folder: Path) -> Path:
     encode_corpus([manifest], folder / "tokenizer", folder / "store")
     front_end = {"name": "phonemes", "file": str(dictionary)}
     cues = {"per_latent": 2, "before": 1, "after": 2}
-    plain = voice_config(folder / "store", front_end=front_end, cues=cues).tree()
+    plain = voice_config(folder / "store", front_end=front_end, cues=cues, **task).tree()
     plain["model"] |= {"name": "timed_latent_lm", "cue_size": 6}
     plain["criterion"]["name"] = "timed_next_token_diffusion"
     return write_run(parse_config(plain), folder / "voice", seed=1)

@@ -19,7 +19,8 @@ from s2s.registry import register_criterion
 class TimedDenoiser(Denoiser, Protocol):
     """A denoiser that predicts durations of tokens: a TimedLatentLM."""
 
-    durations: nn.Module
+    def log_durations(self, tokens: Tensor, speakers: Tensor, voices: Tensor) -> Tensor:
+        """log(1 + latents) of tokens `(B, N)`, from speakers `(B,)` and mean latents of voice prompts `(B, L)`."""
 
 
 @register_criterion("timed_next_token_diffusion")
@@ -54,6 +55,6 @@ class TimedNextTokenDiffusion(NextTokenDiffusion):
         timed = batch.timed
         assert isinstance(model, TimedDenoiser), "see `check`"
         assert timed is not None, "see `check`"
-        errors = model.durations(timed.tokens, timed.speakers).float() - torch.log1p(timed.durations)
+        errors = model.log_durations(timed.tokens, timed.speakers, timed.voices) - torch.log1p(timed.durations)
         squares = errors.square()[timed.tokens != 0].sum()
         return {**super().forward(model, batch, phase), "duration_loss": self.config.duration_weight * squares}

@@ -74,6 +74,8 @@ class GenerationPrompts(Movable):
     Args:
         conditional: Text, speaker and voice prompt of each row.
         unconditional: The same rows without the conditions that guidance strengthens; not read without guidance.
+        textual: The same rows with the text but without the voice, for a guidance of the speaker alone; None for
+            models that cannot do without the voice.
         latent_token: Token for "a latent follows".
         end_token: Token that ends the latents.
         seeds: One per row; a row depends on its own alone.
@@ -90,15 +92,15 @@ class GenerationPrompts(Movable):
     temperatures: Tensor
     max_frames: list[int]
     cues: Tensor | None = None
+    textual: MixedSequences | None = None
 
 
-def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
-    """The rows of two batches in one, padded with token 0 to the longer."""
-    parts = (first, second)
+def stacked(*parts: MixedSequences) -> MixedSequences:
+    """The rows of some batches in one, padded with token 0 to the longest."""
     width = max(part.tokens.shape[1] for part in parts)
     size = max(0 if part.cues is None else part.cues.shape[2] for part in parts)
-    tokens, slots, positions, cues = [], [], [], []
-    for before, part in ((0, first), (len(first.ids), second)):
+    tokens, slots, positions, cues, before = [], [], [], [], 0
+    for part in parts:
         rows, narrow = part.tokens.shape
         more = width - narrow
         tokens.append(F.pad(part.tokens, (0, more)))
@@ -106,11 +108,12 @@ def stacked(first: MixedSequences, second: MixedSequences) -> MixedSequences:
         positions.append(F.pad(part.position_ids().expand(rows, -1), (0, more)))
         given = part.tokens.new_full((rows, narrow, size), NO_CUE) if part.cues is None else part.cues
         cues.append(F.pad(given, (0, 0, 0, more), value=NO_CUE))
+        before += rows
     return MixedSequences(
-        ids=[*first.ids, *second.ids],
+        ids=[id for part in parts for id in part.ids],
         tokens=torch.cat(tokens),
-        lengths=torch.cat([first.lengths, second.lengths]),
-        latents=torch.cat([first.latents, second.latents]),
+        lengths=torch.cat([part.lengths for part in parts]),
+        latents=torch.cat([part.latents for part in parts]),
         latent_slots=torch.cat(slots),
         positions=torch.cat(positions) if any(part.positions is not None for part in parts) else None,
         cues=torch.cat(cues) if size else None,

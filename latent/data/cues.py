@@ -55,6 +55,23 @@ class CueWindow:
 
 
 @dataclass(frozen=True)
+class TimedRow:
+    """A text with its durations.
+
+    Args:
+        tokens: N tokens from `latent.data.vocabulary.timed_tokens`.
+        speaker: The token of the speaker.
+        durations: In latents, `(N,)`.
+        voice: Mean latent of the voice prompt, `(L,)`; NaN if the speaker's name says enough.
+    """
+
+    tokens: Sequence[int]
+    speaker: int
+    durations: NDArray[np.float64]
+    voice: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class TimedText(Movable):
     """Texts to learn durations from.
 
@@ -62,11 +79,13 @@ class TimedText(Movable):
         tokens: The start of speech, the text, the end of speech, `(B, N)` int64; padding holds 0.
         speakers: Their tokens, `(B,)` int64.
         durations: In latents, `(B, N)` float32; 0 for padding.
+        voices: Mean latents of the voice prompts, `(B, L)` float32; NaN in rows that need none.
     """
 
     tokens: Tensor
     speakers: Tensor
     durations: Tensor
+    voices: Tensor
 
     @property
     def num_tokens(self) -> int:
@@ -74,13 +93,15 @@ class TimedText(Movable):
         return int((self.tokens != 0).sum())
 
 
-def timed_text(rows: Sequence[tuple[Sequence[int], int, NDArray[np.float64]]]) -> TimedText:
-    """Rows of tokens, speaker and durations as one padded batch."""
-    width = max(len(tokens) for tokens, _, _ in rows)
+def timed_text(rows: Sequence[TimedRow]) -> TimedText:
+    """The rows as one padded batch."""
+    width = max(len(row.tokens) for row in rows)
+    durations = [np.pad(row.durations, (0, width - len(row.durations))) for row in rows]
     return TimedText(
-        torch.tensor([[*tokens, *[0] * (width - len(tokens))] for tokens, _, _ in rows]),
-        torch.tensor([speaker for _, speaker, _ in rows]),
-        torch.from_numpy(np.stack([np.pad(times, (0, width - len(times))) for _, _, times in rows])).float(),
+        torch.tensor([[*row.tokens, *[0] * (width - len(row.tokens))] for row in rows]),
+        torch.tensor([row.speaker for row in rows]),
+        torch.from_numpy(np.stack(durations)).float(),
+        torch.from_numpy(np.stack([row.voice for row in rows])),
     )
 
 

@@ -75,14 +75,18 @@ def generation_prompts(
     ids = [request.id for request in requests]
     voices = [nothing if request.voice is None else request.voice for request in requests]
     conditional = mixed_sequences(ids, [request.tokens for request in requests], voices, latent_size, vocabulary)
+    textual = None
+    if vocabulary.strangers:
+        texts = [vocabulary.without_voice(request.tokens) for request in requests]
+        textual = mixed_sequences(ids, texts, [nothing], latent_size, vocabulary)
     cues = None
     if vocabulary.cues is not None:
         cues = _planned_cues(vocabulary.cues, [request.timing for request in requests if request.timing is not None])
-        first = torch.full((*conditional.tokens.shape, cues.shape[2]), NO_CUE)
-        first[torch.arange(len(ids)), conditional.lengths - 1] = cues[:, 0]
-        conditional = replace(conditional, cues=first)
+        conditional = _with_first_cue(conditional, cues)
+        textual = None if textual is None else _with_first_cue(textual, cues)
     return GenerationPrompts(
         conditional=conditional,
+        textual=textual,
         unconditional=mixed_sequences(ids, [EMPTY_PROMPT] * len(ids), [nothing], latent_size, vocabulary),
         latent_token=LATENT,
         end_token=SPEECH_END,
@@ -120,6 +124,13 @@ def padded_sequences(
     assert len(slots) == len(every), "as many placeholders as latents"
     lengths = torch.tensor([len(row) for row in tokens])
     return MixedSequences(ids, padded, lengths, torch.from_numpy(every), slots)
+
+
+def _with_first_cue(prompts: MixedSequences, cues: Tensor) -> MixedSequences:
+    """Prompts whose last slot has the first of the cues `(B, F, C)`."""
+    told = torch.full((*prompts.tokens.shape, cues.shape[2]), NO_CUE)
+    told[torch.arange(len(told)), prompts.lengths - 1] = cues[:, 0]
+    return replace(prompts, cues=told)
 
 
 def _planned_cues(window: CueWindow, timings: Sequence[Timing]) -> Tensor:

@@ -41,6 +41,7 @@ class SpeechVocabulary:
         fixed_text_length: See `SpeechSynthesis.Config`.
         longest_text: Characters of the longest training text; 0 if unknown. Longer ones are better split.
         cues: The window of a model with cues, else None.
+        strangers: Whether one more token stands for every speaker without a name.
     """
 
     speakers: list[str]
@@ -50,9 +51,10 @@ class SpeechVocabulary:
     fixed_text_length: int = 0
     longest_text: int = 0
     cues: CueWindow | None = None
+    strangers: bool = False
 
     def __len__(self) -> int:
-        return self._first_speaker + len(self.speakers)
+        return self._first_speaker + len(self.speakers) + self.strangers
 
     @property
     def _first_speaker(self) -> int:
@@ -93,6 +95,16 @@ class SpeechVocabulary:
             raise InputError(f"no speaker is called {name!r}{nearest(name, self.speakers)}")
         return self._first_speaker + self.speakers.index(name)
 
+    @property
+    def stranger(self) -> int | None:
+        """The token of a speaker without a name, who sounds like the voice prompt; None if training had none."""
+        return len(self) - 1 if self.strangers else None
+
+    def without_voice(self, tokens: Sequence[int]) -> list[int]:
+        """A prompt with its text alone, said by nobody in particular."""
+        text = [token for token in tokens if _FIRST_TEXT <= token < self._first_speaker]
+        return prompt_tokens(self, text, None, 0)
+
     def expected_frames(self, num_tokens: int) -> int:
         """The mean number of latents for so many tokens of text, at least 1."""
         return max(1, math.ceil(num_tokens * self.frames_per_token))
@@ -116,6 +128,7 @@ class SpeechVocabulary:
             "fixed_text_length": self.fixed_text_length,
             "longest_text": self.longest_text,
             "cues": None if self.cues is None else asdict(self.cues),
+            "strangers": self.strangers,
         }
         (folder / _FILE).write_text(dump_json(facts) + "\n", encoding="utf-8")
         self.front_end.save(folder)
@@ -146,6 +159,7 @@ class _Facts(Section):
     fixed_text_length: NonNegativeInt = 0
     longest_text: NonNegativeInt = 0
     cues: dict[str, NonNegativeInt] | None = None
+    strangers: bool = False
 
 
 def timed_tokens(text: Sequence[int]) -> list[int]:
@@ -156,7 +170,7 @@ def timed_tokens(text: Sequence[int]) -> list[int]:
 def prompt_tokens(
     vocabulary: SpeechVocabulary, text: Sequence[int], speaker: str | None, voice_frames: int
 ) -> list[int]:
-    """The prompt: a voice prompt of so many latents, the speaker, the text, the start of speech."""
+    """The prompt: a voice prompt of so many latents, the speaker or a stranger, the text, the start of speech."""
     voice = [VOICE_START, *[LATENT] * voice_frames, VOICE_END] if voice_frames else []
-    name = [] if speaker is None else [vocabulary.speaker(speaker)]
-    return [*voice, *name, *text, SPEECH_START]
+    who = vocabulary.stranger if speaker is None else vocabulary.speaker(speaker)
+    return [*voice, *([] if who is None else [who]), *text, SPEECH_START]

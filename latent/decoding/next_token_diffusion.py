@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, stacked
@@ -46,6 +46,9 @@ class NextTokenDiffusionDecoder(Streamer):
         """Probability of the end token, against the token for "a latent follows", at which generation ends."""
         min_frames: NonNegativeInt = 1
         """Minimum number of latents."""
+        speaker_guidance_scale: NonNegativeFloat | None = None
+        """Scale of guidance of the speaker, where it is not that of the text: higher is closer to the voice prompt.
+        Needs a voice trained with task.nameless_rate, and a third more work unless guidance_scale is 1."""
 
     config: NextTokenDiffusionDecoder.Config
 
@@ -80,8 +83,9 @@ class Drawing:
 
     def __init__(self, model: Any, config: NextTokenDiffusionDecoder.Config) -> None:
         self._model, self._config = model, config
-        self._sampler = config.sampler(model)
-        self._streams = 2 if self._sampler.guided else 1
+        self._sampler = config.sampler(model, config.speaker_guidance_scale)
+        self._streams = len(self._sampler.streams)
+        self._timed = len({"conditional", "textual"}.intersection(self._sampler.streams))  # those with cues, the first
         self._next_key = 0
         self._rows: list[_Row] = []
         self._state: Any = None
@@ -99,7 +103,7 @@ class Drawing:
         Raises:
             InputError: see `LatentLM.prefill`.
         """
-        started = stacked(prompts.conditional, prompts.unconditional) if self._streams == 2 else prompts.conditional
+        started = stacked(*(getattr(prompts, name) for name in self._sampler.streams))
         state = self._model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames))
         if self._rows:
             self._read()
@@ -152,11 +156,11 @@ class Drawing:
 
     def _draw(self) -> Tensor:
         """Normalized latents `(R, L)`, in at least float32."""
-        conditional, *unconditional = self._state.hidden.chunk(self._streams)
-        precision = torch.promote_types(conditional.dtype, torch.float32)
+        hidden = self._state.hidden.chunk(self._streams)
+        precision = torch.promote_types(hidden[0].dtype, torch.float32)
         temperatures = torch.stack([row.temperature for row in self._rows]).unsqueeze(1)
         drawn = self._noise.draw().to(precision) * temperatures
-        return self._sampler.sample(conditional, unconditional[0] if unconditional else None, drawn, self._noise)
+        return self._sampler.sample(hidden, drawn, self._noise)
 
     def _read(self) -> None:
         """Append the latents of the last step."""
@@ -164,7 +168,8 @@ class Drawing:
             return
         cues = [row.cues[min(row.frame, len(row.cues) - 1)] for row in self._rows if row.cues is not None]
         latents = self._unread.to(self._state.hidden.dtype)
-        inputs = self._model.next_inputs(latents, self._streams, torch.stack(cues) if cues else None)
+        told = torch.stack(cues).repeat(self._timed, 1) if cues else None
+        inputs = self._model.next_inputs(latents, self._streams, told)
         self._model.append(self._state, inputs)
         self._unread = None
 

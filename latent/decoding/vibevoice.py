@@ -64,8 +64,8 @@ class VibeVoiceDecoder(Streamer):
         """
         language = model.language
         sampler = self.config.sampler(language)
-        streams = 2 if sampler.guided else 1
-        started = stacked(prompts.conditional, prompts.unconditional) if sampler.guided else prompts.conditional
+        streams = len(sampler.streams)
+        started = stacked(*(getattr(prompts, name) for name in sampler.streams))
         state = model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames), streams)
         device = state.language.hidden.device
         noise = noise or RowNoise(prompts.seeds, language.config.latent_size, device)
@@ -110,4 +110,4 @@ class VibeVoiceDecoder(Streamer):
             return torch.empty(0, sampler.head.latent_size, dtype=precision, device=state.language.hidden.device)
         source = noise.of(speaking)
         drawn = source.draw().to(precision) * temperatures.unsqueeze(1)
-        return sampler.sample(hidden[0], hidden[1] if sampler.guided else None, drawn, source)
+        return sampler.sample(hidden, drawn, source)

@@ -67,9 +67,9 @@ class RealtimeDecoder(Streamer):
             if window := list(islice(left, config.text_window)):
                 model.read(state, window)
             for _ in range(min(config.speech_window, prompts.max_frames - frame)):
-                hidden, silent = state.speech.hidden.chunk(2)
-                drawn = noise.draw().to(hidden.dtype) * prompts.temperature
-                latent = sampler.sample(hidden, silent, drawn, noise)
+                hidden = state.speech.hidden.chunk(2)[: len(sampler.streams)]
+                drawn = noise.draw().to(hidden[0].dtype) * prompts.temperature
+                latent = sampler.sample(hidden, drawn, noise)
                 yield AudioChunk([0], model.speak(state, latent), {})
                 frame += 1
                 stopped = bool(model.remember(state, latent) > 0)

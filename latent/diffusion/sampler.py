@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat
@@ -13,6 +13,9 @@ from torch import Tensor
 from latent.diffusion.solver import Solver, SolverName, make_solver
 from latent.nn.diffusion_head import DiffusionHead
 from s2s.config import Section
+
+StreamName = Literal["conditional", "textual", "unconditional"]
+"""A stream of guidance: with all conditions, with the text alone, with none; as in `GenerationPrompts`."""
 
 
 class RowNoise:
@@ -46,45 +49,58 @@ class RowNoise:
 
 
 class GuidedSampler:
-    """Draws latents with a diffusion head: output = unconditional + guidance · (conditional - unconditional).
+    """Draws latents with a diffusion head, by classifier-free guidance of text and speaker.
+
+    output = unconditional + guidance · (textual - unconditional) + speaker guidance · (conditional - textual), where
+    the textual stream knows the text but not the speaker. With equal scales it cancels out: output = unconditional +
+    guidance · (conditional - unconditional). Source: MegaTTS 3 (arXiv 2502.18924), multi-condition guidance, after
+    InstructPix2Pix (arXiv 2211.09800), equation 3.
 
     Args:
         head: The network. The embeddings of the steps are computed here: make a new sampler when its weights change.
         solver: The steps.
-        guidance_scale: 1 is no guidance: the unconditional stream is not computed.
+        guidance_scale: 1 is no guidance.
+        speaker_guidance_scale: None: the same.
     """
 
-    def __init__(self, head: DiffusionHead, solver: Solver, guidance_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        head: DiffusionHead,
+        solver: Solver,
+        guidance_scale: float = 1.0,
+        speaker_guidance_scale: float | None = None,
+    ) -> None:
         device = head.noisy.weight.device
         self._steps = head.embed_steps(torch.tensor([step.timestep for step in solver], device=device)).unsqueeze(1)
         self.head, self.solver, self.guidance_scale = head, solver, guidance_scale
+        self.speaker_guidance_scale = guidance_scale if speaker_guidance_scale is None else speaker_guidance_scale
 
     @property
-    def guided(self) -> bool:
-        """Whether `sample` needs the unconditional stream."""
-        return self.guidance_scale != 1
+    def streams(self) -> list[StreamName]:
+        """The streams whose weight is not 0, which `sample` needs."""
+        streams: list[StreamName] = ["conditional"]
+        if self.speaker_guidance_scale != self.guidance_scale:
+            streams.append("textual")
+        if self.guidance_scale != 1:
+            streams.append("unconditional")
+        return streams
 
-    def sample(
-        self, condition: Tensor, unconditional: Tensor | None, noise: Tensor, step_noise: RowNoise | None = None
-    ) -> Tensor:
+    def sample(self, conditions: Sequence[Tensor], noise: Tensor, step_noise: RowNoise | None = None) -> Tensor:
         """The latents `(N, L)` after the last step of `trajectory`."""
-        return list(self.trajectory(condition, unconditional, noise, step_noise))[-1]
+        return list(self.trajectory(conditions, noise, step_noise))[-1]
 
     def trajectory(
-        self, condition: Tensor, unconditional: Tensor | None, noise: Tensor, step_noise: RowNoise | None = None
+        self, conditions: Sequence[Tensor], noise: Tensor, step_noise: RowNoise | None = None
     ) -> Iterator[Tensor]:
         """The noisy latents after each step.
 
         Args:
-            condition: Hidden states, `(N, condition_size)`.
-            unconditional: Those of the unconditional stream, of the same shape; not read without guidance.
-            noise: The noisy latents to start from, `(N, L)`. Both streams denoise the same latent, in this type.
+            conditions: Hidden states of each of the `streams`, `(N, condition_size)`.
+            noise: The noisy latents to start from, `(N, L)`. All streams denoise the same latent, in this type.
             step_noise: Noise of N rows for the steps of a stochastic solver.
         """
-        if self.guided:
-            assert unconditional is not None, "guidance needs the unconditional stream"
-            condition = torch.cat([condition, unconditional])
-        modulations = self.head.modulations(self._steps, condition).unbind(0)  # (N or 2N, M · H) of each step
+        assert len(conditions) == len(self.streams), f"this guidance needs the streams {self.streams}"
+        modulations = self.head.modulations(self._steps, torch.cat(list(conditions))).unbind(0)  # (streams · N, M · H)
         x, previous = noise, None
         for step, modulation in zip(self.solver, modulations, strict=True):
             clean = step.clean(x, self._output(x, modulation))
@@ -94,11 +110,16 @@ class GuidedSampler:
 
     def _output(self, x: Tensor, modulation: Tensor) -> Tensor:
         """The guided output, in the type of `x`, which may be wider than that of the weights."""
-        noisy = x.to(self._steps.dtype)
-        if not self.guided:
-            return self.head.denoise(noisy, modulation).to(x.dtype)
-        conditional, unconditional = self.head.denoise(torch.cat([noisy, noisy]), modulation).to(x.dtype).chunk(2)
-        return torch.lerp(unconditional, conditional, self.guidance_scale)
+        count = len(self.streams)
+        noisy = x.to(self._steps.dtype).repeat(count, 1)
+        conditional, *others = self.head.denoise(noisy, modulation).to(x.dtype).chunk(count)
+        if not others:
+            return conditional
+        if len(others) == 1:  # of two scales, either both are equal or that of the text is 1
+            return torch.lerp(others[0], conditional, self.speaker_guidance_scale)
+        textual, unconditional = others
+        of_text = torch.lerp(unconditional, textual, self.guidance_scale)
+        return of_text + self.speaker_guidance_scale * (conditional - textual)
 
 
 class SamplerSection(Section):
@@ -114,7 +135,7 @@ class SamplerSection(Section):
     """Factor of the noise that latents are drawn from, where a request names none. Below 1: less variation; small
     voices are clearest with 0."""
 
-    def sampler(self, model: Any) -> GuidedSampler:
+    def sampler(self, model: Any, speaker_guidance_scale: float | None = None) -> GuidedSampler:
         """The sampler for a LatentLM."""
         solver = make_solver(self.solver, model.schedule, self.num_inference_steps, model.config.prediction)
-        return GuidedSampler(model.head, solver, self.guidance_scale)
+        return GuidedSampler(model.head, solver, self.guidance_scale, speaker_guidance_scale)

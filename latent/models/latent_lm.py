@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from latent.data.batch import MixedSequences
+from latent.data.latent_store import Latents
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
@@ -149,7 +150,7 @@ class LatentLM(Model):
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
-        for name in defaults.keys() - {*cls.Config.model_fields, "num_positions"}:
+        for name in sorted(defaults.keys() - {*cls.Config.model_fields, "num_positions"}):
             able = [other for other in MODELS.names() if name in cast(Any, MODELS[other]).Config.model_fields]
             raise ConfigError(f"model.name: must be {' or '.join(map(repr, able))}, which the task's {name!r} is for")
         filled: dict[str, Any] = {}
@@ -223,10 +224,13 @@ class LatentLM(Model):
         """Inputs `(..., hidden_size)` of the first layer for normalized latents `(..., L)`."""
         return self.connector(latents)  # type: ignore[no-any-return]
 
-    def plan(self, tokens: Sequence[int], speaker: int) -> NDArray[np.float64] | None:
-        """Durations in latents, `(N,)`, of N tokens from `timed_tokens`, for the speaker of that token.
+    def plan(self, tokens: Sequence[int], speaker: int, voice: Latents | None = None) -> NDArray[np.float64] | None:
+        """Durations in latents, `(N,)`, of N tokens from `timed_tokens`; None: this model does not predict them.
 
-        None: this model does not predict durations.
+        Args:
+            tokens: The text.
+            speaker: The token of the speaker.
+            voice: A stranger's voice prompt, `(F, L)`.
         """
         return None
 
@@ -259,8 +263,9 @@ class LatentLM(Model):
 
         Args:
             latents: Normalized, `(R, L)`.
-            streams: 2 with guidance, whose unconditional stream reads them too, else 1.
-            cues: Cues of the latents to be drawn next, `(R, C)` int64, for a model with cues.
+            streams: The streams of guidance that read them.
+            cues: Cues of the latents to be drawn next, for a model with cues, `(S · R, C)` int64; of the first S
+                streams, the others have none.
         """
         return self.embed_latents(latents.repeat(streams, 1))
 

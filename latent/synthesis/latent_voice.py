@@ -36,7 +36,7 @@ from latent.synthesis.session import Joined, SpeechSession
 from latent.synthesis.voice import TooLong, Turn, Voice
 from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError
 from s2s.hub import repository_of
 from s2s.registry import MODELS
 from s2s.run import RunConfig, build_decoder, build_model, read_run
@@ -119,12 +119,19 @@ class LatentVoice(Voice):
         files = {"model": best, "tokenizer": of_codec}
         checkpoint.load_weights(model, files["model"])
         decoder = build_decoder(config, NextTokenDiffusionDecoder)
+        if decoder.config.speaker_guidance_scale is not None and not vocabulary.strangers:
+            raise ConfigError(
+                f"decoder.speaker_guidance_scale: must be null, as {run} was not trained with task.nameless_rate; "
+                f"found {decoder.config.speaker_guidance_scale:g}"
+            )
         for part in (model, codec):
             part.eval().requires_grad_(False).to(device).prepare()
         return cls(repository_of(run) or run.resolve().name, config, model, codec, vocabulary, decoder, files, device)
 
     def fingerprint(self) -> dict[str, Any]:
-        return {**self._hashes, "decoder": self.config.tree()["decoder"]}
+        chosen = self.config.tree()["decoder"].items()
+        # an option that is not set leaves no trace: a job that began before the option existed goes on
+        return {**self._hashes, "decoder": {name: value for name, value in chosen if value is not None}}
 
     def former_fingerprint(self) -> dict[str, Any]:
         hashes = {name: former_fingerprint(path)["sha256"][:16] for name, path in self._weights.items()}
@@ -135,7 +142,7 @@ class LatentVoice(Voice):
         read = self.vocabulary.read(request.text)
         tokens = prompt_tokens(self.vocabulary, read.tokens, speaker, 0)
         self._check_room(tokens, 1, prompt)  # a text of megabytes is refused, not planned
-        timing = self._timing(read.tokens, speaker)
+        timing = self._timing(read.tokens, speaker, prompt)
         if timing is None:
             expected = self.vocabulary.expected_frames(len(read.tokens))
         else:
@@ -226,13 +233,16 @@ class LatentVoice(Voice):
             )
         return self.max_positions - length
 
-    def _timing(self, text: Sequence[int], speaker: str | None) -> Timing | None:
-        tokens = timed_tokens(text)
-        durations = self._model.plan(tokens, NOTHING if speaker is None else self.vocabulary.speaker(speaker))
+    def _timing(self, text: Sequence[int], speaker: str | None, prompt: Latents | None) -> Timing | None:
+        tokens, stranger = timed_tokens(text), self.vocabulary.stranger
+        if speaker is not None:
+            durations = self._model.plan(tokens, self.vocabulary.speaker(speaker))
+        else:
+            durations = self._model.plan(tokens, NOTHING if stranger is None else stranger, prompt)
         return None if durations is None else Timing(tokens, durations)
 
     def _default_speaker(self, prompt: Latents | None) -> str | None:
-        if not self.speakers or (prompt is not None and len(self.speakers) > 1):
+        if not self.speakers or (prompt is not None and (len(self.speakers) > 1 or self.vocabulary.strangers)):
             return None
         if len(self.speakers) > 1:
             _say_default(tuple(self.speakers))

@@ -6,6 +6,9 @@
 prompt are only read. In some examples (`task.condition_dropout`) one empty token replaces everything before `start`,
 for classifier-free guidance. With `task.cues` each slot before a ⟂ also gets the tokens that sound at that time
 (`latent.data.cues`).
+
+In some examples with a voice prompt (`task.nameless_rate`) the token of a stranger replaces the speaker, so that the
+voice must be heard. With strangers, text without any voice is learned too: a stranger who is not heard.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from latent.data.batch import MixedBatch
-from latent.data.cues import NO_CUE, CueWindow, timed_text, token_durations
+from latent.data.cues import NO_CUE, CueWindow, TimedRow, timed_text, token_durations
 from latent.data.latent_store import TOKENIZER, Latents, LatentStore, StoredUtterance, StoreFacts, copy_tokenizer
 from latent.data.speech_prompts import mixed_sequences
 from latent.data.vocabulary import (
@@ -46,13 +49,14 @@ from s2s.tasks.base import Task
 
 logger = logging.getLogger(__name__)
 
+_PIECES = 8  # of other utterances in a voice prompt, at most; each is read from a file
+
 
 @dataclass(frozen=True)
 class SpeechExample:
     """A sequence: `tokens` with ⟂ where `latents` `(M, L)` stand; slots from `start` on are predicted.
 
-    With cues: `cues` of the slots from `start - 1` on, `(N, C)`; and `timed`, the tokens of the text, the speaker, and
-    the durations of the tokens.
+    With cues: `cues` of the slots from `start - 1` on, `(N, C)`, and the durations of the text.
     """
 
     id: str
@@ -60,22 +64,34 @@ class SpeechExample:
     latents: Latents
     start: int
     cues: NDArray[np.int64] | None = None
-    timed: tuple[list[int], int, NDArray[np.float64]] | None = None
+    timed: TimedRow | None = None
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is told of an utterance: its text or not, the speaker's name or None, and a voice prompt or no latents."""
+
+    text: bool
+    name: str | None
+    voice: Latents
 
 
 class SpeechDataset:
-    """Utterances of a store. Noise, voice prompt and dropout depend only on the seed, the epoch and the index."""
+    """Utterances of a store. Noise, voice prompt and dropout depend only on the seed, the epoch and the index.
+
+    The length of the voice prompt depends on seed and index alone, so that batches hold examples of similar length.
+    """
 
     def __init__(self, store: LatentStore, vocabulary: SpeechVocabulary, config: Any, seed: int, fixed: bool) -> None:
         self._store, self._vocabulary, self._config, self._seed, self._fixed = store, vocabulary, config, seed, fixed
         self._by_speaker: dict[str, list[int]] = {}
         for index, utterance in enumerate(store.utterances):
             self._by_speaker.setdefault(utterance.speaker, []).append(index)
-        voice = config.voice_frames + 2 if config.voice_prompt_prob else 0
-        self.lengths: NDArray[np.int64] = np.array(
-            [voice + len(vocabulary.text(spoken.text)) + 3 + spoken.frames for spoken in store.utterances],
-            dtype=np.int64,
-        )
+        least, most = config.min_voice_frames or config.voice_frames, config.voice_frames
+        self._voice_frames = np.random.default_rng(seed).integers(least, most, len(store), endpoint=True)
+        texts = [len(vocabulary.text(spoken.text)) + 3 + spoken.frames for spoken in store.utterances]
+        voices = self._voice_frames + 2 if config.voice_prompt_prob else 0
+        self.lengths: NDArray[np.int64] = np.array(texts, dtype=np.int64) + voices
 
     def __len__(self) -> int:
         return len(self._store)
@@ -83,40 +99,64 @@ class SpeechDataset:
     def example(self, index: int, epoch: int) -> SpeechExample:
         """See `s2s.tasks.base.Dataset`."""
         generator = np.random.default_rng([self._seed, 0 if self._fixed else epoch, index])
-        spoken, facts, config = self._store.utterances[index], self._store.facts, self._config
-        sound = facts.sample(self._store.mean(index), generator)
-        dropped = generator.random() < config.condition_dropout and not self._fixed
-        voice = self._voice(index, generator) if generator.random() < config.voice_prompt_prob else sound[:0]
-        if dropped:
-            voice, before = voice[:0], list(EMPTY_PROMPT)
-        else:
-            before = prompt_tokens(self._vocabulary, self._vocabulary.text(spoken.text), spoken.speaker, len(voice))
+        spoken, vocabulary = self._store.utterances[index], self._vocabulary
+        sound = self._store.facts.sample(self._store.mean(index), generator)
+        told = self._told(index, generator)
+        before = list(EMPTY_PROMPT)
+        if told.text:
+            before = prompt_tokens(vocabulary, vocabulary.text(spoken.text), told.name, len(told.voice))
         tokens = [*before, *[LATENT] * len(sound), SPEECH_END]
-        example = SpeechExample(spoken.id, tokens, np.concatenate([voice, sound]), len(before))
-        return example if self._vocabulary.cues is None else self._with_cues(example, spoken, dropped)
+        example = SpeechExample(spoken.id, tokens, np.concatenate([told.voice, sound]), len(before))
+        return example if vocabulary.cues is None else self._with_cues(example, spoken, told)
 
-    def _with_cues(self, example: SpeechExample, spoken: StoredUtterance, dropped: bool) -> SpeechExample:
+    def _told(self, index: int, generator: np.random.Generator) -> _Told:
+        config, name = self._config, self._store.utterances[index].speaker
+        known = name in self._vocabulary.speakers
+        dropped = generator.random() < config.condition_dropout and not self._fixed
+        prompted = generator.random() < config.voice_prompt_prob or not known
+        nothing = np.empty((0, self._store.facts.latent_size), np.float32)
+        if dropped:
+            return _Told(False, None, nothing)
+        voice = self._voice(index, generator) if prompted else nothing
+        if self._vocabulary.strangers:
+            if generator.random() < config.condition_dropout and not self._fixed:
+                return _Told(True, None, nothing)
+            if not known or (len(voice) and generator.random() < config.nameless_rate):
+                return _Told(True, None, voice)
+        return _Told(True, name, voice)
+
+    def _with_cues(self, example: SpeechExample, spoken: StoredUtterance, told: _Told) -> SpeechExample:
         vocabulary, window = self._vocabulary, self._vocabulary.cues
         assert window is not None, "the task has cues"
         tokens = timed_tokens(vocabulary.text(spoken.text))
         durations = durations_of(spoken, vocabulary, self._store.facts)
         cues = window.cues(tokens, durations, spoken.frames + 1)
+        who = vocabulary.stranger if told.name is None else vocabulary.speaker(told.name)
+        unheard = np.full(self._store.facts.latent_size, np.nan, np.float32)
         return replace(
             example,
-            cues=np.full_like(cues, NO_CUE) if dropped else cues,
-            timed=(tokens, NOTHING if dropped else vocabulary.speaker(spoken.speaker), durations),
+            cues=cues if told.text else np.full_like(cues, NO_CUE),
+            timed=TimedRow(
+                tokens,
+                who if told.text and who is not None else NOTHING,
+                durations,
+                told.voice.mean(0) if told.name is None and len(told.voice) else unheard,
+            ),
         )
 
     def _voice(self, index: int, generator: np.random.Generator) -> Latents:
-        """A piece of another utterance of the speaker; empty if there is none."""
-        speaker = self._store.utterances[index].speaker
+        """Pieces of other utterances of the speaker, as many as fill the prompt; empty if there are none."""
+        speaker, wanted = self._store.utterances[index].speaker, int(self._voice_frames[index])
         others = [other for other in self._by_speaker[speaker] if other != index]
-        if not others:
-            return np.empty((0, self._store.facts.latent_size), np.float32)
-        mean = self._store.mean(others[generator.integers(len(others))])
-        frames = self._config.voice_frames
-        start = int(generator.integers(max(1, len(mean) - frames + 1)))
-        return self._store.facts.sample(mean[start : start + frames], generator)
+        pieces = [np.empty((0, self._store.facts.latent_size), np.float32)]
+        for other in generator.permutation(others)[:_PIECES]:
+            mean = self._store.mean(int(other))
+            start = int(generator.integers(max(1, len(mean) - wanted + 1)))
+            pieces.append(mean[start : start + wanted])
+            wanted -= len(pieces[-1])
+            if not wanted:
+                break
+        return self._store.facts.sample(np.concatenate(pieces), generator)
 
 
 class FrontEndSection(Section):
@@ -159,6 +199,13 @@ class SpeechSynthesis(Task):
         """Share of examples with a voice prompt from another utterance of the speaker."""
         voice_frames: PositiveInt = 24
         """Longest voice prompt, in latents."""
+        min_voice_frames: NonNegativeInt = 0
+        """Shortest voice prompt, in latents: lengths from here to `voice_frames` are equally frequent. 0: all are as
+        long as possible."""
+        nameless_rate: float = Field(0.0, ge=0, le=1)
+        """Share of examples with a voice prompt whose speaker gets no name, so that the model speaks as strangers whom
+        it hears. Above 0, validation may have other speakers than training, and `condition_dropout` also takes the
+        voice alone away, from as many examples again."""
         front_end: FrontEndSection = FrontEndSection()
         """How text becomes tokens."""
         cues: CueSection | None = None
@@ -178,6 +225,7 @@ class SpeechSynthesis(Task):
 
     def __init__(self, config: SpeechSynthesis.Config) -> None:
         super().__init__(config)
+        _check_voice_prompts(config)
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
         self._check_latents()
         if config.cues is not None:
@@ -186,11 +234,6 @@ class SpeechSynthesis(Task):
         self._check_utterances()
 
     def _leave_unaligned_out(self) -> None:
-        if self.config.voice_prompt_prob and not self.config.condition_dropout:
-            raise ConfigError(
-                "task.condition_dropout: must be above 0 with task.cues and task.voice_prompt_prob, found 0; "
-                "durations of a voice without a name are learned from these examples"
-            )
         for split, store in self._stores.items():
             aligned = [spoken for spoken in store.utterances if spoken.alignment is not None]
             where = getattr(self.config, split)
@@ -207,7 +250,7 @@ class SpeechSynthesis(Task):
         """What would otherwise fail during training."""
         for store in self._stores.values():
             for spoken in store.utterances:
-                if spoken.speaker not in self.vocabulary.speakers:
+                if spoken.speaker not in self.vocabulary.speakers and not self.vocabulary.strangers:
                     raise InputError(
                         f"{self.config.valid}: {spoken.id!r}: speaker {spoken.speaker!r} is not in task.train"
                     )
@@ -263,7 +306,7 @@ class SpeechSynthesis(Task):
         )
 
     def model_defaults(self) -> dict[str, Any]:
-        facts = self._stores["train"].facts
+        facts, cues = self._stores["train"].facts, self.vocabulary.cues
         longest = max(int(self.dataset(split, 0).lengths.max()) for split in self._stores)
         return {
             "vocab_size": len(self.vocabulary),
@@ -271,7 +314,7 @@ class SpeechSynthesis(Task):
             "latent_mean": facts.mean,
             "latent_std": facts.latent_std,
             "num_positions": longest,
-            **({} if self.vocabulary.cues is None else {"cue_tokens": self.vocabulary.cues.size}),
+            **({} if cues is None else {"cue_tokens": cues.size, "strangers": self.vocabulary.strangers}),
         }
 
     def save(self, folder: Path) -> None:
@@ -282,6 +325,19 @@ class SpeechSynthesis(Task):
         write_model_card(folder, learned, self.vocabulary.speakers)
         if (store.folder / TOKENIZER).is_dir():
             copy_tokenizer(store.folder / TOKENIZER, folder)
+
+
+def _check_voice_prompts(config: SpeechSynthesis.Config) -> None:
+    if config.min_voice_frames > config.voice_frames:
+        most, found = config.voice_frames, config.min_voice_frames
+        raise ConfigError(f"task.min_voice_frames: must be at most task.voice_frames ({most}), found {found}")
+    if config.nameless_rate and not config.voice_prompt_prob:
+        raise ConfigError("task.voice_prompt_prob: must be above 0 with task.nameless_rate, found 0")
+    if config.cues and config.voice_prompt_prob and not (config.condition_dropout or config.nameless_rate):
+        raise ConfigError(
+            "task.condition_dropout: must be above 0 with task.cues and task.voice_prompt_prob, found 0; "
+            "durations of a voice without a name are learned from these examples"
+        )
 
 
 def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> SpeechVocabulary:
@@ -304,6 +360,7 @@ def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> Spee
         fixed_text_length=config.fixed_text_length,
         longest_text=max(map(len, texts)),
         cues=None if config.cues is None else CueWindow(**dict(config.cues)),
+        strangers=config.nameless_rate > 0,
     )
 
 

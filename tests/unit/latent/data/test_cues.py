@@ -225,7 +225,7 @@ def test_parts_that_do_not_fit_are_told_before_training(
 ) -> None:
     tree = run_of(store).tree()
     tree[section]["name"] = name
-    for option in ("cue_size", "cue_tokens", "durations", "duration_weight"):
+    for option in ("cue_size", "cue_tokens", "durations", "strangers", "duration_weight"):
         tree[section].pop(option, None)
     with pytest.raises(ConfigError, match=message):
         train_run(parse_config(tree), tmp_path / "run")

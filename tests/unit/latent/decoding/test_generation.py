@@ -52,6 +52,7 @@ def prompts(lengths: list[int], most: list[int], others: list[int] | None = None
         seeds=[7 + row for row in range(rows)],
         temperatures=torch.linspace(0.5, 1.0, rows, dtype=torch.float64),
         max_frames=most,
+        textual=sequences([3] * rows, 3),
     )
 
 
@@ -72,6 +73,7 @@ def alone(whole: GenerationPrompts, row: int) -> GenerationPrompts:
         whole,
         conditional=row_of(whole.conditional, row),
         unconditional=row_of(whole.unconditional, row),
+        textual=row_of(whole.textual, row) if whole.textual else None,
         seeds=whole.seeds[row : row + 1],
         temperatures=whole.temperatures[row : row + 1],
         max_frames=whole.max_frames[row : row + 1],
@@ -96,11 +98,14 @@ def ends(steps: list[Frames]) -> dict[int, bool]:
 
 
 @pytest.mark.parametrize("solver", ["dpm", "dpm_sde"])
-@pytest.mark.parametrize("guidance", [1.0, 1.6])
+@pytest.mark.parametrize("guidance", [(1.0, None), (1.6, None), (1.0, 2.0), (1.6, 2.0)])
 @pytest.mark.parametrize("threshold", [0.5, 1.0])
-def test_a_row_in_a_batch_equals_the_row_alone(solver: str, guidance: float, threshold: float) -> None:
+def test_a_row_in_a_batch_equals_the_row_alone(
+    solver: str, guidance: tuple[float, float | None], threshold: float
+) -> None:
     whole = prompts([4, 1, 3], [6, 3, 5], [1, 2, 4])
-    generate = decoder(solver=solver, guidance_scale=guidance, stop_threshold=threshold)
+    scales = dict(zip(["guidance_scale", "speaker_guidance_scale"], guidance, strict=True))
+    generate = decoder(solver=solver, stop_threshold=threshold, **scales)
     together = list(generate.stream(MODEL, whole))
     latents = collected(together, 3)
     for row in range(3):

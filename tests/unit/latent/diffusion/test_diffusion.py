@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import draw_weights_
 
-from latent.diffusion.sampler import GuidedSampler, RowNoise
+from latent.diffusion.sampler import GuidedSampler, RowNoise, StreamName
 from latent.diffusion.schedule import NoiseSchedule, add_noise, clean_from, target
 from latent.diffusion.solver import make_solver
 from latent.nn.diffusion_head import DiffusionHead
@@ -146,7 +146,7 @@ def test_the_sampler_equals_the_head_called_step_by_step(kind: str) -> None:
     solver = make_solver(kind, NoiseSchedule.named("cosine"), 6, "v")
     condition, other = torch.randn(2, 4, 5, dtype=torch.float64)
     noise = torch.randn(4, 3, dtype=torch.float64)
-    sampled = GuidedSampler(HEAD, solver, 1.7).sample(condition, other, noise, DoubleNoise(range(4), 3))
+    sampled = GuidedSampler(HEAD, solver, 1.7).sample([condition, other], noise, DoubleNoise(range(4), 3))
     drawn, x, previous = DoubleNoise(range(4), 3), noise, None
     for step in solver:
         steps = torch.full((4,), step.timestep)
@@ -162,10 +162,10 @@ def test_a_sampled_row_in_a_batch_equals_the_row_alone(kind: str) -> None:
     condition, other = torch.randn(2, 3, 5, dtype=torch.float64)
     seeds = [4, 9, 11]
     source = DoubleNoise(seeds, 3)
-    together = sampler.sample(condition, other, source.draw(), source)
+    together = sampler.sample([condition, other], source.draw(), source)
     for row, seed in enumerate(seeds):
         source = DoubleNoise([seed], 3)
-        alone = sampler.sample(condition[row : row + 1], other[row : row + 1], source.draw(), source)
+        alone = sampler.sample([condition[row : row + 1], other[row : row + 1]], source.draw(), source)
         torch.testing.assert_close(alone[0], together[row])
 
 
@@ -173,9 +173,44 @@ def test_guidance_of_one_does_not_read_the_other_stream() -> None:
     solver = make_solver("dpm", NoiseSchedule.named("cosine"), 5, "v")
     condition, other = torch.randn(2, 3, 5, dtype=torch.float64)
     noise = torch.randn(3, 3, dtype=torch.float64)
-    plain = GuidedSampler(HEAD, solver, 1.0).sample(condition, None, noise)
-    nearly = GuidedSampler(HEAD, solver, 1 + 1e-12).sample(condition, other, noise)
+    plain = GuidedSampler(HEAD, solver, 1.0).sample([condition], noise)
+    nearly = GuidedSampler(HEAD, solver, 1 + 1e-12).sample([condition, other], noise)
     torch.testing.assert_close(plain, nearly)
+
+
+def test_equal_scales_are_the_single_guidance_exactly() -> None:
+    solver = make_solver("dpm", NoiseSchedule.named("cosine"), 5, "v")
+    condition, other = torch.randn(2, 3, 5, dtype=torch.float64)
+    noise = torch.randn(3, 3, dtype=torch.float64)
+    single, both = GuidedSampler(HEAD, solver, 1.6), GuidedSampler(HEAD, solver, 1.6, 1.6)
+    assert single.streams == both.streams == ["conditional", "unconditional"]
+    assert torch.equal(single.sample([condition, other], noise), both.sample([condition, other], noise))
+
+
+@pytest.mark.parametrize(
+    ("of_text", "of_speaker", "streams"),
+    [
+        (1.6, 2.5, ["conditional", "textual", "unconditional"]),
+        (1.6, 1.0, ["conditional", "textual", "unconditional"]),
+        (1.0, 2.5, ["conditional", "textual"]),
+        (1.0, 1.0, ["conditional"]),
+    ],
+)
+def test_guidance_of_text_and_speaker_computes_the_streams_that_have_a_weight(
+    of_text: float, of_speaker: float, streams: list[StreamName]
+) -> None:
+    solver = make_solver("dpm", NoiseSchedule.named("cosine"), 6, "v")
+    hidden = dict(zip(["conditional", "textual", "unconditional"], torch.randn(3, 4, 5).double(), strict=True))
+    noise = torch.randn(4, 3, dtype=torch.float64)
+    sampler = GuidedSampler(HEAD, solver, of_text, of_speaker)
+    assert sampler.streams == streams
+    x, previous = noise, None
+    for step in solver:
+        steps = torch.full((4,), step.timestep)
+        full, text, empty = (HEAD(x, steps, condition) for condition in hidden.values())
+        clean = step.clean(x, empty + of_text * (text - empty) + of_speaker * (full - text))
+        x, previous = step.next(x, clean, previous, None), clean
+    torch.testing.assert_close(sampler.sample([hidden[name] for name in streams], noise), x)
 
 
 def test_noise_of_a_row_depends_on_its_seed_alone() -> None:

@@ -100,6 +100,6 @@ def test_a_prepared_head_samples_the_same() -> None:
     prepared = copy.deepcopy(head)
     prepared.prepare()
     solver = make_solver("dpm", NoiseSchedule.named("cosine"), 4, "v")
-    inputs = torch.randn(2, 5), torch.randn(2, 5), torch.randn(2, 3)
+    inputs = [torch.randn(2, 5), torch.randn(2, 5)], torch.randn(2, 3)
     samples = [GuidedSampler(one, solver, 1.4).sample(*inputs) for one in (head, prepared)]
     torch.testing.assert_close(samples[0], samples[1], rtol=1e-4, atol=1e-5)
