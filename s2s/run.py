@@ -24,8 +24,10 @@ from s2s.decoding.base import Decoder, Search, StepModel, TokenIds, no_tokens
 from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
 from s2s.hub import find_run
+from s2s.models.adapted import adapters_in, leave_adapters, start_from_base, with_base
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
+from s2s.nn.adapters import merge
 from s2s.packages import load
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
@@ -116,8 +118,24 @@ def load_run(
     model = build_model(config)
     if not isinstance(model, StepModel):
         raise InputError(f"{run}: its model, {config.model.name!r}, does not generate text token by token")
-    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
+    load_weights(model, run, checkpoint_name)
     return config, task, model.eval(), decoder
+
+
+def load_weights(model: Model, run: Path, checkpoint_name: str | None = None) -> None:
+    """Load the weights of a run into its fresh model; adapters become part of the weights.
+
+    Raises:
+        InputError: they do not fit; or the base of adapters is missing or another one, or they change nothing.
+    """
+    path = checkpoint.weights_path(run, checkpoint_name)
+    if adapters_in(model.config) is not None:
+        try:
+            start_from_base(model)
+        except InputError as error:
+            raise InputError(f"{run}: {error}; model.init=FOLDER says where the base is") from error
+    checkpoint.load_weights(model, path)
+    merge(model)
 
 
 def build_generation_task(config: RunConfig, run: str | Path) -> GenerationTask:
@@ -144,7 +162,7 @@ def load_model(
     config = read_run(run, overrides)
     task, model = build_task(config), build_model(config)
     _check_vocabulary(config, task, run)
-    checkpoint.load_weights(model, checkpoint.weights_path(run, checkpoint_name))
+    load_weights(model, run, checkpoint_name)
     return config, task, model.eval()
 
 
@@ -208,6 +226,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
         config = pinned(config, run)
         task = build_task(config)
         config = resolve(config, task.model_defaults())
+        config = replace(config, model=Part(config.model.name, with_base(config.model.config)))
         with ranks.together():
             if ranks.first:
                 claim.enter_context(claimed(run, run / ".lock"))
@@ -226,6 +245,9 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
         prepare_folder(config, task, data, run, ranks)
         started = time.perf_counter()
         signal = trainer.fit()
+        if ranks.first and not signal and adapters_in(config.model.config) is not None:
+            checkpoint.load_weights(trainer.model, run / checkpoint.WEIGHTS)
+            leave_adapters(trainer.model, run)
     result = _result(run, trainer.progress, signal)
     if signal:
         name = signals.Signals(signal).name
@@ -259,13 +281,16 @@ def build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: 
             f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r} on the task "
             f"{config.task.name!r}: {error}; without names the task chooses criterion and model itself"
         ) from error
+    if last is None or adapters_in(config.model.config) is not None:
+        start_from_base(model)
     if last is None:
-        model.initialize()
         model.expect(task.token_counts)
     else:
         checkpoint.load_weights(model, last / checkpoint.WEIGHTS)
     size = magnitude(sum(parameter.numel() for parameter in model.parameters()))
-    logger.info(f"{config.model.name}: {size} parameters, {config.train.precision}, {ranks}; run folder {run}")
+    trained = magnitude(sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad))
+    of_them = "" if trained == size else f", {trained} of them trained"
+    logger.info(f"{config.model.name}: {size} parameters{of_them}, {config.train.precision}, {ranks}; run folder {run}")
     sections = config.train, config.optim, config.seed
     generation = _generation_metric(config, task, model, valid_loader, ranks)
     trainer = Trainer(model, criterion, train_loader, valid_loader, *sections, run, ranks, generation)

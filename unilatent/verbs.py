@@ -27,6 +27,7 @@ VERBS = {
     "show": ("text:show", "Print the configuration, size and losses of a run."),
     "average": ("text:average", "Average the weights of several checkpoints."),
     "convert": ("text:convert", "Export a run for `transformers` and s2s-ft."),
+    "merge": ("merge:merge", "Join adapters and the model that they change."),
     "trim": ("trim:trim", "Make a run smaller: vocabulary and precision."),
     "push": ("push:push", "Upload a run to the hub, with a model card."),
     "provenance": ("speech:provenance", "Print where audio files come from."),

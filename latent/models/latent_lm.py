@@ -23,6 +23,8 @@ from s2s import checkpoint
 from s2s.config import Fact, Section
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
+from s2s.models.pretrained import whole_weights
+from s2s.nn.adapters import AdapterSection
 from s2s.nn.linear import pack_linears, remember_kernels
 from s2s.registry import MODELS, register_model
 
@@ -125,6 +127,8 @@ class LatentLM(Model):
         """What the diffusion head predicts."""
         initializer_range: Fact[PositiveFloat] = 0.02
         """Standard deviation of initial weights."""
+        adapters: AdapterSection | None = None
+        """Train low-rank adapters of `init` in place of its weights."""
 
     config: LatentLM.Config
 
@@ -173,7 +177,7 @@ class LatentLM(Model):
 
     def initialize(self) -> None:
         if self.config.init is not None:
-            checkpoint.load_weights(self, checkpoint.weights_path(Path(self.config.init)))
+            checkpoint.load_weights(self, whole_weights(Path(self.config.init)))
 
     def prepare(self) -> None:
         remember_kernels()
@@ -183,6 +187,23 @@ class LatentLM(Model):
 
     def blocks(self) -> list[nn.Module]:
         return list(self.layers)
+
+    def matrices(self) -> dict[str, dict[str, int]]:
+        """See `s2s.models.base.Model`; public names are those of Qwen2 in `transformers`."""
+        config = self.config
+        hidden, inner = config.hidden_size, config.intermediate_size
+        shared = hidden // config.num_heads * config.num_kv_heads
+        parts = {
+            "qkv": {"self_attn.q_proj": hidden, "self_attn.k_proj": shared, "self_attn.v_proj": shared},
+            "out": {"self_attn.o_proj": hidden},
+            "gate_up": {"mlp.gate_proj": inner, "mlp.up_proj": inner},
+            "down": {"mlp.down_proj": hidden},
+        }
+        return {
+            f"layers.{layer}.{name}": {f"layers.{layer}.{part}": rows for part, rows in within.items()}
+            for layer in range(config.num_layers)
+            for name, within in parts.items()
+        }
 
     # Latents
 

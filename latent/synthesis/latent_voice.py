@@ -39,7 +39,7 @@ from s2s.durable import fingerprint, former_fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.hub import repository_of
 from s2s.registry import MODELS
-from s2s.run import RunConfig, build_decoder, build_model, read_run
+from s2s.run import RunConfig, build_decoder, build_model, load_weights, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class LatentVoice(Voice):
             raise InputError(f"{run}: its vocabulary has {len(vocabulary)} tokens, its model {size}; they must agree")
         best, of_codec = checkpoint.weights_path(run, checkpoint_name), checkpoint.weights_path(codec_run)
         files = {"model": best, "tokenizer": of_codec}
-        checkpoint.load_weights(model, files["model"])
+        load_weights(model, run, checkpoint_name)
         decoder = build_decoder(config, NextTokenDiffusionDecoder)
         if decoder.config.speaker_guidance_scale is not None and not vocabulary.strangers:
             raise ConfigError(

@@ -7,6 +7,7 @@ What a model can do is defined by protocols, in the module that needs them: crit
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class Model(nn.Module):
         """Options of a model."""
 
     config: Section
+    from_base: frozenset[str] = frozenset()
+    """Names of the weights that come from the checkpoint of the configuration at every start: what adapters froze."""
 
     def __init__(self, config: Section) -> None:
         super().__init__()
@@ -48,6 +51,14 @@ class Model(nn.Module):
 
         Call it once, on the device and in the precision of the generation.
         """
+
+    def matrices(self) -> dict[str, dict[str, int]]:
+        """What adapters may change; see `s2s.nn.adapters.Matrices`. Default: the linear layers in `blocks`."""
+        within = {id(layer) for block in self.blocks() for layer in block.modules() if isinstance(layer, nn.Linear)}
+        return {name: {name: layer.out_features} for name, layer in self.named_modules() if id(layer) in within}
+
+    def export_parts(self, folder: Path) -> None:
+        """Write what is trained in full beside adapters, as other programs read it; nothing by default."""
 
     def blocks(self) -> list[nn.Module]:
         """The layers that FSDP shards, and activation checkpointing wraps, one by one."""

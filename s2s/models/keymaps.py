@@ -142,6 +142,13 @@ def into_bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def bert_parts(layer: str, weight: Tensor) -> dict[str, int]:
+    """The layers of BERT that one of ours holds, and the rows of its weight that each has."""
+    return {
+        name.removesuffix(".weight"): len(part) for name, part in into_bert_names({f"{layer}.weight": weight}).items()
+    }
+
+
 def _split_joint_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     split: dict[str, Tensor] = {}
     for name, tensor in state.items():

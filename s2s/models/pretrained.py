@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from s2s import shipped
-from s2s.checkpoint import CONFIG, check_finite, read_tensors, weight_files
+from s2s.checkpoint import CONFIG, check_finite, read_tensors, weight_files, weights_path
 from s2s.config import read_tree, section_of
 from s2s.errors import InputError, reason_of, shown
 from s2s.hub import fetch, is_hub_name
@@ -90,10 +90,17 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
     """
     path = locate(checkpoint)
     if (path / CONFIG).is_file():
-        return into_bert_names(_as_float(read_tensors(path / "model.safetensors")))
+        return into_bert_names(_as_float(read_tensors(whole_weights(path))))
     config_file = _config_file(path)
     family = _family_of(read_object(config_file), config_file)
     return to_bert_names(fold_segment_row(_as_float(read_state(path))), family)
+
+
+def whole_weights(run: Path) -> Path:
+    """The weights of a run folder; raises InputError if they are adapters alone."""
+    if section_of(read_tree(run / CONFIG), "model", run / CONFIG).get("adapters") is not None:
+        raise InputError(f"{run}: holds adapters without their base; join them: unilatent merge {run} --output FOLDER")
+    return weights_path(run)
 
 
 def locate(checkpoint: str) -> Path:

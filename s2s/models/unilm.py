@@ -20,9 +20,10 @@ from s2s.config import Fact, Section
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
-from s2s.models.keymaps import from_bert_names, into_bert_names
+from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights, resize_positions, resize_segments
 from s2s.models.sizes import resolve_sizes
+from s2s.nn.adapters import AdapterSection
 from s2s.nn.attention import Attention, Rows
 from s2s.nn.cache import Pool, placed
 from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
@@ -92,6 +93,8 @@ class UniLM(Model):
         """Recompute the layers in the backward pass, to save memory."""
         attention: Literal["auto", "flex"] = "auto"
         """Attention in training: by device, or FlexAttention (GPU only, no dropout on attention weights)."""
+        adapters: AdapterSection | None = None
+        """Train low-rank adapters of `init` in place of its weights."""
 
     config: UniLM.Config
 
@@ -135,6 +138,9 @@ class UniLM(Model):
 
     def blocks(self) -> list[nn.Module]:
         return list(self.layers)
+
+    def matrices(self) -> dict[str, dict[str, int]]:
+        return {name: bert_parts(name, self.get_parameter(f"{name}.weight")) for name in super().matrices()}
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:

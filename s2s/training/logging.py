@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,15 @@ class TrainingLog:
         if samples:
             for place in self._loggers:
                 place.samples(record["step"], samples)
+
+    def changes(self, step: int, changes: Mapping[str, float]) -> None:
+        """Log how much each adapter changes its matrix, relative to the norm of that; nothing without adapters."""
+        if changes:
+            self._write("adapters", {"step": step, **changes})
+            idle = sum(not change > 0 for change in changes.values())
+            idle_too = f"; {idle} of {len(changes)} change nothing" if idle else ""
+            mean = sum(changes.values()) / len(changes)
+            self.say(f"step {step}  adapters change their matrices by {mean:.2g} on average{idle_too}")
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""

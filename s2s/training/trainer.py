@@ -31,6 +31,7 @@ from s2s import checkpoint
 from s2s.criteria.base import Criterion
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
+from s2s.nn.adapters import relative_changes
 from s2s.ranks import Ranks
 from s2s.training.config import TrainConfig
 from s2s.training.data_loader import DataLoader, MicroBatch
@@ -349,6 +350,7 @@ class Trainer:
         best = progress.note_validation(value, self._config, due)
         epoch = progress.epoch + (progress.position > 0)
         log.validation({"step": progress.step, "epoch": epoch, **values}, best, samples)
+        log.changes(progress.step, relative_changes(self.model))
         if due and progress.is_stopped(self._config):
             progress.finished = True
             log.say(f"stopping: {progress.validations_since_best} validations in a row were no better than the best")

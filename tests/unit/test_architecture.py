@@ -33,7 +33,7 @@ LAYERS = {
         {"run_config"},
         {"run_folder"},
         {"run"},
-        {"generation", "describe", "rehearsal", "first_config", "trim", "model_card"},
+        {"generation", "describe", "rehearsal", "first_config", "trim", "merging", "model_card"},
         {"publishing"},
     ],
     "latent": [
