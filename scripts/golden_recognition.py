@@ -334,7 +334,8 @@ def stream_texts(
     """The ids of the whole stream, what ended each chunk, and how the cache grew."""
     decoder = LiveDecoder(LiveDecoder.Config(max_tokens=case["max_new_tokens_per_chunk"]))
     sizes = WindowSizes(case["chunk_frames"], case["lookahead_frames"])
-    live = decoder.follow(model, case["prompt_ids"], [case["text_chunk_end_id"], case["eos_token_id"]], sizes)
+    marks, stops = (case["speech_start_id"], case["speech_end_id"]), (case["text_chunk_end_id"], case["eos_token_id"])
+    live = decoder.follow(model, case["prompt_ids"], marks, stops, sizes)
     lengths, texts = [live.num_positions], []
     for window, draw in zip(windows, draws, strict=True):
         texts.append(live.hear(window, draw))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unilatent import siblings
 
 if TYPE_CHECKING:
+    from latent.recognition.recognizer import Recognizer as Recognizer
     from latent.synthesis.voice import Voice as Voice
     from s2s.errors import InputError as InputError
     from s2s.generation.generator import Generator as Generator
@@ -20,12 +21,13 @@ siblings.install()
 _PUBLIC = {
     "Generator": "s2s.generation.generator",
     "InputError": "s2s.errors",
+    "Recognizer": "latent.recognition.recognizer",
     "Voice": "latent.synthesis.voice",
     "train": "s2s.run",
 }
 """Public names and the modules that define them, which are imported when a name is used."""
 
-__all__ = ["Generator", "InputError", "Voice", "__version__", "train"]
+__all__ = ["Generator", "InputError", "Recognizer", "Voice", "__version__", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -116,6 +116,7 @@ class LiveDecoder(Decoder):
         self,
         model: Any,
         prompt: Sequence[int],
+        marks: tuple[int, int],
         stops: Sequence[int],
         sizes: WindowSizes,
         is_speech: Callable[[Sequence[int]], bool] = lambda tokens: True,
@@ -125,11 +126,12 @@ class LiveDecoder(Decoder):
         Args:
             model: A `VibeVoiceASR`, in evaluation mode.
             prompt: Tokens before the first window.
+            marks: The tokens before and after the frames of a window.
             stops: The chunk end, then other tokens that end the text of a chunk.
             sizes: Of the windows.
             is_speech: Whether tokens are words, which are not said alike again and again, unlike "[Silence]".
         """
-        return LiveText(self.config, model, prompt, stops, sizes, is_speech)
+        return LiveText(self.config, model, prompt, marks, stops, sizes, is_speech)
 
 
 class LiveText:
@@ -140,6 +142,7 @@ class LiveText:
         config: LiveDecoder.Config,
         model: Any,
         prompt: Sequence[int],
+        marks: tuple[int, int],
         stops: Sequence[int],
         sizes: WindowSizes,
         is_speech: Callable[[Sequence[int]], bool],
@@ -149,7 +152,7 @@ class LiveText:
         self._generator = torch.Generator().manual_seed(config.seed)
         self._recent: list[list[int]] = []
         self._weights: Tensor = model.language.embeddings.weight
-        self._prompt = prompt
+        self._prompt, self._marks = prompt, marks
         self._begin()
 
     @property
@@ -179,8 +182,8 @@ class LiveText:
     @torch.inference_mode()
     def read(self, features: Tensor) -> ChunkText:
         """The text of the next window, from its features `(1, F, D)`; see `hear`."""
-        tokens = self._model.config.tokens
-        hidden = self._feed(torch.cat([self._embed([tokens.start]), features, self._embed([tokens.end])], dim=1))
+        start, end = (self._embed([mark]) for mark in self._marks)
+        hidden = self._feed(torch.cat([start, features, end], dim=1))
         written: list[int] = []
         ending = self._next(hidden, written)
         while ending is None:

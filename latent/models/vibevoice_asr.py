@@ -26,8 +26,6 @@ class ListeningTokens(Section):
     """Placeholder of a frame of audio."""
     end: Fact[NonNegativeInt] = 151_647
     """Audio ends."""
-    stops: Fact[tuple[NonNegativeInt, ...]] = (151_643, 151_645)
-    """Either of them ends the text."""
 
 
 class EncodedAudio(NamedTuple):

@@ -54,6 +54,14 @@ def segments_of(chunk_texts: Iterable[str], advance: float, duration: float | No
     return list(_finished(cards))
 
 
+def turns_of(text: str, speaker: str) -> tuple[list[tuple[str, str]], str]:
+    """What a chunk says by speaker, and who speaks at its end; `speaker` is who speaks at its beginning."""
+    first, *rest = _MARK.split(text)
+    turns = [(speaker, first), *zip(rest[::2], rest[1::2], strict=True)]
+    said = [(who, tidy(words)) for who, words in turns if tidy(words)]
+    return said, turns[-1][0]
+
+
 def _clipped(time: float, duration: float | None) -> float:
     return time if duration is None else min(time, duration)
 

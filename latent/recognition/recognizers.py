@@ -1,0 +1,54 @@
+"""Opens a recognizer of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from latent.models.families import check_verb, family_of
+from latent.recognition.live_vibevoice import LiveVibeVoiceRecognizer
+from latent.recognition.recognizer import Recognizer
+from latent.recognition.vibevoice_recognizer import VibeVoiceRecognizer
+from s2s.checkpoint import CONFIG
+from s2s.errors import InputError
+from s2s.hub import find_run
+from s2s.models.pretrained import locate
+from s2s.ranks import choose_device
+
+
+def open_recognizer(
+    checkpoint: str | Path,
+    tokenizer: str | Path | None = None,
+    *,
+    device: str | torch.device = "auto",
+    overrides: Iterable[str] = (),
+    checkpoint_name: str | None = None,
+    revision: str | None = None,
+) -> Recognizer:
+    """The recognizer of released weights of VibeVoice-ASR or VibeVoice-ASR-Streaming.
+
+    Args:
+        checkpoint: A folder with config.json and weights, or the name of one on the hub.
+        tokenizer: The text tokenizer, instead of what the checkpoint brings or names.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
+        overrides: Options of the decoder such as `decoder.beam_size=4`.
+        checkpoint_name: Of a run: a step or a file.
+        revision: A commit, branch or tag, for a name on the hub.
+
+    Raises:
+        InputError: it is not such a checkpoint, or lacks something; the message of one that speaks names its verb.
+        ConfigError: an override does not fit.
+    """
+    device = device if isinstance(device, torch.device) else choose_device(device)
+    path = find_run(checkpoint, revision)
+    if (path / CONFIG).is_file():
+        raise InputError(f"{path}: is a run, which does not listen; `unilatent show` describes it")
+    if checkpoint_name is not None:
+        raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
+    folder = locate(str(path))
+    family = family_of(folder)
+    check_verb(folder, family, speaks=False)
+    kind = LiveVibeVoiceRecognizer if family == "vibevoice_asr_streaming" else VibeVoiceRecognizer
+    return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)
