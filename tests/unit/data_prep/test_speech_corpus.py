@@ -162,7 +162,7 @@ def test_given_splits_win_and_overlap_leaves_the_larger_one(tmp_path: Path) -> N
 
 @given(st.text(), st.integers(0, 40), st.integers(0, 40))
 def test_larger_shares_only_take_texts_from_training(text: str, valid: int, test: int) -> None:
-    before, after = split_of_text(text, valid, test), split_of_text(text, valid + 5, test)
+    before, after = (split_of_text(text, {"test": test, "valid": share}) for share in (valid, valid + 5))
     assert after == before or (before, after) == ("train", "valid")
 
 
