@@ -13,6 +13,10 @@ from s2s.json_files import dump_json, read_json
 
 _FILE = "characters.json"
 _INVISIBLE = ("Cc", "Cf", "Cs", "Mn", "Me")  # control, format, surrogate, marks; and skin tones, which are symbols
+_BARE = str.maketrans(
+    {"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d"}
+    | {"Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "ß": "ss"}
+)
 
 
 @register_front_end("characters")
@@ -66,12 +70,20 @@ def spell(character: str, knows: Callable[[str], bool]) -> str:
 
 def spellings(character: str) -> Iterator[str]:
     """Other ways to write a character, in lower case: without its marks, or by the name that Unicode gives it."""
-    bare = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
-    if bare and bare != character:
-        yield bare.casefold()
+    plain = bare(character)
+    if plain and plain != character:
+        yield plain.casefold()
     name = unicodedata.name(character, "").replace("-", " ").casefold()
     if name:
         yield f" {name} "
+
+
+def bare(text: str) -> str:
+    """A text without accents: "café" is "cafe", "Łódź" is "Lodz"."""
+    if text.isascii():
+        return text
+    decomposed = unicodedata.normalize("NFKD", text.translate(_BARE))
+    return "".join(part for part in decomposed if not unicodedata.combining(part))
 
 
 def invisible(text: str) -> bool:

@@ -1,10 +1,10 @@
-"""The interface of a text front end, and their registry: text to tokens, and what had to be spelled or left out."""
+"""The interface of a text front end, and their registry: text to tokens, and what it could not read as it stands."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +28,9 @@ class Reading:
     spelled: list[str]
     """Out-of-vocabulary parts that it reads letter by letter or by name: likely to sound wrong."""
     dropped: list[str]
-    """Characters that it cannot read in any way, and leaves out."""
+    """Parts that it cannot read in any way, and leaves out."""
+    guessed: Mapping[str, str] = field(default_factory=dict)
+    """Words that its dictionary lacks, and how it says them: "quux" as "K W AH1 K S"."""
 
 
 class FrontEnd(ABC):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import ClassVar
 
-from latent.text.characters import invisible, reading, spell
+from latent.text.characters import bare, invisible, reading, spell
 from latent.text.front_end import FrontEnd, Reading, register_front_end
+from latent.text.g2p.guesser import LEAST_WORDS, Guesser
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pronunciations.txt.gz"
@@ -20,6 +21,10 @@ MARKS = tuple(" ,.?!;:-\"'()")
 """Tokens that are not sounds."""
 _LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
+_NAME_OF_A = "a."  # in CMUdict; "a" is the article
+_LETTER_A = re.compile(
+    r"(?<![\w'])A(?=(?: and)? [A-Z](?![\w'])|[-.,;:!?)]|$)|(?:(?<=\b[A-Z] )|(?<=\b[A-Z] and )|(?<=\ban ))A(?![\w'])"
+)
 _VARIANT = re.compile(r"\(\d+\)$")
 _COMMENT = re.compile(r"(?:^|\s)[#;].*")
 
@@ -27,21 +32,26 @@ _COMMENT = re.compile(r"(?:^|\s)[#;].*")
 @register_front_end("phonemes")
 @dataclass(frozen=True)
 class PhonemeFrontEnd(FrontEnd):
-    """One token for each phoneme, blank and mark; words that the dictionary lacks are spelled by their letters."""
+    """One token for each phoneme, blank and mark. Words that the dictionary lacks are guessed, else spelled.
+
+    Small dictionaries teach no guesses, and neither did those of former versions: their runs spell by letters.
+    """
 
     name: ClassVar[str] = "phonemes"
 
     pronunciations: Mapping[str, tuple[str, ...]]
     """Words in lower case, with the phonemes of their first pronunciation."""
+    guesser: Guesser | None = field(default=None, compare=False)
 
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> PhonemeFrontEnd:
         """A front end from lines of a word and its phonemes; by default CMUdict, with its marks of stress."""
         path = _cmudict() if file is None else Path(file)
         try:
-            return cls(_read(path.read_text(encoding="utf-8"), str(path)))
+            pronunciations = _read(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"task.front_end.file: {path} cannot be read: {error}") from error
+        return cls(pronunciations, Guesser(pronunciations) if len(pronunciations) >= LEAST_WORDS else None)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -53,13 +63,15 @@ class PhonemeFrontEnd(FrontEnd):
         return len(self._ids)
 
     def read(self, text: str) -> Reading:
-        parts, names = _parts(text), self.names_by_part(text)
+        parts, names = self._parts(text), self.names_by_part(text)
+        guessed = {part: self._guess(part) for part in parts if len(part) > 1 and self._known(part) is None}
         tokens = [self._ids[name] for read in names for name in read]
-        return reading(tokens, parts, names, lambda part: part in MARKS or part in self.pronunciations)
+        found = reading(tokens, parts, names, lambda part: part in MARKS or self._sounds(part) is not None)
+        return replace(found, guessed={part: " ".join(sounds) for part, sounds in guessed.items() if sounds})
 
     def names_by_part(self, text: str) -> list[list[str]]:
         """Names of the tokens of each word and each mark: "/AH" of a phoneme, "q" of a letter that is spelled."""
-        return [self._names(part) for part in _parts(text)]
+        return [self._names(part) for part in self._parts(text)]
 
     def sounds(self, text: str) -> list[str | None]:
         return [None if name in MARKS else name for names in self.names_by_part(text) for name in names]
@@ -67,16 +79,26 @@ class PhonemeFrontEnd(FrontEnd):
     def save(self, folder: Path) -> None:
         lines = "".join(f"{word} {' '.join(sounds)}\n" for word, sounds in self.pronunciations.items())
         (folder / _FILE).write_bytes(gzip.compress(lines.encode("utf-8"), mtime=0))
+        if self.guesser is not None:
+            self.guesser.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> PhonemeFrontEnd:
-        return cls(_read(gzip.decompress((folder / _FILE).read_bytes()).decode("utf-8"), _FILE))
+        pronunciations = _read(gzip.decompress((folder / _FILE).read_bytes()).decode("utf-8"), _FILE)
+        return cls(pronunciations, Guesser.load(folder, pronunciations))
+
+    def _parts(self, text: str) -> list[str]:
+        """Words and marks, without invisible characters, which would tear words apart; the letter A by its name."""
+        text = "".join(character for character in text if not invisible(character))
+        named = {found.start() for found in _LETTER_A.finditer(text)} if _NAME_OF_A in self.pronunciations else ()
+        return [_NAME_OF_A if part.start() in named else part[0].casefold() for part in _PART.finditer(text)]
 
     def _names(self, part: str) -> list[str]:
         if part in MARKS:
             return [part]
-        if part in self.pronunciations:
-            return [f"/{phoneme}" for phoneme in self.pronunciations[part]]
+        sounds = self._sounds(part)
+        if sounds is not None:
+            return [f"/{phoneme}" for phoneme in sounds]
         if part in _LETTERS:
             return [part]
         if len(part) > 1:
@@ -84,10 +106,19 @@ class PhonemeFrontEnd(FrontEnd):
         spelling = spell(part, lambda text: all(letter in _LETTERS or letter in MARKS for letter in text))
         return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
 
+    def _sounds(self, part: str) -> tuple[str, ...] | None:
+        return self._known(part) or self._guess(part)
 
-def _parts(text: str) -> list[str]:
-    """Words and marks, without invisible characters, which would tear words apart."""
-    return _PART.findall("".join(character for character in text.casefold() if not invisible(character)))
+    def _known(self, part: str) -> tuple[str, ...] | None:
+        """What the dictionary says of a word, of the word without accents, or of its stem."""
+        for word in dict.fromkeys((part, bare(part))):
+            said = self.pronunciations.get(word) or (self.guesser and self.guesser.inflected(word))
+            if said:
+                return said
+        return None
+
+    def _guess(self, part: str) -> tuple[str, ...] | None:
+        return self.guesser.guess(bare(part)) if self.guesser is not None and len(part) > 1 else None
 
 
 def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
