@@ -12,7 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from eval import mos, waveform
+from eval.intonation import intonation, is_question
 from eval.metric import Metric, mean, ratio
+from eval.pitch import ending
 from eval.recognizers import SAMPLE_RATE, open_recognizer
 from eval.report import Report, Scored, make_report
 from eval.spoken_texts import SpokenText, is_synthesis, read_spoken_texts
@@ -24,7 +26,7 @@ from s2s.errors import InputError
 from s2s.packages import version_of
 
 RECORDINGS = "recordings"
-METRICS = ("wer", "similarity", "distillmos", "dnsmos", "mel", "pesq", "stoi")
+METRICS = ("wer", "similarity", "prompt_similarity", "intonation", "distillmos", "dnsmos", "mel", "pesq", "stoi")
 _NEED_ALIGNMENT = ("pesq", "stoi")
 _NEED_RECORDINGS = ("similarity", "mel", *_NEED_ALIGNMENT)
 _SUFFIXES = (".wav", ".flac", ".ogg")
@@ -96,9 +98,7 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
     trial = _Trial(utterances, systems, settings)
     quality: Measured = {name: [] for name in systems}
     for name in settings.metrics or METRICS:
-        if (name in _NEED_ALIGNMENT and not settings.aligned) or (
-            name in _NEED_RECORDINGS and RECORDINGS not in systems
-        ):
+        if not settings.metrics and not _applies(name, trial):
             continue
         try:
             for one, metrics in _MEASURES[name](trial).items():
@@ -109,6 +109,16 @@ def evaluate_speech(manifest: str, audio: Mapping[str, str], settings: SpeechSet
             notes.append(f"left out: {error}")
     scored = {name: Scored(quality[name], _form(utterances, files, audio.get(name))) for name, files in systems.items()}
     return make_report(scored, audio, manifest, {"task": "speech", **asdict(settings)}, _PACKAGES, notes)
+
+
+def _applies(metric: str, trial: _Trial) -> bool:
+    """Whether there is what a metric needs."""
+    if metric == "prompt_similarity":
+        return any(utterance.prompt for utterance in trial.utterances)
+    if metric == "intonation":
+        return len({is_question(utterance.text) for utterance in trial.utterances}) == 2
+    aligned = metric not in _NEED_ALIGNMENT or trial.settings.aligned
+    return aligned and (metric not in _NEED_RECORDINGS or RECORDINGS in trial.systems)
 
 
 def _systems(utterances: Sequence[SpokenText], audio: Mapping[str, str], settings: SpeechSettings) -> dict[str, Files]:
@@ -186,6 +196,32 @@ def _measure_similarity(trial: _Trial) -> Measured:
     return {name: [_mean_of_known("speaker similarity", cosines[name], encoder.signature)] for name in cosines}
 
 
+def _measure_prompts(trial: _Trial) -> Measured:
+    encoder = VoiceEncoder()
+    prompts = {one.prompt: one.prompt for one in trial.utterances if one.prompt is not None}
+    if not prompts:
+        raise InputError("--metric prompt_similarity: needs 'voice', a recording, in the lines of the manifest")
+    voices = {path: encoder(load_audio(path, SAMPLE_RATE)) for path in prompts}
+    measured = {}
+    for name, files in trial.systems.items():
+        vectors = {identity: encoder(samples) for identity, samples in _read(files, f"{name}: prompts")}
+        cosines = [
+            float(vectors[one.id] @ voices[one.prompt]) if one.prompt is not None and one.id in vectors else np.nan
+            for one in trial.utterances
+        ]
+        measured[name] = [_mean_of_known("similarity to the prompt", cosines, encoder.to_prompts)]
+    return measured
+
+
+def _measure_intonation(trial: _Trial) -> Measured:
+    questions = [is_question(utterance.text) for utterance in trial.utterances]
+    measured = {}
+    for name, files in trial.systems.items():
+        ends = {identity: ending(samples) for identity, samples in _read(files, f"{name}: intonation")}
+        measured[name] = intonation([ends.get(one.id, np.nan) for one in trial.utterances], questions)
+    return measured
+
+
 def _scored(heading: str, open_scorer: Callable[[SpeechSettings], tuple[_Scorer, str]]) -> _Measure:
     """The measure that is the mean of one score per utterance."""
 
@@ -232,6 +268,8 @@ def _stoi(audio: Samples, recording: Callable[[], Samples]) -> float:
 _MEASURES: dict[str, _Measure] = {
     "wer": _measure_words,
     "similarity": _measure_similarity,
+    "prompt_similarity": _measure_prompts,
+    "intonation": _measure_intonation,
     "distillmos": _scored("DistillMOS", lambda settings: _mos(mos.open_distillmos)),
     "dnsmos": _scored("DNSMOS", lambda settings: _mos(mos.open_dnsmos)),
     "mel": _scored("mel distance", _mel),

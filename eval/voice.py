@@ -34,6 +34,7 @@ class VoiceEncoder:
     """Embeddings of voices, `(256,)`, of length 1."""
 
     signature = f"cosine to the speaker's other recordings, Resemblyzer {version_of('Resemblyzer')} (GE2E)"
+    to_prompts = f"cosine to the voice prompt, Resemblyzer {version_of('Resemblyzer')} (GE2E)"
 
     def __init__(self) -> None:
         found = find_spec("resemblyzer")

@@ -77,7 +77,12 @@ NOT_RUN = {
         'unilatent synthesize microsoft/VibeVoice-1.5B --script talk.txt --cast "Speaker 1=anna.wav"'
         ' --cast "Speaker 2=ben.wav" --i-have-consent --output talk.wav',
     ],
-    "evaluation": ["unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer"],
+    "evaluation": [
+        "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer",
+        "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric prompt_similarity "
+        "--metric intonation",
+        "unilatent evaluate long-form talk.wav",
+    ],
     "python": [],
     "server": [
         'pip install -e ".[serve,speech]"',

@@ -124,7 +124,8 @@ def speech(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="wer, similarity, distillmos, dnsmos, mel, pesq or stoi; may be repeated. Default: all installed."
+            help="wer, similarity, prompt_similarity (to the recording in `voice`), intonation, distillmos, dnsmos, "
+            "mel, pesq or stoi; may be repeated. Default: all that are installed and can be computed."
         ),
     ] = None,
     recognizer: Annotated[str, typer.Option(help="whisper, whisper:MODEL or pocketsphinx.")] = "whisper",
@@ -153,6 +154,29 @@ def speech(
     settings = SpeechSettings(tuple(metric or ()), recognizer, language, aligned, resamples, seed, transcripts)
     report = evaluate_speech(manifest, _named_paths("--audio", audio or []), settings)
     present(report, json_file)
+
+
+@app.command("long-form", short_help="Score a long recording of a script.")
+def long_form(
+    audio: Annotated[Path, typer.Argument(help="Audio of `synthesize --script`, with its report beside it.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Say whether a long recording holds: voice, pitch and level of each speaker by minute, and the joints of lines.
+
+    Needs resemblyzer (extra speech-eval).
+    """
+    from dataclasses import asdict
+
+    from eval.long_form import as_text, evaluate_long_form
+    from s2s.durable import refuse_inputs, write_whole
+    from s2s.json_files import dump_json
+
+    refuse_inputs(json_file, [str(audio)])
+    found = evaluate_long_form(audio)
+    content = dump_json(asdict(found), indent=2)
+    typer.echo(content if json_file == "-" else as_text(found))
+    if json_file not in (None, "-"):
+        write_whole(Path(json_file), f"{content}\n".encode())
 
 
 @app.command(short_help="Plot learning curves of runs.")
