@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class SpeechRequest:
         timing: For models with cues, else None.
         spelled: Parts of the text that are out of vocabulary, and read letter by letter or by name.
         dropped: Characters that the voice cannot read, and leaves out.
+        guessed: Words that its dictionary lacks, and the phonemes that it says instead.
     """
 
     id: str
@@ -58,6 +59,7 @@ class SpeechRequest:
     timing: Timing | None = None
     spelled: Sequence[str] = ()
     dropped: Sequence[str] = ()
+    guessed: Mapping[str, str] = field(default_factory=dict)
 
 
 def derived_seed(seed: int, item: int | str) -> int:

@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from latent.data.cues import CueWindow
 from latent.text.front_end import FRONT_ENDS, FrontEnd, NothingToSay, Reading
+from latent.text.pronunciation import GIVEN
 from latent.text.spoken import spoken
 from s2s.config import Section, parse_section
 from s2s.errors import InputError
@@ -65,8 +66,11 @@ class SpeechVocabulary:
 
         Raises:
             NothingToSay: it holds only punctuation, blanks and unreadable characters.
+            InputError: it holds a pronunciation that the front end cannot read.
         """
         words = spoken(text, self.language)
+        for written in GIVEN.findall(words):
+            self.front_end.pronounce(written)
         read = self.front_end.read(words)
         silent = set("".join(read.dropped))
         if not read.tokens or all(unicodedata.category(c)[0] in "PZCM" or c.casefold() in silent for c in words):

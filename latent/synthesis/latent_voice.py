@@ -34,6 +34,7 @@ from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.synthesis.session import Joined, SpeechSession
 from latent.synthesis.voice import TooLong, Turn, Voice
+from latent.text.lexicon import Lexicon
 from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
 from s2s.errors import ConfigError, InputError
@@ -89,6 +90,7 @@ class LatentVoice(Voice):
         self.voice_frames = int(task.voice_frames) if task.voice_prompt_prob else 0
         self._model, self._tokenizer, self._decoder = model, tokenizer, decoder
         self._device = device
+        self._lexicon: Lexicon | None = None
 
     @classmethod
     def open(
@@ -131,7 +133,12 @@ class LatentVoice(Voice):
     def fingerprint(self) -> dict[str, Any]:
         chosen = self.config.tree()["decoder"].items()
         # an option that is not set leaves no trace: a job that began before the option existed goes on
-        return {**self._hashes, "decoder": {name: value for name, value in chosen if value is not None}}
+        options = {name: value for name, value in chosen if value is not None}
+        lexicon = {} if self._lexicon is None else {"lexicon": self._lexicon.fingerprint}
+        return {**self._hashes, "decoder": options, **lexicon}
+
+    def use_lexicon(self, path: str | Path) -> None:
+        self._lexicon = Lexicon.read(path, self.vocabulary.front_end)
 
     def former_fingerprint(self) -> dict[str, Any]:
         hashes = {name: former_fingerprint(path)["sha256"][:16] for name, path in self._weights.items()}
@@ -139,7 +146,7 @@ class LatentVoice(Voice):
 
     def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
         speaker, prompt = request.speaker or self._default_speaker(request.voice), request.voice
-        read = self.vocabulary.read(request.text)
+        read = self.vocabulary.read(self._with_lexicon(request.text))
         tokens = prompt_tokens(self.vocabulary, read.tokens, speaker, 0)
         self._check_room(tokens, 1, prompt)  # a text of megabytes is refused, not planned
         timing = self._timing(read.tokens, speaker, prompt)
@@ -148,7 +155,10 @@ class LatentVoice(Voice):
         else:
             expected = max(1, math.ceil(float(timing.durations.sum())))
         bare = replace(request, speaker=speaker, tokens=tokens, expected_frames=expected, timing=timing)
-        return self._prompted(replace(bare, spelled=read.spelled, dropped=read.dropped), prompt)
+        return self._prompted(replace(bare, spelled=read.spelled, dropped=read.dropped, guessed=read.guessed), prompt)
+
+    def _with_lexicon(self, text: str) -> str:
+        return text if self._lexicon is None else self._lexicon.apply(text)
 
     def continued(self, request: SpeechRequest, said: Latents | None) -> SpeechRequest:
         """The beginning of the given voice prompt and then `said`, together at most as long as in training."""
@@ -209,7 +219,9 @@ class LatentVoice(Voice):
 
     def fits(self, text: str, max_characters: int | None) -> bool:
         most, room = max_characters or self.vocabulary.longest_text, self.vocabulary.fixed_text_length
-        return len(text) <= (most or _UNKNOWN_LONGEST) and not 0 < room < len(self.vocabulary.text(text))
+        return len(text) <= (most or _UNKNOWN_LONGEST) and not 0 < room < len(
+            self.vocabulary.text(self._with_lexicon(text))
+        )
 
     def _prompts(self, requests: Sequence[SpeechRequest]) -> GenerationPrompts:
         return generation_prompts(self.vocabulary, requests, self._model.config.latent_size).to(self._device)

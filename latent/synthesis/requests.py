@@ -163,16 +163,22 @@ def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
 
 
 def warn_of_spelling(requests: Iterable[SpeechRequest]) -> None:
-    """Warn of out-of-vocabulary words and of characters that the voice cannot read, with their counts."""
-    spelled, dropped = Counter[str](), Counter[str]()
+    """Warn of words that the voice guesses or spells, and of characters that it cannot read, with their counts."""
+    spelled, dropped, guessed = Counter[str](), Counter[str](), Counter[str]()
     for request in requests:
         spelled.update(request.spelled)
         dropped.update(request.dropped)
+        guessed.update(f"{word} as [[{sounds}]]" for word, sounds in request.guessed.items())
+    if guessed:
+        logger.warning(f"{_words(guessed)}, said by a guess: {_counted(guessed)}")
     if spelled:
-        words = f"{len(spelled)} out-of-vocabulary word{'s' * (len(spelled) > 1)}"
-        logger.warning(f"{words}, spelled out letter by letter or read by name: {_counted(spelled)}")
+        logger.warning(f"{_words(spelled)}, spelled out letter by letter or read by name: {_counted(spelled)}")
     if dropped:
         logger.warning(f"left out, since the voice cannot read them: {_counted(dropped)}")
+
+
+def _words(counts: Counter[str]) -> str:
+    return f"{len(counts)} out-of-vocabulary word{'s' * (len(counts) > 1)}"
 
 
 def _counted(counts: Counter[str]) -> str:

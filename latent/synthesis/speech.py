@@ -22,6 +22,7 @@ class Speech:
         sample_rate: In Hz.
         ended: False if the model did not end by itself, and the speech was truncated.
         spelled: Words that the voice does not know, and spelled out.
+        guessed: Words that its dictionary lacks, and the phonemes that it said.
         tags: Metadata for files: that it is synthetic, by which model, with which seed, and when.
     """
 
@@ -29,6 +30,7 @@ class Speech:
     sample_rate: int
     ended: bool
     spelled: tuple[str, ...]
+    guessed: Mapping[str, str]
     tags: Mapping[str, str]
 
     @property

@@ -107,6 +107,7 @@ class Voice(ABC):
         tokenizer: str | Path | None = None,
         device: str | torch.device = "auto",
         overrides: Iterable[str] = (),
+        lexicon: str | Path | None = None,
         **decoder_options: Any,
     ) -> Voice:
         """A voice of any kind.
@@ -119,6 +120,7 @@ class Voice(ABC):
             tokenizer: Instead of what the voice brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
             overrides: Options of the decoder as the command line takes them.
+            lexicon: A file of words and their pronunciations, see `use_lexicon`.
             decoder_options: The same as keywords, such as `guidance_scale=1.5, num_inference_steps=8`.
 
         Raises:
@@ -131,7 +133,13 @@ class Voice(ABC):
         opened: Voice = voices.open_voice(
             voice, tokenizer, device=device, overrides=options, checkpoint_name=checkpoint, revision=revision
         )
+        if lexicon is not None:
+            opened.use_lexicon(lexicon)
         return opened
+
+    def use_lexicon(self, path: str | Path) -> None:
+        """Say words as a file has them, see `latent.text.lexicon`; InputError if it does not fit the voice."""
+        raise InputError(f"{path}: a lexicon needs a voice that reads phonemes, which {self.name} does not")
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
@@ -289,9 +297,9 @@ class Voice(ABC):
         samples = np.concatenate([np.empty(0, np.float32), *(part for part, _ in pieces)])
         ended = all(by_model for _, by_model in pieces)
         spelled = tuple(word for request in requests for word in request.spelled)
-        return Speech(
-            samples, self.sample_rate, ended, spelled, self.tags(seed if isinstance(said, str) else said.seed)
-        )
+        guessed = {word: said for request in requests for word, said in request.guessed.items()}
+        tags = self.tags(seed if isinstance(said, str) else said.seed)
+        return Speech(samples, self.sample_rate, ended, spelled, guessed, tags)
 
     def _requests(
         self, said: str | SpeechRequest, speaker: str | None, prompt: Any, seed: int, temperature: float | None

@@ -345,12 +345,13 @@ def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> Spee
     texts = [spoken_text(utterance.text, utterance.language) for utterance in utterances]
     front_end = cast("type[FrontEnd]", FRONT_ENDS[config.front_end.name]).learn(texts, config.front_end.file)
     readings = [front_end.read(text) for text in texts]
+    guessed = Counter(f"{word} as {said}" for read in readings for word, said in read.guessed.items())
     spelled = Counter(part for read in readings for part in [*read.spelled, *read.dropped])
+    if guessed:
+        logger.info(f"{config.train}: {len(guessed):,} out-of-vocabulary words, said by a guess: {_most(guessed)}")
     if spelled:
-        shown = ", ".join(f"{part!r} ({count}x)" for part, count in spelled.most_common(8))
-        logger.info(
-            f"{config.train}: {spelled.total():,} out-of-vocabulary words, spelled out letter by letter: {shown}"
-        )
+        found = f"{spelled.total():,} out-of-vocabulary words, spelled out letter by letter"
+        logger.info(f"{config.train}: {found}: {_most(spelled)}")
     return SpeechVocabulary(
         speakers=sorted({utterance.speaker for utterance in utterances}),
         frames_per_token=sum(utterance.frames for utterance in utterances)
@@ -362,6 +363,10 @@ def learn_vocabulary(utterances: Sequence[StoredUtterance], config: Any) -> Spee
         cues=None if config.cues is None else CueWindow(**dict(config.cues)),
         strangers=config.nameless_rate > 0,
     )
+
+
+def _most(counts: Counter[str]) -> str:
+    return ", ".join(f"{part!r} ({count}x)" for part, count in counts.most_common(8))
 
 
 def durations_of(spoken: StoredUtterance, vocabulary: SpeechVocabulary, facts: StoreFacts) -> NDArray[np.float64]:

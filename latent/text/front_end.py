@@ -57,6 +57,14 @@ class FrontEnd(ABC):
     def read(self, text: str) -> Reading:
         """Read a text that `latent.text.spoken` has normalized. Every text can be read; see `Reading.dropped`."""
 
+    def pronounce(self, written: str) -> tuple[str, ...]:
+        """The phonemes of a pronunciation that stands in a text as `[[written]]`; see `latent.text.pronunciation`.
+
+        Raises:
+            InputError: it has an unknown symbol, or the front end reads no phonemes.
+        """
+        raise InputError(f"[[{written}]]: this voice reads no phonemes, but the tokens of the front end {self.name!r}")
+
     def tokens(self, text: str) -> list[int]:
         """The tokens of `read`."""
         return self.read(text).tokens

@@ -39,7 +39,7 @@ _ACTS = (
     r"applause|music|cheer|clap|clear|groan|mutter|mumbl|smil|nod|laut|lach|leise|seufz|rire|soupir|risa"
 )
 _DIRECTIONS = re.compile(
-    r"\[(?!\s*pause\b)[^\[\]]{0,80}\]|\{[^{}]{0,80}\}"  # brackets are directions wherever they stand
+    r"(?<!\[)\[(?!\s*pause\b)[^\[\]]{0,80}\](?!\])|\{[^{}]{0,80}\}"  # brackets are directions wherever they stand
     r"|^\s*\([^()]{0,80}\)"  # parentheses where a line begins
     rf"|\((?:\w+\s+){{0,3}}?(?:{_ACTS})\w*(?:\s+\w+){{0,3}}\)"  # elsewhere if they say what speakers do
     rf"|(?<!\S)\*(?:\w+\s+){{0,2}}?(?:{_ACTS})\w*(?:\s+\w+){{0,3}}\*(?!\S)",

@@ -13,14 +13,16 @@ from typing import ClassVar
 
 from latent.text.characters import bare, invisible, reading, spell
 from latent.text.front_end import FrontEnd, Reading, register_front_end
-from latent.text.g2p.guesser import LEAST_WORDS, Guesser
+from latent.text.g2p.guesser import LEAST_WORDS, Guesser, with_s
+from latent.text.pronunciation import GIVEN, units_of
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pronunciations.txt.gz"
 MARKS = tuple(" ,.?!;:-\"'()")
 """Tokens that are not sounds."""
 _LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
-_PART = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
+_GIVEN = re.compile(rf"{GIVEN.pattern}('s)?")
+_PART = re.compile(rf"{_GIVEN.pattern}|[^\W\d_]+(?:'[^\W\d_]+)*'?|.", re.DOTALL)
 _NAME_OF_A = "a."  # in CMUdict; "a" is the article
 _LETTER_A = re.compile(
     r"(?<![\w'])A(?=(?: and)? [A-Z](?![\w'])|[-.,;:!?)]|$)|(?:(?<=\b[A-Z] )|(?<=\b[A-Z] and )|(?<=\ban ))A(?![\w'])"
@@ -54,9 +56,14 @@ class PhonemeFrontEnd(FrontEnd):
         return cls(pronunciations, Guesser(pronunciations) if len(pronunciations) >= LEAST_WORDS else None)
 
     @cached_property
+    def _units(self) -> list[str]:
+        """The names of all phonemes, sorted."""
+        return sorted({phoneme for sounds in self.pronunciations.values() for phoneme in sounds})
+
+    @cached_property
     def _ids(self) -> dict[str, int]:
         """Tokens of marks, letters and phonemes; "a" the letter and "/a" the phoneme are two."""
-        phonemes = sorted({f"/{phoneme}" for sounds in self.pronunciations.values() for phoneme in sounds})
+        phonemes = [f"/{phoneme}" for phoneme in self._units]
         return {name: index for index, name in enumerate([*MARKS, *_LETTERS, *phonemes])}
 
     def __len__(self) -> int:
@@ -68,6 +75,9 @@ class PhonemeFrontEnd(FrontEnd):
         tokens = [self._ids[name] for read in names for name in read]
         found = reading(tokens, parts, names, lambda part: part in MARKS or self._sounds(part) is not None)
         return replace(found, guessed={part: " ".join(sounds) for part, sounds in guessed.items() if sounds})
+
+    def pronounce(self, written: str) -> tuple[str, ...]:
+        return units_of(written, self._units)
 
     def names_by_part(self, text: str) -> list[list[str]]:
         """Names of the tokens of each word and each mark: "/AH" of a phoneme, "q" of a letter that is spelled."""
@@ -91,7 +101,8 @@ class PhonemeFrontEnd(FrontEnd):
         """Words and marks, without invisible characters, which would tear words apart; the letter A by its name."""
         text = "".join(character for character in text if not invisible(character))
         named = {found.start() for found in _LETTER_A.finditer(text)} if _NAME_OF_A in self.pronunciations else ()
-        return [_NAME_OF_A if part.start() in named else part[0].casefold() for part in _PART.finditer(text)]
+        parts = ((part[0], part.start() in named, part[1] is not None) for part in _PART.finditer(text))
+        return [part if given else _NAME_OF_A if is_a else part.casefold() for part, is_a, given in parts]
 
     def _names(self, part: str) -> list[str]:
         if part in MARKS:
@@ -104,13 +115,16 @@ class PhonemeFrontEnd(FrontEnd):
         if len(part) > 1:
             return [name for letter in part for name in ([letter] if letter in _LETTERS else self._names(letter))]
         spelling = spell(part, lambda text: all(letter in _LETTERS or letter in MARKS for letter in text))
-        return [name for piece in _PART.findall(spelling) for name in self._names(piece)]
+        return [name for piece in self._parts(spelling) for name in self._names(piece)]
 
     def _sounds(self, part: str) -> tuple[str, ...] | None:
         return self._known(part) or self._guess(part)
 
     def _known(self, part: str) -> tuple[str, ...] | None:
-        """What the dictionary says of a word, of the word without accents, or of its stem."""
+        """What the text says of a word; or the dictionary of it, of the word without accents, or of its stem."""
+        if given := _GIVEN.fullmatch(part):
+            sounds = self.pronounce(given[1])
+            return with_s(sounds) if given[2] else sounds
         for word in dict.fromkeys((part, bare(part))):
             said = self.pronunciations.get(word) or (self.guesser and self.guesser.inflected(word))
             if said:

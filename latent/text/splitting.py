@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from s2s.data.sentences import sentence_ends
 
 _CLAUSE_END = re.compile(r"(?<=[,;:–—])\s+|(?<=[，、；])")
-_SPACE = re.compile(r"\s+")
+_SPACE = re.compile(r"\s+(?![^\[\]]*\]\])")  # not inside [[a pronunciation]]
 
 Fits = Callable[[str], bool]
 """Whether a text is short enough to be spoken at once."""

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from latent.text.normalization import normalizer
+from latent.text.pronunciation import GIVEN
 from s2s.packages import load
 
 _PLAIN = str.maketrans(
@@ -31,8 +32,10 @@ SIGNS = {
 """Names of signs, by language."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_GIVEN = "\U00100000"  # stands for a pronunciation: a private character, which no rule reads
 _LONGEST = 500
 _CUT = re.compile(rf".{{1,{_LONGEST}}}[.!?] (?=[A-Z])|.{{1,{_LONGEST}}} ")
+_LIST = re.compile(r"^(?:[-*+>•] )+")  # a mark that a rule has moved to the beginning, where it would be one of a list
 _BEFORE_MARK = re.compile(r" (?=[.,;:!?])")
 
 
@@ -65,15 +68,19 @@ def spoken(text: str, language: str) -> str:
     """A text as a model speaks it: in plain characters, with numbers, signs and abbreviations as words.
 
     English, Spanish and French have rules of their own (`latent.text.normalization`); other languages get the numbers
-    of num2words and the names of `SIGNS`. What has been spoken once does not change.
+    of num2words and the names of `SIGNS`. What has been spoken once does not change. Pronunciations stay as they are.
 
     Raises:
         InputError: num2words is not installed.
     """
-    text = plain(text)
+    given = [f"[[{written}]]" for written in GIVEN.findall(text)]
+    text = plain(GIVEN.sub(_GIVEN, text.replace(_GIVEN, "")) if given else text)
     normalize = normalizer(language)
     said = " ".join(normalize(piece) if normalize else _general(piece, language) for piece in _pieces(text))
-    return _BEFORE_MARK.sub("", plain(said))
+    said = _BEFORE_MARK.sub("", plain(said))
+    if normalize:
+        said = _LIST.sub("", said)
+    return re.sub(_GIVEN, lambda _: given.pop(0), said) if given else said
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -126,6 +126,12 @@ def synthesize(
     tokenizer: Annotated[
         str | None, typer.Option(help="Other run of the audio tokenizer; for VibeVoice, its text tokenizer.")
     ] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with a word and its pronunciation a line: `company ˈkʌmpəni` or `company K AH1 M P ...`."
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
@@ -159,7 +165,7 @@ def synthesize(
         raise InputError(f"{'--cast' if roles else of_script[0]}: is for a script; give --script")
     named = [*([] if voice is None else [voice]), *(Path(who) for who in roles.values())]
     output = output or Path("speech.wav" if input is None else "speech")
-    refuse_inputs(output, [script, *named])
+    refuse_inputs(output, [script, lexicon, *named])
     consented = (*(named if consent else []), *(consent_for or []))
     wishes = Wishes(speaker, voice, seed, temperature, consented)
     mark = Watermark.load() if watermark else None
@@ -174,6 +180,8 @@ def synthesize(
             checkpoint_name=checkpoint,
             revision=revision,
         )
+        if lexicon is not None:
+            opened.use_lexicon(lexicon)
         summary: Summary | str
         if script is not None:
             more = {"overwrite": overwrite, "picture": picture, "mark": mark}

@@ -125,7 +125,8 @@ class Speech {
       player = new Player(audio, this.rate);
     }
     picture.clear(this.rate);
-    showOrigin(this.provenance, list(headers.get("unilatent-respelled")), list(headers.get("unilatent-left-out")));
+    const [guessed, respelled, leftOut] = ["guessed", "respelled", "left-out"].map((name) => list(headers.get(`unilatent-${name}`)));
+    showOrigin(this.provenance, guessed, respelled, leftOut);
     URL.revokeObjectURL(find("download").href);
     find("download").removeAttribute("href");
     find("download").hidden = true;
@@ -168,9 +169,10 @@ class Speech {
   }
 }
 
-function showOrigin(provenance, respelled, leftOut) {
+function showOrigin(provenance, guessed, respelled, leftOut) {
   find("provenance").textContent = provenance;
   const notes = [];
+  if (guessed.length) notes.push(`The voice guessed how to say ${guessed.map((guess) => guess.replace(/=(.*)/, " [[$1]]")).join(", ")}. To say it otherwise, write [[phonemes]] instead of the word.`);
   if (respelled.length) notes.push(`The voice did not know ${respelled.join(", ")}, and spelled it by letters. Write it as it sounds.`);
   if (leftOut.length) notes.push(`The voice cannot say ${leftOut.join(" ")}, and left it out.`);
   find("respelled").hidden = !notes.length;

@@ -24,7 +24,13 @@ from unilatent.server.speech import speech_router
 from unilatent.server.text import text_router
 
 PAGE = Path(__file__).parents[1] / "page"
-_EXPOSED = ["unilatent-sample-rate", "unilatent-provenance", "unilatent-respelled", "unilatent-left-out"]
+_EXPOSED = [
+    "unilatent-sample-rate",
+    "unilatent-provenance",
+    "unilatent-respelled",
+    "unilatent-guessed",
+    "unilatent-left-out",
+]
 
 
 def build_app(

@@ -124,11 +124,15 @@ def _check_length(text: str, most: int) -> None:
 def _headers(model: SpeechModel, seed: int, takes: Sequence[Take]) -> dict[str, str]:
     """What an answer says about itself; lists are percent-encoded words with commas between them."""
     spelled = dict.fromkeys(word for take in takes for word in take.request.spelled)
+    guessed = {word: said for take in takes for word, said in take.request.guessed.items()}
     dropped = dict.fromkeys(sign for take in takes for sign in take.request.dropped)
     headers = {
         "unilatent-sample-rate": str(model.voice.sample_rate),
         "unilatent-provenance": quote(model.voice.tags(seed)["comment"], safe=" ,.():;-"),
         "unilatent-respelled": ",".join(quote(word, safe="") for word in [*spelled][:_MOST_LISTED]),
+        "unilatent-guessed": ",".join(
+            quote(f"{word}={said}", safe="=") for word, said in [*guessed.items()][:_MOST_LISTED]
+        ),
         "unilatent-left-out": ",".join(quote(sign, safe="") for sign in [*dropped][:_MOST_LISTED]),
     }
     return {name: value for name, value in headers.items() if value}

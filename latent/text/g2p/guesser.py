@@ -15,6 +15,11 @@ _VOICELESS, _HISSING = frozenset(("P", "T", "K", "F", "TH")), frozenset(("S", "Z
 _ENGLISH = frozenset(("S", "Z", "IH0"))  # units that English dictionaries have, and others have not
 
 
+def with_s(sounds: tuple[str, ...]) -> tuple[str, ...]:
+    """An English word with the ending -s or 's: "cats", "dogs", "boxes"."""
+    return (*sounds, *(("IH0", "Z") if sounds[-1] in _HISSING else ("S",) if sounds[-1] in _VOICELESS else ("Z",)))
+
+
 class Guesser:
     """Guesses from a dictionary. The model is learned when the first word needs it, or when it is saved."""
 
@@ -40,9 +45,7 @@ class Guesser:
         for ending, stem in stems.items():
             doubled = ending == "s" and stem.endswith(("s", "'"))
             if word.endswith(ending) and len(stem) > 1 and not doubled and stem in self._pronunciations:
-                sounds = self._pronunciations[stem]
-                added = ("IH0", "Z") if sounds[-1] in _HISSING else ("S",) if sounds[-1] in _VOICELESS else ("Z",)
-                return (*sounds, *added)
+                return with_s(self._pronunciations[stem])
         return None
 
     def _guess(self, word: str) -> tuple[str, ...] | None:

@@ -329,14 +329,17 @@ def test_what_training_never_named_is_counted(
     reads = ByteFrontEnd.read
 
     def spelling(self: ByteFrontEnd, text: str) -> Reading:
-        return replace(reads(self, text), spelled=[sign for sign in text if sign in "€ß"])
+        guessed = {word: "K W AH1 K S" for word in text.split() if word == "quux"}
+        return replace(reads(self, text), spelled=[sign for sign in text if sign in "€ß"], guessed=guessed)
 
     monkeypatch.setattr(ByteFrontEnd, "read", spelling)
     one_request(voice, "Straße", Wishes(speaker="ann"))
+    one_request(voice, "a quux", Wishes(speaker="ann"))
     lines = write_lines(tmp_path / "in.jsonl", {"text": "3 € or 4 €"}, {"text": "Fuß"})
     read_requests(voice, lines, Wishes(speaker="ann"))
     assert caplog.messages == [
         "1 out-of-vocabulary word, spelled out letter by letter or read by name: ß (1x)",
+        "1 out-of-vocabulary word, said by a guess: quux as [[K W AH1 K S]] (1x)",
         "2 out-of-vocabulary words, spelled out letter by letter or read by name: € (2x), ß (1x)",
     ]
 
