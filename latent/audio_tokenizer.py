@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latent.models.sigma_vae import SigmaVAE
+from latent.nn.codec import AudioEncoder
 from latent.nn.conv import History
 from s2s import checkpoint
 from s2s.errors import InputError
@@ -27,7 +28,6 @@ def load_tokenizer(run: str | Path) -> SigmaVAE:
     return model.eval()
 
 
-@torch.inference_mode()
 def encode_samples(
     tokenizer: SigmaVAE,
     samples: NDArray[np.float32],
@@ -36,12 +36,23 @@ def encode_samples(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """The means `(F, L)` of a signal `(S,)`, on the CPU; encoded in chunks, so that memory does not grow with it."""
-    hop = tokenizer.hop_length
-    chunk = hop * max(1, int(chunk_seconds * tokenizer.frame_rate))
-    padded = torch.from_numpy(np.pad(samples, (0, -len(samples) % hop)))
+    frames = max(1, int(chunk_seconds * tokenizer.frame_rate))
+    return encode_in_chunks(tokenizer.encoder, samples, device, frames, dtype)
+
+
+@torch.inference_mode()
+def encode_in_chunks(
+    encoder: AudioEncoder,
+    samples: NDArray[np.float32],
+    device: str | torch.device,
+    chunk_frames: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """What an encoder makes of a signal `(S,)`, `(F, L)` on the CPU; it reads so many frames at a time."""
+    padded = torch.from_numpy(np.pad(samples, (0, -len(samples) % encoder.hop_length)))
     history: History | None = None
     parts = []
-    for piece in torch.split(padded, chunk):
-        mean, history = tokenizer.encode_chunk(piece[None, None].to(device, dtype), history)
-        parts.append(mean[0].cpu())
+    for piece in torch.split(padded, chunk_frames * encoder.hop_length):
+        found, history = encoder(piece[None, None].to(device, dtype), history)
+        parts.append(found[0].cpu())
     return torch.cat(parts)

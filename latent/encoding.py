@@ -1,20 +1,27 @@
-"""Encodes a corpus of recordings into a store of latents with a trained audio tokenizer."""
+"""Encodes a corpus of recordings into a store of latents, with a trained audio tokenizer or with released encoders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from latent.audio.files import load_audio
-from latent.audio_tokenizer import encode_samples, load_tokenizer
+from latent.audio.levels import normalize_loudness
+from latent.audio_tokenizer import encode_in_chunks, encode_samples, load_tokenizer
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
+from latent.models.released_parts import Encoders, load_encoders
 from latent.models.sigma_vae import SigmaVAE
+from s2s.checkpoint import CONFIG
 from s2s.durable import claimed, writing
 from s2s.errors import InputError
 from s2s.progress import Meter, audio
+
+_CHUNK_SECONDS = 30
 
 
 def encode_corpus(
@@ -28,24 +35,41 @@ def encode_corpus(
 
     Args:
         manifests: See `latent.data.manifest`; their ids all differ.
-        tokenizer_run: Run folder of a σ-VAE.
+        tokenizer_run: Run folder of a σ-VAE; or released VibeVoice weights, a folder or hub id. These encode at the
+            loudness that they speak and listen at, semantic features too, and are not copied.
         folder: The folder of the store.
 
     Raises:
         InputError: the run is not one of a σ-VAE, an id is in two manifests, a recording cannot be read, or the store
             cannot be written.
     """
-    load_tokenizer(tokenizer_run)  # raises before anything is written
-    utterances, folder = _read_all(manifests), Path(folder)
+    run, folder = Path(tokenizer_run), Path(folder)
+    released = None if (run / CONFIG).is_file() or _is_no_checkpoint(run) else load_encoders(str(run), device)
+    if released is None:
+        load_tokenizer(run)  # raises before anything is written
+    utterances = _read_all(manifests)
     seconds = sum(utterance.seconds for utterance in utterances)
     with claimed(folder, folder / ".lock"), writing(folder):
         (folder / "store.json").unlink(missing_ok=True)  # an older store, which is no longer one
-        copy_tokenizer(Path(tokenizer_run), folder)
-        tokenizer = load_tokenizer(folder / TOKENIZER).to(device)  # the run may be training still, the copy is not
-        sizes = (tokenizer.config.latent_size, tokenizer.config.sample_rate, tokenizer.hop_length)
-        facts = StoreFacts(str(tokenizer_run), *sizes, tokenizer.config.sigma_rule, tokenizer.config.std)
+        if released is None:
+            copy_tokenizer(run, folder)
         with Meter(seconds, show_progress, "encoded", audio) as meter:
+            if released is not None:
+                facts = _facts(str(run), released.config, released.acoustic.hop_length)
+                facts = replace(facts, semantic_size=released.semantic_size)
+                return write_store(folder, facts, encode_released(released, utterances, device, meter))
+            tokenizer = load_tokenizer(folder / TOKENIZER).to(device)  # the run may be training still, the copy is not
+            facts = _facts(str(run), tokenizer.config, tokenizer.hop_length)
             return write_store(folder, facts, encode_recordings(tokenizer, utterances, device, meter))
+
+
+def _is_no_checkpoint(run: Path) -> bool:
+    """Whether it is a folder without config.json, of which the run of a tokenizer is the more likely meaning."""
+    return run.is_dir() and not (run / "config.json").is_file()
+
+
+def _facts(name: str, config: SigmaVAE.Config, hop_length: int) -> StoreFacts:
+    return StoreFacts(name, config.latent_size, config.sample_rate, hop_length, config.sigma_rule, config.std)
 
 
 def _read_all(manifests: Sequence[str | Path]) -> list[Utterance]:
@@ -73,3 +97,20 @@ def encode_recordings(
         if meter is not None:
             meter.advance(len(mean) / tokenizer.frame_rate)
         yield utterance, mean
+
+
+def encode_released(
+    encoders: Encoders,
+    utterances: Iterable[Utterance],
+    device: str | torch.device = "cpu",
+    meter: Meter | None = None,
+) -> Iterator[tuple[Utterance, Latents]]:
+    """The means of each recording and, beside them, its semantic features, `(F, L + S)`."""
+    rate = encoders.config.sample_rate
+    frames = max(1, _CHUNK_SECONDS * rate // encoders.acoustic.hop_length)
+    for utterance in utterances:
+        samples = normalize_loudness(load_audio(utterance.audio, rate))
+        found = [encode_in_chunks(encoder, samples, device, frames).numpy() for encoder in encoders[:2]]
+        if meter is not None:
+            meter.advance(len(samples) / rate)
+        yield utterance, np.concatenate(found, axis=1)

@@ -24,6 +24,8 @@ class MixedSequences(Movable):
         latent_slots: Their slots, as ascending flat indices row · T + column, `(M,)` int64.
         positions: Position ids, `(B, T)` int64, ascending in a row. None: the columns.
         cues: Tokens that sound around the latent after each slot, `(B, T, C)` int64; `NO_CUE` where none follows.
+        features: What a second encoder makes of the audio of some latents, `(N, S)`.
+        feature_slots: The slots of these latents, as flat indices, `(N,)` int64.
     """
 
     ids: list[str]
@@ -33,6 +35,8 @@ class MixedSequences(Movable):
     latent_slots: Tensor
     positions: Tensor | None = field(default=None, kw_only=True)
     cues: Tensor | None = field(default=None, kw_only=True)
+    features: Tensor | None = field(default=None, kw_only=True)
+    feature_slots: Tensor | None = field(default=None, kw_only=True)
 
     def position_ids(self) -> Tensor:
         """Position ids, `(B, T)` or `(1, T)`."""

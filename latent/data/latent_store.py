@@ -50,6 +50,8 @@ class StoreFacts:
         latent_size, sample_rate, sigma_rule, std: See `SigmaVAE.Config`.
         hop_length: Samples per frame.
         mean, latent_std: Of all numbers of sampled latents.
+        semantic_size: Numbers per frame of a second encoder (VibeVoice's semantic one), which stand after those of the
+            mean.
     """
 
     tokenizer: str
@@ -61,6 +63,12 @@ class StoreFacts:
     mean: float = 0.0
     latent_std: float = 1.0
     num_frames: int = 0
+    semantic_size: int = 0
+
+    @property
+    def frame_size(self) -> int:
+        """All numbers per frame that are stored."""
+        return self.latent_size + self.semantic_size
 
     @property
     def sigma(self) -> float:
@@ -127,7 +135,7 @@ def write_store(
     Args:
         folder: Created if it does not exist; the store is valid once it holds `store.json`.
         facts: Without statistics.
-        entries: Utterances with their means, `(F, L)`.
+        entries: Utterances with their means, `(F, L)`, and features if there are any, `(F, L + S)`.
         shard_frames: Approximate number of frames in a shard.
 
     Returns:
@@ -152,6 +160,7 @@ def write_store(
             same = {name: getattr(utterance, name) for name in ("id", "text", "speaker", "language", "alignment")}
             stored = StoredUtterance(**same, frames=len(mean), shard=f"shard-{shard:05}.safetensors")
             index.write(stored.line())
+            mean = mean[:, : facts.latent_size]
             total += float(mean.sum(dtype=np.float64))
             squares += float(np.square(mean, dtype=np.float64).sum())
             frames += len(mean)
@@ -180,7 +189,9 @@ class LatentStore:
         self.folder = Path(folder)
         self.facts = _read_facts(self.folder / "store.json")
         copy = self.folder / TOKENIZER
-        if not copy.is_dir():
+        if self.facts.semantic_size:
+            pass  # of released weights, which stay where they are
+        elif not copy.is_dir():
             logger.warning("%s: holds no %s/; to speak, its models will need --tokenizer", folder, TOKENIZER)
         elif missing := [n for n in (checkpoint.CONFIG, checkpoint.WEIGHTS) if not (copy / n).is_file()]:
             raise InputError(f"{copy}: lacks {missing[0]}; encode the corpus again")
@@ -193,7 +204,7 @@ class LatentStore:
             stored = _read_line(record, where, self.facts)
             if stored.shard not in shards:
                 shards[stored.shard] = _shapes(self.folder / stored.shard)
-            found, expected = shards[stored.shard].get(stored.id), [stored.frames, self.facts.latent_size]
+            found, expected = shards[stored.shard].get(stored.id), [stored.frames, self.facts.frame_size]
             if found != expected:
                 state = "lacks it" if found is None else f"holds one of shape {found}"
                 raise InputError(
@@ -211,7 +222,11 @@ class LatentStore:
         return len(self.utterances)
 
     def mean(self, index: int) -> Latents:
-        """The means of one utterance, `(F, L)`.
+        """The means of one utterance, `(F, L)`; errors as for `frames`."""
+        return self.frames(index)[:, : self.facts.latent_size]
+
+    def frames(self, index: int) -> Latents:
+        """The means and features of one utterance, `(F, L + S)`.
 
         Raises:
             InputError: a number in them is not finite.

@@ -1,7 +1,8 @@
-"""Names of weights: from public checkpoints to ours.
+"""Names of weights: from public checkpoints to ours, and back for what is fine-tuned.
 
 VibeVoice checkpoints use the names of its own repository or those of `transformers`. `transformers_name` maps the first
-to the second; the other functions map the second to ours. All only rename, join and reorder weights.
+to the second; `..._weights` map the second to ours, `..._names` ours to the second. All only rename, join, split and
+reorder weights.
 """
 
 from __future__ import annotations
@@ -139,6 +140,43 @@ def connector_weights(weights: Mapping[str, Tensor]) -> Weights:
     return {renamed_start(name, _CONNECTOR): weight for name, weight in weights.items()}
 
 
+def repository_name(name: str) -> str:
+    """The inverse of `transformers_name` for head and connectors."""
+    name = renamed_start(name, _inverse(_REPOSITORY_PARTS))
+    if name.startswith("model.prediction_head."):
+        for old, new in _REPOSITORY_HEAD.items():
+            if new in name:
+                return name.replace(new, old)
+    return name
+
+
+def head_names(weights: Mapping[str, Tensor]) -> Weights:
+    """The inverse of `head_weights`."""
+    named = {}
+    for name, weight in split_parts(weights, ".gate_up.", (".ffn.gate_proj.", ".ffn.up_proj.")):
+        if found := re.fullmatch(r"blocks\.(\d+)\.(.+)", name):
+            name = f"layers.{found[1]}.{renamed_start(found[2], _inverse(_HEAD_BLOCK))}"
+        named[renamed_start(name, _inverse(_HEAD))] = weight
+    return named
+
+
+def language_model_names(weights: Mapping[str, Tensor], rows: Sequence[int]) -> Weights:
+    """The inverse of `language_model_weights`; `rows` are those of queries, keys and values."""
+    named = {}
+    apart = dict(split_parts(weights, ".gate_up.", (".mlp.gate_proj.", ".mlp.up_proj.")))
+    heads = (".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj.")
+    for name, weight in split_parts(apart, ".qkv.", heads, rows):
+        if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
+            name = f"layers.{found[1]}.{renamed_start(found[2], _inverse(_LANGUAGE_BLOCK))}"
+        named[renamed_start(name, {"embeddings.": "embed_tokens."})] = weight
+    return named
+
+
+def connector_names(weights: Mapping[str, Tensor]) -> Weights:
+    """The inverse of `connector_weights`."""
+    return {renamed_start(name, _inverse(_CONNECTOR)): weight for name, weight in weights.items()}
+
+
 def under(weights: Mapping[str, Tensor], prefix: str) -> Weights:
     """The weights whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
@@ -183,6 +221,22 @@ def joined_parts(weights: Mapping[str, Tensor], parts: tuple[str, ...], whole: s
             yield name.replace(first, whole), torch.cat([weight, *rest])
         elif not any(other in name for other in others):
             yield name, weight
+
+
+def split_parts(
+    weights: Mapping[str, Tensor], whole: str, parts: Sequence[str], rows: Sequence[int] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """The inverse of `joined_parts`; parts have these rows, or equally many."""
+    for name, weight in weights.items():
+        if whole in name:
+            pieces = weight.chunk(len(parts)) if rows is None else torch.split(weight, list(rows))
+            yield from ((name.replace(whole, part), piece) for part, piece in zip(parts, pieces, strict=True))
+        else:
+            yield name, weight
+
+
+def _inverse(names: Mapping[str, str]) -> dict[str, str]:
+    return {new: old for old, new in names.items()}
 
 
 def _stage(layer: str | None) -> int:

@@ -10,6 +10,7 @@ import torch
 from latent.models.families import check_verb, family_of
 from latent.synthesis.latent_voice import LatentVoice
 from latent.synthesis.realtime_voice import RealtimeVoice
+from latent.synthesis.tuned_voice import TunedVoice, is_tuned
 from latent.synthesis.vibevoice_voice import VibeVoiceVoice
 from latent.synthesis.voice import Voice
 from s2s.checkpoint import CONFIG
@@ -31,8 +32,8 @@ def open_voice(
     """The voice of a run folder, or of released weights of VibeVoice or VibeVoice-Realtime.
 
     Args:
-        checkpoint: A run folder of a LatentLM; a folder with config.json and weights; the name of one on the hub; or
-            `demo`, the shipped voice.
+        checkpoint: A run folder of a LatentLM or of a fine-tuned VibeVoice; a folder with config.json and weights; the
+            name of one on the hub; or `demo`, the shipped voice.
         tokenizer: Instead of what the checkpoint brings: the run of an audio tokenizer, or VibeVoice's text tokenizer.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
         overrides: Options of the decoder such as `decoder.guidance_scale=1.5`.
@@ -46,6 +47,8 @@ def open_voice(
     device = device if isinstance(device, torch.device) else choose_device(device)
     path = find_run(checkpoint, revision)
     if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
+        if is_tuned(path):
+            return TunedVoice.open_run(path, tokenizer, device, overrides, checkpoint_name)
         return LatentVoice.open(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")

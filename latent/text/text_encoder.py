@@ -25,6 +25,10 @@ class TextEncoder:
         tokens: list[int] = self._tokenizer.encode(self._special.sub("", text), add_special_tokens=False)
         return tokens
 
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a folder."""
+        self._tokenizer.save_pretrained(folder)
+
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens, without special ones."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)

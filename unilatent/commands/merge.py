@@ -21,9 +21,11 @@ def merge(
 ) -> None:
     """Join adapters and their base: the result computes the same, and needs neither of them.
 
-    It is a run folder like any other.
+    It is a run folder like any other; or, of a fine-tuned VibeVoice, a checkpoint in the layout of its base.
     """
+    from latent.synthesis.tuned_voice import is_tuned, write_tuned
     from s2s.merging import merge_run
 
-    merge_run(run, output, checkpoint)
+    join = write_tuned if is_tuned(run) else merge_run
+    join(run, output, checkpoint)
     typer.echo(f"{output}: written", err=True)

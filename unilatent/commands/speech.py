@@ -28,7 +28,10 @@ class Format(str, Enum):
 
 def encode(
     manifests: Annotated[list[Path], typer.Argument(help="JSON lines with a unique `id`, `audio` and `text`.")],
-    tokenizer: Annotated[Path, typer.Option(help="Run folder of an audio tokenizer.")],
+    tokenizer: Annotated[
+        Path,
+        typer.Option(help="Run folder of an audio tokenizer; or VibeVoice weights to fine-tune, a folder or hub id."),
+    ],
     output: Annotated[Path, typer.Option(help="Folder for the latents.")],
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
@@ -36,7 +39,8 @@ def encode(
 ) -> None:
     """Encode the recordings of manifests once, so that a speech model can be trained on their latents.
 
-    The folder gets a copy of the tokenizer, and so does every run that is trained on it.
+    The folder gets a copy of the tokenizer, and so does every run that is trained on it. Released weights stay where
+    they are; they also encode semantic features.
     """
     from latent.encoding import encode_corpus
     from s2s.durable import writing
