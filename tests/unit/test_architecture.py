@@ -45,7 +45,7 @@ LAYERS = {
         {"longform"},
     ],
     "data_prep": [
-        {"workers", "corpus_writer", "package_lists", "spoken_text", "squad", "teachers"},
+        {"workers", "corpus_writer", "package_lists", "debian_archives", "spoken_text", "squad", "teachers"},
         {
             "pretrain_text",
             "debian_synopsis",
@@ -54,8 +54,12 @@ LAYERS = {
             "speech_alignment",
             "question_generation",
             "subset",
+            "phonetic_coverage",
+            "sentence_templates",
+            "wordnet_examples",
         },
         {"vocabulary", "debian_descriptions", "summarization", "asterisk_prompts", "speech_sources", "teacher_speech"},
+        {"teacher_texts"},
     ],
     "eval": [
         {"metric", "mos", "recognizers", "postprocess", "matching", "curve"},

@@ -137,9 +137,30 @@ def teacher_speech(
     if max_words is not None:
         found = reading.phrases(found, (min_words, max_words), seed, skip)
     held_out = reading.texts_of(held_out_texts or [], field)
-    wanted = islice(reading.readable(found, reader.language, held_out, skip), count)
+    wanted = (said for _, said in islice(reading.readable(found, reader.language, held_out, skip), count))
     with resumable():
         typer.echo(reading.write_teacher_speech(reader, casting, wanted, output, options, hours, skipped))
+
+
+@app.command("teacher-texts", short_help="Everyday English sentences for a synthesizer to read.")
+def teacher_texts(
+    output: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="JSON lines: id, kind, source, text.")],
+    wordnet: Annotated[
+        Path | None, typer.Option(help="Its examples: wordnet-base_*.deb of Debian, or a folder with data.noun.")
+    ] = None,
+    texts: Annotated[list[Path] | None, typer.Option(help="JSON lines, cut into sentences; repeat for more.")] = None,
+    field: Annotated[str, typer.Option(help="Field of a line of --texts that holds the text.")] = "text",
+    held_out_texts: Annotated[
+        list[Path] | None, typer.Option(help="JSON lines with `text`; a text that holds one of these is left out.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of texts.")] = 6000,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+) -> None:
+    """English sentences by template, of WordNet and of texts at hand, chosen to cover kinds and pairs of sounds."""
+    from data_prep.teacher_texts import Sources, write_teacher_texts
+
+    sources = Sources(wordnet, texts or [], field)
+    typer.echo(write_teacher_texts(sources, output, count, seed, held_out_texts or []))
 
 
 @app.command("align-speech", short_help="When each phoneme of a recording sounds.")
