@@ -231,7 +231,9 @@ class SpeechSynthesis(Task):
         if config.cues is not None:
             self._leave_unaligned_out()
         self.vocabulary = learn_vocabulary(self._stores["train"].utterances, config)
-        self._check_utterances()
+        self._check_speakers()
+        if config.cues is not None:
+            self._leave_misaligned_out()
 
     def _leave_unaligned_out(self) -> None:
         for split, store in self._stores.items():
@@ -246,16 +248,32 @@ class SpeechSynthesis(Task):
                 logger.info(f"{where}: {left_out:,} of {total:,} utterances are not aligned and left out")
             store.utterances = aligned
 
-    def _check_utterances(self) -> None:
-        """What would otherwise fail during training."""
-        for store in self._stores.values():
+    def _leave_misaligned_out(self) -> None:
+        """Alignments of another text: the front end or its dictionary has changed since, or the text has."""
+        for split, store in self._stores.items():
+            fitting, reasons = [], []
             for spoken in store.utterances:
-                if spoken.speaker not in self.vocabulary.speakers and not self.vocabulary.strangers:
-                    raise InputError(
-                        f"{self.config.valid}: {spoken.id!r}: speaker {spoken.speaker!r} is not in task.train"
-                    )
-                if self.vocabulary.cues is not None:
+                try:
                     durations_of(spoken, self.vocabulary, store.facts)
+                    fitting.append(spoken)
+                except ConfigError:  # no text has sounds
+                    raise
+                except InputError as error:
+                    reasons.append(str(error))
+            where = getattr(self.config, split)
+            if not fitting:
+                raise InputError(f"{where}: {reasons[0]}")
+            if reasons:
+                left_out, shown = f"{len(reasons):,} of {len(store.utterances):,}", "; ".join(reasons[:3])
+                logger.warning(
+                    f"{where}: {left_out} utterances have an alignment of another text and are left out: {shown}"
+                )
+            store.utterances = fitting
+
+    def _check_speakers(self) -> None:
+        for spoken in () if self.vocabulary.strangers else self._stores["valid"].utterances:
+            if spoken.speaker not in self.vocabulary.speakers:
+                raise InputError(f"{self.config.valid}: {spoken.id!r}: speaker {spoken.speaker!r} is not in task.train")
 
     def _check_latents(self) -> None:
         train, valid = (self._stores[split].facts for split in ("train", "valid"))

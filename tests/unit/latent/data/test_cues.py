@@ -171,7 +171,9 @@ def test_without_condition_there_are_no_cues(store: Path) -> None:
     assert (batch.cues == NO_CUE).all()
 
 
-def test_recordings_that_are_not_aligned_are_left_out(store: Path, tmp_path: Path) -> None:
+def test_recordings_that_are_not_aligned_or_not_with_their_text_are_left_out(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spoken = LatentStore(store)
     entries = [
         (
@@ -190,8 +192,15 @@ def test_recordings_that_are_not_aligned_are_left_out(store: Path, tmp_path: Pat
         task_of(store, train=str(tmp_path / "none"))
     entries[1] = (replace(entries[0][0], id="odd", alignment=aligned("in")), entries[1][1])
     write_store(tmp_path / "odd", FACTS, entries)
-    with pytest.raises(InputError, match=r"'odd': 'alignment' does not fit 'text': sound 1 must be '/S', found '/IH'"):
-        task_of(store, train=str(tmp_path / "odd"))
+    assert len(task_of(store, train=str(tmp_path / "odd")).dataset("train", 1)) == 3
+    assert "1 of 4 utterances have an alignment of another text and are left out: 'odd': 'alignment'" in caplog.text
+    write_store(
+        tmp_path / "all", FACTS, [(replace(said, alignment=aligned("in")), mean) for said, mean in entries[::3]]
+    )
+    with pytest.raises(
+        InputError, match=r"all: '0': 'alignment' does not fit 'text': sound 1 must be '/S', found '/IH'"
+    ):
+        task_of(store, train=str(tmp_path / "all"))
 
 
 def test_durations_of_a_voice_without_a_name_must_be_learned(store: Path) -> None:
