@@ -106,7 +106,7 @@ def _pool(
     def skip(reason: str) -> None:
         skipped[reason] += 1
 
-    front_end = PhonemeFrontEnd.learn([], None)
+    front_end = PhonemeFrontEnd(PhonemeFrontEnd.learn([], None).pronunciations)  # guesses are poor examples
     chooser = random.Random(seed)
     kept_back = list(texts_of(held_out, "text"))
     for source, found in sources.sentences(count * _TEMPLATES, seed).items():

