@@ -1,6 +1,7 @@
 """How much everyday text is read as people would read it: ours, gruut's and nemo_text_processing's, by category.
 
     python benchmarks/text_front_end.py                      # English, ours alone
+    python benchmarks/text_front_end.py --sentences en_second    # written later, without a look at the rules
     python benchmarks/text_front_end.py --language es --system ours --system gruut --show
 
 The sentences are in benchmarks/text_front_end/LANGUAGE.tsv: category, text, spoken form with alternatives. Peers need
@@ -30,9 +31,9 @@ class Sentence(NamedTuple):
     spoken: frozenset[str]
 
 
-def sentences(language: str) -> Iterator[Sentence]:
-    """The test set of a language."""
-    for line in (HERE / "text_front_end" / f"{language}.tsv").read_text(encoding="utf-8").splitlines():
+def sentences(name: str) -> Iterator[Sentence]:
+    """A test set: that of a language, or another by the name of its file."""
+    for line in (HERE / "text_front_end" / f"{name}.tsv").read_text(encoding="utf-8").splitlines():
         if not line.startswith("# category\t"):
             category, text, spoken = line.split("\t")
             yield Sentence(category, text, frozenset(words(choice) for choice in choices(spoken)))
@@ -80,12 +81,13 @@ SYSTEMS = {"ours": ours, "gruut": gruut, "nemo": nemo}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--language", default="en", choices=["en", "es", "fr"])
+    parser.add_argument("--sentences", metavar="NAME", help="another test set: en_second")
     parser.add_argument("--system", action="append", choices=list(SYSTEMS))
     parser.add_argument("--show", action="store_true", help="print what each system reads wrongly")
     given = parser.parse_args()
     systems = {name: SYSTEMS[name](given.language) for name in given.system or ["ours"]}
     right: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in systems}
-    for sentence in sentences(given.language):
+    for sentence in sentences(given.sentences or given.language):
         for name, read in systems.items():
             said = words(read(sentence.text))
             right[name][sentence.category].append(said in sentence.spoken)
