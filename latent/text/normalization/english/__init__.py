@@ -69,6 +69,7 @@ def _initials(found: re.Match[str]) -> str:
     return " ".join(letters) + end + (" " if found[0].endswith(" ") else "")
 
 
+_DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _TITLES, _STREETS, _DAYS = map(alternatives, (words.TITLES, words.STREETS, words.DAYS))
 ABBREVIATIONS: tuple[Rule, ...] = (
     rule(r"\be\.\s?g\.,?", "for example", re.IGNORECASE),
@@ -77,11 +78,15 @@ ABBREVIATIONS: tuple[Rule, ...] = (
     rule(r"\bPh\.?\s?D\b\.?", "P H D"),
     rule(rf"\b({_TITLES})\.(?=\s+[A-Z])", lambda found: words.TITLES[found[1]]),
     rule(r"\bSt\s(?=[A-Z])", "saint "),
+    rule(
+        r"\b((?:I|US|Route|Highway|Interstate)[\s-][\w\s-]{1,30}?)\s([NSEW])\.(?=\s[a-z]|$)",
+        lambda found: f"{found[1]} {_DIRECTIONS[found[2]]}",
+    ),
     rule(rf"(?<=[a-z]\s)({_STREETS})\.", _ending(words.STREETS)),
     rule(rf"\b({_DAYS})\.\s?-\s?({_DAYS})\.?(?!\w)", lambda found: f"{words.DAYS[found[1]]} to {words.DAYS[found[2]]}"),
     rule(rf"\b({_DAYS})\.", lambda found: words.DAYS[found[1]]),
     rule(rf"\b({alternatives(words.MONTHS)})\.", lambda found: words.MONTHS[found[1]]),
-    rule(rf"\b({alternatives(words.ABBREVIATIONS)})\.", _ending(words.ABBREVIATIONS), re.IGNORECASE),
+    rule(rf"(?<![\\/])\b({alternatives(words.ABBREVIATIONS)})\.", _ending(words.ABBREVIATIONS), re.IGNORECASE),
     rule(rf"(?<=,\s)({alternatives(words.STATES)})\b", lambda found: words.STATES[found[1]]),
     rule(r"\b(?:[A-Z]\.\s?){1,4}(?=\W|\w|$)", _initials),
     rule(r"'n'", "and"),

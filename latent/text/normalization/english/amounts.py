@@ -26,6 +26,7 @@ _CURRENCIES = {
     "₹": ("rupee", "rupees", "paisa", "paise"),
 }
 _UNITS = {**words.UNITS, **words.UNCHANGED_UNITS, **words.IRREGULAR_UNITS}
+_DETERMINER = re.compile(r"\b(?i:an?|the|this|that|each|every|my|your|his|her|our|their|another)\s(?:\w+\s)?$")
 _NEXT_WORD = re.compile(r"[\s-]+([a-z.]+)")
 
 
@@ -64,8 +65,14 @@ def _cents(found: re.Match[str]) -> str:
 
 
 def _inches(found: re.Match[str]) -> str:
-    closes = found.string.count('"', 0, found.start()) % 2
-    return found[0] if closes else f"{amount(found[1])} inches"
+    if found.string.count('"', 0, found.start()) % 2:
+        return found[0]  # the end of a quotation
+    return f"{amount(found[1])} {'inch' if found[1] == '1' or _describes(found) else 'inches'}"
+
+
+def _describes(found: re.Match[str]) -> bool:
+    """Whether a noun follows."""
+    return (after := _after(found)) is not None and after not in words.NOT_NOUNS
 
 
 def _money_range(found: re.Match[str]) -> str:
@@ -87,8 +94,10 @@ def _unit(name: str, one: bool) -> str:
 def _quantity(found: re.Match[str]) -> str:
     if _is_no_quantity(found):
         return found[0]
-    name, after = found["unit"], _after(found)
-    describes = after is not None and after not in words.NOT_NOUNS and not name.startswith("°")
+    name = found["unit"]
+    describes = _describes(found) and not name.startswith("°")
+    if name in words.STUFF_UNITS:
+        describes = describes and _DETERMINER.search(found.string, 0, found.start()) is not None
     one = found["amount"] == "1" or found["joint"] == "-" or describes
     end = "." if found["dot"] and ends_sentence(found) else ""
     return f"{'minus ' if found['minus'] else ''}{amount(found['amount'])} {_unit(name, one)}{end}"
@@ -100,7 +109,7 @@ def _is_no_quantity(found: re.Match[str]) -> bool:
     if unit == "in" and not found["dot"]:
         return joint == " " and bool(re.match(r"\s\w", after)) and not re.match(r"\s(?:wide|long|tall|high)", after)
     if unit == "s":
-        return joint != " "
+        return joint != " " and "." not in found["amount"]
     return unit in ("B", "A", "J")
 
 

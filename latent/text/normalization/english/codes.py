@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 from latent.text.normalization.english.amounts import NUMBERS
-from latent.text.normalization.rules import Rule, rule
+from latent.text.normalization.english.words import STATES
+from latent.text.normalization.rules import Rule, alternatives, rule
 
 _CUES = (
     r"(?:code|pin|zip|id|password|account|serial|tracking|postcode|hotline|order)\b"
     r"(?:\s(?:code|number|no\.?|id))?(?:\sis|:)?"
 )
 
-_PLACES = "[Rr]oom|[Gg]ate|[Ss]eat|[Uu]nit|[Ff]lat|[Ss]uite|apartment|[Bb]uilding|[Bb]lock|[Gg]rade|[Ss]ize|[Ll]ine"
+_PLACES = "[Rr]oom|[Gg]ate|[Ss]eat|[Uu]nit|[Ff]lat|[Ss]uite|apartment|[Bb]uilding|[Bb]lock|[Gg]rade|[Ss]ize|[Ll]ine|"
+_PLACES += "[Ee]xit|[Rr]oute|[Hh]ighway|[Pp]latform|[Tt]rack|[Tt]erminal|[Tt]able|[Ff]igure|[Ss]ection|[Ff]orm|[Dd]oor"
 
 
 def digits(text: str) -> str:
@@ -56,6 +58,9 @@ TELEPHONES: tuple[Rule, ...] = (
     rule(r"(?P<cue>\b(?i:dial|call)\s)(?P<digits>\d{3})\b(?![-\s]\d)", _after_cue),
     rule(rf"(?P<cue>\b(?i:{_CUES})\s)(?P<digits>\d{{3,}})\b(?![.,:/-]?\d)", _after_cue),
     rule(r"(?P<cue>\b(?i:extension|ext\.)\s)(?P<digits>\d{3,})\b", _after_cue),
+    rule(rf"(?P<cue>\b(?:{alternatives(STATES)})\s)(?P<digits>\d{{5}})\b(?!\.?\d)", _after_cue),
+    rule(r"(?P<cue>\b[Ee]rror\s)(?P<digits>\d{3})\b", _after_cue),
+    rule(r"(?P<cue>)\b(?P<digits>\d{3})(?=\serrors?\b)", _after_cue),
     rule(r"(?P<cue>\bBoeing\s)(?P<digits>7\d7)\b", lambda found: found["cue"] + _part(found["digits"])),
     rule(r"\b\d(?:-\d){2,}\b", lambda found: NUMBERS.digits(found[0])),
 )

@@ -10,9 +10,10 @@ from latent.text.normalization.english.amounts import RULES as AMOUNTS
 from latent.text.normalization.english.codes import LEADING_ZEROS, LETTERS_AND_DIGITS, TELEPHONES
 from latent.text.normalization.english.dates import DECADES, year
 from latent.text.normalization.english.dates import RULES as DATES
-from latent.text.normalization.rules import Rule, alternatives, rule
+from latent.text.normalization.rules import Rule, alternatives, ends_sentence, rule
 
 _FRACTIONS = dict(zip("½¼¾⅓⅔⅛⅜⅝⅞", "1/2 1/4 3/4 1/3 2/3 1/8 3/8 5/8 7/8".split(), strict=True))
+_PARTED = alternatives(words.PARTED_UNITS)
 _NUMBERED = {name.casefold(): said for name, said in words.NUMBERED.items()}
 
 
@@ -23,6 +24,8 @@ def _fraction_sign(found: re.Match[str]) -> str:
 
 def _fraction(found: re.Match[str]) -> str:
     top, bottom = int(found["top"]), int(found["bottom"])
+    if top == bottom == 50:
+        return "fifty fifty"
     if top == bottom:
         return f"{NUMBERS.cardinal(found['top'])} out of {NUMBERS.cardinal(found['bottom'])}"
     if bottom < 2 or (bottom > 10 and bottom % 4) or top > bottom * 3:
@@ -47,10 +50,24 @@ def _version(found: re.Match[str]) -> str:
     parts = found["parts"].split(".")
     address = len(parts) == 4
     said = (
-        NUMBERS.digits(part) if address or (part[0] == "0" and part != "0") else NUMBERS.cardinal(part)
+        NUMBERS.digits(part)
+        if (address and len(part) > 2) or (part[0] == "0" and part != "0")
+        else NUMBERS.cardinal(part)
         for part in parts
     )
     return ("version " if found["v"] else "") + (" dot " if address else " point ").join(said)
+
+
+def _of_unit(found: re.Match[str]) -> str:
+    """ "two and a quarter tsp." as "two and a quarter teaspoons"."""
+    one, many = words.PARTED_UNITS[found["unit"]]
+    end = "." if found["dot"] and ends_sentence(found) else ""
+    return f"{found['part']} {many if found['part'].startswith('and') else one}{end}"
+
+
+def _power(found: re.Match[str]) -> str:
+    power = found[1].replace("-", "minus ")
+    return {"2": " squared", "3": " cubed"}.get(power, f" to the power of {power}")
 
 
 def _range(found: re.Match[str]) -> str:
@@ -72,18 +89,24 @@ def _bare(found: re.Match[str]) -> str:
 RULES: tuple[Rule, ...] = (
     rule("|".join(_FRACTIONS), _fraction_sign),
     *TELEPHONES,
+    rule(r"\b\d-\d(?:,\s\d-\d)+\b(?!-)", lambda found: found[0].replace("-", " ")),
+    rule(r"(?<![\w-])(\d{1,2})-(\d{1,2})(?=\srecord\b)", r"\1 and \2"),
+    rule(r"\s?\^\s?(-?\d+)\b", _power),
     *DATES,
     *AMOUNTS,
     rule(r"(?P<v>)\b(?P<parts>\d+(?:\.\d+){2,})(?![\w,])", _version),
     rule(r"(?P<v>\bv\.?\s?)(?P<parts>\d+(?:\.\d+)*)(?!\w)", _version),
     rule(r"(?<![\w/.])(?:(?P<whole>\d+)\s)?(?P<top>\d{1,2})/(?P<bottom>\d{1,3})(?![\w/])", _fraction),
+    rule(
+        rf"(?P<part>\b(?:and\s(?:a\s)?)?(?:half|quarter|third|eighth)s?)\s(?P<unit>{_PARTED})\b(?P<dot>\.)?",
+        _of_unit,
+    ),
     rule(rf"\b({WHOLE})(?:st|nd|rd|th)\b", lambda found: NUMBERS.ordinal(found[1].replace(",", ""))),
     *DECADES,
     rule(r"\#\s?(?=\d)", "number "),
     rule(rf"\b({alternatives(_NUMBERED)})\.\s?(?=\d)", _numbered, re.IGNORECASE),
     rule(r"\bpp\.(?=\sof)", "pages"),
     rule(r"\bhrs\.", "hours"),
-    rule(r"(?<=half\s)tsp\b", "teaspoon"),
     *LETTERS_AND_DIGITS,
     SUFFIXES,
     *LEADING_ZEROS,

@@ -109,6 +109,9 @@ NUMBERED = {
     "eq": "equation",
     "Apt": "apartment",
     "ext": "extension",
+    "rm": "room",
+    "pt": "part",
+    "ca": "circa",
 }
 """With a period before a number."""
 UNITS = {
@@ -171,15 +174,67 @@ UNITS = {
     "°C": "degree Celsius",
     "°F": "degree Fahrenheit",
     "px": "pixel",
+    "dB": "decibel",
+    "ha": "hectare",
+    "nm": "nanometer",
+    "µm": "micrometer",
+    "μm": "micrometer",
+    "µg": "microgram",
+    "μg": "microgram",
+    "Wh": "watt hour",
+    "MWh": "megawatt hour",
+    "GW": "gigawatt",
+    "kJ": "kilojoule",
+    "kPa": "kilopascal",
+    "hPa": "hectopascal",
+    "mAh": "milliampere hour",
+    "km/s": "kilometer per second",
+    "ft/s": "foot per second",
+    "mg/kg": "milligram per kilogram",
+    "mg/L": "milligram per liter",
+    "mg/dL": "milligram per deciliter",
+    "g/L": "gram per liter",
+    "g/km": "gram per kilometer",
+    "g/cm³": "gram per cubic centimeter",
+    "kg/m³": "kilogram per cubic meter",
+    "W/m²": "watt per square meter",
 }
 """In the singular; the plural adds "s" to the first word, or to the last without "per" or a scale."""
-UNCHANGED_UNITS = {"Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "hp": "horsepower"}
+UNCHANGED_UNITS = {
+    "Hz": "hertz",
+    "kHz": "kilohertz",
+    "MHz": "megahertz",
+    "GHz": "gigahertz",
+    "hp": "horsepower",
+    "ppm": "parts per million",
+    "ppb": "parts per billion",
+    "bpm": "beats per minute",
+    "fps": "frames per second",
+    "rpm": "R P M",
+    "psi": "P S I",
+}
+STUFF_UNITS = frozenset("g kg mg lb lbs oz l L ml mL cl tsp tbsp".split())
+"""Units of what has no plural: "200 milliliters milk", but "a 200 milliliter bottle"."""
 IRREGULAR_UNITS = {"ft": ("foot", "feet"), "in": ("inch", "inches")}
+PARTED_UNITS = {
+    "tsp": ("teaspoon", "teaspoons"),
+    "tbsp": ("tablespoon", "tablespoons"),
+    "oz": ("ounce", "ounces"),
+    "lb": ("pound", "pounds"),
+    "lbs": ("pound", "pounds"),
+    "hr": ("hour", "hours"),
+    "hrs": ("hour", "hours"),
+    "mi": ("mile", "miles"),
+    "km": ("kilometer", "kilometers"),
+    "kg": ("kilogram", "kilograms"),
+}
+"""After a fraction in words."""
 NOT_NOUNS = frozenset(
     (
         "long wide high tall deep thick away old apart ago of in is are was were be and or to from per for at by on "
         "the a an later earlier early late more less left each with without than today tonight tomorrow a.m p.m "
-        "before after until but so if as it he she they we you i that this these passed costs weighs"
+        "before after until over under above below via since "
+        "while during which who not only but so if as it he she they we you i that this these passed costs weighs"
     ).split()
 )
 """Words after a quantity that it does not describe: "5 meters long", but "a 5 meter rope"."""
