@@ -96,7 +96,7 @@ def _drawn(name: str, tensor: Tensor) -> Tensor:
     """Weights large enough that the text depends on the audio."""
     if "norm" in name or tensor.dim() < 2:
         return torch.ones_like(tensor) if name.endswith("weight") or "gamma" in name else torch.zeros_like(tensor)
-    return torch.randn_like(tensor) * (0.5 if "tokenizer" in name else 0.3)
+    return torch.randn_like(tensor) * (0.5 if "tokenizer" in name else 1.5 if "projector" in name else 0.3)
 
 
 def _follow(weights: dict[str, Tensor], tokens: Sequence[int]) -> None:

@@ -57,6 +57,11 @@ def speaking_keys(incomplete: str) -> list[str]:
     return _keys(("decoder", "script"), incomplete)
 
 
+def listening_keys(incomplete: str) -> list[str]:
+    """`section.key=` for `transcribe`."""
+    return _keys(("decoder",), incomplete)
+
+
 def class_names(kind: str) -> list[str]:
     """The registered names of a kind, such as "seq2seq" of "task"."""
     found = (re.findall(rf'@register_{kind}\("(\w+)"\)', path.read_text(encoding="utf-8")) for path in _sources(kind))

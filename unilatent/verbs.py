@@ -19,6 +19,7 @@ VERBS = {
     "rerank": ("text:rerank", "Choose again among the outputs of a beam search."),
     "encode": ("speech:encode", "Encode recordings, to train a voice on their latents."),
     "synthesize": ("speech:synthesize", "Speak a text, the lines of a file, or a script."),
+    "transcribe": ("listening:transcribe", "Write down what is said in recordings, or while it is said."),
     "serve": ("serve:serve", "Answer requests over HTTP, with models that stay loaded."),
     "evaluate": ("evaluate:app", "Score text or speech; draw learning curves."),
     "prepare": ("prepare:app", "Make training data from a corpus or a file format."),

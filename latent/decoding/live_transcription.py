@@ -33,8 +33,6 @@ ChunkEnding = Literal["chunk", "text", "limit", "repetition"]
 
 _IN_A_CHUNK = (8, 48)
 """How often, and in how many tokens, the same is said in a chunk that goes in circles."""
-_LEAST_TOKENS = 4
-"""Shorter texts, "yes" for example, may come in any number of chunks."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class LiveDecoder(Decoder):
         marks: tuple[int, int],
         stops: Sequence[int],
         sizes: WindowSizes,
-        is_speech: Callable[[Sequence[int]], bool] = lambda tokens: True,
+        is_sentence: Callable[[Sequence[int]], bool] = lambda tokens: True,
     ) -> LiveText:
         """The text of a stream that begins.
 
@@ -129,9 +127,9 @@ class LiveDecoder(Decoder):
             marks: The tokens before and after the frames of a window.
             stops: The chunk end, then other tokens that end the text of a chunk.
             sizes: Of the windows.
-            is_speech: Whether tokens are words, which are not said alike again and again, unlike "[Silence]".
+            is_sentence: Whether tokens say so much that nobody says it again and again, unlike "yes" or "[Silence]".
         """
-        return LiveText(self.config, model, prompt, marks, stops, sizes, is_speech)
+        return LiveText(self.config, model, prompt, marks, stops, sizes, is_sentence)
 
 
 class LiveText:
@@ -145,9 +143,9 @@ class LiveText:
         marks: tuple[int, int],
         stops: Sequence[int],
         sizes: WindowSizes,
-        is_speech: Callable[[Sequence[int]], bool],
+        is_sentence: Callable[[Sequence[int]], bool],
     ) -> None:
-        self._config, self._model, self._stops, self.sizes, self._is_speech = config, model, stops, sizes, is_speech
+        self._config, self._model, self._stops, self.sizes, self._is_sentence = config, model, stops, sizes, is_sentence
         self._writer = TextWriter(model.language, stops[:1])
         self._generator = torch.Generator().manual_seed(config.seed)
         self._recent: list[list[int]] = []
@@ -240,7 +238,7 @@ class LiveText:
     def _loop(self, written: list[int]) -> int:
         """How many tokens at the end of a chunk only repeat others: all of them if the last chunks said the same."""
         most = self._config.max_repeats
-        if not most or len(written) < _LEAST_TOKENS or not self._is_speech(written):
+        if not most or not written or not self._is_sentence(written):
             self._recent = []
             return 0
         if len(self._recent) == most and all(text == written for text in self._recent):

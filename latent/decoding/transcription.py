@@ -20,8 +20,6 @@ from s2s.registry import register_decoder
 Ending = Literal["model", "limit", "repetition"]
 """What ended a text: the model, the maximum number of tokens, or that it repeated itself."""
 
-_LEAST_TOKENS = 512
-"""Any text may have so many tokens."""
 _LEAST_REPEATED = 96
 _CHECK_EVERY = 16
 
@@ -53,8 +51,10 @@ class TranscriptionDecoder(Decoder):
         length_penalty: float = Field(0.0, ge=0, le=20)
         """Above 0 a beam search favors long texts; see the decoder `beam`."""
         tokens_per_second: PositiveFloat = 12.0
-        """A text is cut after so many tokens for each second of audio, and 512. People say three to six, and times and
-        speakers need some too."""
+        """A text is cut after so many tokens for each second of audio, and `extra_tokens`. People say three to six, and
+        times and speakers need some too."""
+        extra_tokens: int = Field(512, ge=0)
+        """Tokens that a text may have whatever the length of its recording."""
         max_repeats: int = Field(8, ge=0)
         """A text that says the same so often in a row, and 96 tokens or more of it, is stopped there; 0 never stops."""
         noise: bool = False
@@ -67,7 +67,7 @@ class TranscriptionDecoder(Decoder):
 
     def limit(self, seconds: float, room: int) -> int:
         """Maximum number of tokens for a recording of that length, in a model with room for so many."""
-        return max(1, min(room, _LEAST_TOKENS + int(self.config.tokens_per_second * seconds)))
+        return max(1, min(room, self.config.extra_tokens + int(self.config.tokens_per_second * seconds)))
 
     @torch.inference_mode()
     def __call__(self, writer: TextWriter, prompts: ReadPrompts, limits: Sequence[int]) -> list[Dictated]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from s2s.errors import InputError, shown
 from s2s.json_files import read_object
+from s2s.models.keymaps import FAMILIES
 
 Family = Literal["vibevoice", "vibevoice_realtime", "vibevoice_asr", "vibevoice_asr_streaming"]
 
@@ -39,7 +40,8 @@ def family_of(folder: Path) -> Family:
         return "vibevoice"
     kind = config.get("model_type")
     other = f"one of model_type {shown(kind)}" if kind else "one without model_type"
-    raise InputError(f"{folder / 'config.json'}: expected the configuration of a VibeVoice, found {other}")
+    way = "; `unilatent train` starts from it by model.init" if kind in FAMILIES else ""
+    raise InputError(f"{folder / 'config.json'}: expected the configuration of a VibeVoice, found {other}{way}")
 
 
 def preprocessor_facts(folder: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _LEFTOVERS = re.compile(
     "|".join(map(re.escape, (CHUNK_END, START, END, FRAME, "<|speech_start|>", "<|speech_end|>", "<|speech_pad|>")))
 )
 _TAG = re.compile(r"\[[^\[\]]*\]|Speaker\s*\d+\s*:")
+_SENTENCE_BYTES = 16
+"""Letters of what is more than "yes, exactly", an ideograph being three."""
 _POSITIONS_PER_SECOND = 16
 """Of windows and text, as a rule."""
 
@@ -59,7 +61,7 @@ class LiveVibeVoiceRecognizer(ReleasedRecognizer):
     def follow(self, sample_rate: int, context: str = "") -> LiveVibeVoiceTranscript:
         prompt, stops = self._tokens(streaming_prompt(context)), self._writer(CHUNK_END, TEXT_END).stops
         marks = (self._id(START), self._id(END))
-        text = self._decoder.follow(self._model, prompt, marks, stops, self._sizes, self._is_speech)
+        text = self._decoder.follow(self._model, prompt, marks, stops, self._sizes, self._is_sentence)
         windows = Windows(self._model.hop_length, self._sizes)
         rates = (sample_rate, self.sample_rate)
         return LiveVibeVoiceTranscript(text, windows, self._plain, rates, self.chunk_seconds)
@@ -67,8 +69,9 @@ class LiveVibeVoiceRecognizer(ReleasedRecognizer):
     def _plain(self, tokens: Sequence[int]) -> str:
         return _LEFTOVERS.sub("", self._encoder.decode(tokens))
 
-    def _is_speech(self, tokens: Sequence[int]) -> bool:
-        return any(sign.isalnum() for sign in _TAG.sub("", self._plain(tokens)))
+    def _is_sentence(self, tokens: Sequence[int]) -> bool:
+        letters = "".join(filter(str.isalnum, _TAG.sub("", self._plain(tokens))))
+        return len(letters.encode()) >= _SENTENCE_BYTES
 
 
 def window_sizes(folder: Path) -> WindowSizes:

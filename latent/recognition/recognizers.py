@@ -12,10 +12,14 @@ from latent.recognition.live_vibevoice import LiveVibeVoiceRecognizer
 from latent.recognition.recognizer import Recognizer
 from latent.recognition.vibevoice_recognizer import VibeVoiceRecognizer
 from s2s.checkpoint import CONFIG
+from s2s.config import read_tree, section_of
 from s2s.errors import InputError
 from s2s.hub import find_run
 from s2s.models.pretrained import locate
 from s2s.ranks import choose_device
+
+_VERBS = {"speech_synthesis": "synthesize", "speech_autoencoding": "encode"}
+"""Verbs for runs of speech; those of text are for `decode`."""
 
 
 def open_recognizer(
@@ -44,7 +48,10 @@ def open_recognizer(
     device = device if isinstance(device, torch.device) else choose_device(device)
     path = find_run(checkpoint, revision)
     if (path / CONFIG).is_file():
-        raise InputError(f"{path}: is a run, which does not listen; `unilatent show` describes it")
+        task = section_of(read_tree(path / CONFIG), "task", path / CONFIG).get("name")
+        raise InputError(
+            f"{path}: is a run of {task}, which does not listen; use `unilatent {_VERBS.get(str(task), 'decode')}`"
+        )
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))

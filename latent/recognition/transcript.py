@@ -74,10 +74,10 @@ def timed(segments: Iterable[Segment], seconds: float) -> list[Segment]:
     """
     spoken = [segment for segment in segments if segment.text]
     found: list[Segment] = []
-    for segment, following in zip(spoken, [*spoken[1:], None], strict=True):
+    for segment, following in zip(spoken, [*spoken[1:], Segment("")], strict=False):
         before = found[-1].end if found else 0.0
         start = _within(segment.start, before or 0.0, seconds)
-        later = seconds if following is None else _within(following.start, seconds, seconds)
+        later = _within(following.start, seconds, seconds)
         end = max(start, _within(segment.end, max(start, later), seconds))
         found.append(replace(segment, start=round(start, 2), end=round(end, 2)))
     return found
