@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from s2s.checkpoint import CONFIG
+from s2s.config import read_tree, section_of
 from s2s.errors import InputError, shown
 from s2s.json_files import read_object
 from s2s.models.keymaps import FAMILIES
@@ -48,6 +50,14 @@ def preprocessor_facts(folder: Path) -> dict[str, Any]:
     """What preprocessor_config.json says; nothing where it is missing."""
     path = folder / "preprocessor_config.json"
     return read_object(path) if path.is_file() else {}
+
+
+def tuned_model(run: Path) -> str | None:
+    """The name of the model of a run folder, if it is a fine-tuned one of these families, else None."""
+    if not (run / CONFIG).is_file():
+        return None
+    name = section_of(read_tree(run / CONFIG), "model", run / CONFIG).get("name")
+    return str(name) if name in ("vibevoice_language", "vibevoice_listener") else None
 
 
 def check_verb(folder: Path, family: Family, speaks: bool) -> None:

@@ -16,12 +16,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from latent.models.families import family_of
 from latent.models.keymaps import (
     Weights,
     above,
     connector_names,
     head_names,
     language_model_names,
+    listening_name,
     repository_name,
     transformers_name,
     under,
@@ -73,13 +75,15 @@ def write_checkpoint(base: Path, weights: Weights, config: LatentLM.Config, fold
         raise InputError(f"{folder}: holds files already; choose another folder")
     changed = public_names(weights, config)
     files, left = weight_files(base), set(changed)
+    listens = family_of(base) in ("vibevoice_asr", "vibevoice_asr_streaming")
+    public_name = listening_name if listens else transformers_name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             tensors = read_tensors(file)
             for name, old in tensors.items():
-                if (new := changed.get(transformers_name(name))) is not None:
-                    left.discard(transformers_name(name))
+                if (new := changed.get(public_name(name))) is not None:
+                    left.discard(public_name(name))
                     if not torch.equal(new, old.to(new.dtype)):
                         tensors[name] = new.contiguous()
             save_file(tensors, folder / file.name, metadata={"format": "pt"})
@@ -88,6 +92,8 @@ def write_checkpoint(base: Path, weights: Weights, config: LatentLM.Config, fold
                 shutil.copyfile(other, folder / other.name)
     if config.tie_embeddings:
         left.discard("lm_head.weight")
+    if listens:
+        left -= set(_FACTORS.values())  # it reads latents as they are
     if left:
         raise InputError(f"{base}: has no place for {min(left)!r}")
 
@@ -96,7 +102,9 @@ def public_names(weights: Weights, config: LatentLM.Config) -> Weights:
     """The weights of a `VibeVoiceLanguage` under the names of `transformers`."""
     parts = {name: under(weights, f"{name}.") for name in _PARTS}
     rest = {name: tensor for name, tensor in weights.items() if name.partition(".")[0] not in parts}
-    named = _public(parts) | {_FACTORS[name]: rest.pop(name) for name in _FACTORS}
+    named = _public({name: own for name, own in parts.items() if own}) | {
+        _FACTORS[name]: rest.pop(name) for name in _FACTORS
+    }
     scores = rest.pop("scores.weight", None)
     shared = config.hidden_size // config.num_heads * config.num_kv_heads
     language = language_model_names(rest, (config.hidden_size, shared, shared))

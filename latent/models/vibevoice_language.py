@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
 
 from latent.data.batch import MixedSequences
-from latent.models.checkpoints import vibevoice_config, vibevoice_state
-from latent.models.keymaps import Weights, above, under
+from latent.models.checkpoints import asr_config, asr_state, vibevoice_config, vibevoice_state
+from latent.models.families import NAMES, Family, family_of
+from latent.models.keymaps import Weights, above, listening_name, under
 from latent.models.latent_lm import Connector, LatentLM
 from latent.models.vibevoice import VibeVoice
+from latent.models.vibevoice_asr import VibeVoiceASR
 from latent.models.vibevoice_files import write_parts
 from s2s import hub
 from s2s.checkpoint import check_fit
@@ -44,6 +46,9 @@ class VibeVoiceLanguage(LatentLM):
         """Semantic features of each latent."""
 
     config: VibeVoiceLanguage.Config
+    families: ClassVar[tuple[Family, ...]] = ("vibevoice",)
+    """Of the checkpoints that can be trained."""
+    task: ClassVar[str] = "vibevoice_synthesis"
 
     def __init__(self, config: VibeVoiceLanguage.Config) -> None:
         super().__init__(config)
@@ -53,6 +58,11 @@ class VibeVoiceLanguage(LatentLM):
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
         if config.init is None:
             raise ConfigError("model.init: must name the VibeVoice checkpoint that training starts from")
+        family = family_of(locate(config.init))
+        if family not in cls.families:
+            other = next((kind for kind in (VibeVoiceLanguage, VibeVoiceListener) if family in kind.families), None)
+            advice = "cannot be trained" if other is None else f"is trained with task.name={other.task}"
+            raise ConfigError(f"model.init: {config.init} is {NAMES[family]}, which {advice}")
         whole = read_config(config.init)
         known = {**dict(whole.language), "semantic_size": whole.semantic.latent_size}
         known = {name: value for name, value in known.items() if name not in _FREE}
@@ -93,24 +103,52 @@ class VibeVoiceLanguage(LatentLM):
             {name: part.state_dict() for name, part in whole.items() if f"{name}.out.weight" in trained}, folder
         )
 
-    def put_into(self, model: VibeVoice) -> None:
-        """Replace the weights of a whole VibeVoice by these, which must be free of adapters."""
+    def put_into(self, model: VibeVoice | VibeVoiceASR) -> None:
+        """Replace the weights of a whole model by these, which must be free of adapters."""
         state = self.state_dict()
         model.semantic_connector.load_state_dict(under(state, "semantic_connector."))
         language = {name: tensor for name, tensor in state.items() if not name.startswith("semantic_connector.")}
         model.language.load_state_dict(language)
 
 
-def read_config(checkpoint: str) -> VibeVoice.Config:
-    """The configuration of a VibeVoice checkpoint; InputError if it is of another model."""
-    path = locate(checkpoint) / "config.json"
-    return vibevoice_config(read_object(path), str(path))
+@register_model("vibevoice_listener")
+class VibeVoiceListener(VibeVoiceLanguage):
+    """The language model of a VibeVoice-ASR, to be fine-tuned: it reads audio, and has no diffusion head."""
+
+    Config = VibeVoiceLanguage.Config
+    families = ("vibevoice_asr", "vibevoice_asr_streaming")
+    task = "vibevoice_recognition"
+
+    def __init__(self, config: VibeVoiceLanguage.Config) -> None:
+        super().__init__(config)
+        del self.head
+
+    def export_parts(self, folder: Path) -> None:
+        """Nothing: no program looks for parts of a VibeVoice-ASR."""
 
 
-def trained_part(weights: Mapping[str, Tensor], config: VibeVoice.Config, folder: Path) -> Weights:
-    """The weights of a `VibeVoiceLanguage` from those of a checkpoint in either layout."""
+def read_config(checkpoint: str) -> VibeVoice.Config | VibeVoiceASR.Config:
+    """The configuration of a VibeVoice or a VibeVoice-ASR; InputError if it is of another model."""
+    folder = locate(checkpoint)
+    path = folder / "config.json"
+    listens = family_of(folder) in VibeVoiceListener.families
+    return (asr_config if listens else vibevoice_config)(read_object(path), str(path))
+
+
+def trained_part(
+    weights: Mapping[str, Tensor], config: VibeVoice.Config | VibeVoiceASR.Config, folder: Path
+) -> Weights:
+    """The weights of a `VibeVoiceLanguage` or `VibeVoiceListener` from those of a checkpoint in either layout."""
     try:
-        state = vibevoice_state(weights, config)
+        if isinstance(config, VibeVoice.Config):
+            state = vibevoice_state(weights, config)
+        else:
+            named = {listening_name(name): tensor for name, tensor in weights.items()}
+            scores = named.get("lm_head.weight")
+            words = named["model.language_model.embed_tokens.weight"]
+            if config.language.tie_embeddings and scores is not None and not torch.equal(scores, words):
+                raise InputError(f"{folder}: config.json ties embeddings and scores, but the weights have both")
+            state = asr_state(named, config)
     except KeyError as error:
         raise InputError(f"{folder}: the weights lack {error.args[0]!r}") from error
     return {**under(state, "language."), **above({"semantic_connector": under(state, "semantic_connector.")})}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from latent.models.families import check_verb, family_of
+from latent.models.families import check_verb, family_of, tuned_model
 from latent.recognition.live_vibevoice import LiveVibeVoiceRecognizer
 from latent.recognition.recognizer import Recognizer
 from latent.recognition.vibevoice_recognizer import VibeVoiceRecognizer
@@ -47,6 +47,8 @@ def open_recognizer(
     """
     device = device if isinstance(device, torch.device) else choose_device(device)
     path = find_run(checkpoint, revision)
+    if tuned_model(path) == "vibevoice_listener":
+        raise InputError(f"{path}: is a run; `unilatent merge {path} --output FOLDER` writes what `transcribe` opens")
     if (path / CONFIG).is_file():
         task = section_of(read_tree(path / CONFIG), "task", path / CONFIG).get("name")
         raise InputError(

@@ -10,13 +10,14 @@ import torch
 
 from latent.decoding.vibevoice import VibeVoiceDecoder
 from latent.models.checkpoints import load_vibevoice
+from latent.models.families import tuned_model
 from latent.models.vibevoice_files import write_checkpoint
 from latent.models.vibevoice_language import VibeVoiceLanguage
 from latent.synthesis.vibevoice_voice import VibeVoiceVoice
 from latent.text.text_encoder import load_text_encoder
-from s2s.checkpoint import CONFIG, weights_path
-from s2s.config import read_tree, section_of
+from s2s.checkpoint import weights_path
 from s2s.durable import fingerprint
+from s2s.errors import InputError
 from s2s.hub import find_run, repository_of
 from s2s.models.pretrained import locate
 from s2s.run import RunConfig, build_decoder, build_model, load_weights, read_run
@@ -40,6 +41,8 @@ class TunedVoice(VibeVoiceVoice):
             InputError: the base is missing or another one, or the run is incomplete.
             ConfigError: an override does not fit.
         """
+        if tuned_model(run) == "vibevoice_listener":
+            raise InputError(f"{run}: listens; `unilatent merge {run} --output FOLDER` writes what `transcribe` opens")
         config, language = _read(run, overrides, checkpoint_name)
         base = locate(str(language.config.init))
         encode = load_text_encoder(run, None if tokenizer is None else str(tokenizer))
@@ -52,13 +55,6 @@ class TunedVoice(VibeVoiceVoice):
         voice.name = repository_of(run) or run.resolve().name
         voice.weights = hashlib.sha256(f"{voice.weights}{own}".encode()).hexdigest()[:16]
         return voice
-
-
-def is_tuned(run: Path) -> bool:
-    """Whether a folder is the run of a fine-tuned VibeVoice."""
-    if not (run / CONFIG).is_file():
-        return False
-    return section_of(read_tree(run / CONFIG), "model", run / CONFIG).get("name") == "vibevoice_language"
 
 
 def write_tuned(run: str | Path, output: Path, checkpoint_name: str | None = None) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from latent.models.families import check_verb, family_of
+from latent.models.families import check_verb, family_of, tuned_model
 from latent.synthesis.latent_voice import LatentVoice
 from latent.synthesis.realtime_voice import RealtimeVoice
-from latent.synthesis.tuned_voice import TunedVoice, is_tuned
+from latent.synthesis.tuned_voice import TunedVoice
 from latent.synthesis.vibevoice_voice import VibeVoiceVoice
 from latent.synthesis.voice import Voice
 from s2s.checkpoint import CONFIG
@@ -47,7 +47,7 @@ def open_voice(
     device = device if isinstance(device, torch.device) else choose_device(device)
     path = find_run(checkpoint, revision)
     if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
-        if is_tuned(path):
+        if tuned_model(path) is not None:
             return TunedVoice.open_run(path, tokenizer, device, overrides, checkpoint_name)
         return LatentVoice.open(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
     if checkpoint_name is not None:

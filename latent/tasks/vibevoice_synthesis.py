@@ -171,7 +171,8 @@ class VibeVoiceSynthesis(Task):
         super().__init__(config)
         if config.tokenizer is None:
             raise ConfigError("task.tokenizer: must be given, or model.init, the checkpoint that brings it")
-        self._script = Script(locate(config.tokenizer), read_config(config.tokenizer).tokens)
+        tokens = read_config(config.tokenizer).tokens
+        self._script = Script(locate(config.tokenizer), tokens if isinstance(tokens, SwitchTokens) else SwitchTokens())
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
         for split, store in self._stores.items():
             self._check(split, store)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_checkpoint import write_vibevoice
+from tiny_listener import write_listener
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 
@@ -51,6 +52,7 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "vibevoice_realtime": {"language": LATENT_LM | KNOWN, "text_layers": 1, "acoustic": SIGMA_VAE},
     "vibevoice_asr": {"language": LATENT_LM | KNOWN, "acoustic": SIGMA_VAE, "semantic": SIGMA_VAE},
     "vibevoice_language": {},
+    "vibevoice_listener": {},
 }
 CRITERION_OPTIONS: dict[str, dict[str, Any]] = {
     "sigma_vae": {"mel_windows": [32], "mel_bins": [5], "periods": [2], "period_widths": [2, 2]}
@@ -67,6 +69,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "speech_synthesis": ("latent_lm", "next_token_diffusion"),
     "speech_synthesis with cues": ("timed_latent_lm", "timed_next_token_diffusion"),
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
+    "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
 ALSO_TRAINS = {
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
@@ -103,7 +106,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "unilm_v1": pretraining | {"name": "unilm_v1"},
         "speech_autoencoding": audio | {"name": "speech_autoencoding"},
         "speech_synthesis": latents,
-        "vibevoice_synthesis": _tuning(folder),
+        "vibevoice_synthesis": _tuning(folder, "synthesis"),
+        "vibevoice_recognition": _tuning(folder, "recognition"),
         "speech_synthesis with cues": latents | front_end | {"cues": {"per_latent": 1, "before": 1, "after": 1}},
     }
 
@@ -140,14 +144,15 @@ def _store(folder: Path) -> Path:
     return folder / "store"
 
 
-def _tuning(folder: Path) -> dict[str, Any]:
-    checkpoint = write_vibevoice(folder / "vibevoice")
+def _tuning(folder: Path, purpose: str) -> dict[str, Any]:
+    write = write_vibevoice if purpose == "synthesis" else write_listener
+    checkpoint = write(folder / purpose)
     facts = StoreFacts("tests", 3, 24_000, 3200, "none", 0.0, semantic_size=5)
     frames = np.random.default_rng(1).standard_normal((4, 3, 8)).astype(np.float32)
     entries = [(Utterance(str(number), Path("none.wav"), 1.0, "so", "ann"), frames[number]) for number in range(4)]
-    write_store(folder / "tuning", facts, entries)
-    store = str(folder / "tuning")
-    return {"name": "vibevoice_synthesis", "train": store, "valid": store, "tokenizer": str(checkpoint)}
+    write_store(folder / f"{purpose}_store", facts, entries)
+    store = str(folder / f"{purpose}_store")
+    return {"name": f"vibevoice_{purpose}", "train": store, "valid": store, "tokenizer": str(checkpoint)}
 
 
 def _recordings(folder: Path) -> Path:
@@ -161,7 +166,7 @@ def _recordings(folder: Path) -> Path:
 
 def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -> dict[str, Any]:
     options = dict(MODEL_OPTIONS[model])
-    if model == "vibevoice_language" and task["name"] == "vibevoice_synthesis":
+    if model in ("vibevoice_language", "vibevoice_listener") and task["name"].startswith("vibevoice"):
         options["init"] = task["tokenizer"]
     if model in ("latent_lm", "timed_latent_lm") and task["name"] != "speech_synthesis":
         options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}

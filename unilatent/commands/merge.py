@@ -23,9 +23,10 @@ def merge(
 
     It is a run folder like any other; or, of a fine-tuned VibeVoice, a checkpoint in the layout of its base.
     """
-    from latent.synthesis.tuned_voice import is_tuned, write_tuned
+    from latent.models.families import tuned_model
+    from latent.synthesis.tuned_voice import write_tuned
     from s2s.merging import merge_run
 
-    join = write_tuned if is_tuned(run) else merge_run
+    join = write_tuned if tuned_model(run) else merge_run
     join(run, output, checkpoint)
     typer.echo(f"{output}: written", err=True)
