@@ -209,7 +209,7 @@ class AudioWriter:
             self.part.unlink()  # not before the file is there: a kill leaves one or the other, or both
 
     def _encode(self) -> None:
-        soundfile = load("soundfile", "speech")
+        soundfile = load("soundfile", "speak")
         encoded = self.path.with_name(f".{self.path.name}.encoding")
         try:
             with (
@@ -234,7 +234,7 @@ class AudioWriter:
 
 @contextmanager
 def _opened(path: Source) -> Iterator[Any]:
-    soundfile = load("soundfile", "speech")
+    soundfile = load("soundfile", "speak")
     if isinstance(path, AudioBytes):
         path.seek(0)
     elif not Path(path).is_file() or Path(path).suffix.lower() == ".raw":  # soundfile asks for the format of .raw

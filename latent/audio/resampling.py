@@ -21,7 +21,7 @@ def resample(samples: NDArray[np.float32], rate: int, new_rate: int) -> NDArray[
         raise InputError(f"sample rate must be positive, found {min(rate, new_rate)} Hz")
     if rate == new_rate:
         return samples
-    converted: NDArray[np.float32] = load("soxr", "speech").resample(samples, rate, new_rate, quality="HQ")
+    converted: NDArray[np.float32] = load("soxr", "speak").resample(samples, rate, new_rate, quality="HQ")
     return converted
 
 

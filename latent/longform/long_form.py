@@ -72,7 +72,7 @@ def synthesize_script(
     """
     options, output = options or LongFormOptions.model_validate({}), Path(output)
     if picture:
-        load("matplotlib", "speech")  # fails now, not in an hour
+        load("matplotlib", "speak")  # fails now, not in an hour
     names = [*(cast or {}), *voice.speakers]
     lines = read_script(script, lambda text: voice.fits(text, options.max_characters), names)
     roles = find_roles(script, lines, cast or {}, voice.speakers, voice.names_speakers)

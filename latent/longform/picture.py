@@ -75,7 +75,7 @@ def draw_audio(path: str | Path, picture: str | Path, title: str, spans: Sequenc
     Raises:
         InputError: the file cannot be read, the picture cannot be written, or matplotlib is not installed.
     """
-    load("matplotlib", "speech")
+    load("matplotlib", "speak")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

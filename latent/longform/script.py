@@ -19,7 +19,6 @@ line) and seed are optional, and a speaker 1 is Speaker 1.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Collection, Iterator
@@ -29,6 +28,7 @@ from typing import Any
 
 from latent.text.labels import find_label, find_mistaken_label, same_speaker, without_directions
 from latent.text.splitting import Fits, split_text
+from s2s.data.json_list import list_items
 from s2s.errors import InputError
 from s2s.json_files import describe, parse_object
 
@@ -195,23 +195,8 @@ def _read_text(lines: list[tuple[str, str]], known: Collection[str]) -> Iterator
 
 def _read_list(text: str, where: str) -> Iterator[ScriptLine]:
     """A JSON list of objects, each with the line of the file that it begins on."""
-    try:
-        whole = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
-        raise InputError(f"{where}: JSON that cannot be read: {error}") from error
-    if not isinstance(whole, list):
-        raise InputError(f"{where}: expected a list of objects with 'speaker' and 'text', found {text.strip()[:20]!r}")
-    decoder, position = json.JSONDecoder(), text.index("[") + 1
-    while True:
-        while text[position] in " \t\r\n,":
-            position += 1
-        if text[position] == "]":
-            return
-        start, line = position, text.count("\n", 0, position) + 1
-        _, position = decoder.raw_decode(text, position)
-        yield _from_record(parse_object(text[start:position], f"{where}:{line}"), f"{where}:{line}")
+    for line, item in list_items(text, where):
+        yield _from_record(parse_object(item, f"{where}:{line}"), f"{where}:{line}")
 
 
 def _from_record(record: dict[str, Any], where: str) -> ScriptLine:

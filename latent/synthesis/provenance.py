@@ -43,6 +43,6 @@ def describe_origin(path: str | Path) -> str:
 def read_tags(path: str | Path) -> dict[str, str]:
     """The tags that an audio file has; raises InputError if it cannot be read as audio."""
     audio_info(path)
-    with load("soundfile", "speech").SoundFile(path) as file:
+    with load("soundfile", "speak").SoundFile(path) as file:
         found = {name: getattr(file, name) for name in _FIELDS}
     return {name: value for name, value in found.items() if value}

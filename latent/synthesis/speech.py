@@ -53,5 +53,5 @@ class Speech:
 
     def _repr_html_(self) -> str:
         file = io.BytesIO()
-        load("soundfile", "speech").write(file, self.samples, self.sample_rate, format="WAV")
+        load("soundfile", "speak").write(file, self.samples, self.sample_rate, format="WAV")
         return f'<audio controls src="data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"></audio>'

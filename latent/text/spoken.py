@@ -57,7 +57,7 @@ def number_as_words(digits: str, language: str) -> str:
     Raises:
         InputError: num2words is not installed.
     """
-    num2words = load("num2words", "speech")
+    num2words = load("num2words", "speak")
     try:
         return str(num2words.num2words(float(digits) if "." in digits else int(digits), lang=language))
     except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):  # language, or too many digits

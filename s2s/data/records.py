@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from s2s.data.files import FORMATS, STANDARD, Line, all_lines, count_lines, shown_name, suffix_of
+from s2s.data.json_list import list_items
 from s2s.data.jsonl import parse_record
 from s2s.data.row import Row
 from s2s.data.splits import Role, choose_split, files_by_split, one_format
@@ -19,6 +21,7 @@ from s2s.data.tables import TEXT_FORMATS, binary_rows, count_binary_rows, text_r
 from s2s.data.text_lines import plain_text
 from s2s.errors import InputError, reason_of
 from s2s.hub import unreachable
+from s2s.json_files import parse_object
 from s2s.shipped import data_path
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,8 @@ _EXPECTED = {
     **dict.fromkeys(TEXT_FORMATS, "the table is empty; expected a line of column names, then at least one row"),
 }
 
+
+_BEGINS_LIST = re.compile(rb"\[\s*(?:\{|$)")
 
 TextRecord = Callable[[str], dict[str, Any]]
 
@@ -101,8 +106,8 @@ def open_records(
     """The records of an input.
 
     Args:
-        name: A file, also as .gz, .bz2, .xz or .zst: JSON lines, .csv or .tsv with a line of column names, .parquet,
-            .arrow, .txt (one text a line; blank ones count). `-`, standard input. A folder of such files, or that
+        name: A file, also as .gz, .bz2, .xz or .zst: JSON lines or a JSON list, .csv or .tsv with a line of column
+            names, .parquet, .arrow, .txt (one text a line; blank ones count). `-`, standard input. A folder of such files, or that
             `datasets` wrote. A hub id, which may hold `@CONFIG`. A folder and a hub id may end in `:SPLIT`. A name of
             shipped data, `sample:en`.
         role: Which split is taken of a folder or hub id that names none.
@@ -160,11 +165,10 @@ def _checked(name: str, known: str | None, head: list[Line]) -> str:
     is_json = bool(head) and head[-1].content.lstrip().startswith(b"{")
     if known == "text" and is_json and _is_record(head[-1]):
         raise InputError(
-            f"{head[-1].where}: is a JSON record in a file of plain lines; give JSON lines a name in .jsonl, or "
-            "give --format"
+            f"{head[-1].where}: is a JSON record in a file of plain lines; give JSON lines a name in .jsonl"
         )
     if known is None and head and not is_json:
-        logger.info("%s: read as plain text, one text a line; --format reads it otherwise", shown_name(name))
+        logger.info("%s: read as plain text, one text a line", shown_name(name))
     return known or ("jsonl" if is_json or not head else "text")
 
 
@@ -181,13 +185,27 @@ def _rows(name: str, format: str, text_record: TextRecord, lines: Iterable[Line]
     if format in ("parquet", "arrow"):
         return binary_rows(name, format)
     given = all_lines(name) if lines is None else lines
-    return _text_rows(given, text_record) if format == "text" else _json_rows(given)
+    return _text_rows(given, text_record) if format == "text" else _json_rows(name, given)
 
 
-def _json_rows(lines: Iterable[Line]) -> Iterator[Row]:
-    for line in lines:
+def _json_rows(name: str, lines: Iterable[Line]) -> Iterator[Row]:
+    """The rows of JSON lines, or of one JSON list, which is held in memory."""
+    left = iter(lines)
+    head = list(_until_first(left))
+    given = itertools.chain(head, left)
+    if head and _BEGINS_LIST.match(head[-1].content.strip()):
+        yield from _rows_of_list(name, given)
+        return
+    for line in given:
         if content := line.content.strip():
             yield Row(line.number, line.where, partial(parse_record, line._replace(content=content)))
+
+
+def _rows_of_list(name: str, lines: Iterable[Line]) -> Iterator[Row]:
+    text = "".join(line.text() for line in lines)
+    for number, (line, item) in enumerate(list_items(text, shown_name(name)), start=1):
+        where = f"{shown_name(name)}:{line}"
+        yield Row(number, where, partial(parse_object, item, where))
 
 
 def _text_rows(lines: Iterable[Line], text_record: TextRecord) -> Iterator[Row]:

@@ -26,14 +26,20 @@ _BATCH = 1024
 
 
 def output_format(output: str, is_text: bool) -> OutputFormat:
-    """The format of an output: standard output is plain text if the input `is_text`, else and by default JSON lines.
+    """The format of an output: standard output is plain text if the input `is_text`, else JSON lines.
+
+    A name without a suffix is JSON lines too.
 
     Raises:
         InputError: nothing is written in the format that the name asks for.
     """
     if output == STANDARD:
         return "text" if is_text else "jsonl"
-    format: Any = FORMATS.get(suffix_of(output), "jsonl")
+    suffix = suffix_of(output)
+    format: Any = FORMATS.get(suffix, "" if suffix else "jsonl")
+    if not format:
+        known = ", ".join(name for name, kind in FORMATS.items() if kind != "arrow")
+        raise InputError(f"{output}: the suffix must be one of {known}, found {suffix!r}")
     if format == "arrow" or (format == "parquet" and compression_of(output)):
         raise InputError(f"{output}: is not written; give a name in .parquet, which is compressed in itself")
     return format  # type: ignore[no-any-return]

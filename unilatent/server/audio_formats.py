@@ -81,9 +81,9 @@ class _SoundFile:
         rate = min((known for known in rates if known >= sample_rate), default=rates[-1])
         self._resampler = None
         if rate != sample_rate:
-            self._resampler = load("soxr", "speech").ResampleStream(sample_rate, rate, 1, dtype="float32")
+            self._resampler = load("soxr", "speak").ResampleStream(sample_rate, rate, 1, dtype="float32")
         self._sink = _Sink()
-        self._file = load("soundfile", "speech").SoundFile(self._sink, "w", rate, 1, **_OPTIONS[name])
+        self._file = load("soundfile", "speak").SoundFile(self._sink, "w", rate, 1, **_OPTIONS[name])
         for field, value in tags.items():
             setattr(self._file, field, value)
 

@@ -64,7 +64,7 @@ class Numbers:
     def _say(self, digits: str, **how: Any) -> str:
         if len(digits) > _LONGEST:
             return self.digits(digits)
-        num2words = load("num2words", "speech")
+        num2words = load("num2words", "speak")
         return str(num2words.num2words(int(digits), lang=self.language, **how)).replace(",", "")
 
     def cardinal(self, digits: str) -> str:

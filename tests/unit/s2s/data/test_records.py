@@ -119,7 +119,7 @@ def test_without_a_known_suffix_the_first_line_tells(tmp_path, caplog):
     assert found(str(tmp_path / "a")) == [{"src": "a"}]
     (tmp_path / "b.source").write_text("a text\n")
     assert found(str(tmp_path / "b.source")) == [{"src": "a text"}]
-    assert "b.source: read as plain text, one text a line; --format reads it otherwise" in caplog.text
+    assert "b.source: read as plain text, one text a line" in caplog.text
 
 
 def test_a_bad_row_does_not_end_the_reading_of_a_table(tmp_path):
@@ -230,3 +230,30 @@ def test_a_pipe_is_read_once_and_its_first_line_tells_what_it_holds(monkeypatch)
     given = open_records("-")
     assert (given.format, given.identity) == ("text", None)
     assert [record["src"] for _, record in given] == ["", " first", "second"]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_of_objects_is_read_as_json_lines_are(tmp_path, indent):
+    rows = [{"src": "a [b], {c}\n"}, {"src": 'd "e"', "tgt": None}]
+    path = tmp_path / "x.json"
+    path.write_text("\n" + json.dumps(rows, indent=indent))
+    assert found(str(path)) == rows
+    wheres = [row.where for row in open_records(path).rows()]
+    assert wheres == [f"{path}:{line}" for line in ((3, 6) if indent else (2, 2))]
+
+
+def test_what_is_wrong_with_a_list_is_said_once(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('[\n{"src": "a"},\n3,\n{"src": "b"}]')
+    rows = list(open_records(path).rows())
+    assert [row.number for row in rows] == [1, 2, 3]
+    with pytest.raises(InputError, match=r"x\.json:3: .*object"):
+        rows[1].record()
+    path.write_text('[{"src": "a"},\n{"src" "b"}]')
+    with pytest.raises(InputError, match=r"x\.json:2: broken JSON: Expecting ':' delimiter at column 8"):
+        list(open_records(path).rows())
+    path.write_text('[1]\n{"src": "a"}')  # JSON lines, the first of which is no object
+    bad, good = open_records(path).rows()
+    assert good.record() == {"src": "a"}
+    with pytest.raises(InputError, match=r"x\.json:1: "):
+        bad.record()

@@ -69,11 +69,16 @@ def test_plain_text_is_the_best_output_on_a_line_of_its_own():
 
 def test_standard_output_takes_the_form_of_the_input():
     assert (output_format("-", is_text=True), output_format("-", is_text=False)) == ("text", "jsonl")
-    assert [output_format(name, is_text=True) for name in ("a", "a.out", "A.JSONL.GZ", "a.txt")] == ["jsonl"] * 3 + [
+    assert [output_format(name, is_text=True) for name in ("a", "a.json", "A.JSONL.GZ", "a.txt")] == ["jsonl"] * 3 + [
         "text"
     ]
     for name in ("a.arrow", "a.parquet.gz"):
         with pytest.raises(InputError, match=rf"{name}: is not written; give a name in .parquet"):
+            output_format(name, is_text=False)
+    for name in ("o.docx", "o.out", "runs.v2/o.jsn.gz"):
+        with pytest.raises(
+            InputError, match=r"o\.[a-z.]+: the suffix must be one of \.jsonl, .*\.parquet, found '\.[a-z]+'"
+        ):
             output_format(name, is_text=False)
 
 
