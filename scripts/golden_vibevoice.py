@@ -217,6 +217,7 @@ def check_realtime(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
     yield from part(realtime_stream(model, decoder, preset, case, tensors))
     yield from part(realtime_latents(model, case, tensors))
     yield from part(realtime_steps(model, preset, case, tensors))
+    yield from part(realtime_preset(model, case, tensors))
 
 
 def realtime_stream(
@@ -256,6 +257,16 @@ def realtime_steps(
     golden = torch.stack([tensors["mid.pos_cond"], tensors["mid.neg_cond"]], dim=1)
     yield Figure("conditions", excess(torch.stack(conditions), golden, 2e-4), 2e-4)
     yield Figure("stop logits", excess(torch.stack(logits), tensors["mid.eos_logit"], 2e-4), 2e-4)
+
+
+def realtime_preset(model: VibeVoiceRealtime, case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """A preset, from the text and the latents that the golden one was made of."""
+    text, latents = tensors["in.prompt_ids"][0].tolist(), tensors["in.prompt_latents_scaled"][0]
+    made = model.preset(text, latents, case["neg_token_id(<|image_pad|>)"]).tensors()
+    golden = tensors.under("preset.")
+    for name, tensor in made.items():
+        expected = golden[name][:, -1:] if name.endswith("hidden_state") else golden[name]
+        yield Figure(f"preset {name}", excess(tensor, expected, 2e-4), 2e-5)
 
 
 SPELLING = {"start": "<|vision_start|>", "latent": "<|vision_pad|>", "end": "<|vision_end|>"}

@@ -27,6 +27,8 @@ _TASK = (
     "utilizing the distinct voice of each respective speaker.\n"
 )
 
+_STRAIGHT = str.maketrans("\u2019\u201c\u201d", '\'""')
+
 SwitchName = Literal["latent", "end", "start"]
 
 
@@ -61,6 +63,11 @@ def speaker_numbers(names: Sequence[str]) -> dict[str, int]:
 def plain_text(text: str) -> str:
     """A text with straight apostrophes, as the released code gives it to the tokenizer."""
     return text.replace("\u2019", "'").strip()
+
+
+def straight_quotes(text: str) -> str:
+    """A text with straight apostrophes and quotation marks, as the released code gives it to VibeVoice-Realtime."""
+    return text.translate(_STRAIGHT)
 
 
 def head_pieces(voice_frames: Sequence[int]) -> list[str | Switch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -24,6 +24,8 @@ class RealtimePrompt:
         preset: The voice (`latent.models.vibevoice_realtime.VoicePreset`), on the device of the model.
         text: Tokens; an iterator may still be waiting for later ones.
         max_frames: Maximum number of frames.
+        frames_of_text: Maximum number of frames of the whole text, asked for when all of it has been read; None: no
+            other maximum.
         seed: Of the noise.
         temperature: Factor of the noise that latents are drawn from.
     """
@@ -33,6 +35,7 @@ class RealtimePrompt:
     max_frames: int
     seed: int
     temperature: float = 1.0
+    frames_of_text: Callable[[], int] | None = None
 
 
 @register_decoder("vibevoice_realtime")
@@ -62,11 +65,15 @@ class RealtimeDecoder(Streamer):
         sampler = config.sampler(language)
         state = model.prefill(prompts.preset, language.config.max_positions)
         noise = noise or RowNoise([prompts.seed], language.config.latent_size, state.speech.hidden.device)
-        left, frame, stopped = iter(prompts.text), 0, False
-        while not stopped and frame < prompts.max_frames:
-            if window := list(islice(left, config.text_window)):
+        left, frame, stopped, most = iter(prompts.text), 0, False, prompts.max_frames
+        room = language.config.max_positions
+        while not stopped and frame < min(most, room):
+            if window := list(islice(left, min(config.text_window, room - frame - 1))):
                 model.read(state, window)
-            for _ in range(min(config.speech_window, prompts.max_frames - frame)):
+                room -= len(window)
+            if len(window) < config.text_window and prompts.frames_of_text is not None:
+                most = min(most, prompts.frames_of_text())
+            for _ in range(min(config.speech_window, min(most, room) - frame)):
                 hidden = state.speech.hidden.chunk(2)[: len(sampler.streams)]
                 drawn = noise.draw().to(hidden[0].dtype) * prompts.temperature
                 latent = sampler.sample(hidden, drawn, noise)

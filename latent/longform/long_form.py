@@ -32,7 +32,8 @@ from latent.longform.narrator import LongFormOptions, Narrator
 from latent.longform.report import ScriptSummary, SpokenLine, draw_report, read_report, write_report
 from latent.longform.script import read_script
 from latent.synthesis.requests import warn_of_spelling
-from latent.synthesis.voice import Take, Voice, prompt_digest
+from latent.synthesis.takes import Take
+from latent.synthesis.voice import Voice, prompt_digest
 from s2s.durable import WAY_OUT, Journal, check_target, claimed, fingerprint, former_fingerprint, refuse_other_job
 from s2s.errors import InputError
 from s2s.packages import load

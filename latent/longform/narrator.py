@@ -16,7 +16,9 @@ from latent.decoding.audio import AudioChunk
 from latent.longform.cast import Role
 from latent.longform.report import SpokenLine
 from latent.longform.script import ScriptLine
-from latent.synthesis.voice import Take, Turn, Voice, warn_of_truncation
+from latent.synthesis.saying import warn_of_truncation
+from latent.synthesis.takes import Take, Turn
+from latent.synthesis.voice import Voice
 from latent.text.labels import same_speaker
 from s2s.config import Section
 from s2s.errors import InputError
@@ -94,7 +96,7 @@ class Narrator:
         stop = writer.num_samples
         _write_silence(writer, round(take.pause * self.voice.sample_rate))
         if tail.cut:
-            warn_of_truncation(request, self.voice.frame_rate)
+            warn_of_truncation(request, request.max_frames / self.voice.frame_rate)
         said = self.end(take, tail)
         spoken = SpokenLine(
             where=first.where,

@@ -69,6 +69,27 @@ def load_asr(checkpoint: str, dtype: torch.dtype = torch.float32) -> VibeVoiceAS
     return _filled(folder, dtype, VibeVoiceASR, config, lambda: asr_state(state, config))
 
 
+def load_acoustic(folder: Path, dtype: torch.dtype) -> SigmaVAE:
+    """The acoustic tokenizer of a checkpoint of VibeVoice-Realtime, with its encoder, which is not released.
+
+    Raises:
+        InputError: the checkpoint lacks the encoder.
+    """
+    config = realtime_config(read_object(folder / "config.json"), str(folder / "config.json")).acoustic
+    named = {transformers_name(name): tensor for name, tensor in read_state(folder).items()}
+    encoder = under(named, "model.audio_tower.encoder.")
+    if not encoder:
+        raise InputError(
+            f"{folder}: has no acoustic encoder (model.acoustic_tokenizer.encoder; Microsoft did not release it), so "
+            "no preset can be made of a recording; use a released preset"
+        )
+    parts = {
+        "encoder": codec_weights(encoder, config.depths),
+        "decoder": codec_weights(under(named, "model.audio_tower.decoder."), config.all_decoder_depths),
+    }
+    return _filled(folder, dtype, SigmaVAE, config, lambda: above(parts))
+
+
 def _load(
     checkpoint: str,
     dtype: torch.dtype,

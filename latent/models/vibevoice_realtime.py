@@ -23,6 +23,8 @@ from s2s.nn.linear import pack_linears
 from s2s.registry import register_model
 
 _SPEECH, _TEXT = 0, 1
+_CONDITIONAL = torch.tensor([True, False])
+"""The rows of the speech layers that read the text."""
 
 StoredRow = list[tuple[Tensor, Tensor]]
 """Keys and values `(G, T, D)` of each layer, keys with rotary positions."""
@@ -68,6 +70,17 @@ class VoicePreset:
             )
         except KeyError as error:
             raise InputError(f"a voice preset must hold {error.args[0]!r}, which is missing") from error
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What `named` takes."""
+        found = {
+            "tts_lm.last_hidden_state": self.hidden.view(1, 1, -1),
+            "neg_tts_lm.last_hidden_state": self.silent_hidden.view(1, 1, -1),
+        }
+        for part, layers in (("lm", self.text), ("tts_lm", self.speech), ("neg_tts_lm", self.silent_speech)):
+            for number, (keys, values) in enumerate(layers):
+                found |= {f"{part}.k{number}": keys.unsqueeze(0), f"{part}.v{number}": values.unsqueeze(0)}
+        return {name: tensor.contiguous().clone() for name, tensor in found.items()}
 
 
 @dataclass
@@ -133,14 +146,34 @@ class VibeVoiceRealtime(Model):
         speech = self._cache(len(self.language.layers), [preset.speech, preset.silent_speech], capacity)
         return RealtimeState(text, MixedState(speech, torch.stack([preset.hidden, preset.silent_hidden])))
 
-    def read(self, state: RealtimeState, tokens: Sequence[int]) -> None:
-        """Read the next tokens of the text."""
+    @torch.inference_mode()
+    def preset(self, text: Sequence[int], latents: Tensor, silent: int) -> VoicePreset:
+        """The voice of a recording.
+
+        Args:
+            text: Tokens of what is said in it.
+            latents: The recording, normalized, `(F, L)`.
+            silent: The token that the unconditional stream begins with.
+        """
+        state = self._empty(len(text) + len(latents) + 1)
+        self.read(state, text)
+        inputs = self.language.embed_latents(latents) + self.kinds.weight[_SPEECH]
+        self.language.append_many(state.speech, inputs.unsqueeze(0), _CONDITIONAL)
+        without = self._empty(1)
+        without.speech = state.speech
+        self.read(without, [silent], ~_CONDITIONAL)
+        caches = state.speech.cache
+        hidden, silent_hidden = state.speech.hidden
+        return VoicePreset(state.text.stored(0), caches.stored(0), hidden, caches.stored(1), silent_hidden)
+
+    def read(self, state: RealtimeState, tokens: Sequence[int], rows: Tensor = _CONDITIONAL) -> None:
+        """Read the next tokens of the text into the rows `(2,)` bool of the speech layers."""
         device = state.speech.hidden.device
         embedded = self.language.embeddings(torch.tensor([tokens], device=device))
         blocks = cast(list[CausalBlock], list(self.text_layers))
-        rows = extend(blocks, state.text, embedded, self.config.language.rope_theta)
+        read = extend(blocks, state.text, embedded, self.config.language.rope_theta)
         state.text.grow(torch.tensor([len(tokens)], device=device), len(tokens))
-        self.language.append_many(state.speech, rows + self.kinds.weight[_TEXT], torch.tensor([True, False]))
+        self.language.append_many(state.speech, read + self.kinds.weight[_TEXT], rows.to(device))
 
     def speak(self, state: RealtimeState, latent: Tensor) -> Tensor:
         """Decode a normalized latent `(1, L)` to audio `(1, hop_length)`."""
@@ -153,6 +186,16 @@ class VibeVoiceRealtime(Model):
         inputs = self.language.embed_latents(latent) + self.kinds.weight[_SPEECH]
         hidden = self.language.append(state.speech, inputs.expand(2, -1))
         return self.stop(hidden[:1]).squeeze()  # type: ignore[no-any-return]
+
+    def _empty(self, capacity: int) -> RealtimeState:
+        config, weight = self.config.language, self.language.embeddings.weight
+        head_dim = cast(CausalBlock, self.language.layers[0]).head_dim
+
+        def cache(layers: int, rows: int) -> RowCache:
+            return RowCache(layers, rows, config.num_kv_heads, capacity, head_dim, like=weight)
+
+        speech = MixedState(cache(len(self.language.layers), 2), weight.new_zeros(2, config.hidden_size))
+        return RealtimeState(cache(len(self.text_layers), 1), speech)
 
     def _cache(self, layers: int, rows: Sequence[StoredRow], capacity: int) -> RowCache:
         block = cast(CausalBlock, self.language.layers[0])

@@ -58,6 +58,11 @@ class RowCache:
         self.lengths = self.lengths.index_fill(0, torch.tensor([row], device=self.lengths.device), length)
         self._used = max(self._used, length)
 
+    def stored(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values `(G, T, D)` of each layer in a row, as `fill` takes them."""
+        length = int(self.lengths[row])
+        return [(layer[0, row, :, :length].clone(), layer[1, row, :, :length].clone()) for layer in self._buffer]
+
     def forget(self, rows: Tensor) -> None:
         """Drop the last token of rows `(B,)` bool."""
         self.lengths = self.lengths - rows.long()

@@ -49,7 +49,8 @@ def read_with_consent(recording: Path, given: bool) -> AudioBytes:
         if not given:
             raise NoConsent(
                 f"{recording}: a voice prompt needs the consent of the person who speaks; if you have it, give "
-                "--i-have-consent once for recordings on the command line, --consent-for for others"
+                "--i-have-consent once for recordings on the command line, --consent-for for others (consent=True in "
+                "Python)"
             )
         record = {"sha256": digest, "consent": STATEMENT, "date": date.today().isoformat()}
         try:

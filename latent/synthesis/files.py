@@ -16,18 +16,20 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from latent.audio.files import FORMATS, Samples, write_audio
+from latent.audio.files import AudioWriter, Samples, checked, write_audio
+from latent.audio.growing_wav import pcm_16, wav_header
 from latent.audio.watermark import Mark
 from latent.data.speech_prompts import SpeechRequest
-from latent.synthesis.requests import Unusable, Wanted
-from latent.synthesis.voice import Voice, prompt_digest, warn_of_truncation
+from latent.synthesis.requests import Unusable, Wanted, warn_of_spelling
+from latent.synthesis.saying import Saying, warn_of_truncation
+from latent.synthesis.voice import Voice, prompt_digest
 from s2s.durable import WAY_OUT, Journal, claimed, read_journal, write_whole, writing
 from s2s.errors import InputError
 from s2s.json_files import dump_json
@@ -59,6 +61,7 @@ class Summary:
         cut: Files that were truncated.
         kept: Files that were there already.
         failed: Records that could not be spoken.
+        first_audio: Seconds from the beginning of a text to its first samples.
     """
 
     files: int
@@ -67,10 +70,12 @@ class Summary:
     cut: int = 0
     kept: int = 0
     failed: int = 0
+    first_audio: float | None = None
 
     def __str__(self) -> str:
         parts = [f"{self.seconds:.1f} s of audio in {self.files} file{'s' * (self.files != 1)}"]
         parts += [f"real-time factor {self.real_time_factor:.2f}"] if self.files else []
+        parts += [] if self.first_audio is None else [f"first audio after {self.first_audio:.2f} s"]
         others = {"already there": self.kept, "truncated": self.cut, f"not usable, see {ERRORS} there": self.failed}
         return ", ".join([*parts, *(f"{count} {what}" for what, count in others.items() if count)])
 
@@ -90,28 +95,51 @@ def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iter
             parts[row].clear()
             meter.correct(len(samples) / voice.sample_rate - voice.expected_seconds(request))
             if not ended:
-                warn_of_truncation(request, voice.frame_rate)
+                warn_of_truncation(request, request.max_frames / voice.frame_rate)
             yield row, Spoken(request, samples, ended, work[row])
         begun = time.monotonic()  # what the caller does with the samples is not counted
 
 
 def synthesize_text(
-    voice: Voice, request: SpeechRequest, output: Path, overwrite: bool = False, watermark: Mark | None = None
+    voice: Voice, saying: Saying, output: Path, overwrite: bool = False, watermark: Mark | None = None
 ) -> Summary:
-    """Speak one request into a file, whose suffix is its format.
+    """Speak a text into a file, whose suffix is its format; the file grows beside it, see `AudioWriter`.
 
     Raises:
         InputError: the file exists and `overwrite` is False, its suffix is unknown, or it cannot be written.
     """
-    if output.suffix.lower() not in FORMATS:
-        raise InputError(f"{output}: the suffix must be one of {', '.join(FORMATS)}, found {output.suffix!r}")
     with claimed(output):
+        writer = AudioWriter(output, voice.sample_rate, voice.tags(saying.seed))
         if output.exists() and not overwrite:
             raise InputError(f"{output}: exists already; {WAY_OUT}")
-        with Meter(voice.expected_seconds(request), True, "synthesized", audio) as meter:
-            ((_, spoken),) = speak(voice, [request], meter)
-        _write(voice, spoken, output, watermark)
-    return Summary(1, meter.done, meter.seconds_per_unit, cut=int(not spoken.ended))
+        with Meter(saying.expected_seconds, True, "synthesized", audio) as meter, writer:
+            for samples in _marked(saying, watermark, voice.sample_rate):
+                writer.write(samples)
+                meter.advance(len(samples) / voice.sample_rate)
+    return _summary(saying)
+
+
+def stream_text(
+    voice: Voice, saying: Saying, pipe: BinaryIO, is_raw: bool = False, watermark: Mark | None = None
+) -> Summary:
+    """Speak a text into a pipe while it is made: samples of 16 bits, as a WAV file of unknown length or raw."""
+    if not is_raw:
+        pipe.write(wav_header(voice.sample_rate, voice.tags(saying.seed)))
+    for samples in _marked(saying, watermark, voice.sample_rate):
+        pipe.write(pcm_16(checked(samples, "the speech")).tobytes())
+        pipe.flush()
+    return _summary(saying)
+
+
+def _marked(saying: Saying, watermark: Mark | None, sample_rate: int) -> Iterable[Samples]:
+    """The samples, watermarked if asked for; a watermark needs them as a whole."""
+    return saying if watermark is None else [watermark(np.concatenate(list(saying)), sample_rate)]
+
+
+def _summary(saying: Saying) -> Summary:
+    warn_of_spelling(saying.requests)
+    factor = saying.work_seconds / max(saying.seconds, 1e-9)
+    return Summary(1, saying.seconds, factor, cut=int(not saying.ended), first_audio=saying.first_audio)
 
 
 def synthesize_records(

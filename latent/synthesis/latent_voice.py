@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from latent.audio.files import Source, audio_info, load_audio
+from latent.audio.files import AudioBytes, audio_info, load_audio
 from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.batch import GenerationPrompts
@@ -33,7 +33,8 @@ from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.synthesis.session import Joined, SpeechSession
-from latent.synthesis.voice import TooLong, Turn, Voice
+from latent.synthesis.takes import TooLong, Turn
+from latent.synthesis.voice import Voice
 from latent.text.lexicon import Lexicon
 from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
@@ -192,9 +193,8 @@ class LatentVoice(Voice):
         if not self.voice_frames:
             raise InputError(f"{recording}: this model was trained without voice prompts (task.voice_prompt_prob is 0)")
 
-    def prompt(self, recording: Source) -> Latents:
+    def _prompt(self, recording: AudioBytes) -> Latents:
         """Latents `(F, L)` of a recording, at most `voice_frames`, at the loudness of corpora, without silent ends."""
-        self.check_prompts(recording)
         seconds, (least, most) = audio_info(recording).seconds, PROMPT_SECONDS
         if not least <= seconds <= most:
             limits = f"{least:g} to {most:g} seconds"

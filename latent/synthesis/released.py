@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
+from torch import Tensor
 
+from latent.audio.files import AudioBytes, audio_info, load_audio
+from latent.audio.levels import normalize_loudness
+from latent.audio_tokenizer import encode_samples
+from latent.data.latent_store import Latents
+from latent.models.sigma_vae import SigmaVAE
 from latent.synthesis.voice import Voice, readable
 from latent.text.front_end import NothingToSay
 from latent.text.text_encoder import TextEncoder, load_text_encoder
@@ -22,6 +28,8 @@ from s2s.json_files import describe
 
 V = TypeVar("V", bound="ReleasedVoice")
 
+VOICE_SECONDS = (0.5, 120.0)
+"""Shortest and longest sample of a voice."""
 _CHARACTERS_PER_SECOND = 15
 _LENGTH_FACTOR, _LENGTH_SECONDS = 2.0, 10.0
 
@@ -73,7 +81,11 @@ class ReleasedVoice(Voice):
 
     def expected_frames(self, text: str) -> int:
         """About how many latents a text will take."""
-        return max(1, math.ceil(len(text) / _CHARACTERS_PER_SECOND * self.frame_rate))
+        return self.frames_of(len(text))
+
+    def frames_of(self, characters: int) -> int:
+        """About how many latents a text of so many characters will take."""
+        return max(1, math.ceil(characters / _CHARACTERS_PER_SECOND * self.frame_rate))
 
     def most_frames(self, expected: int, room: int) -> int:
         """Latents after which speech is truncated.
@@ -93,9 +105,34 @@ class ReleasedVoice(Voice):
 def speakable(text: str) -> str:
     """A text as `readable` gives it; raises NothingToSay if it holds only punctuation."""
     text = readable(text)
-    if all(unicodedata.category(sign)[0] in "PZCM" for sign in text):
+    if not says_something(text):
         raise NothingToSay(f"'text' must hold more than punctuation, found {describe(text)}")
     return text
+
+
+def says_something(text: str) -> bool:
+    """Whether a text holds more than punctuation."""
+    return any(unicodedata.category(sign)[0] not in "PZCM" for sign in text)
+
+
+def voice_sample(codec: SigmaVAE, recording: AudioBytes, like: Tensor) -> Latents:
+    """Latents `(F, L)` of a sample of a voice, at the loudness of the released code.
+
+    Args:
+        codec: On the device of the tensor `like`, and of its type.
+
+    Raises:
+        InputError: it cannot be read, is too short or too long, or silent.
+    """
+    seconds, (least, most) = audio_info(recording).seconds, VOICE_SECONDS
+    if not least <= seconds <= most:
+        raise InputError(f"{recording}: a voice sample must last {least:g} to {most:g} s, found {seconds:.1f}")
+    samples = load_audio(recording, codec.config.sample_rate)
+    if not samples.any():
+        raise InputError(f"{recording}: a voice sample must not be silent")
+    mean = encode_samples(codec, normalize_loudness(samples), like.device, dtype=like.dtype)
+    latents: Latents = codec.sample(mean.float().unsqueeze(0), torch.Generator().manual_seed(0))[0].numpy()
+    return latents
 
 
 def decoder_options(config: type[Section], overrides: Iterable[str]) -> Any:

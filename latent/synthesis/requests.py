@@ -14,7 +14,8 @@ from typing import Any, cast
 
 from latent.audio.files import FORMATS
 from latent.data.speech_prompts import SpeechRequest, derived_seed
-from latent.synthesis.consent import NoConsent, read_with_consent
+from latent.synthesis.consent import NoConsent
+from latent.synthesis.saying import Saying
 from latent.synthesis.voice import Voice
 from s2s.data.files import shown_name
 from s2s.data.records import open_records
@@ -77,8 +78,7 @@ class VoicePrompts:
     def read(self, path: Path) -> Any:
         """The voice prompt of a recording; raises NoConsent, or InputError if it cannot be one."""
         if path not in self._known:
-            self._voice.check_prompts(path)
-            self._known[path] = self._voice.prompt(read_with_consent(path, path.resolve() in self._consented))
+            self._known[path] = self._voice.prompt(path, path.resolve() in self._consented)
         return self._known[path]
 
 
@@ -154,12 +154,17 @@ def _from_cells(cells: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def one_request(voice: Voice, text: str, wishes: Wishes) -> SpeechRequest:
-    """A text from the command line as a request, with the seed of the wishes; raises InputError."""
+def saying_of(voice: Voice, text: str | Iterable[str], wishes: Wishes, chunk_frames: int) -> Saying:
+    """A text from the command line, or one that is still being written, as it is said; raises InputError."""
     prompt = None if wishes.prompt is None else VoicePrompts(voice, wishes.consented).read(wishes.prompt)
-    request = voice.request("text", text, wishes.speaker, prompt, wishes.seed, wishes.temperature)
-    warn_of_spelling([request])
-    return request
+    return voice.saying(
+        text,
+        wishes.speaker,
+        prompt=prompt,
+        seed=wishes.seed,
+        temperature=wishes.temperature,
+        chunk_frames=chunk_frames,
+    )
 
 
 def warn_of_spelling(requests: Iterable[SpeechRequest]) -> None:

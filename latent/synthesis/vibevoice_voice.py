@@ -10,9 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from latent.audio.files import Source, audio_info, load_audio
-from latent.audio.levels import normalize_loudness
-from latent.audio_tokenizer import encode_samples
+from latent.audio.files import AudioBytes
 from latent.data.batch import GenerationPrompts
 from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest, padded_sequences
@@ -29,13 +27,11 @@ from latent.decoding.audio import AudioChunk
 from latent.decoding.vibevoice import VibeVoiceDecoder
 from latent.models.checkpoints import load_vibevoice
 from latent.models.vibevoice import VibeVoice
-from latent.synthesis.released import ReleasedVoice, speakable
-from latent.synthesis.voice import Take, TooLong, Turn, said_parts
+from latent.synthesis.released import ReleasedVoice, speakable, voice_sample
+from latent.synthesis.takes import Take, TooLong, Turn, said_parts
 from latent.text.text_encoder import TextEncoder
 from s2s.errors import InputError
 
-VOICE_SECONDS = (0.5, 120.0)
-"""Shortest and longest sample of a voice."""
 _SLOWER = 1.1  # room for speech that takes so many times its expected length
 
 
@@ -73,18 +69,8 @@ class VibeVoiceVoice(ReleasedVoice):
         if group:
             yield Take(self._together(group, context), [turn for turn, _ in group], group[-1][0].pause or 0.0)
 
-    def prompt(self, recording: Source) -> Latents:
-        """Latents `(F, L)` of a sample of a voice, at the loudness of the released code."""
-        seconds, (least, most) = audio_info(recording).seconds, VOICE_SECONDS
-        if not least <= seconds <= most:
-            raise InputError(f"{recording}: a voice sample must last {least:g} to {most:g} s, found {seconds:.1f}")
-        samples = load_audio(recording, self.sample_rate)
-        if not samples.any():
-            raise InputError(f"{recording}: a voice sample must not be silent")
-        codec, dtype = self._model.acoustic, self._model.language.embeddings.weight.dtype
-        mean = encode_samples(codec, normalize_loudness(samples), self._device, dtype=dtype)
-        latents: Latents = codec.sample(mean.float().unsqueeze(0), torch.Generator().manual_seed(0))[0].numpy()
-        return latents
+    def _prompt(self, recording: AudioBytes) -> Latents:
+        return voice_sample(self._model.acoustic, recording, self._model.language.embeddings.weight)
 
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
         ids, start, latent = [request.id for request in requests], self._switches["start"], self._switches["latent"]

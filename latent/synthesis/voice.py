@@ -11,69 +11,32 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from latent.audio.files import Samples, Source
+from latent.audio.files import AudioBytes, Samples, Source
 from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.decoding.audio import AudioChunk
+from latent.synthesis.consent import read_with_consent
 from latent.synthesis.provenance import synthetic_tags
+from latent.synthesis.saying import Saying, Utterance
 from latent.synthesis.session import OneByOne, SpeechSession
 from latent.synthesis.speech import Speech
+from latent.synthesis.takes import Take, TooLong, Turn, said_parts
+from latent.text.arriving import ArrivingText, arriving_sentences
 from latent.text.front_end import NothingToSay
 from latent.text.splitting import split_text
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 from s2s.registry import nearest
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-PART_PAUSE = 0.4
-"""Seconds of silence between the parts of a text that is too long for one sequence, as between lines of a script."""
-
-
-class TooLong(InputError):
-    """A text is too long for one sequence of the model."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What somebody says in a script: piece `part` of the line at `where`.
-
-    Args:
-        name: The speaker's name in the script.
-        speaker: The speaker of the model who says it, or None.
-        prompt: A voice prompt from `Voice.prompt`, or None.
-        pause: Seconds of silence after it that the script asks for; None if it does not.
-    """
-
-    where: str
-    part: int
-    name: str
-    text: str
-    speaker: str | None
-    prompt: Any
-    seed: int
-    pause: float | None
-
-
-@dataclass(frozen=True)
-class Take:
-    """Turns that are generated as one request, and the seconds of silence after them."""
-
-    request: SpeechRequest
-    turns: Sequence[Turn]
-    pause: float
 
 
 class Voice(ABC):
@@ -185,13 +148,24 @@ class Voice(ABC):
     def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
         """A checked request with its tokens and lengths."""
 
-    @abstractmethod
-    def prompt(self, recording: Source) -> Any:
+    def prompt(self, recording: Source, consent: bool = False) -> Any:
         """A recording as a voice prompt.
 
+        Args:
+            recording: A file, or its bytes from `read_with_consent`.
+            consent: Whether you confirm that the person who speaks in it agrees; it is noted beside the recording.
+
         Raises:
+            NoConsent: consent was confirmed neither now nor before.
             InputError: it cannot be read, or cannot be a voice prompt of this voice.
         """
+        self.check_prompts(recording)
+        given = recording if isinstance(recording, AudioBytes) else read_with_consent(Path(recording), consent)
+        return self._prompt(given)
+
+    @abstractmethod
+    def _prompt(self, recording: AudioBytes) -> Any:
+        """A recording that may be used as a voice prompt."""
 
     def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
         """A script in the pieces that this voice generates in one go: here every turn alone.
@@ -260,9 +234,39 @@ class Voice(ABC):
         """A session of at most `max_rows` requests at a time, which come and go; here one at a time."""
         return OneByOne(lambda request: self.generate([request], 1))
 
+    def saying(
+        self,
+        said: str | SpeechRequest | Iterable[str],
+        speaker: str | None = None,
+        *,
+        prompt: Any = None,
+        seed: int = 0,
+        temperature: float | None = None,
+        chunk_frames: int = 8,
+    ) -> Saying:
+        """A text or request while it is said: iterating gives its samples, `(S,)` float32 each, as they are made.
+
+        Args:
+            said: A text; what is too long for one sequence is split into parts, with `PART_PAUSE` seconds of silence
+                between them. Or pieces of a text that is still being written, such as the output of a language model:
+                sentence by sentence, or by VibeVoice-Realtime word by word. Or a request, whose options are its own.
+            chunk_frames: Latents that are decoded together: 1 is heard soonest, more is faster.
+
+        The other arguments, and errors, as for `request`.
+        """
+        if isinstance(said, SpeechRequest):
+            return self._saying([said], said.seed, chunk_frames)
+        temperature = self._temperature(temperature)
+        whole = said if isinstance(said, str) else ""
+        turn = Turn("text", 0, "", whole, speaker, prompt, seed, None)
+        if not isinstance(said, str):
+            text = ArrivingText(said)
+            return Saying(self._arriving(text, turn, temperature, chunk_frames), self.sample_rate, seed, text=text)
+        return self._said(said, turn, temperature, chunk_frames)
+
     def chunks(
         self,
-        said: str | SpeechRequest,
+        said: str | SpeechRequest | Iterable[str],
         speaker: str | None = None,
         *,
         prompt: Any = None,
@@ -270,17 +274,13 @@ class Voice(ABC):
         temperature: float | None = None,
         chunk_frames: int = 4,
     ) -> Iterator[Samples]:
-        """The audio of a text or request, `(S,)` float32 each, while it is generated; warns if it was truncated.
-
-        Arguments and errors as for `request`. The options of a request are its own. A text that is too long for one
-        sequence is split into parts, with `PART_PAUSE` seconds of silence between them.
-        """
-        requests = self._requests(said, speaker, prompt, seed, temperature)
-        return (samples for samples, whole in self._pieces(requests, chunk_frames) if whole)
+        """The audio of a text, while it is generated; warns if it was truncated. Arguments and errors as `saying`."""
+        options = {"prompt": prompt, "seed": seed, "temperature": temperature, "chunk_frames": chunk_frames}
+        return iter(self.saying(said, speaker, **options))
 
     def say(
         self,
-        said: str | SpeechRequest,
+        said: str | SpeechRequest | Iterable[str],
         speaker: str | None = None,
         *,
         prompt: Any = None,
@@ -288,42 +288,40 @@ class Voice(ABC):
         temperature: float | None = None,
         chunk_frames: int = 8,
     ) -> Speech:
-        """The audio of a text or request; warns if it was truncated.
+        """The audio of a text as a whole; warns if it was truncated. Arguments and errors as for `saying`."""
+        options = {"prompt": prompt, "seed": seed, "temperature": temperature, "chunk_frames": chunk_frames}
+        saying = self.saying(said, speaker, **options)
+        samples = np.concatenate([np.empty(0, np.float32), *saying])
+        spelled = tuple(word for request in saying.requests for word in request.spelled)
+        guessed = {word: said for request in saying.requests for word, said in request.guessed.items()}
+        return Speech(samples, self.sample_rate, saying.ended, spelled, guessed, self.tags(saying.seed))
 
-        Arguments, errors and long texts as for `chunks`.
-        """
-        requests = self._requests(said, speaker, prompt, seed, temperature)
-        pieces = list(self._pieces(requests, chunk_frames))
-        samples = np.concatenate([np.empty(0, np.float32), *(part for part, _ in pieces)])
-        ended = all(by_model for _, by_model in pieces)
-        spelled = tuple(word for request in requests for word in request.spelled)
-        guessed = {word: said for request in requests for word, said in request.guessed.items()}
-        tags = self.tags(seed if isinstance(said, str) else said.seed)
-        return Speech(samples, self.sample_rate, ended, spelled, guessed, tags)
-
-    def _requests(
-        self, said: str | SpeechRequest, speaker: str | None, prompt: Any, seed: int, temperature: float | None
-    ) -> list[SpeechRequest]:
-        """What `say` speaks one after the other: one request, or the parts of a text that is too long for one."""
-        if not isinstance(said, str):
-            return [said]
-        turn = Turn("text", 0, "", said, speaker, prompt, seed, None)
+    def _said(self, text: str, turn: Turn, temperature: float, chunk_frames: int) -> Saying:
+        """Say a text as the speaker of `turn`, whose text it is."""
         try:
-            return [self.request("text", said, speaker, prompt, seed, temperature)]
+            requests = [self._turn_request(turn, temperature)]
         except TooLong:
-            return [part for _, part in said_parts(turn, lambda turn: self._turn_request(turn, temperature))]
+            requests = [part for _, part in said_parts(turn, lambda turn: self._turn_request(turn, temperature))]
+        return self._saying(requests, turn.seed, chunk_frames)
 
-    def _pieces(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[tuple[Samples, bool]]:
-        """Samples, and True; no samples, and False, where speech was truncated."""
-        for number, request in enumerate(requests):
-            if number:
-                yield np.zeros(round(PART_PAUSE * self.sample_rate), np.float32), True
-            for chunk in self.stream([request], chunk_frames):
-                for samples in chunk.audio:
-                    yield samples.float().cpu().numpy(), True
-                if not chunk.ended.get(0, True):  # such a chunk has no audio
-                    warn_of_truncation(request, self.frame_rate)
-                    yield np.empty(0, np.float32), False
+    def _saying(self, requests: Sequence[SpeechRequest], seed: int, chunk_frames: int) -> Saying:
+        utterances = (Utterance(request, self.stream([request], chunk_frames)) for request in requests)
+        return Saying(utterances, self.sample_rate, seed, sum(map(self.expected_seconds, requests)))
+
+    def _arriving(self, text: Iterable[str], turn: Turn, temperature: float, chunk_frames: int) -> Iterator[Utterance]:
+        """Say a text while it is written, as the speaker of `turn`: here each sentence alone."""
+        pieces = (piece for sentence in arriving_sentences(text) for piece in split_text(sentence, self._fits_alone))
+        empty = True
+        for number, piece in enumerate(pieces):
+            part = replace(turn, text=piece, seed=derived_seed(turn.seed, number) if number else turn.seed)
+            for _, request in said_parts(part, lambda turn: self._turn_request(turn, temperature)):
+                empty = False
+                yield Utterance(request, self.stream([request], chunk_frames))
+        if empty:
+            raise NothingToSay("the text is empty; expected something to say")
+
+    def _fits_alone(self, text: str) -> bool:
+        return self.fits(text, None)
 
     def batches(self, requests: Sequence[SpeechRequest], max_rows: int) -> Iterator[list[int]]:
         """Indices of requests that can be said together, at most `max_rows`: longest first, of similar length."""
@@ -366,34 +364,3 @@ def readable(text: str) -> str:
     if not text:
         raise NothingToSay("'text' is empty; expected something to say")
     return text
-
-
-def said_parts(turn: Turn, make: Callable[[Turn], T]) -> Iterator[tuple[Turn, T]]:
-    """What a voice makes of a turn: in halves if it is too long, nothing (with a warning) if it has nothing to say.
-
-    Raises:
-        InputError: it cannot be said; names its place.
-    """
-    try:
-        made = make(turn)
-    except NothingToSay as error:
-        logger.warning(f"{turn.where}: left out, since there is nothing to say: {error}")
-    except TooLong as error:
-        half = (len(turn.text) + 1) // 2
-        pieces = split_text(turn.text, lambda text: len(text) <= half)
-        if len(pieces) < 2:
-            raise InputError(f"{turn.where}: {error}") from error
-        for number, piece in enumerate(pieces, start=1):
-            seed, pause = derived_seed(turn.seed, number), turn.pause if number == len(pieces) else None
-            yield from said_parts(replace(turn, text=piece, seed=seed, pause=pause), make)
-    except InputError as error:
-        raise InputError(f"{turn.where}: {error}") from error
-    else:
-        yield turn, made
-
-
-def warn_of_truncation(request: SpeechRequest, frame_rate: float) -> None:
-    """Warn that speech did not end naturally."""
-    seconds, text = request.max_frames / frame_rate, request.text
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
-    logger.warning(f"{request.id}: did not end naturally and was truncated after {seconds:.1f} s: {shown!r}")

@@ -107,9 +107,9 @@ def open_records(
 
     Args:
         name: A file, also as .gz, .bz2, .xz or .zst: JSON lines or a JSON list, .csv or .tsv with a line of column
-            names, .parquet, .arrow, .txt (one text a line; blank ones count). `-`, standard input. A folder of such files, or that
-            `datasets` wrote. A hub id, which may hold `@CONFIG`. A folder and a hub id may end in `:SPLIT`. A name of
-            shipped data, `sample:en`.
+            names, .parquet, .arrow, .txt (one text a line; blank ones count). `-`, standard input. A folder of such
+            files, or that `datasets` wrote. A hub id, which may hold `@CONFIG`. A folder and a hub id may end in
+            `:SPLIT`. A name of shipped data, `sample:en`.
         role: Which split is taken of a folder or hub id that names none.
         format: A name of `LINES`; by default the suffix tells, else the first line that holds something.
         text_record: Makes the record of a line of plain text.

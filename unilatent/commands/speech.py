@@ -12,18 +12,22 @@ from unilatent import completion
 from unilatent.commands.text import TrustImports
 
 if TYPE_CHECKING:
+    from latent.audio.watermark import Mark
+    from latent.synthesis.files import Summary
     from latent.synthesis.requests import Wishes
     from latent.synthesis.voice import Voice
 
+_LIVE_FRAMES = 2  # latents that are decoded together for somebody who listens
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 class Format(str, Enum):
-    """How a folder's files are written."""
+    """How a folder's files, or standard output, are written."""
 
     wav = "wav"
     flac = "flac"
     ogg = "ogg"
+    pcm = "pcm"
 
 
 def encode(
@@ -79,7 +83,10 @@ def synthesize(
             help="Options of the decoder and of scripts: `decoder.guidance_scale=1.5`, `script.pause_seconds=0.8`.",
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Text to speak, into one file.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Text to speak, into one file. `-` is standard input, spoken while it is still written."),
+    ] = None,
     input: Annotated[
         str | None,
         typer.Option(
@@ -95,11 +102,17 @@ def synthesize(
         Path | None,
         typer.Option(
             "--output",
-            help="A .wav, .flac or .ogg file; with --input a folder.",
+            help="A .wav, .flac or .ogg file; with --input a folder; with --text also `-`, standard output while "
+            "it is made.",
             show_default="speech.wav; with --input speech",
         ),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="Format of the files of --input.")] = Format.wav,
+    format: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="Format of the files of --input. Standard output takes wav or pcm (mono, 16 bits)."
+        ),
+    ] = Format.wav,
     speaker: Annotated[
         str | None,
         typer.Option(help="Default speaker for records without a `speaker` (names: RUN/MODEL_CARD.md)."),
@@ -154,8 +167,8 @@ def synthesize(
     does not stop the others. Every file says in its metadata that it is synthetic.
     """
     from latent.audio.watermark import Watermark
-    from latent.synthesis.files import Summary, synthesize_records, synthesize_text
-    from latent.synthesis.requests import Wishes, one_request, read_requests
+    from latent.synthesis.files import Summary, synthesize_records
+    from latent.synthesis.requests import Wishes, read_requests
     from latent.synthesis.voices import open_voice
     from s2s.durable import refuse_inputs, resumable
     from s2s.errors import InputError
@@ -169,6 +182,7 @@ def synthesize(
         raise InputError(f"{'--cast' if roles else of_script[0]}: is for a script; give --script")
     named = [*([] if voice is None else [voice]), *(Path(who) for who in roles.values())]
     output = output or Path("speech.wav" if input is None else "speech")
+    _check_format(format, input, text, output)
     refuse_inputs(output, [script, lexicon, *named])
     consented = (*(named if consent else []), *(consent_for or []))
     wishes = Wishes(speaker, voice, seed, temperature, consented)
@@ -200,7 +214,7 @@ def synthesize(
                 opened, records, output, ranks, suffix=suffix, max_rows=max_rows, overwrite=overwrite, watermark=mark
             )
         else:
-            summary = synthesize_text(opened, one_request(opened, text or "", wishes), output, overwrite, mark)
+            summary = _speak_text(opened, text or "", output, wishes, format, overwrite, mark)
         if ranks.first:
             typer.echo(f"{output}: {summary}", err=True)
     if isinstance(summary, Summary) and not (summary.files or summary.kept):
@@ -239,6 +253,35 @@ def _split_overrides(overrides: list[str]) -> tuple[list[str], list[str]]:
     """Those of the script, and the others."""
     of_script = [given for given in overrides if given.startswith("script.")]
     return of_script, [given for given in overrides if given not in of_script]
+
+
+def _check_format(format: Format, input: str | None, text: str | None, output: Path) -> None:
+    from s2s.errors import InputError
+
+    piped = str(output) == "-"
+    if piped and text is None:
+        raise InputError("--output -: standard output takes the speech of --text; give a file or a folder")
+    if format == Format.pcm and not piped:
+        raise InputError("--format pcm: is for standard output; give --output -")
+    if piped and format not in (Format.wav, Format.pcm):
+        raise InputError(f"--format {format.value}: standard output takes wav or pcm")
+
+
+def _speak_text(
+    voice: Voice, text: str, output: Path, wishes: Wishes, format: Format, overwrite: bool, mark: Mark | None
+) -> Summary:
+    import sys
+
+    from latent.synthesis.files import CHUNK_FRAMES, stream_text, synthesize_text
+    from latent.synthesis.requests import saying_of
+    from latent.text.arriving import pieces_of
+
+    piped = str(output) == "-"
+    said = pieces_of(sys.stdin.buffer, "standard input") if text == "-" else text
+    saying = saying_of(voice, said, wishes, _LIVE_FRAMES if piped or text == "-" else CHUNK_FRAMES)
+    if piped:
+        return stream_text(voice, saying, sys.stdout.buffer, format == Format.pcm, mark)
+    return synthesize_text(voice, saying, output, overwrite, mark)
 
 
 def _speak_script(

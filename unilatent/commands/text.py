@@ -309,18 +309,55 @@ def average(
 
 
 def convert(
-    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
-    output: Annotated[Path, typer.Argument(help="The folder to write.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A run folder; or a voice preset of VibeVoice-Realtime (.pt), or a recording to make one of.",
+            autocompletion=completion.runs,
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(help="The folder to write; of a preset, a .safetensors file.")],
     checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
     ] = None,
+    voice_model: Annotated[
+        str | None, typer.Option(help="For a recording: VibeVoice-Realtime weights that hold the acoustic encoder.")
+    ] = None,
+    transcript: Annotated[str, typer.Option(help="For a recording: what is said in it.")] = "",
+    consent: Annotated[
+        bool, typer.Option("--i-have-consent", help="The person in the recording agreed. Noted beside it.")
+    ] = False,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer."""
+    """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer.
+
+    A voice preset becomes a safetensors file, which holds tensors alone; code in it is refused, and never run.
+    """
+    if run.is_file():
+        _convert_voice(run, output, voice_model, transcript, consent)
+        return
     from s2s.models.export import save_bert_folder, save_tokenizer
     from s2s.run import load_model
 
     _, task, model = load_model(run, checkpoint_name=checkpoint)
     save_bert_folder(model, output)
     save_tokenizer(task.tokenizer, output)
+    typer.echo(f"{output}: written", err=True)
+
+
+def _convert_voice(source: Path, output: Path, voice_model: str | None, transcript: str, consent: bool) -> None:
+    from latent.models.voice_presets import convert_preset, save_preset
+
+    if voice_model is None:
+        convert_preset(source, output)
+    else:
+        from latent.synthesis.realtime_voice import RealtimeVoice
+        from latent.synthesis.voices import open_voice
+        from s2s.errors import InputError
+
+        voice = open_voice(voice_model)
+        if not isinstance(voice, RealtimeVoice):
+            raise InputError(f"--voice-model {voice_model}: must be VibeVoice-Realtime; only it speaks by presets")
+        save_preset(voice.preset_of(source, transcript, consent).tensors(), output)
     typer.echo(f"{output}: written", err=True)

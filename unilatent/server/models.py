@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from latent.longform.cast import Role
-from latent.synthesis.consent import read_with_consent
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint
@@ -108,9 +107,7 @@ def generates_text(folder: str) -> bool:
 
 def _roles(voice: Voice, recordings: Mapping[str, Path], consent: bool) -> dict[str, Role]:
     roles = {name: Role(name) for name in voice.speakers}
-    for name, recording in recordings.items():
-        voice.check_prompts(recording)
-        roles[name] = Role(prompt=voice.prompt(read_with_consent(recording, consent)))
+    roles |= {name: Role(prompt=voice.prompt(recording, consent)) for name, recording in recordings.items()}
     if not roles and voice.names_speakers:
         roles["default"] = Role()
     if not roles:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from latent.longform.cast import find_roles
 from latent.longform.narrator import LongFormOptions, Narrator
 from latent.longform.script import FIRST_SPEAKER, ScriptLine, script_lines
-from latent.synthesis.voice import Take
+from latent.synthesis.takes import Take
 from latent.text.labels import same_speaker
 from latent.text.splitting import split_text
 from s2s.errors import InputError

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from latent.audio.files import Samples, checked
 from latent.audio.growing_wav import pcm_16
 from latent.longform.narrator import Narrator, Tail
+from latent.synthesis.saying import warn_of_truncation
 from latent.synthesis.session import SpeechSession, SpokenChunk
-from latent.synthesis.voice import Take, warn_of_truncation
+from latent.synthesis.takes import Take
 from unilatent.server.answers import Answer
 from unilatent.server.metrics import ModelMetrics
 from unilatent.server.worker import Job
@@ -81,7 +82,7 @@ class SpeechJob(Job):
             return False
         if item.ended is False:
             tail.cut = True
-            warn_of_truncation(take.request, self._narrator.voice.frame_rate)
+            warn_of_truncation(take.request, take.request.max_frames / self._narrator.voice.frame_rate)
         self._narrator.end(take, tail)
         self._put_silence(round(take.pause * self._rate))
         self._index += 1

@@ -31,7 +31,7 @@ from latent.longform.long_form import synthesize_script
 from latent.longform.narrator import LongFormOptions
 from latent.synthesis.files import synthesize_records, synthesize_text
 from latent.synthesis.provenance import read_tags
-from latent.synthesis.requests import Wishes, one_request, read_requests
+from latent.synthesis.requests import Wishes, read_requests, saying_of
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from latent.text.byte_text import ByteFrontEnd
@@ -348,7 +348,7 @@ def test_a_line_is_normalized_and_tokenized_once(voice: Voice, tmp_path: Path, m
     speak(voice, tmp_path, "ann: One.\nbob: Two.\nann: Three.")
     assert calls == ["spoken", "read"] * 3
     calls.clear()
-    request = one_request(voice, "Four.", Wishes(speaker="ann"))
+    request = saying_of(voice, "Four.", Wishes(speaker="ann"), 16)
     synthesize_text(voice, request, tmp_path / "four.wav")
     assert calls == ["spoken", "read"]
     calls.clear()

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import transformers
 import typer
-from safetensors.torch import load_file, save_file
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from safetensors.torch import save_file
+from tiny_realtime import write_byte_tokenizer
 from typer.testing import CliRunner
 
 from latent.audio.files import audio_info, load_audio, write_audio
 from latent.synthesis.provenance import read_tags
-from latent.synthesis.voice import Turn
+from latent.synthesis.takes import Turn
 from latent.synthesis.voices import open_voice
 from latent.text.text_encoder import load_text_encoder
 from s2s.errors import ConfigError, InputError
@@ -30,7 +27,6 @@ pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
 
 RATE = 24_000
-GOLDEN = Path(__file__).parents[3] / "golden/data/latent"
 
 
 def config() -> dict[str, Any]:
@@ -59,7 +55,6 @@ def config() -> dict[str, Any]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of `transformers` with a tokenizer of bytes beside them."""
     import transformers
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
     folder.mkdir()
@@ -77,11 +72,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {name: t.clone() for name, t in weights.items() if name != "lm_head.weight"}, folder / "model.safetensors"
     )
     (folder / "config.json").write_text(json.dumps(settings.to_dict(), default=str))
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    letters = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
-    letters.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    letters.decoder = decoders.ByteLevel()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(folder)
+    write_byte_tokenizer(folder)
     return folder
 
 
@@ -166,7 +157,7 @@ def turn(where: str, text: str, name: str = "Speaker 1", prompt: Any = None) -> 
 
 def test_a_request_holds_the_released_prompt(checkpoint: Path, home: Path) -> None:
     voice = open_voice(checkpoint)
-    voices = [voice.prompt(home / f"{name}.wav") for name in "ab"]
+    voices = [voice.prompt(home / f"{name}.wav", consent=True) for name in "ab"]
     assert [one.shape for one in voices] == [(8, 3), (8, 3)]
     turns = [turn("x:1", "It’s fine. <|pad|>", "Speaker 1", voices[0]), turn("x:2", "So.", "Speaker 3", voices[1])]
     (take,) = voice.takes(turns, 0.4, None)
@@ -217,88 +208,10 @@ def test_mistakes_are_one_line(checkpoint: Path, home: Path) -> None:
         call(*common)
     write_audio(home / "short.wav", np.full(100, 0.1, np.float32), RATE)
     with pytest.raises(InputError, match=r"short\.wav: a voice sample must last 0\.5 to 120 s, found 0\.0"):
-        open_voice(checkpoint).prompt(home / "short.wav")
+        open_voice(checkpoint).prompt(home / "short.wav", consent=True)
     (home / "nothing").mkdir()
     with pytest.raises(InputError, match=r"nothing: has no text tokenizer and names none; give --tokenizer"):
         load_text_encoder(home / "nothing", None)
-
-
-# VibeVoice-Realtime
-
-TABLE = "model.language_model.embed_tokens.weight"
-BRIEF = ["decoder.num_inference_steps=2", "decoder.max_seconds=0.005", "--device", "cpu"]
-
-
-@pytest.fixture(scope="module")
-def realtime(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The golden case's weights as a checkpoint, with its voice preset."""
-    case = GOLDEN / "case_pub_realtime"
-    tensors = load_file(case.with_suffix(".safetensors"))
-    folder = tmp_path_factory.mktemp("realtime") / "tiny-realtime"
-    shutil.copytree(checkpoint, folder)
-    config = json.loads(case.with_suffix(".json").read_text())["config"]
-    config["decoder_config"]["max_position_embeddings"] = 20_000  # a frame has few samples, so that a text has many
-    config["decoder_config"]["vocab_size"] = 300
-    (folder / "config.json").write_text(json.dumps(config))
-    weights = {name: tensor for name, tensor in tensors.items() if name.startswith(("model.", "tts_"))}
-    table = weights["model.language_model.embed_tokens.weight"]
-    weights["model.language_model.embed_tokens.weight"] = torch.cat(
-        [table, torch.randn(300 - len(table), table.shape[1])]
-    )
-    save_file(weights, folder / "model.safetensors")
-    preset = {name.removeprefix("preset."): tensor for name, tensor in tensors.items() if name.startswith("preset.")}
-    save_file(preset, folder / "voice.safetensors")
-    pickled = {}
-    for part in ("lm", "tts_lm", "neg_lm", "neg_tts_lm"):
-        source = "neg_tts_lm" if part == "neg_lm" else part
-        count = sum(name.startswith(f"{source}.k") for name in preset)
-        cache = transformers.DynamicCache()
-        for layer in range(count):
-            cache.update(preset[f"{source}.k{layer}"], preset[f"{source}.v{layer}"], layer)
-        hidden = preset[f"{source}.last_hidden_state"]
-        pickled[part] = BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)
-    torch.save(pickled, folder / "voice.pt")
-    return folder
-
-
-def test_realtime_speaks_by_a_preset(realtime: Path, tmp_path: Path) -> None:
-    audio = {}
-    for suffix in ("safetensors", "pt"):
-        arguments = [realtime, *BRIEF, "--voice", realtime / f"voice.{suffix}", "--i-have-consent", "--text", "Hi."]
-        call(*arguments, "--output", tmp_path / f"{suffix}.wav")
-        audio[suffix] = (tmp_path / f"{suffix}.wav").read_bytes()
-    assert audio["pt"] == audio["safetensors"]
-    assert audio_info(tmp_path / "pt.wav").seconds > 0
-    (tmp_path / "talk.txt").write_text("Anna: Hi.\nAnna: So.")
-    given = ["--script", tmp_path / "talk.txt", "--cast", f"anna={realtime / 'voice.pt'}", "--no-picture"]
-    assert "2 lines" in call(realtime, *BRIEF, *given, "--output", tmp_path / "talk.wav").stderr
-
-
-def test_a_tokenizer_of_another_model_is_refused(realtime: Path, tmp_path: Path) -> None:
-    shutil.copytree(realtime, tmp_path / "small")
-    config = json.loads((realtime / "config.json").read_text())
-    config["decoder_config"]["vocab_size"] = 200
-    (tmp_path / "small/config.json").write_text(json.dumps(config))
-    weights = load_file(realtime / "model.safetensors")
-    weights["model.language_model.embed_tokens.weight"] = weights["model.language_model.embed_tokens.weight"][
-        :200
-    ].clone()
-    save_file(weights, tmp_path / "small/model.safetensors")
-    with pytest.raises(InputError, match=r"small: the text tokenizer has 256 tokens, the model 200; give --tokenizer"):
-        open_voice(tmp_path / "small")
-
-
-def test_realtime_takes_presets_alone(realtime: Path, home: Path) -> None:
-    common = [realtime, *BRIEF, "--text", "Hi.", "--output", home / "x.wav", "--i-have-consent"]
-    with pytest.raises(InputError, match="a voice must be given: --voice with a preset of VibeVoice-Realtime"):
-        call(*common)
-    (home / "evil.pt").write_bytes(pickle.dumps(print))
-    for name in ("a.wav", "evil.pt"):
-        with pytest.raises(InputError, match=rf"{name}: expected a voice preset of VibeVoice-Realtime"):
-            call(*common, "--voice", home / name)
-    torch.save({"lm": pickle.PickleBuffer}, home / "odd.pt")
-    with pytest.raises(InputError, match=r"odd.pt: expected a voice preset of VibeVoice-Realtime"):
-        call(*common, "--voice", home / "odd.pt")
 
 
 def test_half_precision_generates_too(checkpoint: Path, home: Path) -> None:
@@ -309,6 +222,6 @@ def test_half_precision_generates_too(checkpoint: Path, home: Path) -> None:
     decoder = VibeVoiceDecoder(VibeVoiceDecoder.Config(num_inference_steps=2))
     model = load_vibevoice(str(checkpoint), torch.bfloat16)
     voice = VibeVoiceVoice(checkpoint, model, decoder, load_text_encoder(checkpoint, None))
-    request = voice.request("x", "Hello there.", prompt=voice.prompt(home / "a.wav"))
+    request = voice.request("x", "Hello there.", prompt=voice.prompt(home / "a.wav", consent=True))
     for chunk, _ in zip(voice.stream([request]), range(4), strict=False):
         assert torch.isfinite(chunk.audio).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -25,7 +26,8 @@ from latent.synthesis import files, provenance
 from latent.synthesis.consent import consent_path, read_with_consent
 from latent.synthesis.files import Summary, synthesize_records, synthesize_text
 from latent.synthesis.provenance import describe_origin, read_tags, synthetic_tags
-from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, one_request, read_requests
+from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, read_requests, saying_of
+from latent.synthesis.saying import Saying
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from latent.text.byte_text import ByteFrontEnd
@@ -182,9 +184,9 @@ def test_records_may_go_into_the_folder_one_is_in(
 
 
 def test_one_job_at_a_time_writes_a_text(voice: Voice, tmp_path: Path) -> None:
-    request = one_request(voice, "So.", Wishes(speaker="ann"))
+    saying = saying_of(voice, "So.", Wishes(speaker="ann"), 16)
     with claimed(tmp_path / "a.wav"), pytest.raises(InputError, match=r"a\.wav: another process is writing it"):
-        synthesize_text(voice, request, tmp_path / "a.wav")
+        synthesize_text(voice, saying, tmp_path / "a.wav")
 
 
 def test_a_full_disk_stops_the_job_and_nothing_half_has_a_final_name(
@@ -274,7 +276,7 @@ def test_a_voice_without_prompts_neither_asks_for_consent_nor_notes_it(
     monkeypatch.setattr(voice, "voice_frames", 0)
     for consented in ((), (recording,)):
         with pytest.raises(InputError, match=r"me\.wav: this model was trained without voice prompts"):
-            one_request(voice, "x", Wishes(prompt=recording, consented=consented))
+            saying_of(voice, "x", Wishes(prompt=recording, consented=consented), 16)
     assert not consent_path(recording).exists()
 
 
@@ -333,8 +335,9 @@ def test_what_training_never_named_is_counted(
         return replace(reads(self, text), spelled=[sign for sign in text if sign in "€ß"], guessed=guessed)
 
     monkeypatch.setattr(ByteFrontEnd, "read", spelling)
-    one_request(voice, "Straße", Wishes(speaker="ann"))
-    one_request(voice, "a quux", Wishes(speaker="ann"))
+    for number, text in enumerate(("Straße", "a quux")):
+        saying = saying_of(voice, text, Wishes(speaker="ann"), 16)
+        synthesize_text(voice, saying, tmp_path / f"{number}.wav")
     lines = write_lines(tmp_path / "in.jsonl", {"text": "3 € or 4 €"}, {"text": "Fuß"})
     read_requests(voice, lines, Wishes(speaker="ann"))
     assert caplog.messages == [
@@ -400,17 +403,21 @@ def test_speech_that_diverged_is_an_error_of_its_record_alone(
 
 
 def test_one_text_goes_into_one_file(voice: Voice, tmp_path: Path) -> None:
-    request = one_request(voice, "Good morning.", Wishes(speaker="ann", seed=4))
-    summary = synthesize_text(voice, request, tmp_path / "new/out.wav")
+    def request() -> Saying:
+        return saying_of(voice, "Good morning.", Wishes(speaker="ann", seed=4), 16)
+
+    summary = synthesize_text(voice, request(), tmp_path / "new/out.wav")
     assert summary.files == 1
-    np.testing.assert_allclose(
-        load_audio(tmp_path / "new/out.wav", 2000), np.clip(voice.say(request).samples, -1, 1), atol=1e-3
-    )
+    said = voice.say("Good morning.", "ann", seed=4).samples
+    np.testing.assert_allclose(load_audio(tmp_path / "new/out.wav", 2000), np.clip(said, -1, 1), atol=1e-3)
+    assert summary.seconds == pytest.approx(len(said) / 2000)
+    assert 0 < summary.first_audio < summary.seconds * summary.real_time_factor
+    assert re.search(r"real-time factor \d+\.\d\d, first audio after \d+\.\d\d s", str(summary))
     with pytest.raises(InputError, match=r"out\.wav: exists already; give --overwrite"):
-        synthesize_text(voice, request, tmp_path / "new/out.wav")
-    synthesize_text(voice, request, tmp_path / "new/out.wav", overwrite=True)
+        synthesize_text(voice, request(), tmp_path / "new/out.wav")
+    synthesize_text(voice, request(), tmp_path / "new/out.wav", overwrite=True)
     with pytest.raises(InputError, match=r"out\.mp3: the suffix must be one of \.wav, \.flac, \.ogg, found '\.mp3'"):
-        synthesize_text(voice, request, tmp_path / "out.mp3")
+        synthesize_text(voice, request(), tmp_path / "out.mp3")
 
 
 def test_speech_that_never_ends_leaves_a_valid_file_and_a_warning(

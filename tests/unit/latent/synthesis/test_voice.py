@@ -16,7 +16,9 @@ from latent.data.latent_store import StoreFacts
 from latent.data.speech_prompts import SpeechRequest
 from latent.model_card import write_model_card
 from latent.synthesis.provenance import read_tags
-from latent.synthesis.voice import PART_PAUSE, TooLong, Voice
+from latent.synthesis.saying import PART_PAUSE
+from latent.synthesis.takes import TooLong
+from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError
 
@@ -50,7 +52,7 @@ def requests(voice: Voice, prompt: np.ndarray) -> list[SpeechRequest]:
 def prompt(voice: Voice, home: Path) -> np.ndarray:
     noise = np.random.default_rng(5).standard_normal(1500).astype(np.float32)
     write_audio(home / "me.wav", 0.1 * noise, tiny_voice.RATE)
-    return voice.prompt(home / "me.wav")
+    return voice.prompt(home / "me.wav", consent=True)
 
 
 def test_a_voice_needs_nothing_but_its_run_folder(voice: Voice) -> None:
@@ -177,17 +179,17 @@ def test_a_prompt_may_have_any_rate_channels_level_and_silence_around(voice: Voi
 
     noise = 0.2 * np.random.default_rng(5).standard_normal(1500)
     soundfile.write(tmp_path / "plain.wav", noise, 2000)
-    wanted = voice.prompt(tmp_path / "plain.wav")
+    wanted = voice.prompt(tmp_path / "plain.wav", consent=True)
     silence = np.zeros(4000)
     quiet = 0.3 * np.concatenate([silence, noise, silence])
     soundfile.write(tmp_path / "other.wav", np.stack([quiet, quiet], axis=1), 2000, subtype="FLOAT")
-    other = voice.prompt(tmp_path / "other.wav")
+    other = voice.prompt(tmp_path / "other.wav", consent=True)
     assert other.shape == wanted.shape
     soundfile.write(tmp_path / "fast.flac", np.repeat(noise, 4), 8000)
-    assert voice.prompt(tmp_path / "fast.flac").shape == wanted.shape
+    assert voice.prompt(tmp_path / "fast.flac", consent=True).shape == wanted.shape
     soundfile.write(tmp_path / "click.wav", np.concatenate([silence, noise[:400], silence]), 2000)
     with pytest.raises(InputError, match=r"click\.wav: a voice prompt must not be silent, found 0\.4 seconds of sound"):
-        voice.prompt(tmp_path / "click.wav")
+        voice.prompt(tmp_path / "click.wav", consent=True)
 
 
 def test_a_text_too_long_for_one_sequence_is_said_in_parts_with_a_pause_between(voice: Voice) -> None:
@@ -243,25 +245,25 @@ def test_prompts_that_are_none_are_told_in_one_line(
 ) -> None:
     write_audio(tmp_path / "p.wav", np.full(int(2000 * seconds), level, np.float32), 2000)
     with pytest.raises(InputError, match=f"p.wav: a voice prompt {message}"):
-        voice.prompt(tmp_path / "p.wav")
+        voice.prompt(tmp_path / "p.wav", consent=True)
 
 
 def test_prompts_that_cannot_be_read_are_told_in_one_line(voice: Voice, tmp_path: Path) -> None:
     import soundfile
 
-    with pytest.raises(InputError, match=r"gone\.wav: no such audio file"):
-        voice.prompt(tmp_path / "gone.wav")
+    with pytest.raises(InputError, match=r"gone\.wav: cannot be read: No such file"):
+        voice.prompt(tmp_path / "gone.wav", consent=True)
     (tmp_path / "text.wav").write_text("no audio")
     with pytest.raises(InputError, match=r"text\.wav: cannot be read as audio"):
-        voice.prompt(tmp_path / "text.wav")
+        voice.prompt(tmp_path / "text.wav", consent=True)
     samples = np.full(2000, 0.1, np.float32)
     samples[7] = np.nan
     soundfile.write(tmp_path / "nan.wav", samples, 2000, subtype="FLOAT")
     with pytest.raises(InputError, match=r"nan\.wav: sample 7 is nan, expected finite numbers"):
-        voice.prompt(tmp_path / "nan.wav")
+        voice.prompt(tmp_path / "nan.wav", consent=True)
     soundfile.write(tmp_path / "empty.wav", samples[:0], 2000)
     with pytest.raises(InputError, match=r"empty.wav: a voice prompt must last 0.5 to 60 seconds, found 0.0"):
-        voice.prompt(tmp_path / "empty.wav")
+        voice.prompt(tmp_path / "empty.wav", consent=True)
 
 
 def test_runs_that_are_no_voice_are_told_in_one_line(tmp_path: Path) -> None:
@@ -275,7 +277,7 @@ def test_runs_that_are_no_voice_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"decoder.guidance: no such option\. Did you mean 'guidance_scale'"):
         open_voice(run, overrides=["decoder.guidance=2"])
     with pytest.raises(InputError, match=r"trained without voice prompts \(task.voice_prompt_prob is 0\)"):
-        open_voice(run).prompt(tmp_path / "recordings/ann0.wav")
+        open_voice(run).prompt(tmp_path / "recordings/ann0.wav", consent=True)
     manifest = tmp_path / "recordings/manifest.jsonl"
     for name, found in (("latent_size", 4), ("hop_length", 6)):
         sizes = {"latent_size": 4} if name == "latent_size" else {"ratios": [2, 3]}
