@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from latent.audio.files import AudioWriter, Samples
 from latent.audio.watermark import Mark
@@ -41,6 +41,9 @@ class LongFormOptions(Section):
     continuity_frames: NonNegativeInt | None = None
     """Latents of the speaker's previous line that are used as a voice prompt for the next one. None: as many as voice
     prompts had in training, half of them beside a given voice prompt, none if training had no voice prompts."""
+    context_seconds: PositiveFloat | None = None
+    """Seconds of speech after which a speaker begins again from the voice prompt alone, at the end of a line, so that
+    a voice does not drift away from it. None: LatentLM never; VibeVoice where its context is full."""
     chunk_frames: PositiveInt = 8
     """Latents that are decoded to audio together. More is faster and needs more memory."""
 
@@ -65,7 +68,8 @@ class Narrator:
     def plan(self, lines: Sequence[ScriptLine]) -> list[Take]:
         """The takes in which the voice speaks the lines; raises InputError if it cannot, or has nothing to say."""
         turns = [self._turn(index, line) for index, line in enumerate(lines)]
-        takes = list(self.voice.takes(turns, self._options.pause_seconds, self._options.temperature))
+        options = self._options
+        takes = list(self.voice.takes(turns, options.pause_seconds, options.temperature, options.context_seconds))
         if not takes:
             raise InputError(f"{lines[0].where}: no line of the script has anything to say")
         return takes
@@ -78,7 +82,7 @@ class Narrator:
     def begin(self, take: Take) -> tuple[SpeechRequest, Tail]:
         """What to generate for a take, as a continuation of what its speaker said, and where its latents are kept."""
         name = same_speaker(take.turns[0].name)
-        said = self._said.get(name)
+        said = None if take.fresh else self._said.get(name)
         return self.voice.continued(take.request, said), Tail(said, self._continuity(name))
 
     def end(self, take: Take, tail: Tail) -> Latents | None:

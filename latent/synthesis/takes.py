@@ -44,11 +44,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Take:
-    """Turns that are generated as one request, and the seconds of silence after them."""
+    """Turns that are generated as one request, and the seconds of silence after them.
+
+    Args:
+        fresh: Whether its speaker begins from the voice prompt alone, not from what was said before.
+    """
 
     request: SpeechRequest
     turns: Sequence[Turn]
     pause: float
+    fresh: bool = False
 
 
 def said_parts(turn: Turn, make: Callable[[Turn], T]) -> Iterator[tuple[Turn, T]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ from latent.synthesis.takes import Take, TooLong, Turn, said_parts
 from latent.text.text_encoder import TextEncoder
 from s2s.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 _SLOWER = 1.1  # room for speech that takes so many times its expected length
 
 
@@ -54,20 +58,32 @@ class VibeVoiceVoice(ReleasedVoice):
         context = _Context({turn.name: 0}, [] if turn.prompt is None else [turn.prompt], request.temperature)
         return self._together([(turn, self._line(turn, context))], context)
 
-    def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
-        """As many turns in each as the model has room for, up to one with a pause after it."""
+    def takes(
+        self,
+        turns: Sequence[Turn],
+        pause_seconds: float,
+        temperature: float | None,
+        context_seconds: float | None = None,
+    ) -> Iterator[Take]:
+        """As many turns in each as fit into the context, up to one with a pause after it."""
         context = _cast(turns, self._temperature(temperature))
+        longest = math.inf if context_seconds is None else context_seconds * self.frame_rate
         group: list[tuple[Turn, _Line]] = []
         for turn in turns:
             for part, line in said_parts(turn, lambda turn: self._line(turn, context)):
                 pause = group[-1][0].pause if group else None
-                if group and (pause is not None or self._room(context, [*(one for _, one in group), line]) < 0):
+                if group and (pause is not None or not self._fit(context, [*(one for _, one in group), line], longest)):
                     taken = [one for one, _ in group]
                     yield Take(self._together(group, context), taken, pause_seconds if pause is None else pause)
                     group = []
+                    context.divide()
                 group.append((part, line))
         if group:
             yield Take(self._together(group, context), [turn for turn, _ in group], group[-1][0].pause or 0.0)
+
+    def _fit(self, context: _Context, lines: Sequence[_Line], longest: float) -> bool:
+        """Whether lines fit into one context, of at most so many latents."""
+        return self._room(context, lines) >= 0 and sum(line.frames for line in lines) <= longest
 
     def _prompt(self, recording: AudioBytes) -> Latents:
         return voice_sample(self._model.acoustic, recording, self._model.language.embeddings.weight)
@@ -146,6 +162,16 @@ class _Context:
     voices: Sequence[Latents]
     temperature: float
     head: list[int] = field(default_factory=list)
+    _divided: bool = False
+
+    def divide(self) -> None:
+        """Note that the script takes several contexts; warn if the voices of its speakers are left to chance."""
+        if not self._divided and not self.voices:
+            logger.warning(
+                "the script takes several contexts, and speakers without a recording change their voices between "
+                "them; give --cast"
+            )
+        self._divided = True
 
 
 def _cast(turns: Sequence[Turn], temperature: float) -> _Context:

@@ -167,15 +167,29 @@ class Voice(ABC):
     def _prompt(self, recording: AudioBytes) -> Any:
         """A recording that may be used as a voice prompt."""
 
-    def takes(self, turns: Sequence[Turn], pause_seconds: float, temperature: float | None) -> Iterator[Take]:
+    def takes(
+        self,
+        turns: Sequence[Turn],
+        pause_seconds: float,
+        temperature: float | None,
+        context_seconds: float | None = None,
+    ) -> Iterator[Take]:
         """A script in the pieces that this voice generates in one go: here every turn alone.
+
+        Args:
+            context_seconds: About how long a speaker continues from what was said before; None: always.
 
         Raises:
             InputError: a turn cannot be said; names its place.
         """
+        said: dict[str, float] = {}
         for turn in turns:
             for part, request in said_parts(turn, lambda turn: self._turn_request(turn, temperature)):
-                yield Take(request, [part], pause_seconds if part.pause is None else part.pause)
+                seconds = self.expected_seconds(request)
+                whole = said.get(part.name, 0.0) + seconds
+                fresh = context_seconds is not None and whole > context_seconds
+                said[part.name] = seconds if fresh else whole
+                yield Take(request, [part], pause_seconds if part.pause is None else part.pause, fresh)
 
     def _turn_request(self, turn: Turn, temperature: float | None) -> SpeechRequest:
         return self.request(turn.where, turn.text, turn.speaker, turn.prompt, turn.seed, temperature)

@@ -32,7 +32,7 @@ from tiny_models import write_encoder
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-GUIDES = ("README", "text", "pretraining", "speech", "evaluation", "python", "server")
+GUIDES = ("README", "text", "pretraining", "speech", "vibevoice", "evaluation", "python", "server")
 """Documents whose every command is for users to try; the others report what was run once."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
@@ -76,8 +76,23 @@ NOT_RUN = {
         "unilatent synthesize runs/voice --input benchmarks/everyday_sentences.jsonl --output spoken_everyday",
         "unilatent evaluate speech --manifest spoken_everyday/manifest.jsonl --metric wer",
         'unilatent synthesize runs/voice --text "Please hold." --voice anna.wav --i-have-consent --output anna.flac',
+    ],
+    "vibevoice": [
+        'pip install -e ".[speak]"',
         'unilatent synthesize microsoft/VibeVoice-1.5B --script talk.txt --cast "Speaker 1=anna.wav"'
         ' --cast "Speaker 2=ben.wav" --i-have-consent --output talk.wav',
+        "unilatent synthesize microsoft/VibeVoice-1.5B script.context_seconds=120 --script talk.txt"
+        ' --cast "Speaker 1=anna.wav" --i-have-consent --output talk.wav',
+        "curl -LO https://github.com/microsoft/VibeVoice/raw/main/demo/voices/streaming_model/en-Emma_woman.pt",
+        "unilatent convert en-Emma_woman.pt emma.safetensors",
+        'unilatent synthesize microsoft/VibeVoice-Realtime-0.5B --voice emma.safetensors --text "Good morning."'
+        " --output hello.wav",
+        "a_language_model | unilatent synthesize microsoft/VibeVoice-Realtime-0.5B --voice emma.safetensors --text -"
+        " --output - | ffplay -nodisp -",
+        "unilatent convert anna.wav anna.safetensors --voice-model my/realtime"
+        ' --transcript "What Anna says." --i-have-consent',
+        "unilatent serve microsoft/VibeVoice-Realtime-0.5B --voice emma=emma.safetensors",
+        "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
     ],
     "evaluation": [
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer",

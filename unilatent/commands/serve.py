@@ -43,7 +43,10 @@ def serve(
     ] = None,
     voice: Annotated[
         list[str] | None,
-        typer.Option(help="A voice from a recording, NAME=RECORDING, for models that take one; repeat for more."),
+        typer.Option(
+            help="A voice from a recording, NAME=RECORDING, for models that take one (VibeVoice-Realtime: a preset); "
+            "repeat for more."
+        ),
     ] = None,
     consent: Annotated[
         bool,

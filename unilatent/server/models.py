@@ -111,5 +111,8 @@ def _roles(voice: Voice, recordings: Mapping[str, Path], consent: bool) -> dict[
     if not roles and voice.names_speakers:
         roles["default"] = Role()
     if not roles:
-        raise InputError("this voice has no speakers of its own; give --voice NAME=RECORDING and --i-have-consent")
+        raise InputError(
+            "this voice has no speakers of its own; give --voice NAME=RECORDING and --i-have-consent "
+            "(VibeVoice-Realtime: NAME=PRESET)"
+        )
     return roles

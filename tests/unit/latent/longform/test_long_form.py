@@ -211,6 +211,15 @@ def test_a_line_goes_on_from_the_one_before_if_it_may(voice: Voice, tmp_path: Pa
     assert np.array_equal(first, other) == (frames == 0)
 
 
+def test_after_a_context_a_speaker_begins_again(voice: Voice, tmp_path: Path) -> None:
+    texts = ["ann: One.\nann: Three.\nann: Four.", "ann: Two?\nann: Three.\nann: Four."]
+    for context, same in ((0.01, True), (100, False)):
+        spoken = [
+            speak(voice, tmp_path, text, f"{context}{n}.wav", context_seconds=context) for n, text in enumerate(texts)
+        ]
+        assert np.array_equal(*map(second_line, spoken)) == same
+
+
 def test_speakers_do_not_go_on_from_one_another(voice: Voice, tmp_path: Path) -> None:
     first = second_line(speak(voice, tmp_path, "ann: One.\nbob: Three.", "a.wav"))
     other = second_line(speak(voice, tmp_path, "ann: Two?\nbob: Three.", "b.wav"))

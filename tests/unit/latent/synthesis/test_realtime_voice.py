@@ -226,7 +226,7 @@ def test_code_in_a_preset_is_refused_and_not_run(realtime: Path, voice: Voice, t
     saved: dict[str, Any] = tiny_realtime.pickled(load_file(realtime / "voice.safetensors"))
     torch.save(saved | {"more": Attack(tmp_path / "made")}, tmp_path / "evil.pt")
     expected = (
-        r"evil\.pt: expected a voice preset of VibeVoice-Realtime .*, found code: posix\.mkdir, which was not run"
+        r"evil\.pt: expected a voice preset of VibeVoice-Realtime .*, found code: (posix|nt)\.mkdir, which was not run"
     )
     with pytest.raises(InputError, match=expected):
         voice.prompt(tmp_path / "evil.pt")

@@ -151,6 +151,28 @@ def test_a_long_script_is_spoken_in_as_many_takes_as_it_needs(checkpoint: Path, 
     assert [take.pause for take in takes] == [0.4] * (len(takes) - 1) + [0.0]
 
 
+def test_a_context_begins_again_between_lines_with_the_voice_prompt_and_silence(checkpoint: Path, home: Path) -> None:
+    voice = open_voice(checkpoint)
+    prompt = voice.prompt(home / "a.wav", consent=True)
+    turns = [turn(f"talk:{n}", "So it is. " * 3, prompt=prompt) for n in range(6)]
+    (whole,) = voice.takes(turns, 0.4, None)
+    seconds = voice.expected_seconds(whole.request) / 6
+    takes = list(voice.takes(turns, 0.4, None, 2.5 * seconds))
+    assert [len(take.turns) for take in takes] == [2, 2, 2]
+    assert [take.pause for take in takes] == [0.4, 0.4, 0.0]
+    for take in takes:
+        assert np.array_equal(take.request.voice, prompt)
+        assert take.request.tokens[:20] == whole.request.tokens[:20]
+
+
+def test_voices_that_chance_chooses_are_told(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
+    voice = open_voice(checkpoint)
+    list(voice.takes([turn("talk:1", "So."), turn("talk:2", "Yes.")], 0.4, None))
+    assert "change their voices" not in caplog.text
+    list(voice.takes([turn(f"talk:{n}", "So it is.") for n in range(4)], 0.4, None, 0.1))
+    assert caplog.text.count("speakers without a recording change their voices between them; give --cast") == 1
+
+
 def turn(where: str, text: str, name: str = "Speaker 1", prompt: Any = None) -> Turn:
     return Turn(where, 0, name, text, None, prompt, 0, None)
 

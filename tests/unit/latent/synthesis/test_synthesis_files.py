@@ -424,7 +424,7 @@ def test_speech_that_never_ends_leaves_a_valid_file_and_a_warning(
     home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     endless = open_voice(home / "voice", overrides=["decoder.num_inference_steps=1", "decoder.stop_threshold=1"])
-    summary = synthesize_text(endless, endless.request("text", "So.", "ann"), tmp_path / "out.wav")
+    summary = synthesize_text(endless, endless.saying("So.", "ann"), tmp_path / "out.wav")
     assert summary.cut == 1
     assert str(summary).endswith(", 1 truncated")
     assert "text: did not end naturally and was truncated" in caplog.text

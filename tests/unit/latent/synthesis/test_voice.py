@@ -20,6 +20,7 @@ from latent.synthesis.saying import PART_PAUSE
 from latent.synthesis.takes import TooLong
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
+from latent.text.front_end import NothingToSay
 from s2s.errors import ConfigError, InputError
 
 OPTIONS = ["decoder.num_inference_steps=2", "decoder.stop_threshold=0.93", "decoder.min_frames=6"]
@@ -197,13 +198,27 @@ def test_a_text_too_long_for_one_sequence_is_said_in_parts_with_a_pause_between(
     long = sentence * (2 * voice.max_positions // len(sentence))
     with pytest.raises(TooLong):
         voice.request("whole", long, "ann")
-    parts = voice._requests(long, "ann", None, 7, None)
+    saying = voice.saying(long, "ann", seed=7)
+    said_long = np.concatenate(list(saying))
+    parts = saying.requests
     assert len(parts) > 1
     assert "".join(part.text for part in parts).replace(" ", "") == long.replace(" ", "")
     alone = [voice.say(part).samples for part in parts]
     pause = np.zeros(round(PART_PAUSE * voice.sample_rate), np.float32)
     expected = np.concatenate([piece for said in alone for piece in (pause, said)][1:])
-    np.testing.assert_allclose(voice.say(long, "ann", seed=7).samples, expected, atol=1e-5)
+    np.testing.assert_allclose(said_long, expected, atol=1e-5)
+
+
+def test_text_that_arrives_is_said_sentence_by_sentence(voice: Voice) -> None:
+    text = "Good morning. Two, three. So it is"
+    whole = voice.saying([text], "ann", seed=7)
+    samples = np.concatenate(list(whole))
+    assert [request.text for request in whole.requests] == ["Good morning.", "Two, three.", "So it is"]
+    np.testing.assert_array_equal(voice.say(list(text), "ann", seed=7).samples, samples)
+    first = voice.say("Good morning.", "ann", seed=7).samples
+    np.testing.assert_allclose(samples[: len(first)], first, atol=1e-5)
+    with pytest.raises(NothingToSay):
+        voice.say([" ", ""], "ann")
 
 
 def test_the_first_speaker_speaks_where_none_is_given(voice: Voice) -> None:

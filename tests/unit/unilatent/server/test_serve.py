@@ -13,9 +13,10 @@ from tiny_voice import RATE, write_timed_voice
 
 from latent.synthesis.consent import NoConsent
 from latent.synthesis.voices import open_voice
+from s2s.errors import InputError
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
-from unilatent.server.models import open_model
+from unilatent.server.models import SpeechModel, open_model
 
 
 def test_the_answer_is_what_the_voice_says(server: Running, voice: Path) -> None:
@@ -133,3 +134,23 @@ def test_a_recording_needs_consent_before_it_is_a_voice(voice: Path, tmp_path: P
     assert (tmp_path / "anna.wav.consent.json").exists()
     with running([model], limits, metrics) as server:
         assert server.speech(voice="anna").content != server.speech(voice="ann").content
+
+
+def test_presets_of_realtime_are_voices(tmp_path: Path) -> None:
+    import tiny_realtime
+
+    from latent.decoding.vibevoice_realtime import RealtimeDecoder
+
+    folder = tiny_realtime.write_realtime(tmp_path / "realtime")
+    limits, metrics, presets = Limits(), Metrics(), {"emma": folder / "voice.pt", "carl": folder / "voice.safetensors"}
+    with pytest.raises(InputError, match=r"no speakers of its own; give --voice .*NAME=PRESET"):
+        open_model("live", str(folder), "cpu", {}, False, limits, metrics)
+    model = open_model("live", str(folder), "cpu", presets, False, limits, metrics)
+    assert isinstance(model, SpeechModel)
+    model.voice._decoder = RealtimeDecoder(RealtimeDecoder.Config(num_inference_steps=2, max_seconds=0.005))
+    with running([model], limits, metrics) as server:
+        listed = server.client.get("/v1/audio/voices").json()["data"]
+        assert [voice["id"] for voice in listed] == ["emma", "carl"]
+        spoken = [server.speech(model="live", voice=name).content for name in ("emma", "carl")]
+    assert spoken[0] == spoken[1]
+    assert len(spoken[0]) >= 2 * 16, "at least one frame"
