@@ -16,6 +16,8 @@ from tiny_realtime import write_byte_tokenizer
 from typer.testing import CliRunner
 
 from latent.audio.files import audio_info, load_audio, write_audio
+from latent.longform.cast import Role
+from latent.longform.long_form import synthesize_script
 from latent.synthesis.provenance import read_tags
 from latent.synthesis.takes import Turn
 from latent.synthesis.voices import open_voice
@@ -138,6 +140,30 @@ def test_a_pause_divides_a_script_into_takes(checkpoint: Path, home: Path) -> No
         "Speaker 2: So.\nSpeaker 1: Bye.",
     )
     assert second["start"] - first["stop"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_script_that_was_killed_goes_on_to_the_same_bytes(checkpoint: Path, home: Path) -> None:
+    (home / "script.txt").write_text("Speaker 1: Hello. [pause 0.5] So.\nSpeaker 1: Bye. [pause 0.2] Yes.")
+    voice = open_voice(checkpoint, overrides=FAST[:2])
+    roles = {"Speaker 1": Role(prompt=voice.prompt(home / "a.wav", consent=True))}
+    marked: list[int] = []
+
+    def mark(samples: Any, sample_rate: int) -> Any:
+        marked.append(len(samples))
+        if len(marked) == 2:
+            raise KeyboardInterrupt
+        return samples
+
+    def speak(name: str) -> Any:
+        script, quiet = home / "script.txt", {"picture": False, "show_progress": False}
+        return synthesize_script(voice, script, home / name, roles, mark=mark, **quiet)  # type: ignore[arg-type]
+
+    with pytest.raises(KeyboardInterrupt):
+        speak("killed.wav")
+    assert speak("killed.wav").lines == 3
+    assert len(marked) == 4, "the first take was not spoken again"
+    speak("whole.wav")
+    assert (home / "killed.wav").read_bytes() == (home / "whole.wav").read_bytes()
 
 
 def test_a_long_script_is_spoken_in_as_many_takes_as_it_needs(checkpoint: Path, home: Path) -> None:
