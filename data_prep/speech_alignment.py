@@ -1,229 +1,52 @@
-"""When each phoneme of a text sounds in its recording: forced alignment by pocketsphinx, from manifest to manifest."""
+"""Manifests with alignments: when each unit of a text sounds in its recording."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-from tqdm import tqdm
-
-from data_prep.workers import share
-from latent.audio.files import Samples, load_audio
-from latent.audio.levels import loud_span
-from latent.data.manifest import Alignment, Sounding, Utterance, read_manifest, write_alignment
-from latent.text.phonemes import MARKS, PhonemeFrontEnd
-from latent.text.spoken import spoken
+from data_prep.aligners.aligner import Aligner
+from latent.data.manifest import Alignment, Utterance, write_alignment
 from s2s.data.jsonl import read_records
 from s2s.durable import claimed, write_whole
-from s2s.errors import InputError
-from s2s.packages import load
 
-LANGUAGE = "en"
-_PACKAGE = "pocketsphinx"
-_RATE, _FRAME_SECONDS = 16000, 0.01
-_FRAME_CENTER = 0.0128 - _FRAME_SECONDS / 2  # a frame is computed from 25.6 ms: its features are from their middle
-_SHORTEST = 3 * _FRAME_SECONDS
-_SILENCE_DB = 40.0
-_WORST_SCORE = -40.0  # mean log likelihood of a frame: right texts have -6 to -35 nearly always, others -40 to -65
-_UNREADABLE, _UNFOUND = "that cannot be read", "whose text was not found in the sound"
-_OTHER = "(2)"  # marks the second pronunciation of a word in the dictionary
-
-_LETTER_NAMES = {
-    "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH", "i": "AY",
-    "j": "JH EY", "k": "K EY", "l": "EH L", "m": "EH M", "n": "EH N", "o": "OW", "p": "P IY", "q": "K Y UW",
-    "r": "AA R", "s": "EH S", "t": "T IY", "u": "Y UW", "v": "V IY", "w": "D AH B AH L Y UW", "x": "EH K S",
-    "y": "W AY", "z": "Z IY",
-}  # fmt: skip
-_LETTER_SOUNDS = {
-    "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K",
-    "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V",
-    "w": "W", "x": "K S", "y": "IY", "z": "Z",
-}  # fmt: skip
-
-Word = tuple[str, ...]
-"""Names of the tokens that the front end makes of a word, without marks."""
+_SHOWN = 3
+"""Ids that the summary names for each reason."""
 
 
-def words_of(front_end: PhonemeFrontEnd, text: str) -> list[Word]:
-    """The words to find in the recording of an English text; raises InputError for a character that has no sound."""
-    parts = front_end.names_by_part(spoken(text, LANGUAGE))
-    words = [tuple(name for name in names if name not in MARKS) for names in parts]
-    return [word for word in words if word]
-
-
-def readings(word: Word) -> list[list[list[str]]]:
-    """Ways to say a word, each the phonemes of each unit: letters that are spelled are names of letters, or sounds.
-
-    The acoustic model knows no stress: the unit "/EY1" is its phoneme EY.
-    """
-    found = []
-    for letters in (_LETTER_NAMES, _LETTER_SOUNDS):
-        reading = [letters[unit].split() if unit in letters else [unit.strip("/012")] for unit in word]
-        if reading not in found:
-            found.append(reading)
-    return found
-
-
-class _Segment(NamedTuple):
-    """One word or silence of an alignment of pocketsphinx; start and end of its phonemes in seconds."""
-
-    name: str
-    score: int
-    frames: int
-    phones: list[tuple[float, ...]]
-
-
-class Task(NamedTuple):
-    """One recording to align."""
-
-    audio: Path
-    words: tuple[Word, ...]
-
-
-@dataclass
-class Aligner:
-    """Finds words in recordings. `words` are those of all recordings; workers get only them, and open a decoder."""
-
-    words: Sequence[Word]
-    _decoder: Any = field(default=None, init=False, repr=False)
-
-    def __call__(self, task: Task) -> tuple[Task, Alignment | str]:
-        """The task and its alignment, or why there is none."""
-        try:
-            samples = load_audio(task.audio, _RATE)
-        except InputError:
-            return task, _UNREADABLE
-        return task, self.align(samples, task.words) or _UNFOUND
-
-    def align(self, samples: Samples, words: Sequence[Word]) -> Alignment | None:
-        """The alignment of a signal `(S,)` at 16 kHz; None if there is none, or its score is too low."""
-        decoder = self._open()
-        content = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
-        names = [self._names[word] for word in words]
-        try:
-            decoder.set_align_text(" ".join(names))
-            _decode(decoder, content)
-            if decoder.hyp() is None:
-                return None
-            decoder.set_alignment()
-            _decode(decoder, content)
-            segments = [
-                _Segment(entry.name, entry.score, entry.duration, list(map(_span, entry)))
-                for entry in decoder.get_alignment()
-            ]  # an entry is valid only until the next one is taken
-        except RuntimeError:  # pocketsphinx found no path through the words
-            return None
-        if sum(entry.score for entry in segments) < _WORST_SCORE * sum(entry.frames for entry in segments):
-            return None
-        segments = [entry for entry in segments if entry.name.startswith("w")]
-        if [entry.name.removesuffix(_OTHER) for entry in segments] != names:
-            return None
-        found = [sounding for entry, word in zip(segments, words, strict=True) for sounding in _soundings(entry, word)]
-        return _within_sound(found, samples)
-
-    def _open(self) -> Any:
-        """The decoder, whose dictionary has each way to say each word."""
-        if self._decoder is None:
-            self._names = {word: f"w{index}" for index, word in enumerate(self.words)}
-            lines = [
-                f"{name}{variant} {' '.join(phone for unit in reading for phone in unit)}\n"
-                for word, name in self._names.items()
-                for variant, reading in zip(("", _OTHER), readings(word), strict=False)
-            ]
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "words.dict"
-                path.write_text("".join(lines), encoding="utf-8")
-                self._decoder = load(_PACKAGE, "speech").Decoder(
-                    samprate=_RATE, dict=str(path), lm=None, bestpath=False, loglevel="FATAL"
-                )
-        return self._decoder
-
-
-def _decode(decoder: Any, content: bytes) -> None:
-    decoder.start_stream()  # forgets the noise level of the last recording
-    decoder.start_utt()
-    decoder.process_raw(content, full_utt=True)
-    decoder.end_utt()
-
-
-def _span(phone: Any) -> tuple[float, ...]:
-    frames = (phone.start, phone.start + phone.duration)
-    return tuple(frame * _FRAME_SECONDS + _FRAME_CENTER if frame else 0.0 for frame in frames)
-
-
-def _soundings(segments: _Segment, word: Word) -> Iterator[Sounding]:
-    spans = iter(segments.phones)
-    for unit, sounds in zip(word, readings(word)[segments.name.endswith(_OTHER)], strict=True):
-        unit_spans = [next(spans) for _ in sounds]
-        yield Sounding(unit, unit_spans[0][0], unit_spans[-1][1])
-
-
-def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:
-    """Without the leading and trailing silence that the decoder added to the first and the last unit."""
-    start, stop = (sample / _RATE for sample in loud_span(samples, _RATE, _SILENCE_DB) or (0, len(samples)))
-    first, last = found[0], found[-1]
-    cut = [replace(first, start=max(first.start, min(start, first.end - _SHORTEST))), *found[1:]]
-    cut[-1] = replace(cut[-1], end=min(last.end, max(stop, cut[-1].start + _SHORTEST)))
-    return tuple(cut)
-
-
-def align_manifest(manifest: str | Path, output: str | Path, processes: int) -> str:
-    """Copy a manifest and add alignments to the tokens of the front end `phonemes`; returns a summary.
+def align_manifest(
+    manifest: str | Path, utterances: Sequence[Utterance], output: str | Path, aligner: Aligner, processes: int
+) -> str:
+    """Copy a manifest and add alignments; returns a summary, with the recordings that got none and why.
 
     Args:
-        manifest: See `latent.data.manifest`. Unreadable recordings and languages other than English get no alignment.
+        manifest: See `latent.data.manifest`; its former alignments are left out.
+        utterances: Those of the manifest.
         output: The new manifest; relative paths of audio become relative to its folder.
         processes: Number of worker processes.
 
     Raises:
-        InputError: the manifest cannot be read, the output cannot be written, or a package is not installed.
+        InputError: the output cannot be written, a package is not installed, or there is nothing to learn from.
     """
-    begin = time.monotonic()
-    for package in (_PACKAGE, "soundfile"):
-        load(package, "speech")  # raises before anything is read
-    utterances = read_manifest(manifest, alignments=False)
-    with claimed(Path(output)):  # an output that cannot be written is reported before the work begins
-        tasks, skipped = _tasks(PhonemeFrontEnd.learn([], None), utterances)
-        different = list(dict.fromkeys(tasks.values()))  # manifests may repeat recordings
-        aligner = Aligner(list(dict.fromkeys(word for task in different for word in task.words)))
-        work = share(aligner, different, processes)
-        done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
-        alignments: dict[str, Alignment] = {}
-        for identity, task in tasks.items():
-            if isinstance(found := done[task], str):
-                skipped[found].append(identity)
-            else:
-                alignments[identity] = found
-        write_whole(Path(output), "".join(_lines(manifest, Path(output), utterances, alignments)).encode())
-    examples = {reason: ", ".join([*ids[:3], "..."] if ids[3:] else ids) for reason, ids in skipped.items() if ids}
-    left_out = "".join(f"; {len(skipped[reason]):,} {reason} ({ids})" for reason, ids in examples.items())
+    begin, output = time.monotonic(), Path(output)
+    with claimed(output):  # an output that cannot be written is reported before the work begins
+        found = aligner.align(utterances, processes)
+        alignments = {name: one for name, one in found.items() if not isinstance(one, str)}
+        write_whole(output, "".join(_lines(manifest, output, utterances, alignments)).encode())
+    skipped: dict[str, list[str]] = {}
+    for name, reason in found.items():
+        if isinstance(reason, str):
+            skipped.setdefault(reason, []).append(name)
+    left_out = "".join(f"; {len(names):,} {reason} ({_some(names)})" for reason, names in sorted(skipped.items()))
     seconds = time.monotonic() - begin
     return f"{output}: {len(alignments):,} of {len(utterances):,} recordings aligned in {seconds:.0f} s{left_out}"
 
 
-def _tasks(front_end: PhonemeFrontEnd, utterances: Sequence[Utterance]) -> tuple[dict[str, Task], dict[str, list[str]]]:
-    """What to align, by id, and the ids of the others by reason."""
-    tasks: dict[str, Task] = {}
-    reasons = ("in other languages", "without words", "with unreadable characters", _UNREADABLE, _UNFOUND)
-    skipped: dict[str, list[str]] = {reason: [] for reason in reasons}
-    for utterance in utterances:
-        try:
-            if utterance.language != LANGUAGE:
-                skipped["in other languages"].append(utterance.id)
-            elif words := words_of(front_end, utterance.text):
-                tasks[utterance.id] = Task(utterance.audio, tuple(words))
-            else:
-                skipped["without words"].append(utterance.id)
-        except InputError:
-            skipped["with unreadable characters"].append(utterance.id)
-    return tasks, skipped
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:_SHOWN], "..."] if len(names) > _SHOWN else names)
 
 
 def _lines(

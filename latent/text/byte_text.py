@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from latent.text.characters import sounding
 from latent.text.front_end import FrontEnd, Reading, refuse_file, register_front_end
 
 
@@ -27,6 +28,13 @@ class ByteFrontEnd(FrontEnd):
 
     def read(self, text: str) -> Reading:
         return Reading(list(text.encode("utf-8")), [], [])
+
+    def sounds(self, text: str) -> list[str | None]:
+        return [
+            (chr(byte).lower() if byte < 128 else f"<{byte:02x}>") if sounding(character) else None
+            for character in text
+            for byte in character.encode("utf-8")
+        ]
 
     def save(self, folder: Path) -> None:
         """Write nothing: there is nothing to know."""

@@ -46,6 +46,10 @@ class CharacterFrontEnd(FrontEnd):
         spelled = [spell(character, self._knows) for character in text]
         return reading([self.alphabet.index(known) for part in spelled for known in part], text, spelled, self._knows)
 
+    def sounds(self, text: str) -> list[str | None]:
+        read = (self.alphabet[token] for token in self.tokens(text))
+        return [character if sounding(character) else None for character in read]
+
     def save(self, folder: Path) -> None:
         (folder / _FILE).write_text(dump_json(self.alphabet) + "\n", encoding="utf-8")
 
@@ -84,6 +88,11 @@ def bare(text: str) -> str:
         return text
     decomposed = unicodedata.normalize("NFKD", text.translate(_BARE))
     return "".join(part for part in decomposed if not unicodedata.combining(part))
+
+
+def sounding(character: str) -> bool:
+    """Whether a character is a letter, a figure, or part of one, and so may be heard."""
+    return unicodedata.category(character)[0] in "LNM"
 
 
 def invisible(text: str) -> bool:

@@ -73,9 +73,10 @@ class FrontEnd(ABC):
         """The name of each token of a normalized text in alignments; None for tokens that are silent.
 
         Raises:
-            ConfigError: recordings are not aligned with tokens of this front end.
+            ConfigError: recordings cannot be aligned with tokens of this front end.
         """
-        raise ConfigError(f"task.cues: recordings are aligned with phonemes, not with the tokens of {self.name!r}")
+        known = "phonemes, characters or bytes"
+        raise ConfigError(f"task.cues: recordings are aligned with {known}, not with the tokens of {self.name!r}")
 
     @abstractmethod
     def save(self, folder: Path) -> None:

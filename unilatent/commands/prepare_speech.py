@@ -163,16 +163,48 @@ def teacher_texts(
     typer.echo(write_teacher_texts(sources, output, count, seed, held_out_texts or []))
 
 
-@app.command("align-speech", short_help="When each phoneme of a recording sounds.")
+@app.command("align-speech", short_help="When each phoneme or letter of a recording sounds.")
 def align_speech(
     manifest: Annotated[Path, typer.Argument(help="Manifest of any speech corpus, JSON lines.")],
     output: Annotated[Path, typer.Option(help="The manifest with alignments; may be the same file.")],
+    aligner: Annotated[
+        str,
+        typer.Option(
+            metavar="learned|pocketsphinx|FOLDER",
+            help="learned: from these recordings, any language; pocketsphinx: English; or a FOLDER of --save.",
+        ),
+    ] = "learned",
+    front_end: Annotated[
+        str | None,
+        typer.Option(
+            help="What cuts the texts, as task.front_end.name: phonemes, characters or bytes.",
+            show_default="phonemes for English, else characters",
+        ),
+    ] = None,
+    dictionary: Annotated[
+        str | None, typer.Option(help="Dictionary of phonemes, as task.front_end.file; default: CMUdict.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for what is learned, to align other manifests (--aligner FOLDER).")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
-    """When each phoneme of a text sounds in its English recording: what a model with cues is trained on."""
-    from data_prep.speech_alignment import align_manifest
+    """When each phoneme or letter of a text sounds in its recording: what a model with cues is trained on.
 
-    typer.echo(align_manifest(manifest, output, processes))
+    Learn from the training set, and align the others with what was learned: --save FOLDER, then --aligner FOLDER.
+    """
+    from data_prep.aligners.choice import open_aligner
+    from data_prep.aligners.learned import LearnedAligner
+    from data_prep.speech_alignment import align_manifest
+    from latent.data.manifest import read_manifest
+
+    utterances = read_manifest(manifest, alignments=False)
+    chosen = open_aligner(aligner, front_end, dictionary, utterances)
+    if save is not None and not isinstance(chosen, LearnedAligner):
+        raise InputError(f"--save: {aligner} learns nothing; give --aligner learned")
+    typer.echo(align_manifest(manifest, utterances, output, chosen, processes))
+    if isinstance(chosen, LearnedAligner) and save is not None:
+        chosen.save(save)
 
 
 def _options(context: typer.Context, **fixed: Any) -> SpeechOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import MixedState
 from latent.models.timed_latent_lm import TimedLatentLM
 from latent.tasks.speech_synthesis import SpeechSynthesis
+from latent.text.front_end import FrontEnd
+from latent.text.phonemes import PhonemeFrontEnd
 from s2s import checkpoint
 from s2s.errors import ConfigError, InputError
 from s2s.run import RunConfig, build_model, parse_config, read_run, train_run
@@ -210,9 +213,26 @@ def test_durations_of_a_voice_without_a_name_must_be_learned(store: Path) -> Non
         task_of(store, voice_prompt_prob=0.5)
 
 
-def test_letters_have_no_alignment(store: Path) -> None:
-    with pytest.raises(ConfigError, match=r"task\.cues: recordings are aligned with phonemes, not .* 'bytes'"):
-        task_of(store, front_end={"name": "bytes"})
+@pytest.mark.parametrize(("name", "units"), [("characters", "añoa"), ("bytes", ["a", "<c3>", "<b1>", "o", "a"])])
+def test_letters_of_any_language_have_cues(name: str, units: Sequence[str], tmp_path: Path) -> None:
+    spans = tuple(Sounding(unit, 0.02 * place, 0.02 * place + 0.02) for place, unit in enumerate(units))
+    said = Utterance("0", Path("none.wav"), 1.0, "¡Año, a!", "ann", "es", spans)
+    write_store(tmp_path / "letters", FACTS, [(said, np.zeros((9, 3), np.float32))])
+    task = task_of(tmp_path / "letters", front_end={"name": name})
+    example = task.dataset("train", 1).example(0, 0)
+    assert example.timed is not None
+    heard = example.timed.durations
+    assert heard.sum() == pytest.approx(9)
+    letters = [place for place, sound in enumerate(task.vocabulary.sounds(said.text), start=1) if sound]
+    np.testing.assert_allclose(heard[letters], 1)
+
+
+def test_pieces_have_no_alignment(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PhonemeFrontEnd, "sounds", FrontEnd.sounds)
+    with pytest.raises(
+        ConfigError, match=r"task\.cues: recordings are aligned with phonemes, characters or bytes, not"
+    ):
+        task_of(store)
 
 
 def test_cues_need_a_model_that_reads_them(store: Path) -> None:

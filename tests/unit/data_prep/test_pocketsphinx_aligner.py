@@ -1,4 +1,4 @@
-"""Recordings aligned with their texts: every unit of the front end has its span, and what does not fit is told."""
+"""Recordings aligned by pocketsphinx: every unit of the front end has its span, and what does not fit is told."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from unilatent.commands.prepare import app
 pytest.importorskip("soundfile")
 pytest.importorskip("pocketsphinx")
 
-from data_prep.speech_alignment import Aligner, readings, words_of
+from data_prep.aligners.pocketsphinx import Listener, readings, words_of
 
 SPEECH = Path(data_prep.__file__).parent / "sample/speech"
 FRONT_END = PhonemeFrontEnd.learn([], None)
@@ -34,11 +34,13 @@ RECORDINGS = {name: load_audio(SPEECH / f"en-{name}.ogg", 16000) for name in ("a
 
 def align(samples: np.ndarray, text: str) -> Alignment | None:
     words = words_of(FRONT_END, text)
-    return Aligner(words).align(samples, words)
+    return Listener(words).align(samples, words)
 
 
 def prepare(manifest: Path, output: Path) -> str:
-    result = CliRunner().invoke(app, ["align-speech", str(manifest), "--output", str(output)])
+    result = CliRunner().invoke(
+        app, ["align-speech", str(manifest), "--output", str(output), "--aligner", "pocketsphinx"]
+    )
     if isinstance(result.exception, InputError):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -100,7 +102,7 @@ def test_text_of_another_recording_is_not_aligned() -> None:
 
 def test_alignment_does_not_depend_on_earlier_recordings() -> None:
     samples, words = load_audio(SPEECH / "en-vm-next.ogg", 16000), words_of(FRONT_END, text_of("vm-next"))
-    aligner = Aligner(words)
+    aligner = Listener(words)
     alone = aligner.align(samples, words)
     for earlier in (samples[:1], samples[:3000], np.zeros(16000, np.float32)):
         assert aligner.align(earlier, words) is None
@@ -123,8 +125,8 @@ def test_lines_are_passed_on_with_alignments_and_paths_that_hold(tmp_path: Path)
     output = tmp_path / "out/m.jsonl"
     told = prepare(manifest, output)
     assert re.search(
-        r"2 of 5 recordings aligned in \d+ s; 1 in other languages \(c\); 1 without words \(d\); "
-        r"1 whose text was not found in the sound \(e\)",
+        r"2 of 5 recordings aligned in \d+ s; 1 in other languages \(c\); "
+        r"1 whose text was not found in the sound \(e\); 1 without words \(d\)",
         told.replace("\n", " "),
     )
     lines = [json.loads(line) for line in output.read_text().splitlines()]
@@ -142,6 +144,7 @@ def test_lines_are_passed_on_with_alignments_and_paths_that_hold(tmp_path: Path)
 
 def test_missing_package_is_told_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    (tmp_path / "m.jsonl").write_text('{"id": "a", "audio": "a.wav", "seconds": 1, "text": "yes"}\n')
     with pytest.raises(InputError, match=r"pocketsphinx is not installed; .*unilatent\[speech\]"):
         prepare(tmp_path / "m.jsonl", tmp_path / "out.jsonl")
 

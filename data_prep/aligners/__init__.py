@@ -1,0 +1,1 @@
+"""Aligners: when each unit of a text sounds in its recording."""
