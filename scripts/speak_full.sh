@@ -18,7 +18,7 @@ if [ "${1:-}" = train ]; then
     say "aligning phonemes with $(cat $DATA/{train,valid}.jsonl | wc -l) recordings"
     for split in train valid; do
         [ -f "$RUNS/$split.jsonl" ] ||
-            unilatent prepare align-speech $DATA/$split.jsonl --output "$RUNS/$split.jsonl" --processes 2
+            unilatent prepare align-speech $DATA/$split.jsonl --output "$RUNS/$split.jsonl" --aligner pocketsphinx --processes 2
     done
 
     say "training an audio tokenizer on the recordings"
