@@ -18,7 +18,7 @@ from latent.data.latent_store import Latents
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
-from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, run_blocks
+from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, ragged_attention, run_blocks
 from s2s import checkpoint
 from s2s.config import Fact, Section
 from s2s.errors import ConfigError, InputError
@@ -218,8 +218,16 @@ class LatentLM(Model):
     # Training
 
     def hidden(self, batch: MixedSequences) -> Tensor:
-        """Hidden states, `(B, T, hidden_size)`; padding does not change them."""
-        return self.read(self.embed(batch), batch.position_ids(), lambda layer: causal_attention)
+        """Hidden states, `(B, T, hidden_size)`; padding does not change them, and its own are 0 on a CPU."""
+        embedded, positions = self.embed(batch), batch.position_ids()
+        if embedded.device.type != "cpu":
+            return self.read(embedded, positions, lambda layer: causal_attention)
+        # Without padding, which is a third of the slots where some examples have voice prompts and others have none.
+        real = torch.arange(embedded.shape[1]) < batch.lengths.unsqueeze(1)  # (B, T)
+        places = positions.expand(len(embedded), -1)[real].unsqueeze(0)
+        attention = ragged_attention(batch.lengths.tolist())
+        rows = self.read(embedded[real].unsqueeze(0), places, lambda layer: attention).squeeze(0)
+        return rows.new_zeros(*real.shape, rows.shape[1]).masked_scatter(real.unsqueeze(-1), rows)
 
     def read(self, embedded: Tensor, positions: Tensor, attention: Callable[[int], LayerAttention]) -> Tensor:
         """Hidden states of inputs of the first layer, both `(B, T, hidden_size)`; see `run_blocks`."""

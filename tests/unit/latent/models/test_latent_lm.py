@@ -77,6 +77,7 @@ def test_cached_steps_equal_the_full_forward(lengths: list[int], steps: int) -> 
         whole = replace(
             alone,
             tokens=torch.cat([alone.tokens, torch.zeros(1, steps, dtype=torch.int64)], 1),
+            lengths=alone.lengths + steps,
             latents=torch.cat([alone.latents, new[:, row]]),
             latent_slots=torch.cat([alone.latent_slots, length + torch.arange(steps)]),
         )
