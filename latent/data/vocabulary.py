@@ -65,7 +65,7 @@ class SpeechVocabulary:
         """A text as this model reads it, the same for all Unicode forms of its characters.
 
         Raises:
-            NothingToSay: it holds only punctuation, blanks and unreadable characters.
+            NothingToSay: it holds only punctuation, blanks, emoji and unreadable characters.
             InputError: it holds a pronunciation that the front end cannot read.
         """
         words = spoken(text, self.language)
@@ -73,8 +73,8 @@ class SpeechVocabulary:
             self.front_end.pronounce(written)
         read = self.front_end.read(words)
         silent = set("".join(read.dropped))
-        if not read.tokens or all(unicodedata.category(c)[0] in "PZCM" or c.casefold() in silent for c in words):
-            raise NothingToSay(f"'text' must hold more than punctuation, found {describe(text)}")
+        if not read.tokens or all(_is_silent(c) or c.casefold() in silent for c in words):
+            raise NothingToSay(f"'text' must hold more than punctuation and emoji, found {describe(text)}")
         return replace(read, tokens=[_FIRST_TEXT + token for token in read.tokens])
 
     def text(self, text: str) -> list[int]:
@@ -153,6 +153,12 @@ class SpeechVocabulary:
             raise InputError(f"{folder}: is not a run of speech synthesis: {error}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / _FILE}: broken: {error}") from error
+
+
+def _is_silent(character: str) -> bool:
+    """Whether a text of such characters alone says nothing: marks, blanks, and pictures such as emoji."""
+    category = unicodedata.category(character)
+    return category[0] in "PZCM" or category in ("So", "Sk")
 
 
 class _Facts(Section):

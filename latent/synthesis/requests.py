@@ -187,7 +187,7 @@ def _words(counts: Counter[str]) -> str:
 
 
 def _counted(counts: Counter[str]) -> str:
-    shown = ", ".join(f"{part} ({count}x)" for part, count in counts.most_common(8))
+    shown = ", ".join(f"{part[:60]} ({count}x)" for part, count in counts.most_common(8))
     return shown + (f" and {len(counts) - 8} others" if len(counts) > 8 else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from s2s.json_files import dump_json, read_json
 
 _FILE = "characters.json"
 _INVISIBLE = ("Cc", "Cf", "Cs", "Mn", "Me")  # control, format, surrogate, marks; and skin tones, which are symbols
+_LETTER = re.compile(r"^.*\bLETTER\s")
 _BARE = str.maketrans(
     {"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d"}
     | {"Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "ß": "ss"}
@@ -73,11 +75,11 @@ def spell(character: str, knows: Callable[[str], bool]) -> str:
 
 
 def spellings(character: str) -> Iterator[str]:
-    """Other ways to write a character, in lower case: without its marks, or by the name that Unicode gives it."""
+    """Other ways to write a character, in lower case: without its marks, or by its name in Unicode ("α": "alpha")."""
     plain = bare(character)
     if plain and plain != character:
         yield plain.casefold()
-    name = unicodedata.name(character, "").replace("-", " ").casefold()
+    name = _LETTER.sub("", unicodedata.name(character, "")).replace("-", " ").casefold()
     if name:
         yield f" {name} "
 

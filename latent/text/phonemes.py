@@ -61,6 +61,11 @@ class PhonemeFrontEnd(FrontEnd):
         return sorted({phoneme for sounds in self.pronunciations.values() for phoneme in sounds})
 
     @cached_property
+    def _has_stress(self) -> bool:
+        """Whether vowels end with a digit, so that a word without one has no vowel."""
+        return any(unit[-1].isdigit() for unit in self._units)
+
+    @cached_property
     def _ids(self) -> dict[str, int]:
         """Tokens of marks, letters and phonemes; "a" the letter and "/a" the phoneme are two."""
         phonemes = [f"/{phoneme}" for phoneme in self._units]
@@ -132,18 +137,28 @@ class PhonemeFrontEnd(FrontEnd):
         return None
 
     def _guess(self, part: str) -> tuple[str, ...] | None:
-        return self.guesser.guess(bare(part)) if self.guesser is not None and len(part) > 1 else None
+        """The most likely sounds of a word; of one without a vowel ("tbh"), the letters' names."""
+        if self.guesser is None or len(part) < 2:
+            return None
+        word = bare(part)
+        sounds = self.guesser.guess(word)
+        if sounds is None or not self._has_stress or any(unit[-1].isdigit() for unit in sounds):
+            return sounds
+        names = [self.pronunciations.get(_NAME_OF_A if letter == "a" else letter, ()) for letter in word]
+        return tuple(sound for name in names for sound in name) if all(names) else sounds
 
 
 def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        word, *sounds = _COMMENT.sub("", line).split()[:64] or [""]
+        line = _COMMENT.sub("", line) if "#" in line or ";" in line else line
+        word, *sounds = line.split()[:64] or [""]
         if not word:
             continue
         if not sounds:
             raise InputError(f"{where}:{number}: expected a word and its phonemes, found {line!r}")
-        found.setdefault(_VARIANT.sub("", word).casefold(), tuple(sounds))
+        word = _VARIANT.sub("", word) if word.endswith(")") else word
+        found.setdefault(word.casefold(), tuple(sounds))
     if not found:
         raise InputError(f"{where}: expected lines of a word and its phonemes, found none")
     return found

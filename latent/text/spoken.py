@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 from latent.text.normalization import normalizer
 from latent.text.pronunciation import GIVEN
 from s2s.packages import load
+
+logger = logging.getLogger(__name__)
 
 _PLAIN = str.maketrans(
     {
@@ -33,6 +37,7 @@ SIGNS = {
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _GIVEN = "\U00100000"  # stands for a pronunciation: a private character, which no rule reads
+_LONGEST_NUMBER = 15  # digits, as in the languages with rules of their own
 _LONGEST = 500
 _CUT = re.compile(rf".{{1,{_LONGEST}}}[.!?] (?=[A-Z])|.{{1,{_LONGEST}}} ")
 _LIST = re.compile(r"^(?:[-*+>•] )+")  # a mark that a rule has moved to the beginning, where it would be one of a list
@@ -52,16 +57,25 @@ def signs_as_words(text: str, language: str) -> str:
 
 
 def number_as_words(digits: str, language: str) -> str:
-    """A whole or decimal number as a cardinal in words, or unchanged where num2words cannot spell it.
+    """A number as a cardinal in words, or digit by digit if it is long; unchanged where num2words cannot spell it.
 
     Raises:
         InputError: num2words is not installed.
     """
     num2words = load("num2words", "speak")
+    if not any(code in num2words.CONVERTER_CLASSES for code in (language, language[:2])):
+        _warn_of_language(language)
+    if len(digits) > _LONGEST_NUMBER and "." not in digits:
+        return " ".join(number_as_words(digit, language) for digit in digits)
     try:
         return str(num2words.num2words(float(digits) if "." in digits else int(digits), lang=language))
     except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):  # language, or too many digits
         return digits
+
+
+@lru_cache  # once, not for every number
+def _warn_of_language(language: str) -> None:
+    logger.warning(f"numbers are not read as in the language {language!r}, which num2words does not know")
 
 
 def spoken(text: str, language: str) -> str:

@@ -51,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     rule(rf"\b((?:[A-Z][a-z]+\s)?(?:{'|'.join(_COUNTED)}))\s([IVXLC]+)\b", _numbered),
     rule(r"\b([A-Z][a-z]+)\s((?:X{1,3}|XL|L)?(?:IX|IV|VI{1,3}|II{1,2}|V(?=\s[a-z])|X)|X{2,3})\b", _numbered),
     rule(r"\bpH\b", "p H"),
+    rule(r"\bJSON\b", "jason"),
     rule(r"\b([YQM])o([YQM])\b", r"\1 O \2"),
     rule(r"(?<=[a-z]{2})(?=[A-Z]{2,}\b)", " "),
     rule(r"(?<=[A-Z]{2})-(?=[A-Z]\b)", " "),

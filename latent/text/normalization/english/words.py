@@ -242,6 +242,8 @@ SINGULAR_NOUNS = frozenset("bill note coin ticket fine fee fund prize gift rewar
 """Nouns that an amount of money describes: "a five dollar bill"."""
 
 SIGNS = (
+    ("²", "squared"),
+    ("³", "cubed"),
     ("&", "and"),
     ("%", "percent"),
     ("±", "plus or minus"),

@@ -230,7 +230,11 @@ def test_the_first_speaker_speaks_where_none_is_given(voice: Voice) -> None:
     ("text", "options", "message"),
     [
         (" \n", {"speaker": "ann"}, "'text' is empty; expected something to say"),
-        ("?! ...", {"speaker": "ann"}, r"'text' must hold more than punctuation, found a string \(\"\?! ...\"\)"),
+        (
+            "?! ...",
+            {"speaker": "ann"},
+            r"'text' must hold more than punctuation and emoji, found a string \(\"\?! ...\"\)",
+        ),
         ("half \ud83d", {"speaker": "ann"}, "'text' holds half a surrogate pair"),
         ("\u200d\ufe0f", {"speaker": "ann"}, "'text' must hold more than punctuation"),
         ("hi", {"speaker": "anne"}, r"no speaker is called 'anne'\. Did you mean 'ann'"),
