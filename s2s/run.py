@@ -268,6 +268,8 @@ def _result(run: Path, progress: Progress, signal: int) -> TrainResult:
 def build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: Path | None = None) -> Trainer:
     """The trainer of a run, its data read, with fresh weights or those of the checkpoint `last`; writes nothing."""
     check_loggers(config.train.loggers)
+    if ranks.size > 1 and config.train.parallel == "fsdp" and adapters_in(config.model.config) is not None:
+        raise ConfigError("train.parallel: must be ddp with model.adapters, which are small, found 'fsdp'")
     _check_keep_best_by(config, task)
     train_loader = _loader(config, task, "train", ranks)
     valid_loader = _loader(config, task, "valid", ranks) if task.has_validation else None

@@ -54,6 +54,8 @@ _DISTILBERT_SIZES = {
     "hidden_dropout": "dropout",
     "attention_dropout": "attention_dropout",
 }
+_BESIDE_WEIGHTS = ("config.json", CONFIG, "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
+"""What is downloaded with weights: released VibeVoices name or hold their text tokenizer."""
 _DAMAGED = (
     OSError,
     EOFError,
@@ -110,9 +112,9 @@ def locate(checkpoint: str) -> Path:
         return path
     if not is_hub_name(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder; expected a checkpoint")
-    folder = fetch(checkpoint, ["config.json", CONFIG, "model*.safetensors*"])
+    folder = fetch(checkpoint, [*_BESIDE_WEIGHTS, "model*.safetensors*"])
     if not any(folder.glob("model*.safetensors*")):
-        folder = fetch(checkpoint, ["config.json", "pytorch_model*.bin*"])
+        folder = fetch(checkpoint, [*_BESIDE_WEIGHTS, "pytorch_model*.bin*"])
     return folder
 
 

@@ -25,7 +25,7 @@ from eval.waveform import mel_distance
 from latent.audio.files import load_audio
 from latent.audio.levels import normalize_loudness
 from latent.audio.resampling import resample
-from latent.audio_tokenizer import load_tokenizer
+from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.latent_store import LatentStore
 from latent.data.manifest import Utterance, read_manifest
 from latent.encoding import encode_corpus
@@ -99,8 +99,8 @@ def ten_recordings(folder: Path) -> Path:
     return path
 
 
-def write_base(folder: Path, codec: SigmaVAE) -> Path:
-    """A checkpoint with a trained audio tokenizer; all else is random."""
+def write_base(folder: Path, codec: SigmaVAE, clips: list[Utterance]) -> Path:
+    """A checkpoint with a trained audio tokenizer and the statistics of its latents; all else is random."""
     import transformers
 
     sizes = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2}
@@ -119,17 +119,24 @@ def write_base(folder: Path, codec: SigmaVAE) -> Path:
             tensor.normal_(std=tensor[0].numel() ** -0.5)
     folder.mkdir()
     kept = {name: tensor.clone() for name, tensor in weights.items() if name != "lm_head.weight"}
-    kept |= {"model.latent_scaling_factor": torch.tensor(1.0), "model.latent_bias_factor": torch.tensor(0.0)}
+    means = torch.cat([encode_samples(codec, heard(clip), "cpu") for clip in clips])
+    kept["model.latent_scaling_factor"] = 1 / (means.var() + (STD / 0.8) ** 2).sqrt()
+    kept["model.latent_bias_factor"] = -means.mean()
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_dict(), default=str), encoding="utf-8")
     write_byte_tokenizer(folder)
     return folder
 
 
+def heard(clip: Utterance) -> Any:
+    """The recording at the loudness of VibeVoice."""
+    return normalize_loudness(load_audio(clip.audio, RATE))
+
+
 def distance(samples: Any, clip: Utterance) -> float:
     """Mel distance to the recording, along the best path in time."""
-    found, recording = np.clip(samples, -1, 1), normalize_loudness(load_audio(clip.audio, RATE))
-    return mel_distance(resample(found, RATE, 16000), resample(recording, RATE, 16000), aligned=False)
+    found, recording = (resample(sound, RATE, 16000) for sound in (np.clip(samples, -1, 1), heard(clip)))
+    return mel_distance(found, recording, aligned=False)
 
 
 @pytest.mark.slow
@@ -137,7 +144,7 @@ def test_two_people_say_ten_recordings_as_the_tokenizer_gives_them_back(tmp_path
     manifest = ten_recordings(tmp_path)
     clips = read_manifest(manifest)
     codec = load_tokenizer(trained(TOKENIZER, manifest, tmp_path / "tokenizer"))
-    base = write_base(tmp_path / "base", codec)
+    base = write_base(tmp_path / "base", codec, clips)
     encode_corpus([manifest], base, tmp_path / "store")
     store = LatentStore(tmp_path / "store")
     run = trained(TUNING, tmp_path / "store", tmp_path / "run", init=str(base))

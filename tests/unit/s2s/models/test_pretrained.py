@@ -293,6 +293,17 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
         locate("some/model")
 
 
+def test_weights_come_with_the_files_that_hold_or_name_a_text_tokenizer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr("s2s.models.pretrained.fetch", lambda name, patterns: asked.append(patterns) or tmp_path)
+    assert locate("some/model") == tmp_path
+    for patterns in asked:
+        assert {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"} < set(patterns)
+    assert [patterns[-1] for patterns in asked] == ["model*.safetensors*", "pytorch_model*.bin*"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -12,12 +12,13 @@ from command_line import error_of, unilatent
 from safetensors.torch import load_file
 from tiny_pairs import tree
 
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError
 from s2s.generation.generator import Generator
 from s2s.models.adapted import start_from_base
 from s2s.models.peft_files import read_adapters
 from s2s.nn.adapters import merge
-from s2s.run import build_model, load_model, load_run, parse_config, train_run
+from s2s.ranks import Ranks
+from s2s.run import build_model, build_task, build_trainer, load_model, load_run, parse_config, train_run
 from s2s.training.loggers import read_log
 
 SOURCES = ["a few small words", "what one can say here", "many that tell"]
@@ -138,6 +139,13 @@ def test_a_base_that_moved_is_found_where_it_is_said_to_be(runs: Path, tmp_path:
 def test_adapters_that_were_not_trained_are_refused(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="adapters: 8 of 8 change nothing"):
         train_run(config(runs, optim__warmup_steps=1, train__max_steps=1), tmp_path / "run")
+
+
+def test_adapters_are_not_sharded(runs: Path, tmp_path: Path) -> None:
+    given = config(runs, train__parallel="fsdp")
+    ranks = Ranks(0, 2, torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"train\.parallel: must be ddp with model\.adapters"):
+        build_trainer(given, build_task(given), tmp_path, ranks)
 
 
 def test_adapters_without_a_base_are_refused(runs: Path, tmp_path: Path) -> None:
