@@ -91,6 +91,16 @@ NOT_RUN = {
         " --output - | ffplay -nodisp -",
         "unilatent convert anna.wav anna.safetensors --voice-model my/realtime"
         ' --transcript "What Anna says." --i-have-consent',
+        "unilatent encode train.jsonl --tokenizer microsoft/VibeVoice-1.5B --output data/latents/train",
+        "unilatent encode valid.jsonl --tokenizer microsoft/VibeVoice-1.5B --output data/latents/valid",
+        "unilatent train vibevoice_lora --output runs/anna",
+        'unilatent synthesize runs/anna --script talk.txt --cast "Speaker 1=anna.wav" --i-have-consent'
+        " --output talk.wav",
+        "unilatent merge runs/anna --output anna",
+        "unilatent encode train.jsonl --tokenizer microsoft/VibeVoice-ASR-HF --output data/heard/train",
+        "unilatent train heard.yaml --output runs/heard",
+        "unilatent merge runs/heard --output heard",
+        "unilatent transcribe heard --input meeting.wav --output meeting.srt",
         "unilatent serve microsoft/VibeVoice-Realtime-0.5B --voice emma=emma.safetensors",
         "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
     ],
