@@ -216,7 +216,7 @@ def synthesize(
         else:
             summary = _speak_text(opened, text or "", output, wishes, format, overwrite, mark)
         if ranks.first:
-            typer.echo(f"{output}: {summary}", err=True)
+            typer.echo(f"{'standard output' if str(output) == '-' else output}: {summary}", err=True)
     if isinstance(summary, Summary) and not (summary.files or summary.kept):
         raise typer.Exit(1)
 

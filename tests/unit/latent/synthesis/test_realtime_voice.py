@@ -150,8 +150,9 @@ def test_standard_input_is_spoken_and_standard_output_takes_it(
     told = call(speech.synthesize, *common, "--text", "-", "--output", tmp_path / "b.wav", stdin=b"Hi there.").stderr
     assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
     assert re.search(r"s of audio in 1 file, real-time factor \d+\.\d\d, first audio after \d+\.\d\d s", told)
-    piped = call(speech.synthesize, *common, "--text", "-", "--output", "-", stdin=b"Hi there.").stdout_bytes
-    (tmp_path / "c.wav").write_bytes(piped)
+    piped = call(speech.synthesize, *common, "--text", "-", "--output", "-", stdin=b"Hi there.")
+    assert piped.stderr.splitlines()[-1].startswith("standard output: 0.0 s of audio in 1 file")
+    (tmp_path / "c.wav").write_bytes(piped.stdout_bytes)
     expected = load_audio(tmp_path / "a.wav", 24_000)
     np.testing.assert_array_equal(load_audio(tmp_path / "c.wav", 24_000), expected)
     raw = call(speech.synthesize, *common, "--text", "Hi there.", "--output", "-", "--format", "pcm").stdout_bytes

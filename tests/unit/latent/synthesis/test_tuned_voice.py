@@ -109,7 +109,7 @@ def test_a_run_that_was_stopped_continues_exactly(home: Path, tmp_path: Path) ->
 def say(checkpoint: Path, recording: Path, *overrides: str) -> Any:
     options = ["decoder.num_inference_steps=3", "decoder.max_seconds=1", *overrides]
     voice = open_voice(checkpoint, device="cpu", overrides=options)
-    prompt = voice.prompt(recording)
+    prompt = voice.prompt(recording, consent=True)
     request = voice.request("a", "Number five.", prompt=prompt, seed=3)
     return voice.say(request).samples
 
