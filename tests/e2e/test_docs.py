@@ -25,8 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+import tiny_listener
 from command_line import unilatent
 from tiny_models import write_encoder
 
@@ -103,6 +105,15 @@ NOT_RUN = {
         "unilatent transcribe heard --input meeting.wav --output meeting.srt",
         "unilatent serve microsoft/VibeVoice-Realtime-0.5B --voice emma=emma.safetensors",
         "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
+    ],
+    "vibevoice": [
+        'pip install "unilatent[speech]"',
+        "torchrun --nproc-per-node 4 --no-python unilatent transcribe microsoft/VibeVoice-ASR --input recordings"
+        " --output recordings.jsonl --hotwords names.txt",
+        "arecord -f S16_LE -r 16000 -t raw | unilatent transcribe microsoft/VibeVoice-ASR-Streaming-7B --stream"
+        " --rate 16000",
+        "ffmpeg -i talk.mp4 -f wav - | unilatent transcribe microsoft/VibeVoice-ASR-Streaming-7B --stream"
+        " --output talk.vtt",
     ],
     "evaluation": [
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer",
@@ -247,7 +258,7 @@ class Player:
 def run_document(name: str, home: Path) -> None:
     """All blocks of a document, in order; YAML and text blocks whose first line names a file become that file."""
     player = Player()
-    variables: dict[str, Any] = {"player": player}
+    variables: dict[str, Any] = {"player": player, "microphone": [np.zeros(16_000, np.float32)]}
     for language, content in blocks(document(name)):
         file = re.match(r"# (\S+\.(?:yaml|txt))\n", content)
         if file and language in ("yaml", "text"):
@@ -299,9 +310,33 @@ def test_guide_to_evaluation(home: Path) -> None:
     assert json.loads((home / "scores.json").read_text())
 
 
+def write_listeners(folder: Path) -> None:
+    """Stand-ins of the released recognizers, under their names on the hub, and a recording."""
+    from latent.audio.files import write_audio
+
+    chain = ["assistant\n", '[{"Start":0.0,"End":1.0,"Speaker":0,"Content":"Good morning."}', "]"]
+    tiny_listener.write_listener(folder / "microsoft/VibeVoice-ASR", chain)
+    tiny_listener.write_listener(
+        folder / "microsoft/VibeVoice-ASR-Streaming-7B", ["Speaker 0:", "Good. "], streaming=True
+    )
+    write_recordings(folder / "recordings")
+    write_audio(folder / "talk.wav", np.full(16_000, 0.1, np.float32), 16_000)
+    (folder / "names.txt").write_text("Tea Brew\n")
+
+
+def test_guide_to_vibevoice(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_listeners(home)
+    run_document("vibevoice", home)
+    assert "Good morning." in (home / "talk.srt").read_text()
+    assert len((home / "recordings.jsonl").read_text().splitlines()) == len(list(home.glob("recordings/*.wav")))
+    assert "[0:00.0] Speaker 0: Good." in capsys.readouterr().out
+
+
 def test_guide_to_python(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unilatent("train", write_config(home), "--output", "runs/mine", *SMALLER["my.yaml"])
     (home / "my.yaml").write_text((home / "my.yaml").read_text().replace("epochs: 3", "max_steps: 1"))
+    write_listeners(home)
+    (home / "talk.wav").unlink()
     run_document("python", home)
     assert (home / "talk.wav").exists()
 
