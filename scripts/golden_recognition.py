@@ -124,11 +124,11 @@ def asr_continuation(
     decoder, prompts = TranscriptionDecoder(TranscriptionDecoder.Config()), asr_prompts(model, case, tensors)
     whole = [ids[:-1] if ended else ids for ids, ended in zip(case["generated"], case["ended"], strict=True)]
     for name, rows in (("0 alone", [0]), ("1 alone", [1]), ("both", [0, 1])):
-        states = [writer.empty(0) for _ in rows]
+        ids, states = list(map(str, rows)), [writer.empty(0) for _ in rows]
         for state, row in zip(states, rows, strict=True):
             writer.read(state, prompts[row])
-        read = ReadPrompts.of(list(map(str, rows)), states, case["eos_token_id"])
-        texts = decoder(writer, read, [len(case["generated"][row]) for row in rows])
+        limits = [len(case["generated"][row]) for row in rows]
+        texts = [text for (text,) in decoder(writer, ReadPrompts.of(ids, states, limits, case["eos_token_id"]))]
         yield Figure(f"greedy search, {name}", exact([text.tokens for text in texts], [whole[row] for row in rows]), 0)
 
 

@@ -11,7 +11,7 @@ Source: `streaming_generate_step` of `microsoft/VibeVoice: vibevoice/modular/mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from latent.decoding.repetition import loop_length
 from latent.decoding.text_writer import TextState, TextWriter
 from s2s.config import Section
-from s2s.decoding.base import Decoder
+from s2s.decoding.base import Streamer
 from s2s.errors import InputError
 from s2s.registry import register_decoder
 
@@ -91,7 +91,7 @@ class ChunkText:
 
 
 @register_decoder("live_transcription")
-class LiveDecoder(Decoder):
+class LiveDecoder(Streamer):
     """Writes text for each window of a stream, greedily, as the released code does."""
 
     class Config(Section):
@@ -109,6 +109,10 @@ class LiveDecoder(Decoder):
         """Of the noise."""
 
     config: LiveDecoder.Config
+
+    def stream(self, model: LiveText, prompts: Iterable[Tensor]) -> Iterator[ChunkText]:
+        """The texts of windows of samples `(S,)`, each as soon as it is there; the model is a stream from `follow`."""
+        return map(model.hear, prompts)
 
     def follow(
         self,

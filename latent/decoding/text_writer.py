@@ -69,18 +69,20 @@ class ReadPrompts(SourceBatch):
 
     Args:
         state: After all prompts; a search changes it.
+        limits: Maximum number of tokens of each text.
     """
 
     state: TextState
+    limits: Sequence[int]
 
     @classmethod
-    def of(cls, ids: Sequence[str], states: Sequence[TextState], end: int) -> ReadPrompts:
+    def of(cls, ids: Sequence[str], states: Sequence[TextState], limits: Sequence[int], end: int) -> ReadPrompts:
         """The prompts of B texts, each from a state of its own, which is used up."""
         state = states[0]
         for place, other in enumerate(states[1:], start=1):
             state.join(other, [place])
         nothing = state.following.new_zeros(len(ids), 0)
-        return cls(list(ids), nothing, state.following, Feeding(end=end, start=end), [[] for _ in ids], state)
+        return cls(list(ids), nothing, state.following, Feeding(end=end, start=end), [[] for _ in ids], state, limits)
 
 
 class TextWriter:

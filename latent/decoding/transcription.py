@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,9 +9,10 @@ import torch
 from pydantic import Field, PositiveFloat
 
 from latent.decoding.repetition import loop_length
-from latent.decoding.text_writer import ReadPrompts, TextWriter
+from latent.decoding.text_writer import ReadPrompts
 from s2s.config import Section
-from s2s.decoding.base import Decoder, Hypothesis
+from s2s.data.batch import SourceBatch
+from s2s.decoding.base import Hypothesis, Search, StepModel
 from s2s.decoding.beam import BeamSearch
 from s2s.decoding.searching import Searching
 from s2s.registry import register_decoder
@@ -25,22 +25,20 @@ _CHECK_EVERY = 16
 
 
 @dataclass(frozen=True)
-class Dictated:
+class Dictated(Hypothesis):
     """A text.
 
     Args:
-        tokens: Without the end token.
         ending: What ended it.
         loop: How many tokens at its end only repeat others.
     """
 
-    tokens: list[int]
     ending: Ending
-    loop: int = 0
+    loop: int
 
 
 @register_decoder("transcription")
-class TranscriptionDecoder(Decoder):
+class TranscriptionDecoder(Search):
     """Writes one text for each recording; a text does not depend on the others in its batch."""
 
     class Config(Section):
@@ -70,11 +68,13 @@ class TranscriptionDecoder(Decoder):
         return max(1, min(room, self.config.extra_tokens + int(self.config.tokens_per_second * seconds)))
 
     @torch.inference_mode()
-    def __call__(self, writer: TextWriter, prompts: ReadPrompts, limits: Sequence[int]) -> list[Dictated]:
-        """The text after each prompt, of at most so many tokens."""
+    def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
+        """The text after each prompt, a `Dictated`; the sources are `ReadPrompts`, the model is their `TextWriter`."""
+        assert isinstance(sources, ReadPrompts)
+        limits = sources.limits
         options: dict[str, Any] = {"max_length": max(limits), "beam_size": self.config.beam_size}
         search = BeamSearch(BeamSearch.Config(**options, length_penalty=self.config.length_penalty))
-        searching = search.start(writer, prompts)
+        searching = search.start(model, sources)
         stopped: dict[int, Ending] = {}
         step = 0
         while len(open := searching.step()):
@@ -85,11 +85,12 @@ class TranscriptionDecoder(Decoder):
                     stopped[number] = ending
                     _stop(searching, number, step)
         found = [hypotheses[0] for hypotheses in search.best(searching.trace)]
-        return [self._dictated(text, stopped.get(number)) for number, text in enumerate(found)]
+        return [[self._dictated(text, stopped.get(number))] for number, text in enumerate(found)]
 
     def _dictated(self, text: Hypothesis, stopped: Ending | None) -> Dictated:
         loop = self._loop(text.tokens) if stopped == "repetition" else 0
-        return Dictated(text.tokens, stopped or ("model" if text.finished else "limit"), loop)
+        ending = stopped or ("model" if text.finished else "limit")
+        return Dictated(text.tokens, text.log_prob, text.score, text.finished, ending, loop)
 
     def _ending(self, searching: Searching, number: int, step: int, limit: int) -> Ending | None:
         """Why a text must end now, if it must."""

@@ -57,8 +57,9 @@ class VibeVoiceRecognizer(ReleasedRecognizer):
     def recognize(self, requests: Sequence[RecognitionRequest]) -> Iterator[tuple[int, Transcript]]:
         heard = [self._hear(request) for request in requests]
         ids = [request.id for request in requests]
-        prompts = ReadPrompts.of(ids, [one.state for one in heard], self._stopping.stops[0])
-        texts: list[Dictated] = self._decoder(self._stopping, prompts, [one.limit for one in heard])
+        states, limits = [one.state for one in heard], [one.limit for one in heard]
+        prompts = ReadPrompts.of(ids, states, limits, self._stopping.stops[0])
+        texts: list[Dictated] = [text for (text,) in self._decoder(self._stopping, prompts)]
         for index, (request, one, text) in enumerate(zip(requests, heard, texts, strict=True)):
             yield index, self._transcript(request, one.seconds, text)
 

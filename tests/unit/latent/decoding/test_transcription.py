@@ -56,7 +56,12 @@ def write(model: Any, prompts: Sequence[Tensor], limit: int = 12, pieces: int = 
     states = [read(writer, prompt, pieces) for prompt in prompts]
     decoder = TranscriptionDecoder(TranscriptionDecoder.Config(**options))
     ids = [str(number) for number in range(len(prompts))]
-    return [text.tokens for text in decoder(writer, ReadPrompts.of(ids, states, 0), [limit] * len(ids))]
+    return [text.tokens for (text,) in decoder(writer, ReadPrompts.of(ids, states, [limit] * len(ids), 0))]
+
+
+def only(texts: list[list[Any]]) -> Any:
+    ((text,),) = texts
+    return text
 
 
 def without_cache(model: Any, prompt: Tensor, steps: int) -> list[int]:
@@ -132,9 +137,9 @@ class Parrot:
 @pytest.mark.parametrize("repeats", [8, 0])
 def test_a_model_that_repeats_itself_is_stopped_and_its_text_is_kept_once(repeats: int) -> None:
     writer = TextWriter(Parrot([1, 2, 3]), [0])
-    prompts = ReadPrompts.of(["a"], [read(writer, torch.zeros(1, 2, 12))], 0)
+    prompts = ReadPrompts.of(["a"], [read(writer, torch.zeros(1, 2, 12))], [300], 0)
     decoder = TranscriptionDecoder(TranscriptionDecoder.Config(max_repeats=repeats))
-    (text,) = decoder(writer, prompts, [300])
+    text = only(decoder(writer, prompts))
     assert text.tokens[:6] == [1, 2, 3, 1, 2, 3]
     if repeats:
         assert (text.ending, len(text.tokens)) == ("repetition", 96)
@@ -146,8 +151,9 @@ def test_a_model_that_repeats_itself_is_stopped_and_its_text_is_kept_once(repeat
 @torch.inference_mode()
 def test_each_text_has_a_limit_of_its_own() -> None:
     writer = TextWriter(Parrot([1, 2, 3]), [0])
-    prompts = ReadPrompts.of(["a", "b"], [read(writer, torch.zeros(1, size, 12)) for size in (2, 5)], 0)
-    texts = TranscriptionDecoder(TranscriptionDecoder.Config(max_repeats=0))(writer, prompts, [20, 7])
+    prompts = ReadPrompts.of(["a", "b"], [read(writer, torch.zeros(1, size, 12)) for size in (2, 5)], [20, 7], 0)
+    decoder: Any = TranscriptionDecoder(TranscriptionDecoder.Config(max_repeats=0))
+    texts = [text for (text,) in decoder(writer, prompts)]
     assert [len(text.tokens) for text in texts] == [20, 7]
     assert {text.ending for text in texts} == {"limit"}
 
@@ -157,8 +163,8 @@ def test_any_of_the_stops_ends_a_text_as_the_first_one_would() -> None:
     model = Parrot([1, 2, 3, 4, 5])
     for stops, expected in (([0, 3], [1, 2]), ([5], [1, 2, 3, 4]), ([4, 2], [1])):
         writer = TextWriter(model, stops)
-        prompts = ReadPrompts.of(["a"], [read(writer, torch.zeros(1, 2, 12))], stops[0])
-        (text,) = TranscriptionDecoder(TranscriptionDecoder.Config())(writer, prompts, [30])
+        prompts = ReadPrompts.of(["a"], [read(writer, torch.zeros(1, 2, 12))], [30], stops[0])
+        text = only(TranscriptionDecoder(TranscriptionDecoder.Config())(writer, prompts))
         assert (text.tokens, text.ending) == (expected, "model")
 
 
