@@ -19,6 +19,7 @@ from s2s.models.pretrained import locate
 from s2s.ranks import choose_device
 
 _VERBS = {"speech_synthesis": "synthesize", "speech_autoencoding": "encode"}
+_VERBS |= {"vibevoice_synthesis": "synthesize", "vibevoice_recognition": "merge"}
 """Verbs for runs of speech; those of text are for `decode`."""
 
 
@@ -51,9 +52,8 @@ def open_recognizer(
         raise InputError(f"{path}: is a run; `unilatent merge {path} --output FOLDER` writes what `transcribe` opens")
     if (path / CONFIG).is_file():
         task = section_of(read_tree(path / CONFIG), "task", path / CONFIG).get("name")
-        raise InputError(
-            f"{path}: is a run of {task}, which does not listen; use `unilatent {_VERBS.get(str(task), 'decode')}`"
-        )
+        verb = _VERBS.get(str(task), "decode")
+        raise InputError(f"{path}: is a run of {task}, no released weights that listen; use `unilatent {verb}`")
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
