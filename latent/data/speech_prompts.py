@@ -42,6 +42,7 @@ class SpeechRequest:
         expected_frames: Approximate number of latents of the speech.
         max_frames: Maximum number of latents.
         timing: For models with cues, else None.
+        speed: Of the timing; 1 is the voice's own.
         spelled: Parts of the text that are out of vocabulary, and read letter by letter or by name.
         dropped: Characters that the voice cannot read, and leaves out.
         guessed: Words that its dictionary lacks, and the phonemes that it says instead.
@@ -57,6 +58,7 @@ class SpeechRequest:
     expected_frames: int
     max_frames: int
     timing: Timing | None = None
+    speed: float = 1.0
     spelled: Sequence[str] = ()
     dropped: Sequence[str] = ()
     guessed: Mapping[str, str] = field(default_factory=dict)

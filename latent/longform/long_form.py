@@ -82,7 +82,7 @@ def synthesize_script(
     job = {
         "script": fingerprint(script),
         "cast": {name: [role.speaker, _digest(role.prompt)] for name, role in roles.items()},
-        "options": options.model_dump(mode="json"),
+        "options": options.model_dump(mode="json", exclude={"speed"} if options.speed == 1 else None),
         "voice": voice.fingerprint(),
         "watermark": mark is not None,
     }

@@ -33,6 +33,8 @@ class LongFormOptions(Section):
     """Seed of the noise. Each line has its own, derived from this one and its place, unless the script gives one."""
     temperature: NonNegativeFloat | None = None
     """Factor of the noise that latents are drawn from. None: the voice's."""
+    speed: PositiveFloat = 1.0
+    """Speed of voices with cues, from 0.5 to 2; 1 is their own."""
     pause_seconds: float = Field(0.4, ge=0, le=600)
     """Silence after a line, in seconds, where the script gives no pause. VibeVoice times its turns itself."""
     max_characters: PositiveInt | None = None
@@ -127,7 +129,8 @@ class Narrator:
         if line.seed is not None and line.part:
             seed = derived_seed(line.seed, line.part)
         role = self._roles[same_speaker(line.speaker)]
-        return Turn(line.where, line.part, line.speaker, line.text, role.speaker, role.prompt, seed, line.pause)
+        said = line.where, line.part, line.speaker, line.text, role.speaker, role.prompt, seed, line.pause
+        return Turn(*said, self._options.speed)
 
     def _continuity(self, name: str) -> int:
         window, wanted = self.voice.voice_frames, self._options.continuity_frames

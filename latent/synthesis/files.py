@@ -280,6 +280,7 @@ class _Job:
             **({} if prompt is None else {"voice": str(prompt)}),
             "seed": request.seed,
             "temperature": request.temperature,
+            **({} if request.speed == 1 else {"speed": request.speed}),
             "ended": spoken.ended,
             "work_seconds": round(spoken.work_seconds, 4),
             "digest": self._digests[index],
@@ -306,6 +307,7 @@ def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
     """A hash of all that the samples depend on."""
     prompt = None if request.voice is None else prompt_digest(request.voice)
     spoken = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
+    spoken += [] if request.speed == 1 else [request.speed]
     return hashlib.sha256(json.dumps([spoken, settings], sort_keys=True).encode()).hexdigest()[:16]
 
 

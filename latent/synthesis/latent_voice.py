@@ -13,8 +13,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from latent.audio.files import AudioBytes, audio_info, load_audio
+from latent.audio.files import AudioBytes, Samples, audio_info, load_audio
 from latent.audio.levels import normalize_loudness, trim_silence
+from latent.audio.prompt_faults import prompt_faults
 from latent.audio_tokenizer import encode_samples, load_tokenizer
 from latent.data.batch import GenerationPrompts
 from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
@@ -89,6 +90,7 @@ class LatentVoice(Voice):
         self.frame_rate: float = tokenizer.frame_rate
         task = cast(Any, config.task.config)
         self.voice_frames = int(task.voice_frames) if task.voice_prompt_prob else 0
+        self.min_voice_frames = int(task.min_voice_frames)
         self._model, self._tokenizer, self._decoder = model, tokenizer, decoder
         self._device = device
         self._lexicon: Lexicon | None = None
@@ -180,7 +182,7 @@ class LatentVoice(Voice):
         timing = replace(request.timing, durations=request.timing.durations / speed)
         expected = max(1, math.ceil(request.expected_frames / speed))
         bare = request.tokens if request.voice is None else request.tokens[len(request.voice) + 2 :]
-        changed = replace(request, tokens=bare, voice=None, timing=timing, expected_frames=expected)
+        changed = replace(request, tokens=bare, voice=None, timing=timing, expected_frames=expected, speed=speed)
         return self._prompted(changed, request.voice)
 
     def _turn_request(self, turn: Turn, temperature: float | None) -> SpeechRequest:
@@ -202,11 +204,20 @@ class LatentVoice(Voice):
         samples = trim_silence(load_audio(recording, self.sample_rate), self.sample_rate)
         if (sound := len(samples) / self.sample_rate) < least:
             raise InputError(f"{recording}: a voice prompt must not be silent, found {sound:.1f} seconds of sound")
+        self._warn_of_faults(recording, samples)
         mean = encode_samples(self._tokenizer, normalize_loudness(samples), self._device)
         if len(mean) > self.voice_frames:
             logger.info(f"{recording}: its first {self.voice_frames / self.frame_rate:.1f} s are used, as in training")
         mean = mean[: self.voice_frames].unsqueeze(0)
         return self._tokenizer.sample(mean, torch.Generator().manual_seed(0))[0].numpy()
+
+    def _warn_of_faults(self, recording: AudioBytes, samples: Samples) -> None:
+        """Say what a voice prompt will be followed in that nobody wants, and what it is too short for."""
+        seconds, least = len(samples) / self.sample_rate, self.min_voice_frames / self.frame_rate
+        if faults := prompt_faults(samples, self.sample_rate):
+            logger.warning(f"{recording}: the voice will sound like this recording, which has {'; '.join(faults)}")
+        if seconds < least:
+            logger.warning(f"{recording}: has {seconds:.1f} s of sound; this voice follows {least:.1f} s or more well")
 
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
         frames = self._decoder.stream(self._model, self._prompts(requests))

@@ -40,6 +40,7 @@ class Wishes:
         prompt: A recording of the voice to speak in, or None.
         seed: Of the noise; the seed of a record comes from this one and its id.
         temperature: Factor of the noise; None: the voice's.
+        speed: 1 is the voice's own.
         consented: Recordings for which the user confirms the consent of their speakers.
     """
 
@@ -47,6 +48,7 @@ class Wishes:
     prompt: Path | None = None
     seed: int = 0
     temperature: float | None = None
+    speed: float = 1.0
     consented: tuple[Path, ...] = ()
 
 
@@ -148,7 +150,7 @@ def _text_record(text: str) -> dict[str, Any]:
 def _from_cells(cells: dict[str, Any]) -> dict[str, Any]:
     """The record of a row of a table whose cells are text: empty ones give no value, numbers are read."""
     record = {name: value for name, value in cells.items() if value or name == "text"}
-    for name, kind in (("seed", int), ("temperature", float)):
+    for name, kind in (("seed", int), ("temperature", float), ("speed", float)):
         with contextlib.suppress(KeyError, ValueError):  # what is no number is reported as in every record
             record[name] = kind(record[name])
     return record
@@ -163,6 +165,7 @@ def saying_of(voice: Voice, text: str | Iterable[str], wishes: Wishes, chunk_fra
         prompt=prompt,
         seed=wishes.seed,
         temperature=wishes.temperature,
+        speed=wishes.speed,
         chunk_frames=chunk_frames,
     )
 
@@ -216,11 +219,12 @@ def _request(
     prompt = wishes.prompt if named is None else folder / named
     seed = _value(record, "seed", int, "a whole number")
     temperature = _value(record, "temperature", (int, float), "a number", wishes.temperature)
+    speed = _value(record, "speed", (int, float), "a number", wishes.speed)
     if text is None:
         raise InputError(f"'text' is missing; found {', '.join(map(repr, record))}")
     latents = None if prompt is None else prompts.read(prompt)
     seed = derived_seed(wishes.seed, id) if seed is None else seed
-    return voice.request(id, text, speaker, latents, seed, temperature), prompt
+    return voice.request(id, text, speaker, latents, seed, temperature, speed), prompt
 
 
 def _value(record: dict[str, Any], field: str, kind: Any, name: str, default: Any = None) -> Any:

@@ -30,6 +30,7 @@ class Turn:
         speaker: The speaker of the model who says it, or None.
         prompt: A voice prompt from `Voice.prompt`, or None.
         pause: Seconds of silence after it that the script asks for; None if it does not.
+        speed: 1 is the voice's own.
     """
 
     where: str
@@ -40,6 +41,7 @@ class Turn:
     prompt: Any
     seed: int
     pause: float | None
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)

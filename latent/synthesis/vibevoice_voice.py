@@ -128,7 +128,7 @@ class VibeVoiceVoice(ReleasedVoice):
         tokens += tokenized(TAIL, self._encode, self._switches)
         expected = sum(line.frames for _, line in group)
         label = "{0.text}" if len(turns) == 1 else "{0.name}: {0.text}"
-        return SpeechRequest(
+        request = SpeechRequest(
             id=turns[0].where,
             text="\n".join(map(label.format, turns)),
             speaker=None,
@@ -139,6 +139,7 @@ class VibeVoiceVoice(ReleasedVoice):
             expected_frames=expected,
             max_frames=self.most_frames(expected, self.max_positions - len(tokens)),
         )
+        return self.paced(request, turns[0].speed)
 
 
 class _Line(NamedTuple):

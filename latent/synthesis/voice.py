@@ -120,6 +120,7 @@ class Voice(ABC):
         prompt: Any = None,
         seed: int = 0,
         temperature: float | None = None,
+        speed: float = 1.0,
     ) -> SpeechRequest:
         """A text to speak, checked and tokenized.
 
@@ -130,6 +131,7 @@ class Voice(ABC):
             prompt: A voice prompt, from `prompt`.
             seed: Of all noise: the same request gives the same speech, alone or among others.
             temperature: Factor of the noise; None: `decoder.temperature`.
+            speed: 1 is the voice's own, 2 twice as fast; see `paced`.
 
         Raises:
             InputError: the text is empty or not Unicode, a value is out of range, or the speaker is unknown.
@@ -142,7 +144,7 @@ class Voice(ABC):
             raise InputError(f"'seed' must be from 0 to 2^63 - 1, found {seed}")
         if not 0 <= temperature < math.inf:
             raise InputError(f"'temperature' must be 0 or more, found {temperature}")
-        return self._tokenized(SpeechRequest(id, text, speaker, [], prompt, seed, temperature, 0, 0))
+        return self.paced(self._tokenized(SpeechRequest(id, text, speaker, [], prompt, seed, temperature, 0, 0)), speed)
 
     @abstractmethod
     def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
@@ -192,7 +194,7 @@ class Voice(ABC):
                 yield Take(request, [part], pause_seconds if part.pause is None else part.pause, fresh)
 
     def _turn_request(self, turn: Turn, temperature: float | None) -> SpeechRequest:
-        return self.request(turn.where, turn.text, turn.speaker, turn.prompt, turn.seed, temperature)
+        return self.request(turn.where, turn.text, turn.speaker, turn.prompt, turn.seed, temperature, turn.speed)
 
     @abstractmethod
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
@@ -256,6 +258,7 @@ class Voice(ABC):
         prompt: Any = None,
         seed: int = 0,
         temperature: float | None = None,
+        speed: float = 1.0,
         chunk_frames: int = 8,
     ) -> Saying:
         """A text or request while it is said: iterating gives its samples, `(S,)` float32 each, as they are made.
@@ -272,7 +275,7 @@ class Voice(ABC):
             return self._saying([said], said.seed, chunk_frames)
         temperature = self._temperature(temperature)
         whole = said if isinstance(said, str) else ""
-        turn = Turn("text", 0, "", whole, speaker, prompt, seed, None)
+        turn = Turn("text", 0, "", whole, speaker, prompt, seed, None, speed)
         if not isinstance(said, str):
             text = ArrivingText(said)
             return Saying(self._arriving(text, turn, temperature, chunk_frames), self.sample_rate, seed, text=text)
@@ -286,11 +289,12 @@ class Voice(ABC):
         prompt: Any = None,
         seed: int = 0,
         temperature: float | None = None,
+        speed: float = 1.0,
         chunk_frames: int = 4,
     ) -> Iterator[Samples]:
         """The audio of a text, while it is generated; warns if it was truncated. Arguments and errors as `saying`."""
-        options = {"prompt": prompt, "seed": seed, "temperature": temperature, "chunk_frames": chunk_frames}
-        return iter(self.saying(said, speaker, **options))
+        options = {"prompt": prompt, "seed": seed, "temperature": temperature, "speed": speed}
+        return iter(self.saying(said, speaker, chunk_frames=chunk_frames, **options))
 
     def say(
         self,
@@ -300,11 +304,12 @@ class Voice(ABC):
         prompt: Any = None,
         seed: int = 0,
         temperature: float | None = None,
+        speed: float = 1.0,
         chunk_frames: int = 8,
     ) -> Speech:
         """The audio of a text as a whole; warns if it was truncated. Arguments and errors as for `saying`."""
-        options = {"prompt": prompt, "seed": seed, "temperature": temperature, "chunk_frames": chunk_frames}
-        saying = self.saying(said, speaker, **options)
+        options = {"prompt": prompt, "seed": seed, "temperature": temperature, "speed": speed}
+        saying = self.saying(said, speaker, chunk_frames=chunk_frames, **options)
         samples = np.concatenate([np.empty(0, np.float32), *saying])
         spelled = tuple(word for request in saying.requests for word in request.spelled)
         guessed = {word: said for request in saying.requests for word, said in request.guessed.items()}

@@ -140,6 +140,9 @@ def synthesize(
         float | None,
         typer.Option(min=0, help="Below 1: less variation.", show_default="decoder.temperature of the voice"),
     ] = None,
+    speed: Annotated[
+        float, typer.Option(help="Speed of a voice with cues, 0.5 to 2; 1 is its own. Records may have their own.")
+    ] = 1.0,
     tokenizer: Annotated[
         str | None, typer.Option(help="Other run of the audio tokenizer; for VibeVoice, its text tokenizer.")
     ] = None,
@@ -185,7 +188,7 @@ def synthesize(
     _check_format(format, input, text, output)
     refuse_inputs(output, [script, lexicon, *named])
     consented = (*(named if consent else []), *(consent_for or []))
-    wishes = Wishes(speaker, voice, seed, temperature, consented)
+    wishes = Wishes(speaker, voice, seed, temperature, speed, consented)
     mark = Watermark.load() if watermark else None
     with join_ranks(device) as ranks, resumable():
         if ranks.size > 1 and input in (None, "-"):
@@ -304,7 +307,7 @@ def _speak_script(
         raise InputError(
             '--speaker, --voice: a script has speakers of its own; give --cast "Speaker 1=NAME or recording"'
         )
-    given = {"script": {"seed": wishes.seed, "temperature": wishes.temperature}}
+    given = {"script": {"seed": wishes.seed, "temperature": wishes.temperature, "speed": wishes.speed}}
     options = parse_section(LongFormOptions, apply_overrides(given, overrides)["script"], "script")
     prompts = VoicePrompts(voice, wishes.consented)
     roles: dict[str, Role] = {}
