@@ -81,15 +81,24 @@ def arriving_words(pieces: Iterable[str]) -> Iterator[Word]:
 
 
 def arriving_sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Each sentence, with single blanks between words, as soon as the next one begins."""
+    """Each sentence, with single blanks between words, as soon as the first word of the next one is whole."""
     rest = ""
     for piece in pieces:
         rest = _SPACE.sub(" ", rest + piece).lstrip()
         start = 0
         for end in sentence_ends(rest):
-            if end < len(rest):  # else the next character may show that the sentence goes on
-                yield rest[start:end].rstrip()
-                start = end
+            if not _is_settled(rest, end):
+                break
+            yield rest[start:end].rstrip()
+            start = end
         rest = rest[start:]
-    if rest.strip():
-        yield rest.strip()
+    start = 0
+    for end in [*sentence_ends(rest), len(rest)]:
+        if sentence := rest[start:end].strip():
+            yield sentence
+        start = end
+
+
+def _is_settled(text: str, end: int) -> bool:
+    """Whether later text cannot change that a sentence ends there: the rules look at the whole word after a blank."""
+    return text.find(" ", end) > 0 if text[end - 1] == " " else end < len(text)
