@@ -40,6 +40,12 @@ _VOWELS = {
 }
 _UNSTRESSED = {"AH": "ə", "ER": "əɹ"}
 _STRESS = {"0": "", "1": "ˈ", "2": "ˌ"}
+_FUNCTION_WORDS = """
+a an the and or but of to in on at by for from with as than is are was were be been am has have had do does
+did can could will would shall should he she it we they you i his her its our their my your me him them us"""
+_WEAK = frozenset(_FUNCTION_WORDS.split())
+"""Words without stress inside a phrase. A dictionary has them as they sound alone, where "to" is "two"."""
+_PAUSES = frozenset(",.?!;:")
 _MARKS = {"-": " ", "'": ""}
 """Marks that Kokoro does not know; the others stand for themselves."""
 
@@ -117,21 +123,21 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
             "symbols": dict(self.numbers),
             "voices": {voice: _digest(style.tobytes()) for voice, style in self.styles.items()},
             "dictionary": _digest(dictionary.encode()),
+            "reading": _digest(repr((_CONSONANTS, _VOWELS, _UNSTRESSED, sorted(_WEAK))).encode()),
         }
 
     def read(self, text: str, voice: str) -> Speech:
         reading = _front_end().read(text)
         if reading.spelled or reading.dropped:
             raise Unreadable("with a word that has no pronunciation")
-        names = [name for part in _front_end().names_by_part(text) for name in part]
-        written = [symbols(name) for name in names]
-        samples, edges = self._speak("".join(written), voice)
+        written = _written(text)
+        samples, edges = self._speak("".join(part for _, part in written), voice)
         start = max(0.0, edges[1] - _BEFORE)
         stop = min(len(samples) / self.sample_rate, edges[-2] + _AFTER)
-        places = np.cumsum([1, *(sum(symbol in self.numbers for symbol in part) for part in written)])
+        places = np.cumsum([1, *(sum(symbol in self.numbers for symbol in part) for _, part in written)])
         alignment = tuple(
             Sounding(name, float(edges[first] - start), float(edges[last] - start))
-            for name, first, last in zip(names, places, places[1:], strict=False)
+            for (name, _), first, last in zip(written, places, places[1:], strict=False)
             if name.startswith("/")
         )
         return Speech(samples[round(start * self.sample_rate) : round(stop * self.sample_rate)], alignment)
@@ -167,6 +173,16 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
         except Exception as error:  # two libraries, each with errors of its own
             problem = str(error).splitlines()[0]
             raise InputError(f"--kokoro {self.files.model[0]}: is not a model of Kokoro: {problem}") from error
+
+
+def _written(text: str) -> list[tuple[str, str]]:
+    """The tokens of a text and their symbols; a function word has stress only before a mark that makes a pause."""
+    parts, names = _front_end().parts(text), _front_end().names_by_part(text)
+    found = []
+    for part, following, tokens in zip(parts, [*parts[1:], "."], names, strict=True):
+        weak = part in _WEAK and following not in _PAUSES
+        found += [(token, symbols(token).lstrip("ˈˌ") if weak else symbols(token)) for token in tokens]
+    return found
 
 
 @cache

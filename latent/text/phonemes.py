@@ -75,7 +75,7 @@ class PhonemeFrontEnd(FrontEnd):
         return len(self._ids)
 
     def read(self, text: str) -> Reading:
-        parts, names = self._parts(text), self.names_by_part(text)
+        parts, names = self.parts(text), self.names_by_part(text)
         guessed = {part: self._guess(part) for part in parts if len(part) > 1 and self._known(part) is None}
         tokens = [self._ids[name] for read in names for name in read]
         found = reading(tokens, parts, names, lambda part: part in MARKS or self._sounds(part) is not None)
@@ -86,7 +86,7 @@ class PhonemeFrontEnd(FrontEnd):
 
     def names_by_part(self, text: str) -> list[list[str]]:
         """Names of the tokens of each word and each mark: "/AH" of a phoneme, "q" of a letter that is spelled."""
-        return [self._names(part) for part in self._parts(text)]
+        return [self._names(part) for part in self.parts(text)]
 
     def sounds(self, text: str) -> list[str | None]:
         return [None if name in MARKS else name for names in self.names_by_part(text) for name in names]
@@ -102,7 +102,7 @@ class PhonemeFrontEnd(FrontEnd):
         pronunciations = _read(gzip.decompress((folder / _FILE).read_bytes()).decode("utf-8"), _FILE)
         return cls(pronunciations, Guesser.load(folder, pronunciations))
 
-    def _parts(self, text: str) -> list[str]:
+    def parts(self, text: str) -> list[str]:
         """Words and marks, without invisible characters, which would tear words apart; the letter A by its name."""
         text = "".join(character for character in text if not invisible(character))
         named = {found.start() for found in _LETTER_A.finditer(text)} if _NAME_OF_A in self.pronunciations else ()
@@ -120,7 +120,7 @@ class PhonemeFrontEnd(FrontEnd):
         if len(part) > 1:
             return [name for letter in part for name in ([letter] if letter in _LETTERS else self._names(letter))]
         spelling = spell(part, lambda text: all(letter in _LETTERS or letter in MARKS for letter in text))
-        return [name for piece in self._parts(spelling) for name in self._names(piece)]
+        return [name for piece in self.parts(spelling) for name in self._names(piece)]
 
     def _sounds(self, part: str) -> tuple[str, ...] | None:
         return self._known(part) or self._guess(part)

