@@ -37,6 +37,11 @@ SIGNS = {
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _GIVEN = "\U00100000"  # stands for a pronunciation: a private character, which no rule reads
+_COMMA_LANGUAGES = frozenset(
+    ("cs", "da", "de", "fi", "hr", "hu", "id", "it", "nl", "no", "pl", "pt", "ro", "ru", "sl", "sv", "tr", "uk")
+)  # which write "1.234,5"
+_GROUPED = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:[. ]\d{3})+(?:,\d+)?|\d+,\d+)(?![\d.,]*\d)")
+_EUROS = re.compile(r"€ ?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?) ?€")
 _LONGEST_NUMBER = 15  # digits, as in the languages with rules of their own
 _LONGEST = 500
 _CUT = re.compile(rf".{{1,{_LONGEST}}}[.!?] (?=[A-Z])|.{{1,{_LONGEST}}} ")
@@ -111,5 +116,19 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _general(text: str, language: str) -> str:
+    if language[:2] in _COMMA_LANGUAGES:
+        text = _GROUPED.sub(lambda found: re.sub("[. ]", "", found[0]).replace(",", "."), text)
+    text = _EUROS.sub(lambda found: _euros(found[1] or found[2], language), text)
     text = signs_as_words(text, language)
     return _NUMBER.sub(lambda found: f" {number_as_words(found[0], language)} ", text)
+
+
+def _euros(amount: str, language: str) -> str:
+    """An amount of euros in words; cents as the language says them, where num2words knows it."""
+    if "." in amount:
+        try:
+            num2words = load("num2words", "speak").num2words
+            return f" {num2words(float(amount), lang=language, to='currency', currency='EUR')} "
+        except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):
+            pass
+    return f" {number_as_words(amount, language)} Euro "

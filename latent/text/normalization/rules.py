@@ -109,6 +109,7 @@ def _without_emphasis(found: re.Match[str]) -> str:
 MARKUP = (
     rule(r"<br\s*/?>", " ", re.IGNORECASE),
     rule(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>", "", re.IGNORECASE),
+    rule(r"(?<!\S)(?:[*_=~\#]\s?){3,}(?!\S)", " "),
     rule(r"!?\[(?P<inside>[^\]\n]+)\]\([^)\s]*\)", _without_emphasis),
     rule(r"^\s*\#{1,6}\s+", "", re.MULTILINE),
     rule(r"^\s*[-*+>•]\s+", "", re.MULTILINE),

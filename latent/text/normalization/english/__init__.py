@@ -95,6 +95,7 @@ _MEASURES = "second|sec|s|minute|min|hour|h|day|week|month|mo|year|yr|person|uni
 _CHOICES = "yes|pass|he|she|his|him|black|true|on|win"
 SLASHES: tuple[Rule, ...] = (
     rule(r"\band/or\b", "and or"),
+    rule(r"\bkm/h\b", "kilometers per hour"),
     rule(r"\bw/o\b", "without"),
     rule(r"\bw/(?=\s|\w)", "with "),
     rule(rf"(?<=[A-Za-z])/({_MEASURES})\b", r" per \1"),

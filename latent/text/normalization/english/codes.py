@@ -50,6 +50,8 @@ def _part(part: str) -> str:
 
 
 TELEPHONES: tuple[Rule, ...] = (
+    rule(r"(?<![\w.,-])[1-9]\d{0,2}(?:\s\d{3})*(?:\s000)(?![\d-])", lambda found: re.sub(r"\s", "", found[0])),
+    rule(r"(?<![\w.,-])[1-9]\d{0,2}(?:\.000){2,}(?![\d.]*\d)", lambda found: found[0].replace(".", "")),
     rule(r"\+\d{1,3}(?:[\s-]\d{2,4}){2,4}\b", _telephone),
     rule(r"(?:\b1-)?\(\d{3}\)\s?\d{3}[-\s]\d{4}\b", _telephone),
     rule(r"(?<![\w-])(?:1-)?\d{3}-\d{3}-\d{4}\b(?!-)", _telephone),

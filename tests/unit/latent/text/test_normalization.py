@@ -46,10 +46,29 @@ def test_every_sentence_of_the_test_set_is_read_as_people_say_it(name: str, leas
         ("Bring pens, paper, etc. We start now.", "Bring pens, paper, et cetera. We start now."),
         ("Wait... what?!", "Wait... what?!"),
         ("(It was 5 km, or so.)", "(It was five kilometers, or so.)"),
+        ("One. *** Two.", "One. Two."),
     ],
 )
 def test_marks_of_sentences_stay(text: str, said: str) -> None:
     assert spoken(text, "en") == said
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "said"),
+    [
+        ("1 000 000 people", "en", "one million people"),
+        ("10.000.000 people", "en", "ten million people"),
+        ("How many km/h?", "en", "How many kilometers per hour?"),
+        ("27,50 €", "de", "siebenundzwanzig Euro und fünfzig Cent"),
+        ("20 €", "de", "zwanzig Euro"),
+        ("123.500 Euro", "de", "einhundertdreiundzwanzigtausendfünfhundert Euro"),
+        ("3,5 Grad", "de", "drei Komma fünf Grad"),
+        ("1.234.567", "it", "un milione e duecentotrentaquattromilacinquecentosessantasette"),
+        ("1 234,56", "fr", "mille deux cent trente-quatre virgule cinquante-six"),
+    ],
+)
+def test_groups_of_digits_are_read_as_the_language_writes_them(text: str, language: str, said: str) -> None:
+    assert spoken(text, language) == said
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
