@@ -12,7 +12,10 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
+
+from s2s.durable import write_whole
 
 MAX_COLUMNS, MAX_LINES = 42, 2
 """Columns of a line (wide characters take two) and lines of a subtitle, as usual in television and streaming."""
@@ -105,6 +108,11 @@ def vtt(subtitles: Iterable[Subtitle]) -> str:
 
 FORMATS = {"srt": srt, "vtt": vtt}
 """What writes subtitles, by the suffix of the file."""
+
+
+def write_subtitles(audio: Path, format: str, subtitles: Iterable[Subtitle]) -> None:
+    """Write those of an audio file beside it: "srt" or "vtt" is the format and the suffix; InputError if it cannot."""
+    write_whole(audio.with_suffix(f".{format}"), FORMATS[format](subtitles).encode())
 
 
 def _with_name(subtitle: Subtitle) -> Subtitle:

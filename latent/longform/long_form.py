@@ -5,6 +5,7 @@
     OUTPUT.journal.jsonl      lines that are finished, and where they end in the audio; removed when all is done
     OUTPUT.report.json        the text and time of each line
     OUTPUT.png                the same as a picture
+    OUTPUT.srt or .vtt        the same as subtitles, in place of the audio's suffix
 
 The voice decides what is generated in one go (a take). A LatentLM speaks line by line, so its memory is bounded by the
 longest line; the voice prompt ties a speaker's lines together, and so do the last latents of the previous line, which
@@ -29,8 +30,10 @@ from latent.audio.watermark import Mark
 from latent.data.latent_store import Latents
 from latent.longform.cast import Role, find_roles
 from latent.longform.narrator import LongFormOptions, Narrator
-from latent.longform.report import ScriptSummary, SpokenLine, draw_report, read_report, write_report
+from latent.longform.report import ScriptSummary, SpokenLine, draw_report, read_report, read_spans, write_report
 from latent.longform.script import read_script
+from latent.longform.subtitling import script_subtitles
+from latent.subtitles import write_subtitles
 from latent.synthesis.requests import warn_of_spelling
 from latent.synthesis.takes import Take
 from latent.synthesis.voice import Voice, prompt_digest
@@ -53,6 +56,7 @@ def synthesize_script(
     mark: Mark | None = None,
     overwrite: bool = False,
     picture: bool = True,
+    subtitles: str | None = None,
     show_progress: bool = True,
 ) -> ScriptSummary:
     """Speak a script into a file; the same call continues a job that was killed.
@@ -66,6 +70,7 @@ def synthesize_script(
         mark: A watermark, applied to the samples of every take.
         overwrite: Start over, whatever is there.
         picture: Whether to draw OUTPUT.png.
+        subtitles: The format of those to write beside the audio, "srt" or "vtt".
 
     Raises:
         InputError: the script or the cast has a mistake (nothing is generated then), the output is another job's or
@@ -96,6 +101,8 @@ def synthesize_script(
         warn_of_spelling(take.request for take in takes)
         if files.finished(job, former):
             logger.info("%s: is already finished", output)
+            if subtitles is not None:
+                write_subtitles(output, subtitles, script_subtitles(voice, takes, read_spans(files.report)))
             return read_report(files.report)[0]
         head = {"job": job, "tags": dict(voice.tags(options.seed) if tags is None else tags)}
         journal = files.open_journal(head, former)
@@ -106,6 +113,9 @@ def synthesize_script(
         summary = write_report(files.report, output, voice.sample_rate, spoken, job)
         if picture:
             draw_report(files.picture, output, voice.sample_rate, spoken)
+        if subtitles is not None:
+            spans = [(line.start / voice.sample_rate, line.stop / voice.sample_rate) for line in spoken]
+            write_subtitles(output, subtitles, script_subtitles(voice, takes, spans))
         journal.remove()
         return summary
 

@@ -80,6 +80,14 @@ def read_report(path: Path) -> tuple[ScriptSummary, dict[str, Any]]:
         raise InputError(f"{path}: is not the report of a spoken script") from error
 
 
+def read_spans(path: Path) -> list[tuple[float, float]]:
+    """When the lines of a report are heard, from and to, in seconds; raises InputError if the file is not a report."""
+    try:
+        return [(float(line["start"]), float(line["stop"])) for line in read_object(path)["spoken"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not the report of a spoken script") from error
+
+
 def draw_report(path: Path, audio: Path, sample_rate: int, lines: Sequence[SpokenLine]) -> None:
     """Draw the audio with who speaks when; see `draw_audio`."""
     spans = [Span(line.speaker, line.start / sample_rate, line.stop / sample_rate) for line in lines]

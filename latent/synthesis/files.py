@@ -27,6 +27,7 @@ from latent.audio.files import AudioWriter, Samples, checked, write_audio
 from latent.audio.growing_wav import pcm_16, wav_header
 from latent.audio.watermark import Mark
 from latent.data.speech_prompts import SpeechRequest
+from latent.subtitles import write_subtitles
 from latent.synthesis.requests import Unusable, Wanted, warn_of_spelling
 from latent.synthesis.saying import Saying, warn_of_truncation
 from latent.synthesis.voice import Voice, prompt_digest
@@ -101,9 +102,16 @@ def speak(voice: Voice, requests: Sequence[SpeechRequest], meter: Meter) -> Iter
 
 
 def synthesize_text(
-    voice: Voice, saying: Saying, output: Path, overwrite: bool = False, watermark: Mark | None = None
+    voice: Voice,
+    saying: Saying,
+    output: Path,
+    overwrite: bool = False,
+    watermark: Mark | None = None,
+    subtitles: str | None = None,
 ) -> Summary:
     """Speak a text into a file, whose suffix is its format; the file grows beside it, see `AudioWriter`.
+
+    `subtitles`: the format of those to write beside it, "srt" or "vtt".
 
     Raises:
         InputError: the file exists and `overwrite` is False, its suffix is unknown, or it cannot be written.
@@ -116,6 +124,8 @@ def synthesize_text(
             for samples in _marked(saying, watermark, voice.sample_rate):
                 writer.write(samples)
                 meter.advance(len(samples) / voice.sample_rate)
+        if subtitles is not None:
+            write_subtitles(output, subtitles, (one for part in saying.parts for one in voice.subtitles(*part)))
     return _summary(saying)
 
 
@@ -152,6 +162,7 @@ def synthesize_records(
     max_rows: int = 16,
     overwrite: bool = False,
     watermark: Mark | None = None,
+    subtitles: str | None = None,
 ) -> Summary:
     """Speak records into the files of a folder; files that this job has made before stay.
 
@@ -164,6 +175,7 @@ def synthesize_records(
         max_rows: Maximum batch size.
         overwrite: Start over, whatever is there.
         watermark: Applied to all samples.
+        subtitles: The format of those to write beside each file, "srt" or "vtt".
 
     Returns:
         Counts over all ranks.
@@ -200,6 +212,8 @@ def synthesize_records(
         failed += [item for item in records if isinstance(item, Unusable)]
         if ranks.first:
             job.finish(sorted(failed, key=lambda item: item.line))
+            if subtitles is not None:
+                job.write_subtitles(subtitles)
         seconds, cut = sum(entry["seconds"] for entry in made), sum(not entry["ended"] for entry in made)
         factor = (time.monotonic() - begun) / max(spoken_seconds, 1e-9)
         return Summary(len(made), seconds, factor, cut, kept, len(failed))
@@ -285,6 +299,13 @@ class _Job:
             "work_seconds": round(spoken.work_seconds, 4),
             "digest": self._digests[index],
         }
+
+    def write_subtitles(self, format: str) -> None:
+        """Write those of all files, beside them."""
+        for index in sorted(self.done):
+            request = self._wanted[index].request
+            seconds = self._entries[request.id, self._digests[index]]["seconds"]
+            write_subtitles(self.paths[index], format, self._voice.subtitles(request, 0.0, seconds))
 
     def finish(self, unusable: Sequence[Unusable]) -> None:
         """Write the manifest and the errors, and remove the journals."""

@@ -33,6 +33,7 @@ from latent.decoding.audio import AudioChunk, AudioRows, audio_chunks
 from latent.decoding.next_token_diffusion import NextTokenDiffusionDecoder
 from latent.models.latent_lm import LatentLM
 from latent.models.sigma_vae import SigmaVAE
+from latent.subtitles import Word
 from latent.synthesis.session import Joined, SpeechSession
 from latent.synthesis.takes import TooLong, Turn
 from latent.synthesis.voice import Voice
@@ -146,6 +147,15 @@ class LatentVoice(Voice):
     def former_fingerprint(self) -> dict[str, Any]:
         hashes = {name: former_fingerprint(path)["sha256"][:16] for name, path in self._weights.items()}
         return self.fingerprint() | hashes
+
+    def word_times(self, request: SpeechRequest) -> list[Word]:
+        """With cues, as they were planned; without, none."""
+        if request.timing is None:
+            return []
+        ends = np.concatenate([[0.0], np.cumsum(request.timing.durations)]) / self.frame_rate
+        words = self.vocabulary.spoken_words(self._with_lexicon(request.text))
+        # the first timed token is the silence before the text
+        return [Word(word, float(ends[first + 1]), float(ends[last + 1])) for word, first, last in words]
 
     def _tokenized(self, request: SpeechRequest) -> SpeechRequest:
         speaker, prompt = request.speaker or self._default_speaker(request.voice), request.voice

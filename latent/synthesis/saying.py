@@ -49,6 +49,8 @@ class Saying:
         self.seed, self.expected_seconds = seed, expected_seconds
         self.requests: list[SpeechRequest] = []
         """The parts that have begun."""
+        self.parts: list[tuple[SpeechRequest, float, float]] = []
+        """The parts that are over, and from when to when they are heard, in seconds."""
         self.ended = True
         """False if a part did not end by itself, and was truncated."""
         self.first_audio: float | None = None
@@ -76,6 +78,7 @@ class Saying:
                 if not chunk.ended.get(0, True):
                     self.ended = False
                     warn_of_truncation(utterance.request, self.seconds - begun)
+            self.parts.append((utterance.request, begun, self.seconds))
         self._now = time.monotonic()
 
     def _made(self, samples: Samples) -> Samples:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from latent.audio.files import Samples, write_audio
 from latent.audio.watermark import Watermark
+from latent.subtitles import Subtitle, Word
 from s2s.packages import load
 
 
@@ -24,6 +25,7 @@ class Speech:
         spelled: Words that the voice does not know, and spelled out.
         guessed: Words that its dictionary lacks, and the phonemes that it said.
         tags: Metadata for files: that it is synthetic, by which model, with which seed, and when.
+        sentences: When each sentence is said, for `latent.subtitles`; by voices with cues with the times of its words.
     """
 
     samples: Samples
@@ -32,6 +34,12 @@ class Speech:
     spelled: tuple[str, ...]
     guessed: Mapping[str, str]
     tags: Mapping[str, str]
+    sentences: tuple[Subtitle, ...] = ()
+
+    @property
+    def words(self) -> list[Word]:
+        """When each word of the text is said, in seconds; empty for voices without cues, which do not know."""
+        return [word for sentence in self.sentences for word in sentence.words]
 
     @property
     def seconds(self) -> float:

@@ -25,11 +25,13 @@ from latent.audio.files import AudioBytes, Samples, Source
 from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.decoding.audio import AudioChunk
+from latent.subtitles import Subtitle, Word
 from latent.synthesis.consent import read_with_consent
 from latent.synthesis.provenance import synthetic_tags
 from latent.synthesis.saying import Saying, Utterance
 from latent.synthesis.session import OneByOne, SpeechSession
 from latent.synthesis.speech import Speech
+from latent.synthesis.subtitling import subtitles_of
 from latent.synthesis.takes import Take, TooLong, Turn, said_parts
 from latent.text.arriving import ArrivingText, arriving_sentences
 from latent.text.front_end import NothingToSay
@@ -227,6 +229,10 @@ class Voice(ABC):
         """Metadata of a file of this voice; see `synthetic_tags`."""
         return synthetic_tags(self.name, self.weights, seed)
 
+    def word_times(self, request: SpeechRequest) -> list[Word]:
+        """When each word of a request is said, as it is spoken ("five dollars"); empty if the voice does not know."""
+        return []
+
     def expected_seconds(self, request: SpeechRequest) -> float:
         """About how long the audio will be."""
         return request.expected_frames / self.frame_rate
@@ -313,7 +319,12 @@ class Voice(ABC):
         samples = np.concatenate([np.empty(0, np.float32), *saying])
         spelled = tuple(word for request in saying.requests for word in request.spelled)
         guessed = {word: said for request in saying.requests for word, said in request.guessed.items()}
-        return Speech(samples, self.sample_rate, saying.ended, spelled, guessed, self.tags(saying.seed))
+        timed = tuple(sentence for part in saying.parts for sentence in self.subtitles(*part))
+        return Speech(samples, self.sample_rate, saying.ended, spelled, guessed, self.tags(saying.seed), timed)
+
+    def subtitles(self, request: SpeechRequest, start: float, end: float, who: str | None = None) -> list[Subtitle]:
+        """The sentences of a request that is heard from `start` to `end` (seconds), and its words if it knows when."""
+        return subtitles_of(request.text, start, end, self.word_times(request), who)
 
     def _said(self, text: str, turn: Turn, temperature: float, chunk_frames: int) -> Saying:
         """Say a text as the speaker of `turn`, whose text it is."""

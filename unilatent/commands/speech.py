@@ -30,6 +30,13 @@ class Format(str, Enum):
     pcm = "pcm"
 
 
+class Subtitles(str, Enum):
+    """Formats of subtitles."""
+
+    srt = "srt"
+    vtt = "vtt"
+
+
 def encode(
     manifests: Annotated[list[Path], typer.Argument(help="JSON lines with a unique `id`, `audio` and `text`.")],
     tokenizer: Annotated[
@@ -156,6 +163,10 @@ def synthesize(
         str | None, typer.Option(help="A step or a safetensors file, instead of the best weights.")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of a voice on the hub.")] = None,
+    subtitles: Annotated[
+        Subtitles | None,
+        typer.Option(help="Write the times of sentences beside the audio; vtt: also of words, by voices with cues."),
+    ] = None,
     picture: Annotated[bool, typer.Option(help="Draw a script's audio as OUTPUT.png.")] = True,
     watermark: Annotated[bool, typer.Option("--watermark", help="Mark the audio; needs resemble-perth.")] = False,
     max_rows: Annotated[int, typer.Option(min=1, help="Maximum batch size.")] = 16,
@@ -186,6 +197,9 @@ def synthesize(
     named = [*([] if voice is None else [voice]), *(Path(who) for who in roles.values())]
     output = output or Path("speech.wav" if input is None else "speech")
     _check_format(format, input, text, output)
+    beside = None if subtitles is None else subtitles.value
+    if beside and str(output) == "-":
+        raise InputError("--subtitles: go beside a file; give --output FILE")
     refuse_inputs(output, [script, lexicon, *named])
     consented = (*(named if consent else []), *(consent_for or []))
     wishes = Wishes(speaker, voice, seed, temperature, speed, consented)
@@ -205,7 +219,7 @@ def synthesize(
             opened.use_lexicon(lexicon)
         summary: Summary | str
         if script is not None:
-            more = {"overwrite": overwrite, "picture": picture, "mark": mark}
+            more: dict[str, Any] = {"overwrite": overwrite, "picture": picture, "mark": mark, "subtitles": beside}
             summary = _speak_script(opened, script, output, wishes, roles, of_script, **more)
         elif input is not None:
             for turn in (True, False):  # the first rank notes consent, the others find it noted
@@ -213,11 +227,11 @@ def synthesize(
                     records = read_requests(opened, input, wishes, strict)
                 ranks.gather([])
             suffix = f".{format.value}"
-            summary = synthesize_records(
-                opened, records, output, ranks, suffix=suffix, max_rows=max_rows, overwrite=overwrite, watermark=mark
-            )
+            more = {"overwrite": overwrite, "watermark": mark, "subtitles": beside}
+            summary = synthesize_records(opened, records, output, ranks, suffix=suffix, max_rows=max_rows, **more)
         else:
-            summary = _speak_text(opened, text or "", output, wishes, format, overwrite, mark)
+            more = {"overwrite": overwrite, "watermark": mark, "subtitles": beside}
+            summary = _speak_text(opened, text or "", output, wishes, format, **more)
         if ranks.first:
             typer.echo(f"{'standard output' if str(output) == '-' else output}: {summary}", err=True)
     if isinstance(summary, Summary) and not (summary.files or summary.kept):
@@ -271,7 +285,7 @@ def _check_format(format: Format, input: str | None, text: str | None, output: P
 
 
 def _speak_text(
-    voice: Voice, text: str, output: Path, wishes: Wishes, format: Format, overwrite: bool, mark: Mark | None
+    voice: Voice, text: str, output: Path, wishes: Wishes, format: Format, watermark: Mark | None, **more: Any
 ) -> Summary:
     import sys
 
@@ -283,8 +297,8 @@ def _speak_text(
     said = pieces_of(sys.stdin.buffer, "standard input") if text == "-" else text
     saying = saying_of(voice, said, wishes, _LIVE_FRAMES if piped or text == "-" else CHUNK_FRAMES)
     if piped:
-        return stream_text(voice, saying, sys.stdout.buffer, format == Format.pcm, mark)
-    return synthesize_text(voice, saying, output, overwrite, mark)
+        return stream_text(voice, saying, sys.stdout.buffer, format == Format.pcm, watermark)
+    return synthesize_text(voice, saying, output, watermark=watermark, **more)
 
 
 def _speak_script(
