@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from latent.audio.features import LogMel
+from latent.audio.pitch import HOP_SECONDS, MIDDLE_SECONDS
+from latent.audio.pitch import pitch as pitch_of
 from latent.data.batch import AudioBatch
 from latent.nn.discriminators import (
     Features,
@@ -20,8 +22,11 @@ from latent.nn.discriminators import (
     discriminator_loss,
     feature_loss,
 )
+from latent.nn.harmonics import AHEAD, REFERENCE
 from s2s.config import Fact, Section
 from s2s.criteria.base import Criterion
+from s2s.data.batch import Batch
+from s2s.errors import ConfigError
 from s2s.registry import register_criterion
 
 
@@ -38,6 +43,21 @@ class Autoencoder(Protocol):
     def decode(self, latents: Tensor) -> Tensor:
         """Audio `(B, 1, S)` of latents `(B, F, L)`."""
 
+    @property
+    def has_pitch(self) -> bool:
+        """Whether it has `decode_with_pitch`."""
+
+    def decode_with_pitch(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio as above, and the pitches of its frames; see `latent.nn.harmonics`."""
+
+
+class Reconstruction(NamedTuple):
+    """Means of the latents `(B, F, L)`, audio `(B, 1, S)` and, where the decoder finds one, the pitch `(B, T)`."""
+
+    mean: Tensor
+    audio: Tensor
+    pitch: Tensor | None
+
 
 @register_criterion("sigma_vae_spectra")
 class SpectraCriterion(Criterion):
@@ -48,7 +68,7 @@ class SpectraCriterion(Criterion):
     Source: LatentLM (arXiv 2412.08635), section 2.3.
     """
 
-    losses: ClassVar[tuple[str, ...]] = ("mel_loss", "kl_loss")
+    losses: ClassVar[tuple[str, ...]] = ("mel_loss", "kl_loss", "pitch_loss")
     phases: ClassVar[tuple[str, ...]] = ("generator",)
     model_type = Autoencoder
     batch_type = AudioBatch
@@ -60,6 +80,8 @@ class SpectraCriterion(Criterion):
         """Factor of the difference of log-mel spectra."""
         kl_weight: NonNegativeFloat = 0.01
         """Factor of the mean square of the means."""
+        pitch_weight: NonNegativeFloat = 0.0
+        """Factor of the difference of pitches in octaves, for a tokenizer with `model.writer=harmonics` alone."""
         mel_windows: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
         """Window lengths of the mel spectra, in samples; hops are a quarter of them."""
         mel_bins: Fact[tuple[PositiveInt, ...]] = (5, 10, 20, 40, 80, 160, 320)
@@ -75,14 +97,22 @@ class SpectraCriterion(Criterion):
 
     config: SpectraCriterion.Config
 
+    def check(self, model: nn.Module, batch: Batch) -> None:
+        super().check(model, batch)
+        assert isinstance(model, Autoencoder)
+        if model.has_pitch != bool(self.config.pitch_weight):
+            wanted = "above 0 (5, say)" if model.has_pitch else "0"
+            raise ConfigError(
+                f"criterion.pitch_weight: must be {wanted} for this tokenizer, found {self.config.pitch_weight:g}"
+            )
+
     def weights(self, batch: AudioBatch) -> dict[str, float]:
-        """The number of segments."""
+        """The number of segments; there is a loss of pitch only where the decoder finds one."""
         return dict.fromkeys(self.losses, float(len(batch.audio)))
 
     def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
         """The losses, summed over segments."""
-        mean, audio = self._reconstruct(model, batch.audio)
-        return self._reconstruction_losses(batch, mean, audio)
+        return self._reconstruction_losses(batch, self._reconstruct(model, batch.audio))
 
     def mel_difference(self, real: Tensor, fake: Tensor, sample_rate: int) -> Tensor:
         """Mean absolute difference of log-mel spectra of audio `(B, 1, S)`, summed over scales."""
@@ -91,16 +121,38 @@ class SpectraCriterion(Criterion):
         real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
         return torch.stack([(scale(real) - scale(fake)).abs().mean() for scale in scales]).sum()
 
-    def _reconstruct(self, model: Autoencoder, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def _reconstruct(self, model: Autoencoder, audio: Tensor) -> Reconstruction:
         mean = model.encode(audio)
-        return mean, model.decode(model.sample(mean))[..., : audio.shape[-1]]
+        latents = model.sample(mean)
+        found, pitch = model.decode_with_pitch(latents) if model.has_pitch else (model.decode(latents), None)
+        return Reconstruction(mean, found[..., : audio.shape[-1]], pitch)
 
-    def _reconstruction_losses(self, batch: AudioBatch, mean: Tensor, audio: Tensor) -> dict[str, Tensor]:
-        difference = self.mel_difference(batch.audio, audio, batch.sample_rate)
-        return {
-            "mel_loss": len(audio) * self.config.mel_weight * difference,
-            "kl_loss": len(audio) * self.config.kl_weight * mean.square().mean(),
+    def _reconstruction_losses(self, batch: AudioBatch, found: Reconstruction) -> dict[str, Tensor]:
+        config, count = self.config, len(batch.audio)
+        difference = self.mel_difference(batch.audio, found.audio, batch.sample_rate)
+        losses = {
+            "mel_loss": count * config.mel_weight * difference,
+            "kl_loss": count * config.kl_weight * found.mean.square().mean(),
         }
+        if found.pitch is not None:
+            losses["pitch_loss"] = count * config.pitch_weight * pitch_difference(batch, found.pitch)
+        return losses
+
+
+def pitch_difference(batch: AudioBatch, found: Tensor) -> Tensor:
+    """Mean absolute difference in octaves of the pitches `(B, T)` of frames from those of the recordings, where voiced.
+
+    Each is the pitch of `AHEAD` frames later; the last ones have no sound to be compared with.
+    """
+    hop = batch.audio.shape[-1] / batch.sample_rate / found.shape[1]  # seconds
+    times = (torch.arange(found.shape[1], device=found.device) + AHEAD) * hop
+    places = ((times - MIDDLE_SECONDS) / HOP_SECONDS).round().long()
+    recorded = pitch_of(batch.audio.squeeze(1), batch.sample_rate)
+    known = places < recorded.shape[1]
+    wanted = torch.log2(recorded[:, places[known]] / REFERENCE)
+    voiced = ~wanted.isnan()
+    differences = (found[:, known] - wanted.nan_to_num()).abs() * voiced
+    return differences.sum() / voiced.sum().clamp_min(1)
 
 
 @register_criterion("sigma_vae")
@@ -116,6 +168,7 @@ class SigmaVAECriterion(SpectraCriterion):
         "adversarial_loss",
         "feature_loss",
         "kl_loss",
+        "pitch_loss",
     )
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
 
@@ -157,15 +210,15 @@ class SigmaVAECriterion(SpectraCriterion):
         count = len(batch.audio)
         if phase == "discriminator":
             with torch.no_grad():
-                audio = self._reconstruct(model, batch.audio)[1]
+                audio = self._reconstruct(model, batch.audio).audio
             loss = discriminator_loss(self._features(batch.audio), self._features(audio))
             return {"discriminator_loss": count * loss}
-        mean, audio = self._reconstruct(model, batch.audio)
+        found = self._reconstruct(model, batch.audio)
         with torch.no_grad():
             real = self._features(batch.audio)
-        fake, config = self._features(audio), self.config
+        fake, config = self._features(found.audio), self.config
         return {
-            **self._reconstruction_losses(batch, mean, audio),
+            **self._reconstruction_losses(batch, found),
             "adversarial_loss": count * config.adversarial_weight * adversarial_loss(fake),
             "feature_loss": count * config.feature_weight * feature_loss(real, fake),
         }

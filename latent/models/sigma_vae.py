@@ -10,8 +10,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from latent.nn.codec import AudioDecoder, AudioEncoder, CodecSizes
+from latent.nn.codec import AudioDecoder, AudioEncoder, CodecSizes, Writer
 from latent.nn.conv import History
+from latent.nn.harmonics import AHEAD
 from s2s import checkpoint
 from s2s.config import Fact, Section
 from s2s.errors import ConfigError
@@ -56,6 +57,10 @@ class SigmaVAE(Model):
         """Window in samples of the spectra that replace the first stage of both halves; their hop is the first ratio,
         and the window an even multiple of it. The encoder reads log magnitudes; the decoder writes magnitudes and
         phases. A small model speaks clearly far sooner that way. 0: convolutions on samples, as in VibeVoice."""
+        writer: Writer = "spectrum"
+        """What makes samples in the decoder, if `window` is set. spectrum: magnitudes and phases, for any sound.
+        harmonics: pulses at a pitch and noise, both filtered, for one voice at a time; small models sound far better
+        (`latent.nn.harmonics`). `criterion.pitch_weight` teaches the pitch."""
         expansion: Fact[PositiveInt] = 4
         """Width inside the blocks' feed-forward networks, as a multiple of the channels."""
         norm_eps: Fact[PositiveFloat] = 1e-5
@@ -81,6 +86,10 @@ class SigmaVAE(Model):
                 raise ValueError(
                     f"window must be an even multiple of the first of two ratios or more, found {self.window}"
                 )
+            if self.writer == "harmonics" and self.window != AHEAD * self.ratios[0]:
+                raise ValueError(
+                    f"window must be {AHEAD} times the first ratio for the writer 'harmonics', found {self.window}"
+                )
             return self
 
         @property
@@ -100,6 +109,8 @@ class SigmaVAE(Model):
                 norm_eps=self.norm_eps,
                 layer_scale=self.layer_scale,
                 window=self.window,
+                writer=self.writer,
+                sample_rate=self.sample_rate,
             )
 
     config: SigmaVAE.Config
@@ -150,6 +161,15 @@ class SigmaVAE(Model):
         """Audio `(B, 1, F · hop_length)` of whole signals `(B, F, latent_size)`."""
         audio, _ = self.decode_chunk(latents, None)
         return audio
+
+    @property
+    def has_pitch(self) -> bool:
+        """Whether the decoder finds a pitch, which `decode_with_pitch` gives."""
+        return self.config.writer == "harmonics"
+
+    def decode_with_pitch(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """See `AudioDecoder.with_pitch`."""
+        return self.decoder.with_pitch(latents)
 
     def decode_chunk(self, latents: Tensor, history: History | None) -> tuple[Tensor, History]:
         """The next samples of a stream; see `AudioDecoder`."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 from torch import Tensor, nn
 
 from latent.nn.conv import CausalConv, CausalUpsampling, ConvBlock, History, run_stack
 from latent.nn.fixed import fixed_layers
+from latent.nn.harmonics import HarmonicWriter
 from latent.nn.spectrum import SpectrumReader, SpectrumWriter
+
+Writer = Literal["spectrum", "harmonics"]
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,20 @@ class CodecSizes:
     norm_eps: float = 1e-5
     layer_scale: float = 1e-6
     window: int = 0
+    writer: Writer = "spectrum"
+    sample_rate: int = 24_000
 
     def blocks(self, channels: int, depth: int) -> list[nn.Module]:
         """The blocks of one stage."""
         return [
             ConvBlock(channels, self.kernel_size, self.expansion, self.norm_eps, self.layer_scale) for _ in range(depth)
         ]
+
+    def last_layer(self, channels: int, hop: int) -> nn.Module:
+        """What makes samples of spectra."""
+        if self.writer == "harmonics":
+            return HarmonicWriter(channels, self.window, hop, self.sample_rate)
+        return SpectrumWriter(channels, self.window, hop)
 
 
 class AudioEncoder(nn.Module):
@@ -84,7 +96,7 @@ class AudioDecoder(nn.Module):
         last: list[nn.Module] = [CausalConv(widths[-1], 1, kernel)]
         if sizes.window:
             hop, wide, _, _ = stages.pop()
-            last = [SpectrumWriter(wide, sizes.window, hop)]
+            last = [sizes.last_layer(wide, hop)]
         for ratio, wide, narrow, depth in stages:
             layers += [CausalUpsampling(wide, narrow, ratio), *sizes.blocks(narrow, depth)]
         self.layers = nn.ModuleList([*layers, *last])
@@ -96,3 +108,10 @@ class AudioDecoder(nn.Module):
     def forward(self, latents: Tensor, history: History | None = None) -> tuple[Tensor, History]:
         """Decode a chunk `(B, F, latent_size)` to audio `(B, 1, F · hop)`, not clipped; `history` as in the encoder."""
         return run_stack(self.layers, latents.transpose(1, 2), history)
+
+    def with_pitch(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The audio of whole signals and, of a `HarmonicWriter`, the pitches of its frames `(B, T)`."""
+        *body, writer = self.layers
+        assert isinstance(writer, HarmonicWriter), "only this layer has pitches"
+        features, _ = run_stack(body, latents.transpose(1, 2), None)
+        return writer(features, None)[0], writer.pitch(features)

@@ -49,7 +49,7 @@ class SpectrumWriter(nn.Module):
 
     def __init__(self, channels: int, window: int, hop: int) -> None:
         super().__init__()
-        self.hop, self.overlap = hop, window // hop
+        self.hop = hop
         self.project = nn.Linear(channels, 2 * (window // 2 + 1))
         self.register_buffer("shape", torch.hann_window(window), persistent=False)
 
@@ -57,15 +57,19 @@ class SpectrumWriter(nn.Module):
         """`(B, channels, T)` to samples `(B, 1, T · hop)`; the past is what earlier frames add to later samples."""
         magnitude, phase = self.project(x.transpose(1, 2)).float().chunk(2, dim=-1)
         spectrum = torch.polar((magnitude - _OFFSET).clamp(max=_LOUDEST).exp(), phase)
-        frames = torch.fft.irfft(spectrum, len(self.shape)) * self.shape  # (B, T, window)
-        later = frames.shape[2] - self.hop
-        pieces = frames.unflatten(2, (self.overlap, self.hop)).unbind(2)
-        added = [
-            F.pad(piece.flatten(1), (place * self.hop, later - place * self.hop)) for place, piece in enumerate(pieces)
-        ]
-        samples = cast(Tensor, sum(added))  # (B, T · hop + later)
-        if past is not None:
-            samples = samples + F.pad(past.squeeze(1), (0, samples.shape[1] - later))
-        samples = samples.unsqueeze(1).to(x.dtype)
+        frames = torch.fft.irfft(spectrum, len(self.shape)) * self.shape
+        samples = overlap_add(frames, self.hop, None if past is None else past.squeeze(1)).unsqueeze(1).to(x.dtype)
         length = x.shape[2] * self.hop
         return samples[..., :length], samples[..., length:].clone()
+
+
+def overlap_add(frames: Tensor, hop: int, added: Tensor | None) -> Tensor:
+    """Frames `(B, T, window)` summed, each a hop after the one before it, `(B, (T - 1) · hop + window)`.
+
+    `added` `(B, window - hop)` is what frames before these add to the first samples.
+    """
+    later = frames.shape[2] - hop
+    pieces = frames.view(*frames.shape[:2], -1, hop).unbind(2)
+    parts = [F.pad(piece.flatten(1), (place * hop, later - place * hop)) for place, piece in enumerate(pieces)]
+    samples = cast(Tensor, sum(parts))
+    return samples if added is None else samples + F.pad(added, (0, samples.shape[1] - later))
