@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latent.data.latent_store import TOKENIZER, StoreFacts
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.codec import AudioEncoder
 from latent.nn.conv import History
@@ -26,6 +27,25 @@ def load_tokenizer(run: str | Path) -> SigmaVAE:
     checkpoint.load_weights(model, checkpoint.weights_path(Path(run), None))
     assert isinstance(model, SigmaVAE)
     return model.eval()
+
+
+def matching_tokenizer(run: Path, folder: str | Path | None = None) -> SigmaVAE:
+    """The audio tokenizer of a run that learned from latents: the copy in it, or that of another folder.
+
+    Raises:
+        InputError: there is none, or its latents are others.
+    """
+    facts = StoreFacts.load(run)
+    if folder is None and not (run / TOKENIZER).is_dir():
+        raise InputError(f"{run}: holds no {TOKENIZER}/; give the run of its audio tokenizer ({facts.tokenizer})")
+    folder = run / TOKENIZER if folder is None else folder
+    tokenizer = load_tokenizer(folder)
+    sizes = tokenizer.config.model_dump(include={"latent_size", "sample_rate"}) | {"hop_length": tokenizer.hop_length}
+    for name, found in sizes.items():
+        if found != (expected := getattr(facts, name)):
+            other = f"{name} must be {expected}, found {found}"
+            raise InputError(f"{folder}: is not the audio tokenizer of {run}: {other}")
+    return tokenizer
 
 
 def encode_samples(

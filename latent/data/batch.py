@@ -1,4 +1,4 @@
-"""Segments of audio; sequences that mix tokens and latents, for training and as prompts of generation."""
+"""Segments of audio; sequences that mix tokens and latents, for training and as prompts; sources of latents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latent.data.cues import NO_CUE, TimedText
-from s2s.data.batch import Movable
+from s2s.data.batch import Movable, SourceBatch, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,31 @@ def stacked(*parts: MixedSequences) -> MixedSequences:
         positions=torch.cat(positions) if any(part.positions is not None for part in parts) else None,
         cues=torch.cat(cues) if size else None,
     )
+
+
+@dataclass(frozen=True)
+class HeardBatch(TokenBatch):
+    """Texts to learn from; between the first and the last token of its source each row holds latents.
+
+    Args:
+        latents: As the tokenizer sampled them, not normalized, `(M, L)`.
+        latent_slots: Their slots, as ascending flat indices, `(M,)` int64; the tokens there are not read.
+        texts: The whole targets without the end token, `(B, U)` int64, padded on the right.
+        text_lengths: True lengths of the texts, `(B,)` int64.
+    """
+
+    latents: Tensor
+    latent_slots: Tensor
+    texts: Tensor
+    text_lengths: Tensor
+
+
+@dataclass(frozen=True)
+class HeardSources(SourceBatch):
+    """Sources of latents to generate from; `latents` and `latent_slots` as in `HeardBatch`."""
+
+    latents: Tensor
+    latent_slots: Tensor
 
 
 @dataclass(frozen=True)

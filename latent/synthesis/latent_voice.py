@@ -16,9 +16,9 @@ import torch
 from latent.audio.files import AudioBytes, Samples, audio_info, load_audio
 from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio.prompt_faults import prompt_faults
-from latent.audio_tokenizer import encode_samples, load_tokenizer
+from latent.audio_tokenizer import encode_samples, matching_tokenizer
 from latent.data.batch import GenerationPrompts
-from latent.data.latent_store import TOKENIZER, Latents, StoreFacts
+from latent.data.latent_store import TOKENIZER, Latents
 from latent.data.speech_prompts import SpeechRequest, Timing, generation_prompts
 from latent.data.vocabulary import (
     LATENT,
@@ -115,7 +115,7 @@ class LatentVoice(Voice):
         run = Path(run)
         config = _read(run, list(overrides))
         codec_run = run / TOKENIZER if tokenizer is None else Path(tokenizer)
-        codec = _matching_tokenizer(run, codec_run)
+        codec = matching_tokenizer(run, tokenizer)
         vocabulary, model = SpeechVocabulary.load(run), build_model(config)
         assert isinstance(model, LatentLM)
         if len(vocabulary) != model.config.vocab_size:
@@ -296,16 +296,3 @@ def _read(run: Path, overrides: list[str]) -> RunConfig:
     if config.decoder is not None and config.decoder.name == "beam":  # former versions wrote it into every run
         overrides = ["decoder.name=next_token_diffusion", *overrides]
     return read_run(run, overrides)
-
-
-def _matching_tokenizer(run: Path, folder: Path) -> SigmaVAE:
-    facts = StoreFacts.load(run)
-    if folder == run / TOKENIZER and not folder.is_dir():
-        raise InputError(f"{run}: holds no {TOKENIZER}/; give the run of its audio tokenizer ({facts.tokenizer})")
-    tokenizer = load_tokenizer(folder)
-    sizes = tokenizer.config.model_dump(include={"latent_size", "sample_rate"}) | {"hop_length": tokenizer.hop_length}
-    for name, found in sizes.items():
-        if found != (expected := getattr(facts, name)):
-            other = f"{name} must be {expected}, found {found}"
-            raise InputError(f"{folder}: is not the audio tokenizer of {run}: {other}")
-    return tokenizer

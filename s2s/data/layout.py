@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from s2s.data.batch import BatchBuilder, Ids, TokenBatch
+from s2s.data.batch import BatchBuilder, Feeding, Ids, TokenBatch
 from s2s.data.masking import corrupt
 from s2s.data.tokenizer import SpecialIds
 
@@ -70,6 +70,13 @@ class Layout:
 def room(method: Method, max_source: int, max_target: int) -> tuple[int, int]:
     """Maximum source and target tokens that fit beside the special tokens."""
     return max_source - (1 if method == "causal" else 2), max_target - 1
+
+
+def feeding(method: Method, special: SpecialIds) -> Feeding:
+    """How a model is fed while it generates: from [SEP] on for causal, else with a mask at the open place."""
+    if method == "causal":
+        return Feeding(end=special.sep, start=special.sep)
+    return Feeding(end=special.sep, mask=special.pseudo if method == "pseudo_masked" else special.mask)
 
 
 def layout(

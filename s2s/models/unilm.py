@@ -150,8 +150,20 @@ class UniLM(Model):
 
     def features(self, batch: TokenBatch) -> Tensor:
         slots, order = batch.slots.sort()
-        hidden = self._read(batch.tokens, batch.positions, batch.segments, batch.steps, batch.context, slots)
+        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
+        reading = packing.rows_at(slots)
+        x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
+        flex = self.config.attention == "flex"
+        everything = packing.attention(self.relative_bias, flex=flex)
+        for layer in self.layers[:-1]:
+            x = self._run(layer, x, everything)
+        last = packing.attention(self.relative_bias, reading, flex)
+        hidden = self._run(self.layers[-1], x, last, reading)
         return torch.empty_like(hidden).index_copy(0, order, hidden)
+
+    def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
+        """What the rows of a batch hold, `(N, embedding_size)`, before positions and segments are added."""
+        return self.embeddings.tokens(packing.pack(batch.tokens))  # type: ignore[no-any-return]
 
     def logits(self, features: Tensor) -> Tensor:
         return self.head(features, self.embeddings.tokens.weight)  # type: ignore[no-any-return]
@@ -173,22 +185,10 @@ class UniLM(Model):
         slots = real.flatten().nonzero().squeeze(1)
         steps = torch.where(real, 0, PADDING)
         segments = torch.zeros_like(tokens) if segments is None else segments
-        rows = self._read(tokens, positions, segments, steps, tokens.shape[1], slots)
+        batch = TokenBatch([], tokens, positions, segments, steps, tokens.shape[1], slots, slots, pad_id=0)
+        rows = self.features(batch)
         padded = rows.new_zeros(tokens.numel(), rows.shape[1]).index_copy(0, slots, rows)
         return padded.view(*tokens.shape, -1)
-
-    def _read(
-        self, tokens: Tensor, positions: Tensor, segments: Tensor, steps: Tensor, context: int, slots: Tensor
-    ) -> Tensor:
-        """The last layer's output, `(N, hidden_size)`, at ascending flat slots `(N,)` only."""
-        packing = Packing(steps, positions, steps != PADDING, context)
-        reading = packing.rows_at(slots)
-        x = self.embeddings(packing.pack(tokens), packing.positions, packing.pack(segments))
-        flex = self.config.attention == "flex"
-        everything = packing.attention(self.relative_bias, flex=flex)
-        for layer in self.layers[:-1]:
-            x = self._run(layer, x, everything)
-        return self._run(self.layers[-1], x, packing.attention(self.relative_bias, reading, flex), reading)
 
     def _run(self, layer: nn.Module, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         if self.config.activation_checkpointing and torch.is_grad_enabled():
@@ -214,7 +214,7 @@ class UniLM(Model):
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         real = positions < lengths.unsqueeze(1)
         packing = Packing(torch.where(real, 0, PADDING), positions, real, tokens.shape[1])
-        x = self.embeddings(packing.pack(tokens), packing.positions, torch.zeros_like(packing.positions))
+        x = self.embeddings(self.words(sources, packing), packing.positions, torch.zeros_like(packing.positions))
         everything = packing.attention(self.relative_bias)
         heads, width = self.config.num_heads, self.config.hidden_size // self.config.num_heads
         buffer = x.new_zeros(len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width)
@@ -237,7 +237,8 @@ class UniLM(Model):
         state.advance()
         attention = state.pool.feed(positions, remembered, state.steps_left, self.relative_bias)
         ids = torch.cat(fed, dim=1)  # (B, G K)
-        x = self.embeddings(ids, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
+        words = self.embeddings.tokens(ids)
+        x = self.embeddings(words, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
         for index, layer in enumerate(self.layers[:-1]):
             x = layer(x, attention(index))
         last = len(self.layers) - 1
@@ -337,9 +338,9 @@ class Embeddings(nn.Module):
         self._source_segment = config.source_segment
         self._target_offset = config.target_segment - config.source_segment
 
-    def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
-        """Embeddings of ids of one shape `(...)`, as `(..., hidden_size)`; segments are 0 (source) or 1 (target)."""
-        x = self.tokens(tokens) + self.positions(positions)
+    def forward(self, words: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
+        """Of word embeddings `(..., width)`, ids of positions and segments 0 (source) or 1 (target), `(...)`."""
+        x = words + self.positions(positions)
         if self.segments is not None:
             x = x + self.segments(segments * self._target_offset + self._source_segment)
         x = self.dropout(self.norm(x))

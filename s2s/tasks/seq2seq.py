@@ -17,10 +17,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s2s import hub
 from s2s.config import Section
-from s2s.data.batch import Feeding, SourceBatch, TokenBatch
+from s2s.data.batch import SourceBatch, TokenBatch
 from s2s.data.corpus import Corpus, Side, id_of, pairs_of
 from s2s.data.fields import SOURCE, TARGET, Fields, TextField
-from s2s.data.layout import Layout, Method, Noise, layout, pack, room
+from s2s.data.layout import Layout, Method, Noise, feeding, layout, pack, room
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
@@ -257,17 +257,9 @@ class Seq2Seq(GenerationTask):
             ids=[example.id for example in examples],
             tokens=pad_sequence(rows, batch_first=True, padding_value=self._special.pad),
             lengths=torch.tensor([len(row) for row in rows]),
-            feeding=self.feeding,
+            feeding=feeding(self.config.method, self._special),
             prefixes=[example.prefix for example in examples],
         )
-
-    @property
-    def feeding(self) -> Feeding:
-        """How the model is fed while it generates: from [SEP] on for causal, else with a mask at the open place."""
-        if self.config.method == "causal":
-            return Feeding(end=self._special.sep, start=self._special.sep)
-        pseudo_masked = self.config.method == "pseudo_masked"
-        return Feeding(end=self._special.sep, mask=self._special.pseudo if pseudo_masked else self._special.mask)
 
     def text(self, tokens: Sequence[int]) -> str:
         return self.tokenizer.text(tokens) if self.config.output == "readable" else self.tokenizer.s2s_ft_text(tokens)

@@ -1,0 +1,94 @@
+"""A recognizer of one's own: a run of the task `speech_recognition` with the audio tokenizer of its latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from latent.audio_tokenizer import encode_samples, matching_tokenizer
+from latent.data.latent_store import TOKENIZER
+from latent.models.sigma_vae import SigmaVAE
+from latent.recognition.recognizer import RecognitionRequest, Recognizer
+from latent.recognition.transcript import Segment, Transcript
+from latent.tasks.speech_recognition import HeardSource, SpeechRecognition
+from s2s import checkpoint
+from s2s.durable import fingerprint
+from s2s.errors import InputError
+from s2s.generation.generator import Generator
+
+_CHUNK_SECONDS = 30
+
+
+class TrainedRecognizer(Recognizer):
+    """Writes down what is said in recordings as short as those that it learned from; it knows no times or speakers.
+
+    Args:
+        run: The run folder.
+        generator: Its model and search; the task is `SpeechRecognition`.
+        tokenizer: The σ-VAE of its latents.
+        weights: Files of the weights of both.
+    """
+
+    finds_language = False
+
+    def __init__(self, run: Path, generator: Generator, tokenizer: SigmaVAE, weights: Sequence[Path]) -> None:
+        assert isinstance(generator.task, SpeechRecognition)
+        self._generator, self._task, self._tokenizer = generator, generator.task, tokenizer
+        self._hashes = [fingerprint(path)["sha256"][:16] for path in weights]
+        self.name, self.sample_rate = run.resolve().name, int(tokenizer.config.sample_rate)
+        self.max_seconds = self._task.max_frames / tokenizer.frame_rate
+
+    @classmethod
+    def open(
+        cls,
+        run: Path,
+        tokenizer: str | Path | None,
+        device: torch.device,
+        overrides: Iterable[str],
+        checkpoint_name: str | None,
+    ) -> TrainedRecognizer:
+        """The recognizer of a run folder, without its training data.
+
+        Raises:
+            InputError: the run lacks weights, or an audio tokenizer that fits.
+            ConfigError: an override does not fit.
+        """
+        codec = matching_tokenizer(run, tokenizer)
+        generator = Generator.load(run, checkpoint_name, device=device, overrides=overrides)
+        folder = run / TOKENIZER if tokenizer is None else Path(tokenizer)
+        weights = [checkpoint.weights_path(run, checkpoint_name), checkpoint.weights_path(folder, None)]
+        return cls(run, generator, codec.to(device), weights)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"weights": self._hashes, "decoder": self._generator.settings["decoder"]}
+
+    def check_context(self, context: str) -> None:
+        if context:
+            raise InputError(f"{self.name}: knows no hot words; leave --hotwords out")
+
+    @torch.inference_mode()
+    def recognize(self, requests: Sequence[RecognitionRequest]) -> Iterator[tuple[int, Transcript]]:
+        heard = [self._hear(request) for request in requests]
+        sources = self._task.collate_sources(heard).to(self._generator.device)
+        found = self._generator.search(self._generator.model, sources)
+        for index, (request, hypotheses) in enumerate(zip(requests, found, strict=True)):
+            text = self._task.text(hypotheses[0].tokens)
+            warnings = [] if hypotheses[0].finished else ["the text was cut at decoder.max_length"]
+            segments = [Segment(text, 0.0, round(request.seconds, 2))] if text else []
+            yield index, Transcript(segments, request.seconds, request.language, warnings)
+
+    def _hear(self, request: RecognitionRequest) -> HeardSource:
+        """The latents of a recording, encoded alone, so that others beside it change nothing."""
+        if request.seconds > self.max_seconds:
+            raise InputError(
+                f"{request.id}: lasts {request.seconds:.1f} s, {self.name} hears at most {self.max_seconds:.1f} s; "
+                "cut it in silence"
+            )
+        size = int(_CHUNK_SECONDS * self.sample_rate)
+        samples = np.concatenate(list(request.recording.blocks(self.sample_rate, size)))
+        means = encode_samples(self._tokenizer, samples, self._generator.device).numpy()
+        return self._task.heard(request.id, means[: self._task.max_frames])
