@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -11,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from latent.audio.files import Samples
+from latent.recognition.recognizers import open_recognizer as open_own
 from s2s.errors import InputError
+from s2s.json_files import dump_json
 from s2s.packages import load, version_of
 
 SAMPLE_RATE = 16000
@@ -30,7 +33,7 @@ class Recognizer(Protocol):
 
 
 def open_recognizer(name: str, language: str) -> Recognizer:
-    """The recognizer of a name: "whisper", "whisper:MODEL" or "pocketsphinx".
+    """The recognizer of a name: "whisper", "whisper:MODEL" or "pocketsphinx"; or what `unilatent transcribe` opens.
 
     MODEL is a folder in the format of CTranslate2, or a size that faster-whisper downloads (tiny.en, small).
 
@@ -38,8 +41,10 @@ def open_recognizer(name: str, language: str) -> Recognizer:
         InputError: no such recognizer; its package or its model is missing; it does not know the language.
     """
     kind, _, model = name.partition(":")
+    if kind not in RECOGNIZERS and Path(name).is_dir():
+        return Own(name, language)
     if kind not in RECOGNIZERS:
-        raise InputError(f"--recognizer: must be one of {', '.join(RECOGNIZERS)}, found {kind!r}")
+        raise InputError(f"--recognizer: must be a folder or one of {', '.join(RECOGNIZERS)}, found {name!r}")
     return RECOGNIZERS[kind](model, language)
 
 
@@ -85,6 +90,18 @@ class PocketSphinx:
         self._decoder.end_utt()
         found = self._decoder.hyp()
         return str(found.hypstr) if found else ""
+
+
+class Own:
+    """A run of the task `speech_recognition`, or released weights that listen."""
+
+    def __init__(self, folder: str, language: str) -> None:
+        self._recognizer, self._language = open_own(folder), language
+        weights = hashlib.sha256(dump_json(self._recognizer.fingerprint()).encode()).hexdigest()[:16]
+        self.signature = f"{self._recognizer.name} ({weights})"
+
+    def __call__(self, samples: Samples) -> str:
+        return self._recognizer.transcribe(samples, SAMPLE_RATE, language=self._language).text
 
 
 RECOGNIZERS: dict[str, Callable[[str, str], Recognizer]] = {"whisper": Whisper, "pocketsphinx": PocketSphinx}

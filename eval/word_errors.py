@@ -18,7 +18,7 @@ def word_errors(heard: Sequence[str], references: Sequence[str], language: str, 
     combining marks; in scripts without blanks each character is a word.
     """
     jiwer = load("jiwer", "speech-eval")
-    normalize, rule = _normalizer(language)
+    normalize, rule = normalizer(language)
     targets = [normalize(reference) for reference in references]
     joined = " " if has_blanks_between_words(targets) else ""  # blanks between characters are not characters
     pairs = list(zip(targets, map(normalize, heard), strict=True))
@@ -33,7 +33,8 @@ def word_errors(heard: Sequence[str], references: Sequence[str], language: str, 
     ]
 
 
-def _normalizer(language: str) -> tuple[Callable[[str], str], str]:
+def normalizer(language: str) -> tuple[Callable[[str], str], str]:
+    """What texts are compared as, and the name of that rule."""
     if language == "en":
         whisper = load("transformers.models.whisper.english_normalizer", "eval").EnglishTextNormalizer({})
         return lambda text: str(whisper(nfc(text))).strip(), "Whisper's normalizer"

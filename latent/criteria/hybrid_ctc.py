@@ -28,7 +28,7 @@ class HybridCTC(CrossEntropy):
     """
 
     losses: ClassVar[tuple[str, ...]] = ("loss", "ctc_loss")
-    batch_type = HeardBatch
+    batch_type: ClassVar[type] = HeardBatch
 
     class Config(CrossEntropy.Config):
         """Options of the hybrid criterion."""
@@ -47,7 +47,7 @@ class HybridCTC(CrossEntropy):
         """Summed losses, and the number of labels that are the most probable token."""
         smoothing, rows = self.config.label_smoothing, self.config.chunk_rows
         features = model.features(replace(batch, slots=torch.cat([batch.slots, batch.latent_slots])))
-        told, heard = features.split([len(batch.slots), len(batch.latent_slots)])
+        told, heard = torch.split(features, [len(batch.slots), len(batch.latent_slots)])
         loss, right = score_labels(model.logits, told, batch.labels, smoothing, batch.pad_id, rows)
         ctc = self.config.ctc_weight * _ctc(model.logits(heard), batch)
         return {"loss": loss.sum(), "accuracy": right.sum(), "ctc_loss": ctc}

@@ -55,7 +55,7 @@ class LatentUniLM(UniLM):
         assert isinstance(batch, HeardBatch | HeardSources), "the criterion and the task of this model have checked it"
         words = super().words(batch, packing)
         latents = (batch.latents - self.config.latent_mean) / self.config.latent_std
-        heard = self.listen(latents.to(self.listen.weight.dtype)).to(words.dtype)
+        heard = self.listen(latents.to(words.dtype)).to(words.dtype)
         return words.index_copy(0, packing.rows_at(batch.latent_slots), heard)
 
     def bert_state(self) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from latent.models.families import check_verb, family_of, tuned_model
 from latent.recognition.live_vibevoice import LiveVibeVoiceRecognizer
 from latent.recognition.recognizer import Recognizer
+from latent.recognition.trained import TrainedRecognizer
 from latent.recognition.vibevoice_recognizer import VibeVoiceRecognizer
 from s2s.checkpoint import CONFIG
 from s2s.config import read_tree, section_of
@@ -32,11 +33,13 @@ def open_recognizer(
     checkpoint_name: str | None = None,
     revision: str | None = None,
 ) -> Recognizer:
-    """The recognizer of released weights of VibeVoice-ASR or VibeVoice-ASR-Streaming.
+    """The recognizer of a run, or of released weights of VibeVoice-ASR or VibeVoice-ASR-Streaming.
 
     Args:
-        checkpoint: A folder with config.json and weights, or the name of one on the hub.
-        tokenizer: The text tokenizer, instead of what the checkpoint brings or names.
+        checkpoint: A run folder of the task `speech_recognition`; a folder with config.json and weights; or the name of
+            one on the hub.
+        tokenizer: Instead of what the checkpoint brings or names: the run of an audio tokenizer, or VibeVoice's text
+            tokenizer.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
         overrides: Options of the decoder such as `decoder.beam_size=4`.
         checkpoint_name: Of a run: a step or a file.
@@ -48,12 +51,9 @@ def open_recognizer(
     """
     device = device if isinstance(device, torch.device) else choose_device(device)
     path = find_run(checkpoint, revision)
-    if tuned_model(path) == "vibevoice_listener":
-        raise InputError(f"{path}: is a run; `unilatent merge {path} --output FOLDER` writes what `transcribe` opens")
     if (path / CONFIG).is_file():
-        task = section_of(read_tree(path / CONFIG), "task", path / CONFIG).get("name")
-        verb = _VERBS.get(str(task), "decode")
-        raise InputError(f"{path}: is a run of {task}, no released weights that listen; use `unilatent {verb}`")
+        _check_listens(path)
+        return TrainedRecognizer.open(path, tokenizer, device, overrides, checkpoint_name)
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
@@ -61,3 +61,13 @@ def open_recognizer(
     check_verb(folder, family, speaks=False)
     kind = LiveVibeVoiceRecognizer if family == "vibevoice_asr_streaming" else VibeVoiceRecognizer
     return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)
+
+
+def _check_listens(run: Path) -> None:
+    """Raise InputError if a run is none of recognition, with what it is for."""
+    if tuned_model(run) == "vibevoice_listener":
+        raise InputError(f"{run}: is a run; `unilatent merge {run} --output FOLDER` writes what `transcribe` opens")
+    task = section_of(read_tree(run / CONFIG), "task", run / CONFIG).get("name")
+    if task != "speech_recognition":
+        verb = _VERBS.get(str(task), "decode")
+        raise InputError(f"{run}: is a run of {task}, which does not listen; use `unilatent {verb}`")

@@ -75,7 +75,7 @@ def hidden(latents: Latents, masking: MaskingSection, mean: float, generator: np
 
     Source: SpecAugment (arXiv 1904.08779), time and frequency masking, on latents instead of a spectrum.
     """
-    changed = latents.copy()
+    changed: Latents = latents.copy()
     for axis, count, most in ((0, masking.spans, masking.longest), (1, masking.bands, masking.widest)):
         size = changed.shape[axis]
         for _ in range(count):
@@ -210,9 +210,11 @@ class SpeechRecognition(GenerationTask):
 
     def collate(self, examples: Sequence[HeardExample]) -> HeardBatch:
         batch, texts = pack([one.layout for one in examples], self._special.pad), [one.text for one in examples]
+        latents, slots = _placed([one.latents for one in examples], batch.tokens.shape[1])
         return HeardBatch(
             **vars(batch),
-            **_placed([one.latents for one in examples], batch.tokens.shape[1]),
+            latents=latents,
+            latent_slots=slots,
             texts=_padded(texts, self._special.pad),
             text_lengths=torch.tensor([len(text) for text in texts]),
         )
@@ -236,13 +238,15 @@ class SpeechRecognition(GenerationTask):
 
     def collate_sources(self, examples: Sequence[HeardSource]) -> HeardSources:
         tokens = _padded([one.tokens for one in examples], self._special.pad)
+        latents, slots = _placed([one.latents for one in examples], tokens.shape[1])
         return HeardSources(
             ids=[one.id for one in examples],
             tokens=tokens,
             lengths=torch.tensor([len(one.tokens) for one in examples]),
             feeding=feeding(self.config.method, self._special),
             prefixes=[one.prefix for one in examples],
-            **_placed([one.latents for one in examples], tokens.shape[1]),
+            latents=latents,
+            latent_slots=slots,
         )
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -295,13 +299,10 @@ class SpeechRecognition(GenerationTask):
         return written(utterance.text, utterance.language, self.config.writing)
 
 
-def _placed(latents: Sequence[Latents], width: int) -> dict[str, Tensor]:
+def _placed(latents: Sequence[Latents], width: int) -> tuple[Tensor, Tensor]:
     """Latents of rows in one tensor, and their flat slots: those after the first of each row of `width` slots."""
     slots = [row * width + 1 + np.arange(len(one)) for row, one in enumerate(latents)]
-    return {
-        "latents": torch.from_numpy(np.concatenate(latents)),
-        "latent_slots": torch.from_numpy(np.concatenate(slots)),
-    }
+    return torch.from_numpy(np.concatenate(latents)), torch.from_numpy(np.concatenate(slots))
 
 
 def _padded(rows: Sequence[Sequence[int] | Ids], pad: int) -> Tensor:

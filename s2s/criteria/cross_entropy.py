@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class CrossEntropy(Criterion):
         """Labels scored at a time; smaller chunks need less memory, larger ones have less overhead."""
 
     model_type = Scorer
-    batch_type = TokenBatch
+    batch_type: ClassVar[type] = TokenBatch
     config: CrossEntropy.Config
 
     def weights(self, batch: TokenBatch) -> dict[str, float]:

@@ -10,6 +10,7 @@ from s2s.models.pretrained import SIZES, read_sizes
 
 _RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
 _FREE = {"hidden_dropout", "attention_dropout", "initializer_range", "layer_norm_eps"}
+_FROM_TASK = {"vocab_size", "num_positions", "added_tokens", "num_segments"}
 _SPARE_ROWS = 1000
 """Limit of the rows in a released checkpoint's vocabulary table that its tokenizer does not use."""
 _PADDED_TO = (8, 64, 128)
@@ -24,6 +25,8 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
         defaults: `vocab_size`, `num_positions`, `added_tokens` (tokens that the tokenizer has in addition to the
             checkpoint's) and `num_segments` (rows of the segment table that the task uses), each optional.
     """
+    if other := sorted(defaults.keys() - _FROM_TASK):
+        raise ConfigError(f"model.name: must be another, this one has no use for the task's {other[0]!r}")
     if config.init and config.like:
         raise ConfigError("model.init: give either init (weights and sizes) or like (sizes alone), found both")
     checkpoint = config.init or config.like

@@ -307,6 +307,9 @@ def test_guide_to_evaluation(home: Path) -> None:
     unilatent("synthesize", "demo", "--input", "lines.jsonl", "--output", "spoken")
     recorded = [{"id": "greeting", "audio": "spoken/greeting.wav", "text": "Hello."}]
     write_lines(home / "lines.jsonl", recorded)
+    said = [{"speaker": "ann", "start": 0.0, "end": 1.0, "text": "Hello."}]
+    for name in ("reference", "heard"):
+        write_lines(home / f"{name}.jsonl", [{"id": "greeting", "segments": said}])
     run_document("evaluation", home)
     assert json.loads((home / "scores.json").read_text())
 

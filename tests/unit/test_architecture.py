@@ -66,6 +66,7 @@ LAYERS = {
             "asterisk_prompts",
             "speech_sources",
             "teacher_speech",
+            "conversations",
         },
         {"teacher_texts"},
     ],
@@ -84,7 +85,7 @@ LAYERS = {
             "word_errors",
         },
         {"report", "rouge", "question_generation", "intonation"},
-        {"evaluation", "speech", "long_form"},
+        {"evaluation", "speech", "long_form", "transcripts"},
     ],
     "unilatent": [{"siblings", "completion"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],
 }

@@ -45,6 +45,7 @@ SIGMA_VAE = {"ratios": [2, 4], "depths": [1, 1, 1], "widths": [4, 6, 8], "latent
 KNOWN = {"vocab_size": 40, "latent_size": 3, "latent_mean": 0.0, "latent_std": 1.0}
 MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "unilm": UNILM,
+    "latent_unilm": UNILM,
     "latent_lm": LATENT_LM,
     "timed_latent_lm": LATENT_LM | {"cue_size": 2},
     "sigma_vae": SIGMA_VAE,
@@ -68,12 +69,14 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "speech_autoencoding": ("sigma_vae", "sigma_vae"),
     "speech_synthesis": ("latent_lm", "next_token_diffusion"),
     "speech_synthesis with cues": ("timed_latent_lm", "timed_next_token_diffusion"),
+    "speech_recognition": ("latent_unilm", "hybrid_ctc"),
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
 ALSO_TRAINS = {
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
     ("speech_autoencoding", "sigma_vae", "sigma_vae_spectra"),
+    ("speech_recognition", "latent_unilm", "cross_entropy"),
 }
 
 
@@ -106,6 +109,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "unilm_v1": pretraining | {"name": "unilm_v1"},
         "speech_autoencoding": audio | {"name": "speech_autoencoding"},
         "speech_synthesis": latents,
+        "speech_recognition": latents | {"name": "speech_recognition", "max_source": 64, "max_target": 16},
         "vibevoice_synthesis": _tuning(folder, "synthesis"),
         "vibevoice_recognition": _tuning(folder, "recognition"),
         "speech_synthesis with cues": latents | front_end | {"cues": {"per_latent": 1, "before": 1, "after": 1}},

@@ -72,7 +72,8 @@ def text(
     seed: Seed = 0,
     json_file: JsonFile = None,
 ) -> None:
-    """Score generated text against references, with 95 % bootstrap intervals; `speech` and `curve` are sub-commands.
+    """Score generated text against references, with 95 % bootstrap intervals; `speech`, `transcripts` and `curve` are
+    sub-commands.
 
     Records are matched by id if both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems
     after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L as coco-caption computes them; generic gives
@@ -128,7 +129,9 @@ def speech(
             "mel, pesq or stoi; may be repeated. Default: all that are installed and can be computed."
         ),
     ] = None,
-    recognizer: Annotated[str, typer.Option(help="whisper, whisper:MODEL or pocketsphinx.")] = "whisper",
+    recognizer: Annotated[
+        str, typer.Option(help="whisper, whisper:MODEL, pocketsphinx, or a folder that `transcribe` opens.")
+    ] = "whisper",
     language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
     aligned: Annotated[
         bool, typer.Option("--aligned", help="The audio is a reconstruction of the recordings: adds PESQ and STOI.")
@@ -154,6 +157,40 @@ def speech(
     settings = SpeechSettings(tuple(metric or ()), recognizer, language, aligned, resamples, seed, transcripts)
     report = evaluate_speech(manifest, _named_paths("--audio", audio or []), settings)
     present(report, json_file)
+
+
+@app.command(short_help="Score transcripts: words, speakers and times.")
+def transcripts(
+    ref: Annotated[
+        str, typer.Option(help="What was said: JSON lines with id and segments (speaker, start, end, text), or .rttm.")
+    ],
+    hyp: Annotated[
+        list[str],
+        typer.Option(help="What was heard, FILE or NAME=FILE, as `transcribe` writes it; repeat to compare."),
+    ],
+    language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    collar: Annotated[
+        float, typer.Option(min=0, help="DER: seconds around each boundary of the reference that do not count.")
+    ] = 0.0,
+    baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one.")] = None,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Score transcripts with speakers, with 95 % bootstrap intervals.
+
+    DER is the share of time with a wrong speaker; cpWER the word errors of each speaker's words, whatever the names of
+    the speakers; WER those of all words in the order of time. RTTM has no words: DER alone. Needs the extra
+    recognition.
+    """
+    from eval.report import present
+    from eval.transcripts import TranscriptSettings, evaluate_transcripts
+    from s2s.durable import refuse_inputs
+
+    systems = _named_paths("--hyp", hyp)
+    refuse_inputs(json_file, [ref, *systems.values()])
+    settings = TranscriptSettings(language, collar, baseline, resamples, seed)
+    present(evaluate_transcripts(ref, systems, settings), json_file)
 
 
 @app.command("long-form", short_help="Score a long recording of a script.")

@@ -221,9 +221,7 @@ def test_folders_of_other_families_are_named_with_the_verb_that_fits(home: Path,
         (tmp_path / "config.json").write_text(json.dumps(given))
         with pytest.raises(InputError, match=message):
             Recognizer.load(tmp_path)
-    with pytest.raises(
-        InputError, match=r"is a run of speech_synthesis, no released weights that listen; use .*synthesize"
-    ):
+    with pytest.raises(InputError, match=r"is a run of speech_synthesis, which does not listen; use .*synthesize"):
         Recognizer.load("demo")
 
 
