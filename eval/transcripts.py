@@ -64,16 +64,16 @@ def evaluate_transcripts(reference: str, systems: Mapping[str, str], settings: T
             notes.append(f"{name}: {len(lacking)} of {len(meant)} recordings are missing and count as silence")
         pairs = [(said, found.get(id, ())) for id, said in meant.items()]
         counts = [float(len({one.speaker for one in heard})) for _, heard in pairs]
-        scored[name] = Scored(_metrics(pairs, settings, name), [mean("speakers", counts, "of a recording", scale=1)])
+        scored[name] = Scored(_metrics(pairs, settings), [mean("speakers", counts, "of a recording", scale=1)])
     return make_report(scored, systems, reference, {"task": "transcripts", **asdict(settings)}, _PACKAGES, notes)
 
 
-def _metrics(pairs: Sequence[tuple[Said, Said]], settings: TranscriptSettings, name: str) -> list[Metric]:
+def _metrics(pairs: Sequence[tuple[Said, Said]], settings: TranscriptSettings) -> list[Metric]:
     metrics = [diarization_errors(pairs, settings.collar)]
     if any(segment.text for meant, _ in pairs for segment in meant):
         texts = [[" ".join(one.text for one in said) for said in side] for side in zip(*pairs, strict=True)]
         metrics.append(speaker_word_errors(pairs, settings.language))
-        metrics += word_errors(texts[1], texts[0], settings.language, name)
+        metrics += word_errors(texts[1], texts[0], settings.language, "all words in the order of time")
     return metrics
 
 
