@@ -10,7 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?:\s[:;]-?[)(DP](?=\s))?\s+|[。！？]+[」』”’）]*\s*")
 _NEXT = re.compile(r"[\"'“‘«(\[]*(\w[\w'’]*)(.?)")
 _ITEM = re.compile(r"\w{1,2}\)\s")  # of a list: "b) "
-_INITIALS = re.compile(r"(?:\w\.)*\w")
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 
 
 def _words(text: str) -> frozenset[str]:

@@ -33,6 +33,7 @@ def test_the_cases_of_the_benchmark_are_cut_as_a_reader_does() -> None:
         "La Sra. Ruiz vive aquí. | El perro no.",
         "M. Dupont est là. | Il dort.",
         "We met at 9 a.m. Friday. | Then I left.",
+        "It covers Unicode 4.1. | Gentium is a font.",
         "一。二！三",
     ],
 )
