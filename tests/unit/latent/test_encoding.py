@@ -59,3 +59,20 @@ def test_manifests_with_one_id_are_told_apart(tmp_path: Path) -> None:
     facts = encode_corpus([first, second], run, tmp_path / "store")
     assert [said.id for said in LatentStore(tmp_path / "store").utterances][3:5] == ["bob3", "other-ann0"]
     assert facts.num_frames == sum(said.frames for said in LatentStore(tmp_path / "store").utterances)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"tts_backbone_num_hidden_layers": 1}, "is VibeVoice-Realtime, whose encoders were not released"),
+        ({"model_type": "bert"}, "expected the configuration of a VibeVoice, found one of model_type"),
+    ],
+)
+def test_released_weights_without_encoders_are_refused_before_anything_is_written(
+    tmp_path: Path, config: dict[str, object], message: str
+) -> None:
+    (tmp_path / "released").mkdir()
+    (tmp_path / "released/config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=message):
+        encode_corpus([], tmp_path / "released", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
