@@ -1,13 +1,14 @@
-"""A VibeVoice fine-tuned on ten recordings of two people until it says them by heart, each in the voice it was told.
+"""A VibeVoice fine-tuned on six recordings of two people until it says them by heart, each in the voice it was told.
 
 This tests that nothing is lost between recordings, encoders, training, adapters and synthesis, not how good a voice is.
-The checkpoint is tiny: its audio tokenizer is trained here first, its language model is random. Minutes on a CPU:
-`pytest -m slow`.
+The checkpoint is tiny: its audio tokenizer is trained here first, its language model is random. So few updates do not
+teach it where to stop; it speaks as long as the recording. Four minutes of a CPU: `pytest -m slow`.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,14 @@ TOKENIZER: dict[str, Any] = {
         "mel_floor": 1e-4,
     },
     "optim": {"lr": 3e-3, "betas": [0.8, 0.99], "schedule": "cosine", "warmup_steps": 50, "weight_decay": 0},
-    "train": {"max_steps": 900, "max_tokens": 19200 * 4, "validate_every": 900, "ema_decay": 0.99, "log_every": 100},
+    "train": {"max_steps": 350, "max_tokens": 19200 * 4, "validate_every": 350, "ema_decay": 0.99, "log_every": 100},
 }
 TUNING: dict[str, Any] = {
     "task": {"name": "vibevoice_synthesis", "voice_frames": 30, "min_voice_frames": 20, "condition_dropout": 0},
     "model": {"adapters": {"rank": 32, "alpha": 64, "full": ["head", "connector", "semantic_connector"]}},
-    "criterion": {"noise_draws": 8},
+    "criterion": {"noise_draws": 4},
     "optim": {"lr": 3e-3, "betas": [0.9, 0.98], "schedule": "cosine", "warmup_steps": 50},
-    "train": {"max_steps": 1000, "max_tokens": 8192, "validate_every": 1000, "ema_decay": 0.99, "log_every": 100},
+    "train": {"max_steps": 400, "max_tokens": 8192, "validate_every": 400, "ema_decay": 0.99, "log_every": 100},
     "decoder": {"guidance_scale": 1.0},
 }
 
@@ -86,15 +87,15 @@ def trained(recipe: dict[str, Any], data: Path, run: Path, **model: Any) -> Path
     return run
 
 
-def ten_recordings(folder: Path) -> Path:
-    """A manifest of five short clips of each person."""
-    allison = [clip for clip in read_manifest(ALLISON) if SECONDS[0] <= clip.seconds <= SECONDS[1]][:5]
+def six_recordings(folder: Path) -> Path:
+    """A manifest of three short clips of each person."""
+    allison = [clip for clip in read_manifest(ALLISON) if SECONDS[0] <= clip.seconds <= SECONDS[1]][:3]
     names = ("id", "text", "speaker", "language", "seconds")
-    lines = [
-        {name: getattr(clip, name) for name in names} | {"audio": str(clip.audio.resolve())}
-        for clip in [*allison, *read_manifest(JUNE)]
-    ]
-    path = folder / "ten.jsonl"
+    lines = []
+    for clip in [*allison, *read_manifest(JUNE)]:
+        shutil.copy(clip.audio, folder)  # notes of consent are written beside recordings
+        lines.append({name: getattr(clip, name) for name in names} | {"audio": clip.audio.name})
+    path = folder / "six.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
@@ -134,32 +135,36 @@ def heard(clip: Utterance) -> Any:
 
 
 def distance(samples: Any, clip: Utterance) -> float:
-    """Mel distance to the recording, along the best path in time."""
+    """Mel distance to the recording, frame by frame: other words, or another voice, are far away."""
     found, recording = (resample(sound, RATE, 16000) for sound in (np.clip(samples, -1, 1), heard(clip)))
-    return mel_distance(found, recording, aligned=False)
+    return mel_distance(found, recording, aligned=True)
 
 
 @pytest.mark.slow
-def test_two_people_say_ten_recordings_as_the_tokenizer_gives_them_back(tmp_path: Path) -> None:
-    manifest = ten_recordings(tmp_path)
+def test_two_people_say_six_recordings_as_the_tokenizer_gives_them_back(tmp_path: Path) -> None:
+    manifest = six_recordings(tmp_path)
     clips = read_manifest(manifest)
     codec = load_tokenizer(trained(TOKENIZER, manifest, tmp_path / "tokenizer"))
     base = write_base(tmp_path / "base", codec, clips)
     encode_corpus([manifest], base, tmp_path / "store")
     store = LatentStore(tmp_path / "store")
     run = trained(TUNING, tmp_path / "store", tmp_path / "run", init=str(base))
-    voice = open_voice(run, device="cpu", overrides=["decoder.temperature=0.8"])
     torch.manual_seed(0)
-    returned, said = [], []
+    returned, said, others = [], [], []
     for index, clip in enumerate(clips):
         with torch.inference_mode():
             latents = codec.sample(torch.from_numpy(store.mean(index)).unsqueeze(0))
             returned.append(distance(codec.decode(latents)[0, 0].numpy(), clip))
+        seconds = store.utterances[index].frames * store.facts.hop_length / RATE
+        limits = ["decoder.temperature=0.8", f"decoder.max_seconds={seconds}"]
+        voice = open_voice(run, device="cpu", overrides=limits)
         other = next(one for one in clips if one.speaker == clip.speaker and one.id != clip.id)
         request = voice.request(clip.id, clip.text, prompt=voice.prompt(other.audio, consent=True), seed=1)
-        said.append(distance(voice.say(request).samples, clip))
-    print(f"mel distance: reconstruction {np.mean(returned):.3f}, synthesis {np.mean(said):.3f}")
-    for clip, own, heard in zip(clips, returned, said, strict=True):
-        print(f"  {clip.id}: {own:.3f} {heard:.3f}")
-    assert np.mean(returned) < 0.6, "the tokenizer has learned the recordings"
-    assert np.mean(said) <= 1.3 * np.mean(returned)
+        samples = voice.say(request).samples
+        said.append(distance(samples, clip))
+        others.append(np.mean([distance(samples, one) for one in clips if one.id != clip.id]))
+    means = [float(np.mean(distances)) for distances in (returned, said, others)]
+    print("mel distance: reconstruction {:.3f}, synthesis {:.3f}, to other recordings {:.3f}".format(*means))
+    assert means[0] < 0.6, "the tokenizer has learned the recordings"
+    assert means[1] <= 1.3 * means[0]
+    assert means[1] < 0.8 * means[2], "it says these words, in this voice"
