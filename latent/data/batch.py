@@ -143,7 +143,10 @@ class HeardBatch(TokenBatch):
 
 @dataclass(frozen=True)
 class HeardSources(SourceBatch):
-    """Sources of latents to generate from; `latents` and `latent_slots` as in `HeardBatch`."""
+    """Sources of latents to generate from; `latents` and `latent_slots` as in `HeardBatch`.
+
+    The tokens at the slots of latents are pad tokens, the blank of CTC.
+    """
 
     latents: Tensor
     latent_slots: Tensor

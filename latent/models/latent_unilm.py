@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from latent.data.batch import HeardBatch, HeardSources
 from s2s.config import Fact
-from s2s.data.batch import SourceBatch, TokenBatch
+from s2s.data.batch import PADDING, SourceBatch, TokenBatch
 from s2s.errors import ConfigError
 from s2s.models.unilm import UniLM
 from s2s.nn.linear import Linear
@@ -57,6 +58,16 @@ class LatentUniLM(UniLM):
         latents = (batch.latents - self.config.latent_mean) / self.config.latent_std
         heard = self.listen(latents.to(words.dtype)).to(words.dtype)
         return words.index_copy(0, packing.rows_at(batch.latent_slots), heard)
+
+    def frame_scores(self, sources: HeardSources) -> Tensor:
+        """See `latent.decoding.ctc.FrameScorer`."""
+        tokens, slots = sources.tokens, sources.latent_slots
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        steps = torch.where(positions < sources.lengths.unsqueeze(1), 0, PADDING)
+        context, nothing = tokens.shape[1], torch.zeros_like(tokens)
+        given = (sources.ids, tokens, positions, nothing, steps, context, slots, slots, 0)
+        lengths = torch.zeros_like(sources.lengths)
+        return self.logits(self.features(HeardBatch(*given, sources.latents, slots, tokens[:, :0], lengths)))
 
     def bert_state(self) -> dict[str, Tensor]:
         """What it shares with a text model; `init` may name one, whose sources it has yet to learn to hear."""

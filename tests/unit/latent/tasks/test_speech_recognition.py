@@ -16,6 +16,7 @@ from latent.criteria.hybrid_ctc import HybridCTC
 from latent.data.latent_store import StoreFacts, write_store
 from latent.data.manifest import Utterance
 from latent.data.written import character_tokenizer, written
+from latent.decoding.ctc import _hypothesis
 from latent.models.latent_unilm import LatentUniLM
 from latent.tasks.speech_recognition import MaskingSection, SpeechRecognition, hidden
 from s2s.errors import ConfigError, InputError
@@ -98,6 +99,21 @@ def test_a_tiny_model_learns_five_clips_without_a_word_error(run: Path, store: P
 def test_a_recording_is_heard_in_a_batch_as_alone(run: Path, store: Path) -> None:
     together = recognize(run, store, [0, 1, 2, 3, 4])
     assert together == [recognize(run, store, [row])[0] for row in range(5)]
+
+
+def test_ctc_alone_reads_the_same_clips_and_batch_equals_single(run: Path, store: Path) -> None:
+    _, heard, model, search = load_run(run, ["decoder.name=ctc"])
+    assert isinstance(heard, SpeechRecognition)
+    examples = [one.example for one in heard.references("valid", range(5))]
+    together = [one[0].tokens for one in search(model, heard.collate_sources(examples))]  # type: ignore[arg-type]
+    alone = [search(model, heard.collate_sources([one]))[0][0].tokens for one in examples]  # type: ignore[arg-type]
+    assert together == alone
+    assert [heard.text(tokens) for tokens in together] == ["so", "no no", "a bus", "us", "bob"]
+
+
+def test_a_path_of_ctc_gives_repeated_tokens_only_across_a_blank() -> None:
+    assert _hypothesis([0, 5, 5, 0, 5, 6, 6, 0, 0, 7], -1.0, 0).tokens == [5, 5, 6, 7]
+    assert _hypothesis([0, 0], -1.0, 0).tokens == []
 
 
 @pytest.mark.parametrize("method", ["causal", "masked", "pseudo_masked"])
