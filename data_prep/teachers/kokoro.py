@@ -27,6 +27,9 @@ from s2s.packages import load
 _DURATIONS = "/encoder/Clip_output_0"
 """The value in the graph that holds the duration of each symbol, in frames."""
 _FRAME = 600
+_LEAD = 0.045
+"""Seconds by which sounds come before the frames that stand for them: the median over the onsets of 300 utterances of
+24 voices, by energy."""
 _BEFORE, _AFTER = 0.1, 0.2
 """Seconds of silence that are kept before the first and after the last symbol."""
 _CONSONANTS = {
@@ -123,7 +126,7 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
             "symbols": dict(self.numbers),
             "voices": {voice: _digest(style.tobytes()) for voice, style in self.styles.items()},
             "dictionary": _digest(dictionary.encode()),
-            "reading": _digest(repr((_CONSONANTS, _VOWELS, _UNSTRESSED, sorted(_WEAK))).encode()),
+            "reading": _digest(repr((_CONSONANTS, _VOWELS, _UNSTRESSED, sorted(_WEAK), _LEAD)).encode()),
         }
 
     def read(self, text: str, voice: str) -> Speech:
@@ -156,7 +159,7 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
             },
         )
         edges = np.concatenate([[0], np.cumsum(frames)]) * _FRAME / self.sample_rate
-        return audio.reshape(-1).astype(np.float32), edges
+        return audio.reshape(-1).astype(np.float32), np.maximum(edges - _LEAD, 0.0)
 
     @cached_property
     def _session(self) -> Any:

@@ -41,9 +41,9 @@ class PhonemeFrontEnd(FrontEnd):
 
     name: ClassVar[str] = "phonemes"
 
-    pronunciations: Mapping[str, tuple[str, ...]]
+    pronunciations: Mapping[str, tuple[str, ...]] = field(repr=False)
     """Words in lower case, with the phonemes of their first pronunciation."""
-    guesser: Guesser | None = field(default=None, compare=False)
+    guesser: Guesser | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def learn(cls, texts: Sequence[str], file: str | None) -> PhonemeFrontEnd:

