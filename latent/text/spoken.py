@@ -42,6 +42,7 @@ _COMMA_LANGUAGES = frozenset(
 )  # which write "1.234,5"
 _GROUPED = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:[. ]\d{3})+(?:,\d+)?|\d+,\d+)(?![\d.,]*\d)")
 _EUROS = re.compile(r"€ ?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?) ?€")
+_EURO = {"de": "Euro", "it": "euro", "nl": "euro", "pl": "euro", "pt": "euros", "ru": "евро"}
 _LONGEST_NUMBER = 15  # digits, as in the languages with rules of their own
 _LONGEST = 500
 _CUT = re.compile(rf".{{1,{_LONGEST}}}[.!?] (?=[A-Z])|.{{1,{_LONGEST}}} ")
@@ -118,7 +119,8 @@ def _pieces(text: str) -> Iterator[str]:
 def _general(text: str, language: str) -> str:
     if language[:2] in _COMMA_LANGUAGES:
         text = _GROUPED.sub(lambda found: re.sub("[. ]", "", found[0]).replace(",", "."), text)
-    text = _EUROS.sub(lambda found: _euros(found[1] or found[2], language), text)
+    if language[:2] in _EURO:
+        text = _EUROS.sub(lambda found: _euros(found[1] or found[2], language), text)
     text = signs_as_words(text, language)
     return _NUMBER.sub(lambda found: f" {number_as_words(found[0], language)} ", text)
 
@@ -131,4 +133,4 @@ def _euros(amount: str, language: str) -> str:
             return f" {num2words(float(amount), lang=language, to='currency', currency='EUR')} "
         except (NotImplementedError, ArithmeticError, LookupError, TypeError, ValueError):
             pass
-    return f" {number_as_words(amount, language)} Euro "
+    return f" {number_as_words(amount, language)} {_EURO[language[:2]]} "
