@@ -116,7 +116,7 @@ def test_the_alignment_is_what_the_model_says(heart: Kokoro, front_end: PhonemeF
     speech = heart.read(text, "af_heart")
     assert speech.alignment is not None
     assert [sound.unit for sound in speech.alignment] == [name for name in front_end.sounds(text) if name is not None]
-    # the same from the definition: a symbol lasts (number mod 3) + 1 frames, the padding before the text one; sounds lead
+    # from the definition: a symbol lasts (number mod 3) + 1 frames, the padding before the text one; sounds lead
     now, expected = FRAMES / RATE, []
     for name, written in _written(text):
         start = now
