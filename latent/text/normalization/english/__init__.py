@@ -57,7 +57,11 @@ WEB: tuple[Rule, ...] = (
 def _ending(table: Mapping[str, str]) -> Said:
     """The words of an abbreviation, whatever its case; its period stays where it also ends the sentence."""
     folded = {name.casefold(): said for name, said in table.items()}
-    return lambda found: folded[found[1].casefold()] + ("." if ends_sentence(found) else "")
+    return lambda found: folded[found[1].casefold()] + ("." if _ends(found) else "")
+
+
+def _ends(found: re.Match[str]) -> bool:
+    return found[1].casefold() not in words.NEVER_LAST and ends_sentence(found)
 
 
 def _initials(found: re.Match[str]) -> str:
@@ -69,6 +73,12 @@ def _initials(found: re.Match[str]) -> str:
     return " ".join(letters) + end + (" " if found[0].endswith(" ") else "")
 
 
+def _in_calendar(found: re.Match[str]) -> str:
+    """A day or month; its period stays at the end of the text, for a capital after it is mostly a month or a name."""
+    end = "." if found[0].endswith(".") and not found.string[found.end() :].strip() else ""
+    return {**words.DAYS, **words.MONTHS}[found[1]] + end
+
+
 _DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _TITLES, _STREETS, _DAYS = map(alternatives, (words.TITLES, words.STREETS, words.DAYS))
 ABBREVIATIONS: tuple[Rule, ...] = (
@@ -77,28 +87,34 @@ ABBREVIATIONS: tuple[Rule, ...] = (
     rule(r"\ba\.\s?k\.\s?a\.", "also known as", re.IGNORECASE),
     rule(r"\bPh\.?\s?D\b\.?", "P H D"),
     rule(rf"\b({_TITLES})\.(?=\s+[A-Z])", lambda found: words.TITLES[found[1]]),
+    rule(r"\b(Mrs?|Ms|Prof)\.(?=\s(?:and|&|or)\s)", lambda found: words.TITLES[found[1]]),
     rule(r"\bSt\s(?=[A-Z])", "saint "),
     rule(
         r"\b((?:I|US|Route|Highway|Interstate)[\s-][\w\s-]{1,30}?)\s([NSEW])\.(?=\s[a-z]|$)",
         lambda found: f"{found[1]} {_DIRECTIONS[found[2]]}",
     ),
     rule(rf"(?<=[a-z]\s)({_STREETS})\.", _ending(words.STREETS)),
-    rule(rf"\b({_DAYS})\.\s?-\s?({_DAYS})\.?(?!\w)", lambda found: f"{words.DAYS[found[1]]} to {words.DAYS[found[2]]}"),
-    rule(rf"\b({_DAYS})\.", lambda found: words.DAYS[found[1]]),
-    rule(rf"\b({alternatives(words.MONTHS)})\.", lambda found: words.MONTHS[found[1]]),
-    rule(rf"(?<![\\/])\b({alternatives(words.ABBREVIATIONS)})\.", _ending(words.ABBREVIATIONS), re.IGNORECASE),
+    rule(rf"\b({_DAYS})(?<![Tt]he\sSun)\.", _in_calendar),
+    rule(rf"\b({alternatives(words.MONTHS)})\.", _in_calendar),
+    rule(rf"\b({alternatives(words.ONLY_MONTHS)})\b(?!')", _in_calendar),
+    rule(
+        rf"(?<![\\/])\b(?!(?-i:EST|ED)\b)({alternatives(words.ABBREVIATIONS)})\.",
+        _ending(words.ABBREVIATIONS),
+        re.IGNORECASE,
+    ),
     rule(rf"(?<=,\s)({alternatives(words.STATES)})\b", lambda found: words.STATES[found[1]]),
-    rule(r"\b(?:[A-Z]\.\s?){1,4}(?=\W|\w|$)", _initials),
+    rule(r"(?<!\b[A-Z]\s)\b(?:[A-Z]\.\s?){1,4}(?=\W|\w|$)", _initials),
     rule(r"'n'", "and"),
 )  # fmt: skip
-_MEASURES = "second|sec|s|minute|min|hour|h|day|week|month|mo|year|yr|person|unit|piece|night"
 _CHOICES = "yes|pass|he|she|his|him|black|true|on|win"
 SLASHES: tuple[Rule, ...] = (
     rule(r"\band/or\b", "and or"),
     rule(r"\bkm/h\b", "kilometers per hour"),
     rule(r"\bw/o\b", "without"),
     rule(r"\bw/(?=\s|\w)", "with "),
-    rule(rf"(?<=[A-Za-z])/({_MEASURES})\b", r" per \1"),
+    rule(rf"(?<=[A-Za-z])/({alternatives(words.PER)})\b", lambda found: f" per {words.PER[found[1]]}"),
+    rule(rf"(?<=[a-z]s)/({alternatives(words.PER_AFTER_PLURAL)})\b", r" per \1"),
+    rule(r"(?<=[a-z])/(?=one\shundred\s(?:kilometer|gram|milliliter|mile)s)", " per "),
     rule(rf"\b({_CHOICES})/(?=\w)", r"\1 or ", re.IGNORECASE),
     rule(r"/(?=\w)", " slash "),
 )

@@ -12,8 +12,13 @@ WHOLE = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+"
 AMOUNT = rf"(?P<amount>(?:{WHOLE})(?:\.\d+)?)"
 MINUS = r"(?P<minus>(?<![\w.)])-(?=[\d$€£¥]))?"
 
-_SCALE = r"(?:\s?(?P<scale>(?i:thousand|million|billion|trillion|bn|mn|k|m|b)\b))?"
-_SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
+_SCALE = r"(?:\s?(?P<scale>(?:(?i:thousand|million|billion|trillion|tr?n|bl?n|ml?n|k|m|b)|T)\b))?"
+_SCALES = {
+    "k": "thousand",
+    **dict.fromkeys(("m", "mn", "mln"), "million"),
+    **dict.fromkeys(("b", "bn", "bln"), "billion"),
+    **dict.fromkeys(("t", "tn", "trn"), "trillion"),
+}
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "US$": ("U S dollar", "U S dollars", "cent", "cents"),
@@ -56,7 +61,7 @@ def _money(found: re.Match[str]) -> str:
         main = f"{NUMBERS.cardinal(whole)} {one if whole == '1' else many}"
         rest = f"{NUMBERS.cardinal(cents)} {small[cents != '01']}" if int(cents or 0) else ""
         said = " and ".join(part for part in (main, rest) if part and (int(whole) or part is not main or not rest))
-    return f"{'minus ' if found['minus'] else ''}{said}{f' per {per}' if per else ''}"
+    return f"{'minus ' if found['minus'] else ''}{said}{f' per {words.PER.get(per, per)}' if per else ''}"
 
 
 def _cents(found: re.Match[str]) -> str:
@@ -131,7 +136,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Money and quantities."""
 SUFFIXES = rule(
-    rf"(?<![\w.,]){AMOUNT}(?P<suffix>[KMBk])\b(?!\s[A-Z])",
-    lambda found: f"{amount(found['amount'])} {_SCALES[found['suffix'].lower()]}",
+    rf"(?<![\w.,]){AMOUNT}(?:(?P<suffix>[KMBk])\b(?!\s[A-Z])|\s?(?P<scale>(?:tr?|bl?|ml?)n)\b)",
+    lambda found: f"{amount(found['amount'])} {_SCALES[(found['suffix'] or found['scale']).lower()]}",
 )
-"""Amounts with a letter for their scale, such as 2.7M; after letters with digits."""
+"""Amounts with letters for their scale, such as 2.7M and 3bn; after letters with digits."""

@@ -12,6 +12,8 @@ _MONTH = rf"(?P<month>{'|'.join(words.MONTH_NAMES)}|(?:{alternatives(words.MONTH
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>\d{4})"
 _HALF = r"(?P<half>[AaPp]\.?\s?[Mm]\b\.?)"
+_ZONE = re.compile(r"\s(?:A?[ECMP][SD]?T|GMT|UTC|CES?T|BST|IST|JST)\b")
+_DAYS, _NO_OTHER_WORD = map(alternatives, (words.DAYS, words.ONLY_DAYS))
 
 
 def year(digits: str) -> str:
@@ -69,7 +71,8 @@ def _time(found: re.Match[str]) -> str:
     elif minute and not half:
         said.append("o'clock" if 1 <= int(hour) <= 12 else "hundred")
     if half:
-        said.append(f"{half[0].upper()} M" + ("." if half.endswith(".") and ends_sentence(found) else ""))
+        ends = half.endswith(".") and ends_sentence(found) and not _ZONE.match(found.string, found.end())
+        said.append(f"{half[0].upper()} M" + ("." if ends else ""))
     return " ".join(said)
 
 
@@ -86,7 +89,17 @@ def _days(found: re.Match[str]) -> str:
     return f"{_month(found)} {NUMBERS.ordinal(found['day'])} to {NUMBERS.ordinal(found['last'])}"
 
 
+def _weekday(found: re.Match[str]) -> str:
+    return words.DAYS[found[1]]
+
+
 RULES: tuple[Rule, ...] = (
+    rule(rf"\b({_DAYS})\.?\s?-\s?({_DAYS})\b\.?", lambda found: f"{words.DAYS[found[1]]} to {words.DAYS[found[2]]}"),
+    rule(rf"\b({_NO_OTHER_WORD})\b(?![.'])", _weekday),
+    rule(rf"(?i:(?<=\bon\s)|(?<=\b(?:next|this)\s))({_DAYS})\b(?![.'])", _weekday),
+    rule(rf"\b({_DAYS})(?=,?\s(?:{_MONTH}\s\d|\d{{1,2}}(?:[:/]\d|\s?[ap]\.?m\b)))", _weekday),
+    rule(rf"\b({_DAYS})(?=,?\s{_DAY}\s(?:of\s)?{_MONTH})", _weekday),
+    rule(rf"\b({_DAYS})(?=\s(?:to|through|and|or)\s(?:{_DAYS})\b)", _weekday),
     rule(rf"\b{_MONTH}\s{_DAY}\s?-\s?(?P<last>\d{{1,2}})(?:st|nd|rd|th)?\b(?![-/:\d])", _days),
     rule(rf"\b{_MONTH}\s{_DAY}\b(?:,?\s{_YEAR}\b)?(?!:\d)", _month_first),
     rule(rf"(?:\b[Tt]he\s)?\b{_DAY}\s(?:of\s)?{_MONTH}(?!\w)(?:,?\s{_YEAR}\b)?", _day_first),

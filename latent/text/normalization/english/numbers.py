@@ -112,6 +112,7 @@ RULES: tuple[Rule, ...] = (
     *LEADING_ZEROS,
     rule(r"(?<=\d)\s+-\s+(?=\d)", " minus "),
     rule(r"(?<=\d)\s?[x×]\s?(?=\d)", " times "),
+    rule(r"(?<=\d)x(?=\s(?:\w+er|as|more|less|an?|per|the)\b)", " times"),
     rule(r"(?<![\w.,/-])(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)(?![\w:])", _range),
     rule(r"(?<![\w.,/-])(\d[\d,]*(?:\.\d+)?)\s?-\s?(\d[\d,]*(?:\.\d+)?)(?![\w-]|[.,]\d)", _range),
     rule(rf"(?<![\w)])-(?={AMOUNT})", "minus "),

@@ -29,11 +29,15 @@ DAYS = {
     "Sat": "Saturday",
     "Sun": "Sunday",
 }
+ONLY_DAYS = frozenset(("Tue", "Tues", "Thu", "Thur", "Thurs", "Fri"))
+ONLY_MONTHS = frozenset(("Feb", "Aug", "Sept", "Oct", "Nov", "Dec"))
+"""Those that are no other word or name, and so need no period."""
 TITLES = {
     "Dr": "doctor",
     "Mr": "mister",
     "Mrs": "missus",
     "Ms": "miz",
+    "Drs": "doctors",
     "Prof": "professor",
     "Gen": "general",
     "Sgt": "sergeant",
@@ -94,6 +98,8 @@ ABBREVIATIONS = {
     "ed": "edition",
 }
 """With a period, whatever their case."""
+NEVER_LAST = frozenset(("vs", "approx", "est", "incl"))
+"""Those of them that end no sentence, whatever follows."""
 NUMBERED = {
     "No": "number",
     "Nos": "numbers",
@@ -213,6 +219,22 @@ UNCHANGED_UNITS = {
     "rpm": "R P M",
     "psi": "P S I",
 }
+PER = {
+    **{
+        word: word
+        for word in (
+            "second minute hour day week month year night person unit piece capita gallon liter litre mile kilometer "
+            "pound ounce kilogram ton acre serving"
+        ).split()
+    },
+    **{"sec": "second", "s": "second", "min": "minute", "hr": "hour", "h": "hour", "mo": "month", "yr": "year"},
+    **{"kg": "kilogram", "lb": "pound", "oz": "ounce", "gal": "gallon", "mi": "mile", "km": "kilometer"},
+}
+"""Words and units after a slash that means "per"."""
+PER_AFTER_PLURAL = (
+    "game match visit session shift head seat page user request employee student class item frame inch".split()
+)
+"""Words after a slash that means "per" if what precedes is plural: "points/game", but "admin/user"."""
 STUFF_UNITS = frozenset("g kg mg lb lbs oz l L ml mL cl tsp tbsp".split())
 """Units of what has no plural: "200 milliliters milk", but "a 200 milliliter bottle"."""
 IRREGULAR_UNITS = {"ft": ("foot", "feet"), "in": ("inch", "inches")}
