@@ -45,10 +45,11 @@ WEB: tuple[Rule, ...] = (
     rule(r"(?<![\w.+-])(?P<user>[\w.+-]+)@(?P<host>(?:[\w-]+\.)+[a-z]{2,})\b", _mail, re.IGNORECASE),
     rule(rf"(?:https?://)?(?<![\w.@-]){_HOST}{_PATH}", _address, re.IGNORECASE),
     rule(r"\bhttps?://", ""),
+    rule(rf"(?<!\S)\.({alternatives(words.FILES)})\b", lambda found: f"dot {words.FILES[found[1]]}"),
     rule(r"(?<!\w)@(\w+)", r"at \1"),
-    rule(r"(?<![\w&])\#([A-Za-z_]\w+)", r"hashtag \1"),
+    rule(r"(?<![\w&])\#(?![A-Z]{1,4}\d+\b)([A-Za-z_]\w+)", r"hashtag \1"),
     rule(
-        rf"\b([\w-]{{1,64}})\.({alternatives(words.FILES)})\b",
+        rf"\b([\w-]{{1,64}}(?:\.\d{{1,8}}){{0,4}})\.({alternatives(words.FILES)})\b",
         lambda found: f"{found[1].translate(_LETTER_NAMES)} dot {words.FILES[found[2]]}",
     ),
 )
@@ -85,6 +86,13 @@ ABBREVIATIONS: tuple[Rule, ...] = (
     rule(r"\be\.\s?g\.,?", "for example", re.IGNORECASE),
     rule(r"\bi\.\s?e\.,?", "that is", re.IGNORECASE),
     rule(r"\ba\.\s?k\.\s?a\.", "also known as", re.IGNORECASE),
+    rule(r"(?<=\()([DRI])-(?=[A-Z])", r"\1, "),
+    rule(rf"(?<=,\s)({alternatives(words.NEWS_STATES)})\.", _ending(words.NEWS_STATES)),
+    rule(
+        rf"\b([NSEW])\.?\s(?=(?:[A-Z][a-z]+|[a-z-]+(?:st|nd|rd|th))\s(?:Street|Avenue|Road|Boulevard|{_STREETS})\b)",
+        lambda found: f"{_DIRECTIONS[found[1]]} ",
+    ),
+    rule(rf"\b({alternatives(words.CHAT)})\b", lambda found: words.CHAT[found[1].casefold()], re.IGNORECASE),
     rule(r"\bPh\.?\s?D\b\.?", "P H D"),
     rule(rf"\b({_TITLES})\.(?=\s+[A-Z])", lambda found: words.TITLES[found[1]]),
     rule(r"\b(Mrs?|Ms|Prof)\.(?=\s(?:and|&|or)\s)", lambda found: words.TITLES[found[1]]),

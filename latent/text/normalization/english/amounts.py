@@ -49,11 +49,13 @@ def _after(found: re.Match[str]) -> str | None:
 
 def _money(found: re.Match[str]) -> str:
     one, many, *small = _CURRENCIES[found["currency"]]
+    if _describes(found) and _DETERMINER.search(found.string, 0, found.start()):
+        many = one
     given, scale, per = found["amount"], found["scale"], found["per"]
     whole, _, cents = given.replace(",", "").partition(".")
     if scale:
         said = f"{amount(given)} {_SCALES.get(scale.lower(), scale.lower())} {many}"
-    elif not cents and _after(found) in words.SINGULAR_NOUNS:
+    elif not cents and (many == one or _after(found) in words.SINGULAR_NOUNS):
         said = f"{NUMBERS.cardinal(whole)} {one}"
     elif cents and (len(cents) != 2 or not small[0]):
         said = f"{amount(given)} {many}"
@@ -115,12 +117,12 @@ def _is_no_quantity(found: re.Match[str]) -> bool:
         return joint == " " and bool(re.match(r"\s\w", after)) and not re.match(r"\s(?:wide|long|tall|high)", after)
     if unit == "s":
         return joint != " " and "." not in found["amount"]
-    return unit in ("B", "A", "J")
+    return unit in ("B", "J") or (unit == "A" and "." not in found["amount"])
 
 
 _CURRENCY = rf"(?P<currency>{alternatives(_CURRENCIES)})"
-_RANGE = r"\b(\d+(?:\.\d+)?)\s?-\s?(?=\d+(?:\.\d+)?\s?(?:km|kg|cm|mm|ml|lbs?|min|mins|hrs?|mph|MB|GB|°[CF]?)\b)"
-_DOT = r"(?P<dot>(?<=in|ft|lb|mi|oz|yd|hr|yr)\.|(?<=min|sec|lbs|hrs|yrs|tsp)\.|(?<=mins)\.)?"
+_RANGE = rf"\b(\d+(?:\.\d+)?)\s?-\s?(?=\d+(?:\.\d+)?\s?(?:{alternatives(_UNITS)})(?![\w°²³/]))"
+_DOT = r"(?P<dot>(?<=in|ft|lb|mi|oz|yd|hr|yr|qt)\.|(?<=min|sec|lbs|hrs|yrs|tsp|gal)\.|(?<=mins|tbsp|Tbsp)\.)?"
 RULES: tuple[Rule, ...] = (
     rule(rf"(?P<money>{_CURRENCY}{AMOUNT})\s?-\s?(?=[$€£])", r"\g<money> to "),
     rule(rf"{_CURRENCY}{AMOUNT}\s?-\s?(?P<end>{WHOLE})(?![\w-]|[.,]\d)", _money_range),
@@ -130,7 +132,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"\b(\d+)\"(?=\s|\.|,|$)", _inches),
     rule(_RANGE, r"\1 to "),
     rule(
-        rf"{MINUS}(?<![\w.,])(?<!\d/){AMOUNT}(?P<joint>-|\s)?(?P<unit>{alternatives(_UNITS)})(?![\w°²³/]){_DOT}",
+        rf"{MINUS}(?<![\w.,])(?<!\d/){AMOUNT}(?P<joint>-|\s)?(?P<unit>{alternatives(_UNITS)})(?![\w°²³]|/(?!\d)){_DOT}",
         _quantity,
     ),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 from latent.text.normalization.english.amounts import NUMBERS
-from latent.text.normalization.english.words import ACRONYMS, INITIALISMS, SHORT_WORDS
+from latent.text.normalization.english.words import ACRONYMS, INITIALISMS, SHORT_WORDS, SMALL_INITIALISMS
 from latent.text.normalization.rules import Rule, roman, rule
 
 _COUNTED = (
     "War Chapter Part Volume Book Act Scene Section Bowl Rocky Phase Type Level Class Article Title Appendix Stage Tier"
 ).split()
+_MONARCHS = "Elizabeth|Charles|James|Henry|George|William|Edward|Mary|Napoleon|Francis|Nicholas|Peter|Catherine|Paul"
+_SMALL = "|".join([*SMALL_INITIALISMS, *map(str.capitalize, SMALL_INITIALISMS)])
 _VOWELS = re.compile("[AEIOUY]")
 _HARD = re.compile("[BCDFGHJKLMNPQRSTVWXZ]{3}")
 _HARD_END = re.compile("(?:[BCDGJKLMNPQRTVWXZ][BCDFGJLMNPQRVWXZ]|[BCDFGJLMNPQRVWXZ][KPT])$")
@@ -48,6 +50,9 @@ def _capitals(found: re.Match[str]) -> str:
 
 RULES: tuple[Rule, ...] = (
     rule(r"\bX-(?=[a-z])", "x "),
+    rule(r"\bWW(I{1,2})\b", lambda found: f"World War {'one' if found[1] == 'I' else 'two'}"),
+    rule(rf"\b({_MONARCHS})\sI(?=\s(?:reigned|ruled|became|of|died|was)\b)", r"\1 the first"),
+    rule(rf"\b({_SMALL})\b", lambda found: " ".join(found[0].upper())),
     rule(rf"\b((?:[A-Z][a-z]+\s)?(?:{'|'.join(_COUNTED)}))\s([IVXLC]+)\b", _numbered),
     rule(r"\b([A-Z][a-z]+)\s((?:X{1,3}|XL|L)?(?:IX|IV|VI{1,3}|II{1,2}|V(?=\s[a-z])|X)|X{2,3})\b", _numbered),
     rule(r"\bpH\b", "p H"),

@@ -9,7 +9,7 @@ from latent.text.normalization.english.words import STATES
 from latent.text.normalization.rules import Rule, alternatives, rule
 
 _CUES = (
-    r"(?:code|pin|zip|id|password|account|serial|tracking|postcode|hotline|order)\b"
+    r"(?:code|passcode|pin|zip|id|password|account|serial|tracking|postcode|hotline|order)\b"
     r"(?:\s(?:code|number|no\.?|id))?(?:\sis|:)?"
 )
 
@@ -50,6 +50,7 @@ def _part(part: str) -> str:
 
 
 TELEPHONES: tuple[Rule, ...] = (
+    rule(rf"(?P<cue>\b(?i:{_CUES})\s)(?P<digits>\d{{2,}}(?:\s\d{{2,}})+)\b(?![.,:/-]?\d)", _after_cue),
     rule(r"(?<![\w.,-])[1-9]\d{0,2}(?:\s\d{3})*(?:\s000)(?![\d-])", lambda found: re.sub(r"\s", "", found[0])),
     rule(r"(?<![\w.,-])[1-9]\d{0,2}(?:\.000){2,}(?![\d.]*\d)", lambda found: found[0].replace(".", "")),
     rule(r"\+\d{1,3}(?:[\s-]\d{2,4}){2,4}\b", _telephone),
@@ -61,6 +62,11 @@ TELEPHONES: tuple[Rule, ...] = (
     rule(rf"(?P<cue>\b(?i:{_CUES})\s)(?P<digits>\d{{3,}})\b(?![.,:/-]?\d)", _after_cue),
     rule(r"(?P<cue>\b(?i:extension|ext\.)\s)(?P<digits>\d{3,})\b", _after_cue),
     rule(rf"(?P<cue>\b(?:{alternatives(STATES)})\s)(?P<digits>\d{{5}})\b(?!\.?\d)", _after_cue),
+    rule(
+        r"(?P<cue>\b(?:[Oo]n|[Oo]ff|[Tt]ake)\sthe\s)(?P<digits>[1-9]0[1-9])\b"
+        r"(?=\s(?:is|was|has|near|at|north|south|east|west|freeway|until)\b|[.,!?]|$)",
+        _after_cue,
+    ),
     rule(r"(?P<cue>\b[Ee]rror\s)(?P<digits>\d{3})\b", _after_cue),
     rule(r"(?P<cue>)\b(?P<digits>\d{3})(?=\serrors?\b)", _after_cue),
     rule(r"(?P<cue>\bBoeing\s)(?P<digits>7\d7)\b", lambda found: found["cue"] + _part(found["digits"])),

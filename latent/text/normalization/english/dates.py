@@ -11,6 +11,7 @@ from latent.text.normalization.rules import Rule, alternatives, ends_sentence, r
 _MONTH = rf"(?P<month>{'|'.join(words.MONTH_NAMES)}|(?:{alternatives(words.MONTHS)})\b\.?)"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>\d{4})"
+_CUES = "on|by|from|through|thru|until|till|due|before|after|since|starting|dated"
 _HALF = r"(?P<half>[AaPp]\.?\s?[Mm]\b\.?)"
 _ZONE = re.compile(r"\s(?:A?[ECMP][SD]?T|GMT|UTC|CES?T|BST|IST|JST)\b")
 _DAYS, _NO_OTHER_WORD = map(alternatives, (words.DAYS, words.ONLY_DAYS))
@@ -61,6 +62,14 @@ def _in_digits(found: re.Match[str]) -> str:
     return _with_year(found, f"{words.MONTH_NAMES[month - 1]} {NUMBERS.ordinal(str(day))}")
 
 
+def _after_cue(found: re.Match[str]) -> str:
+    """ "on 9/28" as a date; "fell by 1/2" and "from 3/4" stay fractions."""
+    if found["cue"].strip().casefold() in ("by", "from") and found["day"] in ("2", "3", "4", "5", "6", "8", "10", "16"):
+        return found[0]
+    said = _in_digits(found)
+    return found[0] if said == found[0] else found["cue"] + said
+
+
 def _time(found: re.Match[str]) -> str:
     hour, minute, second, half = (found[name] for name in ("hour", "minute", "second", "half"))
     said = ["zero" if hour == "00" else NUMBERS.cardinal(hour)]
@@ -106,6 +115,8 @@ RULES: tuple[Rule, ...] = (
     rule(rf"\b{_MONTH}\s{_YEAR}\b", lambda found: f"{_month(found)} {year(found['year'])}"),
     rule(rf"\b{_YEAR}-(?P<month>\d{{2}})-(?P<day>\d{{2}})\b", _in_digits),
     rule(rf"\b(?P<month>\d{{1,2}})/(?P<day>\d{{1,2}})/{_YEAR}\b", _in_digits),
+    rule(rf"(?P<cue>\b(?i:{_CUES})\s)(?P<month>\d{{1,2}})/(?P<day>\d{{1,2}})(?P<year>)\b(?![/\d]|\sof\b)", _after_cue),
+    rule(r"\b(\d+)\s?h\s?(\d+)\s?m(?:in)?\b", r"\1 h \2 min"),
     rule(r"\b24/7\b", "twenty-four seven"),
     rule(r"(?<=\d:\d\d)\s?-\s?(?=\d{1,2}:\d\d)", " to "),
     rule(r"(?i:(?<=[ap]m)|(?<=[ap]\.m\.))\s?-\s?(?=\d)", " to "),

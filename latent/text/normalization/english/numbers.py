@@ -28,7 +28,7 @@ def _fraction(found: re.Match[str]) -> str:
         return "fifty fifty"
     if top == bottom:
         return f"{NUMBERS.cardinal(found['top'])} out of {NUMBERS.cardinal(found['bottom'])}"
-    if bottom < 2 or (bottom > 10 and bottom % 4) or top > bottom * 3:
+    if bottom < 2 or (bottom > 10 and bottom not in (12, 16, 20, 32, 64, 100)) or top > bottom * 3:
         return found[0]
     one, many = _parts(bottom)
     if found["whole"]:
@@ -74,6 +74,14 @@ def _range(found: re.Match[str]) -> str:
     return " to ".join(year(end) if re.fullmatch(r"[12]\d{3}", end) else amount(end) for end in found.groups())
 
 
+def _race(found: re.Match[str]) -> str:
+    return f"{found['before']}{NUMBERS.cardinal(found['amount'])} K"
+
+
+def _wireless(found: re.Match[str]) -> str:
+    return f"eight oh two point {NUMBERS.cardinal(found[1])} {' '.join(found[2])}"
+
+
 def _numbered(found: re.Match[str]) -> str:
     return _NUMBERED[found[1].casefold()] + " "
 
@@ -92,9 +100,15 @@ RULES: tuple[Rule, ...] = (
     rule(r"\b\d-\d(?:,\s\d-\d)+\b(?!-)", lambda found: found[0].replace("-", " ")),
     rule(r"(?<![\w-])(\d{1,2})-(\d{1,2})(?=\srecord\b)", r"\1 and \2"),
     rule(r"\s?\^\s?(-?\d+)\b", _power),
+    rule(r"(?<=\d%)\s?-\s?(?=\d)", " to "),
+    rule(r"(?<=\d)x(?=\d+(?:-?inch|-?foot|\s?(?:inches|feet|cm|mm|m|in|ft|px|pixels|pan|photo|print|room)\b))", " by "),
+    rule(r"(?P<before>\b(?:an?|the|my|his|her|your|our|first)\s)(?P<amount>5|10)K\b(?!\s(?:people|users|loan))", _race),
+    rule(r"\b802\.(\d+)([a-z]{1,2})\b", _wireless),
+    rule(r"\bb\.\s(?=[12]\d{3}\b)", "born "),
     *DATES,
     *AMOUNTS,
-    rule(r"(?P<v>)\b(?P<parts>\d+(?:\.\d+){2,})(?![\w,])", _version),
+    rule(rf"\b({alternatives(_NUMBERED)})\.\s?(?=\d)", _numbered, re.IGNORECASE),
+    rule(r"(?P<v>)\b(?P<parts>\d+(?:\.\d+){2,})(?!\w|,\d)", _version),
     rule(r"(?P<v>\bv\.?\s?)(?P<parts>\d+(?:\.\d+)*)(?!\w)", _version),
     rule(r"(?<![\w/.])(?:(?P<whole>\d+)\s)?(?P<top>\d{1,2})/(?P<bottom>\d{1,3})(?![\w/])", _fraction),
     rule(
@@ -103,8 +117,7 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(rf"\b({WHOLE})(?:st|nd|rd|th)\b", lambda found: NUMBERS.ordinal(found[1].replace(",", ""))),
     *DECADES,
-    rule(r"\#\s?(?=\d)", "number "),
-    rule(rf"\b({alternatives(_NUMBERED)})\.\s?(?=\d)", _numbered, re.IGNORECASE),
+    rule(r"\#\s?(?=[A-Z]{0,4}-?\d)", "number "),
     rule(r"\bpp\.(?=\sof)", "pages"),
     rule(r"\bhrs\.", "hours"),
     *LETTERS_AND_DIGITS,
@@ -114,7 +127,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<=\d)\s?[x×]\s?(?=\d)", " times "),
     rule(r"(?<=\d)x(?=\s(?:\w+er|as|more|less|an?|per|the)\b)", " times"),
     rule(r"(?<![\w.,/-])(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)(?![\w:])", _range),
-    rule(r"(?<![\w.,/-])(\d[\d,]*(?:\.\d+)?)\s?-\s?(\d[\d,]*(?:\.\d+)?)(?![\w-]|[.,]\d)", _range),
+    rule(r"(?<![\w.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s?-\s?(\d+(?:,\d{3})*(?:\.\d+)?)(?![\w-]|[.,]\d)", _range),
     rule(rf"(?<![\w)])-(?={AMOUNT})", "minus "),
     rule(rf"(?<![\w.,])(?:{WHOLE})\.\d+", lambda found: amount(found[0])),
     rule(r"(?<!\w)\.(\d+)", lambda found: f"point {NUMBERS.digits(found[1])}"),

@@ -96,6 +96,8 @@ ABBREVIATIONS = {
     "cont": "continued",
     "incl": "including",
     "ed": "edition",
+    "appt": "appointment",
+    "mgmt": "management",
 }
 """With a period, whatever their case."""
 NEVER_LAST = frozenset(("vs", "approx", "est", "incl"))
@@ -140,6 +142,10 @@ UNITS = {
     "cl": "centiliter",
     "tsp": "teaspoon",
     "tbsp": "tablespoon",
+    "Tbsp": "tablespoon",
+    "gal": "gallon",
+    "qt": "quart",
+    "cal": "calorie",
     "s": "second",
     "sec": "second",
     "secs": "second",
@@ -204,6 +210,10 @@ UNITS = {
     "g/cm³": "gram per cubic centimeter",
     "kg/m³": "kilogram per cubic meter",
     "W/m²": "watt per square meter",
+    "N·m": "newton meter",
+    "Nm": "newton meter",
+    "in-lb": "inch pound",
+    "ft-lb": "foot pound",
 }
 """In the singular; the plural adds "s" to the first word, or to the last without "per" or a scale."""
 UNCHANGED_UNITS = {
@@ -235,7 +245,7 @@ PER_AFTER_PLURAL = (
     "game match visit session shift head seat page user request employee student class item frame inch".split()
 )
 """Words after a slash that means "per" if what precedes is plural: "points/game", but "admin/user"."""
-STUFF_UNITS = frozenset("g kg mg lb lbs oz l L ml mL cl tsp tbsp".split())
+STUFF_UNITS = frozenset("g kg mg lb lbs oz l L ml mL cl tsp tbsp Tbsp gal qt".split())
 """Units of what has no plural: "200 milliliters milk", but "a 200 milliliter bottle"."""
 IRREGULAR_UNITS = {"ft": ("foot", "feet"), "in": ("inch", "inches")}
 PARTED_UNITS = {
@@ -254,8 +264,9 @@ PARTED_UNITS = {
 NOT_NOUNS = frozenset(
     (
         "long wide high tall deep thick away old apart ago of in is are was were be and or to from per for at by on "
-        "the a an later earlier early late more less left each with without than today tonight tomorrow a.m p.m "
-        "before after until over under above below via since "
+        "the a an later earlier early late more less left each with without than now today tonight tomorrow a.m p.m "
+        "before after until over under above below via since off around across along beyond inside outside into onto "
+        "out up down through between past near beside among against toward towards behind "
         "while during which who not only but so if as it he she they we you i that this these passed costs weighs"
     ).split()
 )
@@ -303,6 +314,21 @@ ACRONYMS = frozenset(
 """Initialisms that are read as words."""
 INITIALISMS = frozenset("IEEE NAACP USSR ASAP USA AAA IOU UCLA USDA ACLU EULA OECD NYSE NCAA ISBN HTTP HTTPS".split())
 """Those of four letters and more that look as if they could be read as words, and are not."""
+SMALL_INITIALISMS = "omg imho brb fyi ttyl smh np pw csv pdf html css jpg png exe url usb dvd tv gps".split()
+"""Initialisms that people also write in small letters."""
+CHAT = {
+    "btw": "by the way",
+    "tbh": "to be honest",
+    "idk": "I don't know",
+    "imo": "in my opinion",
+    "tmrw": "tomorrow",
+    "pls": "please",
+    "plz": "please",
+    "ppl": "people",
+    "thx": "thanks",
+    "tho": "though",
+}
+"""Short forms of chats, in any case."""
 SHORT_WORDS = frozenset(
     (
         "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH OK ON OR SO TO UP WE ALL AND ANY ARE ASK BAD BIG BUT "
@@ -361,3 +387,13 @@ STATES = {
     "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming", "DC": "D C",
 }  # fmt: skip
 """After a city and a comma."""
+NEWS_STATES = {
+    "Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Calif": "California", "Colo": "Colorado",
+    "Conn": "Connecticut", "Del": "Delaware", "Fla": "Florida", "Ga": "Georgia", "Ill": "Illinois", "Ind": "Indiana",
+    "Kan": "Kansas", "Ky": "Kentucky", "La": "Louisiana", "Md": "Maryland", "Mass": "Massachusetts",
+    "Mich": "Michigan", "Minn": "Minnesota", "Miss": "Mississippi", "Mo": "Missouri", "Mont": "Montana",
+    "Neb": "Nebraska", "Nev": "Nevada", "Okla": "Oklahoma", "Ore": "Oregon", "Pa": "Pennsylvania",
+    "Tenn": "Tennessee", "Tex": "Texas", "Vt": "Vermont", "Va": "Virginia", "Wash": "Washington",
+    "Wis": "Wisconsin", "Wyo": "Wyoming",
+}  # fmt: skip
+"""After a city and a comma, with a period, as newspapers write them."""
