@@ -63,7 +63,7 @@ setup(
             "onnxruntime>=1.17",
         ],
         "benchmarks": ["diffusers>=0.30"],
-        "serve": ["fastapi>=0.115", "uvicorn>=0.34", "prometheus-client>=0.20"],
+        "serve": ["fastapi>=0.115", "uvicorn>=0.34", "prometheus-client>=0.20", "python-multipart>=0.0.20"],
         "release": ["build>=1.2", "twine>=6", "setuptools>=77", "wheel>=0.43"],
         "plot": ["matplotlib>=3.8"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],

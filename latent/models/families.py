@@ -60,8 +60,13 @@ def tuned_model(run: Path) -> str | None:
     return str(name) if name in ("vibevoice_language", "vibevoice_listener") else None
 
 
-def check_verb(folder: Path, family: Family, speaks: bool) -> None:
+def speaks(family: Family) -> bool:
+    """Whether models of a family speak; the others listen."""
+    return family in _SPEAKING
+
+
+def check_verb(folder: Path, family: Family, speaking: bool) -> None:
     """Raise InputError with the verb that fits if a family does not speak, or does not listen."""
-    if (family in _SPEAKING) != speaks:
-        does, verb = ("speaks", "synthesize") if family in _SPEAKING else ("listens", "transcribe")
+    if speaks(family) != speaking:
+        does, verb = ("speaks", "synthesize") if speaks(family) else ("listens", "transcribe")
         raise InputError(f"{folder}: is {NAMES[family]}, which {does}; use `unilatent {verb}`")

@@ -58,7 +58,7 @@ def open_recognizer(
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
     family = family_of(folder)
-    check_verb(folder, family, speaks=False)
+    check_verb(folder, family, speaking=False)
     kind = LiveVibeVoiceRecognizer if family == "vibevoice_asr_streaming" else VibeVoiceRecognizer
     return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)
 

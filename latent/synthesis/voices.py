@@ -54,6 +54,6 @@ def open_voice(
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
     family = family_of(folder)
-    check_verb(folder, family, speaks=True)
+    check_verb(folder, family, speaking=True)
     kind = RealtimeVoice if family == "vibevoice_realtime" else VibeVoiceVoice
     return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -350,29 +350,52 @@ def test_guide_to_python(home: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_guide_to_the_server(home: Path) -> None:
-    """A server in a process of its own answers every curl command and the OpenAI client, and stops when it is asked."""
+    """Servers in processes of their own answer every curl command and the OpenAI client, and stop when asked to."""
     pytest.importorskip("fastapi")
     shutil.copytree(REPO / "tests/regression/data/run", home / "runs/mine")
-    found = [content for language, content in blocks(document("server")) if language == "bash"]
-    every = [command for content in found for command, runs in commands(content) if runs]
-    start, requests = every[0], every[1:]
+    write_listeners(home)
+    for start, requests in served(blocks(document("server"))):
+        run_server(start, requests)
+    assert all((home / name).stat().st_size > 1000 for name in ("morning.mp3", "talk.wav", "first.wav"))
+    assert (home / "talk.srt").read_text() == "1\n00:00:00,000 --> 00:00:01,000\nGood morning.\n"
+
+
+def served(given: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The commands that start a server, each with what it is asked: kinds ("curl", "python") and their text."""
+    start, requests = "", list[tuple[str, str]]()
+    for language, content in given:
+        runs = [command for command, runs in commands(content) if runs] if language == "bash" else []
+        for command in runs:
+            if command.startswith("unilatent serve"):
+                if start:
+                    yield start, requests
+                start, requests = command, []
+            else:
+                assert command.startswith("curl ")
+                requests.append(("curl", command))
+        if language == "python":
+            requests.append(("python", content))
+    yield start, requests
+
+
+def run_server(start: str, requests: Sequence[tuple[str, str]]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     arguments = shlex.split(start)[1:]
     with subprocess.Popen([sys.executable, "-m", "unilatent", *arguments, f"--port={port}"]) as server:
         try:
             wait_for_port(port, server)
-            for command in requests:
-                words = [word.replace(":8000", f":{port}") for word in shlex.split(command)]
-                assert words[0] == "curl"
+            for kind, text in requests:
+                text = text.replace(":8000", f":{port}")
+                if kind == "python":
+                    exec(compile(text, "server", "exec"), {})
+                    continue
+                words = shlex.split(text)
                 done = subprocess.run([*words, "--silent", "--show-error", "--fail-with-body"], capture_output=True)
-                assert done.returncode == 0, (command, done.stdout[-500:], done.stderr)
-            code = next(content for language, content in blocks(document("server")) if language == "python")
-            exec(compile(code.replace(":8000", f":{port}"), "server", "exec"), {})
+                assert done.returncode == 0, (text, done.stdout[-500:], done.stderr)
         finally:
             server.terminate()
     assert server.returncode == 128 + signal.SIGTERM
-    assert all((home / name).stat().st_size > 1000 for name in ("morning.mp3", "talk.wav", "first.wav"))
 
 
 def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:

@@ -15,8 +15,8 @@ def serve(
         list[str],
         typer.Argument(
             metavar="MODEL",
-            help="Run folders (text or voice), shipped names (`summarizer`, `demo`), released VibeVoice weights, or "
-            "USER/NAME on the hub. NAME=MODEL chooses the name in requests.",
+            help="Run folders (text, voice or recognizer), shipped names (`summarizer`, `demo`), released VibeVoice "
+            "weights, or USER/NAME on the hub. NAME=MODEL chooses the name in requests.",
         ),
     ],
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is reached from other machines.")] = (
@@ -62,14 +62,14 @@ def serve(
 ) -> None:
     """Serve models to the OpenAI client, to curl and to a page in the browser.
 
-    Endpoints: /v1/audio/speech, /v1/audio/script, /v1/audio/voices, /v1/generate, /v1/completions, /v1/models, /health
-    and /metrics; the page is at /. Ctrl-C or SIGTERM stops the server when the answers under way
-    are finished.
+    Endpoints: /v1/audio/speech, /v1/audio/script, /v1/audio/voices, /v1/audio/transcriptions, /v1/generate,
+    /v1/completions, /v1/models, /health and /metrics; the page is at /. Ctrl-C or SIGTERM stops the server when the
+    answers under way are finished.
     """
     from s2s.errors import InputError
     from s2s.packages import load
 
-    for module in ("fastapi", "uvicorn", "prometheus_client"):
+    for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         load(module, "serve")
     from unilatent.server.limits import Limits
     from unilatent.server.metrics import Metrics

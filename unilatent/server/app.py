@@ -18,7 +18,8 @@ from starlette.types import ASGIApp
 from s2s.errors import InputError
 from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
 from unilatent.server.gate import Gate
-from unilatent.server.models import ServedModel, SpeechModel
+from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel
+from unilatent.server.recognition import recognition_router
 from unilatent.server.service import Service
 from unilatent.server.speech import speech_router
 from unilatent.server.text import text_router
@@ -53,6 +54,7 @@ def build_app(
     app = FastAPI(title="unilatent", version=version("unilatent"), docs_url=None, redoc_url=None, lifespan=lifespan)
     app.include_router(speech_router(service))
     app.include_router(text_router(service))
+    app.include_router(recognition_router(service))
     _add_overview(app, service)
     for kind, handler in _handlers(service).items():
         app.add_exception_handler(kind, handler)
@@ -84,7 +86,7 @@ def _page() -> Iterator[Route]:
 def _add_overview(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        """The models, as OpenAI lists them; `kind` is text or speech."""
+        """The models, as OpenAI lists them; `kind` is text, speech or recognition."""
         return {"object": "list", "data": [_shown(model) for model in service.models.values()]}
 
     @app.get("/v1/models/{name:path}")
@@ -108,7 +110,9 @@ def _add_overview(app: FastAPI, service: Service) -> None:
 
 def _shown(model: ServedModel) -> dict[str, Any]:
     shown = {"id": model.name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
-    return {**shown, "sample_rate": model.voice.sample_rate} if isinstance(model, SpeechModel) else shown
+    if isinstance(model, SpeechModel):
+        return {**shown, "sample_rate": model.voice.sample_rate}
+    return {**shown, "max_seconds": model.recognizer.max_seconds} if isinstance(model, RecognitionModel) else shown
 
 
 def _handlers(service: Service) -> dict[Any, Callable[[Request, Any], Any]]:

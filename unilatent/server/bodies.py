@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from s2s.config import Section, parse_section
 from s2s.json_files import parse_object
 from unilatent.server.errors import ApiError
+from unilatent.server.transcriptions import TranscriptionFormat
 
 B = TypeVar("B", bound="Body")
+
+_MOST_FIELDS = 1000
 
 
 class Body(Section):
@@ -98,6 +103,66 @@ class CompletionBody(Body):
     user: str | None = None
 
 
+class TranscriptionBody(Body):
+    """The fields beside `file` in the form of /v1/audio/transcriptions."""
+
+    response_format: TranscriptionFormat = "json"
+    language: str | None = Field(None, pattern="^[a-z]{2}$")
+    """Code of two letters; noted in the transcript by models that find the language themselves."""
+    prompt: str = ""
+    """Names and terms that may occur, one a line or with commas between them."""
+    keywords: list[str] = Field(default_factory=list)
+    """The same as a list."""
+    temperature: Literal["0", "0.0"] | None = None
+    """The search takes the most probable text."""
+    timestamp_granularities: list[Literal["segment"]] | None = None
+    """Segments have times, words have none."""
+    chunking_strategy: Literal["auto"] | None = None
+    """Recordings are heard whole."""
+    stream: Literal["false"] | None = None
+
+
+async def read_upload(cls: type[B], request: Request) -> tuple[B, bytes]:
+    """The fields of a form, and the content of its file.
+
+    Raises:
+        ApiError: it is not declared as such a form, cannot be read, or brings no file.
+        InputError: a field is wrong.
+    """
+    _check_type(request, "multipart/form-data")
+    try:
+        form = await request.form(max_files=1, max_fields=_MOST_FIELDS)
+    except HTTPException as error:
+        raise ApiError(400, f"the body: {error.detail}", "invalid_form") from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise ApiError(400, "file: must be given, as the content of an audio file", "missing", "file")
+        return parse_section(cls, _fields(form), ""), await file.read()
+    finally:
+        await form.close()
+
+
+def _fields(form: FormData) -> dict[str, Any]:
+    """The fields besides `file`; those whose names end with [] are lists."""
+    found: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        given = value if isinstance(value, str) else "a file"
+        if name.endswith("[]"):
+            found.setdefault(name.removesuffix("[]"), []).append(given)
+        elif name != "file":
+            found[name] = given
+    return found
+
+
+def _check_type(request: Request, expected: str) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != expected:
+        given = f"found {kind!r}" if kind else "found none"
+        message = f"content-type: the header must be {expected}, {given}"
+        raise ApiError(415, message, "unsupported_media_type", "content-type")
+
+
 async def read_body(cls: type[B], request: Request) -> B:
     """The body of a request.
 
@@ -105,12 +170,7 @@ async def read_body(cls: type[B], request: Request) -> B:
         ApiError: it is not declared as JSON.
         InputError: it is not an object of JSON, or a field is wrong.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        given = f"found {kind!r}" if kind else "found none"
-        raise ApiError(
-            415, f"content-type: the header must be application/json, {given}", "unsupported_media_type", "content-type"
-        )
+    _check_type(request, "application/json")
     content = await request.body()
     if not content.strip():
         raise ApiError(400, "the body is empty; expected a JSON object", "empty_body")

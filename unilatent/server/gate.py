@@ -25,6 +25,9 @@ Message = MutableMapping[str, Any]
 _DRAINED = 32
 """A body that is too long is read up to this many times the limit, so that its sender gets the error."""
 
+UPLOADS = "/v1/audio/transcriptions"
+"""The endpoint whose bodies bring recordings."""
+
 SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -50,7 +53,7 @@ class Gate:
         self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, hosts: Collection[str]
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._key, self._hosts, self._active = api_key, frozenset(hosts), 0
+        self._key, self._hosts, self._active, self._uploads = api_key, frozenset(hosts), 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -117,11 +120,19 @@ class Gate:
         """`receive` with the whole body in one message."""
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return receive
+        upload, limits = scope["path"] == UPLOADS, self._limits
+        most, seconds = (limits.body_bytes, limits.body_seconds)
+        if upload:
+            most, seconds = (limits.upload_bytes, limits.upload_seconds)
+            if self._uploads >= limits.uploads:
+                raise Busy("too many recordings arrive at once; try again later", 5)
+        self._uploads += upload
         try:
-            body = await asyncio.wait_for(self._read(receive), self._limits.body_seconds)
+            body = await asyncio.wait_for(_read(receive, most), seconds)
         except asyncio.TimeoutError:
-            seconds = self._limits.body_seconds
             raise ApiError(408, f"the body did not arrive within {seconds:g} seconds", "body_timeout") from None
+        finally:
+            self._uploads -= upload
         given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receiving() -> Message:
@@ -129,18 +140,19 @@ class Gate:
 
         return receiving
 
-    async def _read(self, receive: Callable[[], Awaitable[Message]]) -> bytes:
-        most, size, pieces = self._limits.body_bytes, 0, list[bytes]()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ApiError(400, "the body ended early", "incomplete_body")
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size <= most:
-                pieces.append(piece)
-            if not message.get("more_body", False) or size > most * _DRAINED:
-                break
-        if size > most:
-            raise ApiError(413, f"the body must have at most {most:,} bytes", "body_too_large")
-        return b"".join(pieces)
+
+async def _read(receive: Callable[[], Awaitable[Message]], most: int) -> bytes:
+    size, pieces = 0, list[bytes]()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "the body ended early", "incomplete_body")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= most:
+            pieces.append(piece)
+        if not message.get("more_body", False) or size > most * _DRAINED:
+            break
+    if size > most:
+        raise ApiError(413, f"the body must have at most {most:,} bytes", "body_too_large")
+    return b"".join(pieces)

@@ -27,6 +27,10 @@ class Limits:
     """Tokens generated for each text."""
     body_bytes: int = 1 << 18
     """Size of the body of a request."""
+    upload_bytes: int = 25 << 20
+    """Size of the body of a request that brings a recording; OpenAI has the same limit."""
+    uploads: int = 16
+    """Such bodies that arrive at once; others get 429."""
     header_bytes: int = 1 << 15
     """Size of the headers of a request."""
     requests: int = 512
@@ -37,6 +41,8 @@ class Limits:
     """Time for the head of a request to arrive."""
     body_seconds: float = 10.0
     """Time for the body of a request to arrive."""
+    upload_seconds: float = 60.0
+    """Time for a recording to arrive."""
     request_seconds: float = 300.0
     """Time from a request to the first piece of its answer, and from one piece to the next."""
     stall_seconds: float = 30.0

@@ -30,7 +30,7 @@ class Metrics:
             buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5),
             **kind,
         )
-        self.audio = Counter("audio_seconds", "Audio that was made.", labels, **kind)
+        self.audio = Counter("audio_seconds", "Audio that was made or heard.", labels, **kind)
         self.dropped = Counter("dropped_answers", "Answers that were not sent to their end.", ("reason",), **kind)
 
     def of(self, model: str) -> ModelMetrics:
@@ -61,8 +61,8 @@ class ModelMetrics:
         """Note how long a request waited for its first audio."""
         self._metrics.first_audio.labels(self._model).observe(seconds)
 
-    def spoken(self, audio_seconds: float, work_seconds: float) -> None:
-        """Note a whole answer."""
+    def worked(self, audio_seconds: float, work_seconds: float) -> None:
+        """Note the audio of a whole answer, spoken or heard."""
         self._metrics.audio.labels(self._model).inc(audio_seconds)
         if audio_seconds:
             self._metrics.real_time_factor.labels(self._model).observe(work_seconds / audio_seconds)

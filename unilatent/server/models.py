@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from latent.longform.cast import Role
+from latent.models.families import family_of, speaks
+from latent.recognition.recognizer import Recognizer
+from latent.recognition.recognizers import open_recognizer
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
+from latent.tasks.speech_recognition import SpeechRecognition
+from latent.tasks.vibevoice_recognition import VibeVoiceRecognition
 from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
@@ -31,6 +36,8 @@ class ServedModel:
     """
 
     kind: str
+    does: str
+    """What a model of this kind does, for messages."""
 
     def __init__(self, name: str, folder: str, limits: Limits, metrics: Metrics) -> None:
         self.name, self.folder, self.limits = name, folder, limits
@@ -42,7 +49,7 @@ class ServedModel:
 class SpeechModel(ServedModel):
     """A voice; `roles` are its speakers by their names in requests."""
 
-    kind = "speech"
+    kind, does = "speech", "speaks"
 
     def __init__(
         self, name: str, folder: str, voice: Voice, roles: Mapping[str, Role], limits: Limits, metrics: Metrics
@@ -69,11 +76,21 @@ class SpeechModel(ServedModel):
 class TextModel(ServedModel):
     """A run that generates text."""
 
-    kind = "text"
+    kind, does = "text", "generates text"
 
     def __init__(self, name: str, folder: str, generator: Generator, limits: Limits, metrics: Metrics) -> None:
         super().__init__(name, folder, limits, metrics)
         self.generator = generator
+
+
+class RecognitionModel(ServedModel):
+    """What writes down recordings."""
+
+    kind, does = "recognition", "listens"
+
+    def __init__(self, name: str, folder: str, recognizer: Recognizer, limits: Limits, metrics: Metrics) -> None:
+        super().__init__(name, folder, limits, metrics)
+        self.recognizer = recognizer
 
 
 def open_model(
@@ -89,17 +106,28 @@ def open_model(
         consent: Whether the user confirms the consent of the people in the recordings.
 
     Raises:
-        InputError: it cannot be loaded, or generates neither text nor speech.
+        InputError: it cannot be loaded, or neither generates text or speech nor listens.
     """
     folder = str(find_run(folder))
+    if listens(folder):
+        return RecognitionModel(name, folder, open_recognizer(folder, device=device), limits, metrics)
     if generates_text(folder):
         return TextModel(name, folder, Generator.load(folder, device=device), limits, metrics)
     voice = open_voice(folder, device=device)
     return SpeechModel(name, folder, voice, _roles(voice, recordings, consent), limits, metrics)
 
 
+def listens(folder: str) -> bool:
+    """Whether a folder is a run of a recognizer, which may need a merge first, or released weights of one."""
+    path = Path(folder)
+    if (path / checkpoint.CONFIG).is_file():
+        task = TASKS[read_run(folder).task.name]
+        return issubclass(task, (SpeechRecognition, VibeVoiceRecognition))
+    return (path / "config.json").is_file() and not speaks(family_of(path))
+
+
 def generates_text(folder: str) -> bool:
-    """Whether a folder is a run whose task generates text; released weights are voices."""
+    """Whether a folder is a run whose task generates text."""
     if not (Path(folder) / checkpoint.CONFIG).is_file():
         return False
     return issubclass(TASKS[read_run(folder).task.name], GenerationTask)

@@ -10,7 +10,7 @@ from s2s.registry import nearest
 from unilatent.server.errors import ApiError
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
-from unilatent.server.models import ServedModel, SpeechModel, TextModel
+from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel, TextModel
 
 
 class Service:
@@ -41,14 +41,21 @@ class Service:
         """The voice of that name; ApiError if there is none."""
         model = self.model(name)
         if not isinstance(model, SpeechModel):
-            raise ApiError(400, f"model: {name!r} generates text and does not speak", "wrong_kind", "model")
+            raise _wrong_kind(model, "speak")
         return model
 
     def text(self, name: str) -> TextModel:
         """The generator of that name; ApiError if there is none."""
         model = self.model(name)
         if not isinstance(model, TextModel):
-            raise ApiError(400, f"model: {name!r} speaks and does not generate text", "wrong_kind", "model")
+            raise _wrong_kind(model, "generate text")
+        return model
+
+    def recognition(self, name: str) -> RecognitionModel:
+        """The recognizer of that name; ApiError if there is none."""
+        model = self.model(name)
+        if not isinstance(model, RecognitionModel):
+            raise _wrong_kind(model, "listen")
         return model
 
     def speech_models(self) -> list[SpeechModel]:
@@ -67,3 +74,7 @@ class Service:
         until = time.monotonic() + self.limits.stop_seconds
         for model in self.models.values():
             model.worker.join(max(0.0, until - time.monotonic()))
+
+
+def _wrong_kind(model: ServedModel, asked: str) -> ApiError:
+    return ApiError(400, f"model: {model.name!r} {model.does} and does not {asked}", "wrong_kind", "model")

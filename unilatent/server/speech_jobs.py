@@ -88,7 +88,7 @@ class SpeechJob(Job):
         self._index += 1
         self._tail, self._said, self._skip = None, 0, 0
         if self.finished():
-            self._metrics.spoken(self._total / self._rate, time.monotonic() - (self._started or 0))
+            self._metrics.worked(self._total / self._rate, time.monotonic() - (self._started or 0))
         return True
 
     def finished(self) -> bool:

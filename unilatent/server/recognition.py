@@ -1,0 +1,66 @@
+"""The endpoint of recognition: /v1/audio/transcriptions."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from latent.audio.files import AudioBytes
+from latent.audio.recording import Recording
+from latent.data.recognition_prompt import hot_words
+from latent.recognition.recognizer import RecognitionRequest
+from latent.recognition.transcript import Transcript
+from s2s.errors import InputError
+from unilatent.server.answers import watched
+from unilatent.server.bodies import TranscriptionBody, read_upload
+from unilatent.server.errors import ApiError
+from unilatent.server.models import RecognitionModel
+from unilatent.server.recognition_jobs import RecognitionJob
+from unilatent.server.service import Service
+from unilatent.server.transcriptions import transcription
+
+
+def recognition_router(service: Service) -> APIRouter:
+    """The endpoint, for the models of a service."""
+    router = APIRouter()
+
+    @router.post("/v1/audio/transcriptions")
+    async def transcriptions(request: Request) -> Response:
+        """Write down what is said in a recording, as OpenAI's endpoint does."""
+        body, content = await read_upload(TranscriptionBody, request)
+        model = service.recognition(body.model)
+        async with watched(model.worker.answer(), request.receive) as answer:
+            asked = await run_in_threadpool(_request, model, body, AudioBytes("file", content))
+            rows = service.limits.max_rows
+            model.worker.submit(RecognitionJob(model.recognizer, asked, answer, rows, model.metrics))
+            transcript: Transcript = await answer.next()
+        return transcription(transcript, body.response_format)
+
+    return router
+
+
+def _request(model: RecognitionModel, body: TranscriptionBody, audio: AudioBytes) -> RecognitionRequest:
+    """What is to be heard, checked before it waits."""
+    recognizer = model.recognizer
+    request = recognizer.request("file", Recording(audio), _context(model, body), body.language)
+    if request.seconds > recognizer.max_seconds:
+        most = f"expected at most {recognizer.max_seconds:.1f}"
+        raise ApiError(400, f"file: lasts {request.seconds:.1f} seconds; {most}; cut it in silence", "too_long", "file")
+    return request
+
+
+def _context(model: RecognitionModel, body: TranscriptionBody) -> str:
+    """The names and terms of a request, if the model can take them."""
+    most = model.limits.source_characters
+    param = "prompt" if body.prompt.strip() else "keywords"
+    context = hot_words([*body.prompt.splitlines(), *body.keywords])
+    if len(context) > most:
+        message = f"{param}: must have at most {most:,} characters, found {len(context):,}"
+        raise ApiError(400, message, "string_above_max_length", param)
+    try:
+        model.recognizer.check_context(context)
+    except InputError as error:
+        said = str(error).removeprefix("--hotwords: ").replace("--hotwords", "it")
+        raise ApiError(400, f"{param}: {said}", "invalid_value", param) from error
+    return context
