@@ -1,7 +1,7 @@
 """How much everyday text is read as people would read it: ours, gruut's and nemo_text_processing's, by category.
 
     python benchmarks/text_front_end.py                      # English, ours alone
-    python benchmarks/text_front_end.py --sentences en_third     # written before any look at the rules
+    python benchmarks/text_front_end.py --sentences en_fifth     # long ones that the rules were never changed by
     python benchmarks/text_front_end.py --language es --system ours --system gruut --show
 
 The sentences are in benchmarks/text_front_end/LANGUAGE.tsv: category, text, spoken form with alternatives. Peers need
@@ -81,7 +81,7 @@ SYSTEMS = {"ours": ours, "gruut": gruut, "nemo": nemo}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--language", default="en", choices=["en", "es", "fr"])
-    parser.add_argument("--sentences", metavar="NAME", help="another test set: en_second or en_third")
+    parser.add_argument("--sentences", metavar="NAME", help="another set: en_second, en_third, en_fourth, en_fifth")
     parser.add_argument("--system", action="append", choices=list(SYSTEMS))
     parser.add_argument("--show", action="store_true", help="print what each system reads wrongly")
     given = parser.parse_args()
