@@ -21,6 +21,8 @@ S = TypeVar("S", bound=Section)
 _ON_HUB = "on hub"
 Name = Annotated[str | None, _ON_HUB]
 """Type of an option that holds a local path, the name of a model on the hub, or nothing."""
+RequiredName = Annotated[str, _ON_HUB]
+"""Type of an option that holds a local path or the name of a model on the hub."""
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RUN_FILES = ("*.yaml", "*.json", "*.safetensors", "*.txt", "*.txt.gz", "*.model", "*.md", "LICENSE*", "NOTICE*")

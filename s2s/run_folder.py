@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,11 @@ def saved_tree(run: Path) -> dict[str, Any]:
 def pinned(config: RunConfig, run: Path) -> RunConfig:
     """The configuration with models on the hub at the commit that the run has recorded, or else the latest one."""
     saved = saved_tree(run) if (run / checkpoint.CONFIG).exists() else {}
-    model, task = (  # a tokenizer that comes with the model is not what the user named
+    model, task, criterion = (  # a tokenizer that comes with the model is not what the user named
         Part(part.name, hub.pin(part.config, section_of(saved, kind, run), kind))
-        for kind, part in (("model", config.model), ("task", config.task))
+        for kind, part in (("model", config.model), ("task", config.task), ("criterion", config.criterion))
     )
-    return replace(config, task=task, model=model)
+    return replace(config, task=task, model=model, criterion=criterion)
 
 
 def former_config(config: RunConfig, run: Path) -> RunConfig | None:
@@ -86,14 +86,14 @@ def former_config(config: RunConfig, run: Path) -> RunConfig | None:
     return former
 
 
-def fingerprint_data(task: Task, run: Path, ranks: Ranks, trained: bool) -> dict[str, Any]:
-    """The content of `data.json`; refuse data that have changed since the run was `trained` on them."""
+def fingerprint_data(inputs: Sequence[Path], run: Path, ranks: Ranks, trained: bool) -> dict[str, Any]:
+    """The content of `data.json`, for files and folders; refuse those that changed since the run was `trained`."""
     now: dict[str, Any] = {}
     with ranks.together():
         if ranks.first:
             path = run / checkpoint.DATA
             before = read_object(path) if path.exists() else {}
-            now = with_fingerprints({str(file): file for given in task.inputs() for file in _files_in(given)}, before)
+            now = with_fingerprints({str(file): file for given in inputs for file in _files_in(given)}, before)
             known, found = flatten(before), flatten(now)
             for name in [*known, *found] if before and trained else []:
                 if known.get(name) != found.get(name):

@@ -32,6 +32,8 @@ class Criterion(nn.Module):
 
     losses: ClassVar[tuple[str, ...]] = ("loss",)
     phases: ClassVar[tuple[str, ...]] = ("model",)
+    reaches_all_parameters: ClassVar[bool] = True
+    """Whether the losses of all phases together depend on every parameter of the model."""
     model_type: ClassVar[type] = nn.Module
     """The class or protocol of the models that it can train."""
     batch_type: ClassVar[type] = object

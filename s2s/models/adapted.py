@@ -7,13 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
-from s2s.checkpoint import CONFIG, weight_files
 from s2s.config import Section
 from s2s.durable import fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.peft_files import read_adapters, write_adapters
-from s2s.models.pretrained import locate, whole_weights
+from s2s.models.pretrained import files_of
 from s2s.nn.adapters import AdapterSection, adapt, refuse_without_effect, relative_changes
 
 logger = logging.getLogger(__name__)
@@ -45,12 +44,7 @@ def with_base(config: S) -> S:
 
 def weights_hash(checkpoint: str) -> str:
     """SHA-256 of the weights of a checkpoint: of its file, or of the hashes of its files one after the other."""
-    path = locate(checkpoint)
-    if path.is_file():
-        files = [path]
-    else:
-        files = [whole_weights(path)] if (path / CONFIG).is_file() else list(weight_files(path))
-    hashes = [str(fingerprint(file)["sha256"]) for file in files]
+    hashes = [str(fingerprint(file)["sha256"]) for file in files_of(checkpoint)]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

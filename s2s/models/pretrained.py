@@ -118,6 +118,14 @@ def locate(checkpoint: str) -> Path:
     return folder
 
 
+def files_of(checkpoint: str) -> list[Path]:
+    """The files with the weights of a checkpoint, a run among them; InputError if there are none."""
+    path = locate(checkpoint)
+    if path.is_file():
+        return [path]
+    return [whole_weights(path)] if (path / CONFIG).is_file() else list(weight_files(path))
+
+
 def resize_positions(table: Tensor, rows: int) -> Tensor:
     """A position table of another length: cut, or repeated from row 0 on, which keeps neighborhoods intact (s2s-ft)."""
     return table[torch.arange(rows) % len(table)]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -17,19 +16,20 @@ from torch.utils.checkpoint import checkpoint
 from s2s import hub
 from s2s.checkpoint import check_fit
 from s2s.config import Fact, Section
-from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
+from s2s.data.batch import PADDING, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights, resize_positions, resize_segments
 from s2s.models.sizes import resolve_sizes
+from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
 from s2s.nn.attention import Attention, Rows
-from s2s.nn.cache import Pool, placed
+from s2s.nn.cache import Pool
 from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
-from s2s.nn.transformer import ACTIVATIONS, Block
+from s2s.nn.transformer import ACTIVATIONS, Block, projections
 from s2s.registry import register_model
 
 logger = logging.getLogger(__name__)
@@ -150,16 +150,30 @@ class UniLM(Model):
 
     def features(self, batch: TokenBatch) -> Tensor:
         slots, order = batch.slots.sort()
-        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
+        packing, x = self._read(batch, len(self.layers) - 1)
         reading = packing.rows_at(slots)
-        x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
-        flex = self.config.attention == "flex"
-        everything = packing.attention(self.relative_bias, flex=flex)
-        for layer in self.layers[:-1]:
-            x = self._run(layer, x, everything)
-        last = packing.attention(self.relative_bias, reading, flex)
+        last = packing.attention(self.relative_bias, reading, self.config.attention == "flex")
         hidden = self._run(self.layers[-1], x, last, reading)
         return torch.empty_like(hidden).index_copy(0, order, hidden)
+
+    def _read(self, batch: TokenBatch, depth: int) -> tuple[Packing, Tensor]:
+        """The rows of a batch after the first `depth` layers, `(N, hidden_size)`."""
+        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
+        x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
+        everything = packing.attention(self.relative_bias, flex=self.config.attention == "flex")
+        for layer in self.layers[:depth]:
+            x = self._run(layer, x, everything)
+        return packing, x
+
+    @property
+    def attention_sizes(self) -> tuple[int, int, int]:
+        """See `s2s.criteria.relation_distillation.Attentive`."""
+        return self.config.num_layers, self.config.num_heads, self.config.hidden_size
+
+    def projections(self, batch: TokenBatch, layer: int) -> Tensor:
+        """See `s2s.criteria.relation_distillation.Attentive`."""
+        packing, x = self._read(batch, layer - 1)
+        return packing.pad(projections(self.layers[layer - 1], x))
 
     def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
         """What the rows of a batch hold, `(N, embedding_size)`, before positions and segments are added."""
@@ -362,39 +376,3 @@ class Head(nn.Module):
         """Scores `(..., V)` of features `(..., hidden_size)`."""
         transformed = self.norm(self._activation(self.dense(features)))
         return linear(transformed, words, self.bias) if self.output is None else self.output(transformed)
-
-
-@dataclass
-class UniLMState:
-    """State while sentences are generated.
-
-    Args:
-        pool: Keys and values of sources and outputs.
-        following: The position of the next token of each sentence, `(B,)` int64.
-        feeding: How the model is fed.
-        steps_left: Maximum number of steps that may follow.
-        max_positions: Of the model.
-    """
-
-    pool: Pool
-    following: Tensor
-    feeding: Feeding
-    steps_left: int
-    max_positions: int
-
-    def advance(self) -> None:
-        """One step more; a sentence that is no longer needed may go on longer than the positions reach."""
-        self.following = (self.following + 1).clamp(max=self.max_positions - 1)
-        self.steps_left -= 1
-
-    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
-        """See `s2s.decoding.base.State`."""
-        self.pool.select(sentences, parents)
-        if sentences is not None:
-            self.following = self.following.index_select(0, sentences)
-
-    def join(self, other: UniLMState, places: Sequence[int]) -> None:
-        """See `s2s.decoding.base.JoinableState`."""
-        self.steps_left = max(self.steps_left, other.steps_left)
-        self.pool.join(other.pool, places, self.steps_left)
-        self.following = placed(self.following, other.following, places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,3 +49,18 @@ class Block(nn.Module):
         x = self.attention_norm(select_rows(x, rows) + self.dropout(self.attention(x, attention, rows)))
         transformed = self.down(self.activation(self.up(x)))
         return self.down_norm(x + self.dropout(transformed))  # type: ignore[no-any-return]
+
+
+def projections(layer: nn.Module, x: Tensor) -> Tensor:
+    """Queries, keys and values of a `Block` for rows `(N, hidden_size)`: `(N, 3, hidden_size)`, all heads together.
+
+    The layer is called as always, but with an attention that only notes what it is given.
+    """
+    seen: list[Tensor] = []
+
+    def note(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+        seen.append(torch.cat([queries.unsqueeze(1), keys_values], dim=1))
+        return queries
+
+    layer(x, note)
+    return seen[0].flatten(2)

@@ -36,20 +36,20 @@ class TrainStep(nn.Module):
         return sums
 
 
-def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Module], phases: int) -> nn.Module:
+def wrap(module: nn.Module, ranks: Ranks, parallel: str, blocks: Sequence[nn.Module], partial: bool) -> nn.Module:
     """The module to call for training, on this rank's device: itself if it has one rank, else under DDP or FSDP2.
 
     Args:
         module: All that is trained, the same on all ranks.
         parallel: "ddp" or "fsdp".
         blocks: The layers that FSDP2 shards one by one; the rest is one more unit.
-        phases: With more than one, a backward pass does not reach every parameter, which DDP must know.
+        partial: Whether a backward pass may leave parameters without gradient, which DDP must know.
     """
     module = module.to(ranks.device)
     if ranks.size == 1:
         return module
     if parallel == "ddp":
-        return DistributedDataParallel(module, find_unused_parameters=phases > 1, gradient_as_bucket_view=True)
+        return DistributedDataParallel(module, find_unused_parameters=partial, gradient_as_bucket_view=True)
     from torch.distributed.fsdp import fully_shard  # takes half a second, which decoding should not pay
 
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))

@@ -77,7 +77,8 @@ class Trainer:
         self._train_loader, self._valid_loader, self._generation = train_loader, valid_loader, generation
         self.model = model
         self._step_module = TrainStep(model, criterion)
-        self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), len(criterion.phases))
+        partial = len(criterion.phases) > 1 or not criterion.reaches_all_parameters
+        self._module = wrap(self._step_module, ranks, config.parallel, model.blocks(), partial)
         self._criterion = criterion
         self._weights = checkpoint.named_tensors(model)
         named = list(self._step_module.named_parameters())

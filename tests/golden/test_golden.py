@@ -2,7 +2,8 @@
 
 The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers
 0.42.1 and the LatentLM image repository, those in data/recognition by transformers 5.23.0 and microsoft/VibeVoice, all
-on tiny random models. `pytest --golden FOLDER` checks other folders too.
+on tiny random models; those in data/distillation were computed from the published equations alone. `pytest --golden
+FOLDER` checks other folders too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             OURS / "s2s",
             OURS / "latent",
             OURS / "recognition",
+            OURS / "distillation",
             *map(Path, metafunc.config.getoption("--golden")),
         ]
         cases = [path for folder in folders for path in sorted(folder.glob("*.json"))]
@@ -52,6 +54,7 @@ def test_the_cases_are_here_and_each_has_a_check() -> None:
     assert len(list(OURS.glob("s2s/*.json"))) == 12
     assert len(list(OURS.glob("latent/*.json"))) == 8
     assert len(list(OURS.glob("recognition/*.json"))) == 4
+    assert len(list(OURS.glob("distillation/*.json"))) == 1
     assert all(json.loads(path.read_text())["kind"] in check_golden.KINDS for path in OURS.glob("*/*.json"))
 
 
@@ -72,6 +75,7 @@ def test_case_is_reproduced(golden_case: Path) -> None:
         ("latent/case_pub_realtime", "out.audio"),
         ("recognition/case_pub_asr", "out.step_logits"),
         ("recognition/case_pub_asr_stream", "out.chunk_end_logits"),
+        ("distillation/case_pub_minilm", "grad.v2.seq2seq.k"),
     ],
 )
 def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, tensor: str) -> None:
@@ -91,6 +95,7 @@ def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, 
         ("latent/case_pub_realtime", "mid.eos_logit", 5),
         ("recognition/case_pub_asr", "train.logits", 50),
         ("recognition/case_pub_asr_stream", "mid.semantic", 20),
+        ("distillation/case_pub_minilm", "mid.teacher_qk.seq2seq", 100),
     ],
 )
 def test_a_tap_that_a_case_lacks_is_skipped_by_name_and_the_rest_is_compared(

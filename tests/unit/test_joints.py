@@ -73,7 +73,9 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
+TEXT = ("seq2seq", "seq2seq causal", "seq2seq masked", "pseudo_masked_lm", "unilm_v1")
 ALSO_TRAINS = {
+    *((kind, "unilm", "relation_distillation") for kind in TEXT),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
     ("speech_autoencoding", "sigma_vae", "sigma_vae_spectra"),
     ("speech_recognition", "latent_unilm", "cross_entropy"),
@@ -97,6 +99,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     pretraining = {"data": str(folder / "corpus"), "tokenizer": tokenizer}
     text = {"name": "seq2seq", "train": str(pairs), "valid": str(pairs), "tokenizer": tokenizer}
     text |= {"max_source": 16, "max_target": 8}
+    train_run(parse_config(tree(text, "unilm", "cross_entropy")), folder / "teacher")
+    CRITERION_OPTIONS["relation_distillation"] = {"teacher": str(folder / "teacher")}
     latents = {"train": str(_store(folder)), "valid": str(folder / "store"), "name": "speech_synthesis"}
     front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
     recordings = str(_recordings(folder))

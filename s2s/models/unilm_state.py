@@ -1,0 +1,47 @@
+"""What UniLM remembers while it generates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from s2s.data.batch import Feeding
+from s2s.nn.cache import Pool, placed
+
+
+@dataclass
+class UniLMState:
+    """State while sentences are generated.
+
+    Args:
+        pool: Keys and values of sources and outputs.
+        following: The position of the next token of each sentence, `(B,)` int64.
+        feeding: How the model is fed.
+        steps_left: Maximum number of steps that may follow.
+        max_positions: Of the model.
+    """
+
+    pool: Pool
+    following: Tensor
+    feeding: Feeding
+    steps_left: int
+    max_positions: int
+
+    def advance(self) -> None:
+        """One step more; a sentence that is no longer needed may go on longer than the positions reach."""
+        self.following = (self.following + 1).clamp(max=self.max_positions - 1)
+        self.steps_left -= 1
+
+    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
+        """See `s2s.decoding.base.State`."""
+        self.pool.select(sentences, parents)
+        if sentences is not None:
+            self.following = self.following.index_select(0, sentences)
+
+    def join(self, other: UniLMState, places: Sequence[int]) -> None:
+        """See `s2s.decoding.base.JoinableState`."""
+        self.steps_left = max(self.steps_left, other.steps_left)
+        self.pool.join(other.pool, places, self.steps_left)
+        self.following = placed(self.following, other.following, places)

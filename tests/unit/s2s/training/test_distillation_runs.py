@@ -1,0 +1,117 @@
+"""Runs with a teacher: what they store, resuming, and teachers that do not fit."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_pairs import tree
+
+from s2s.errors import ConfigError, InputError
+from s2s.models.export import save_bert_folder
+from s2s.run import load_model, load_run, parse_config, train_run
+from s2s.training.loggers import read_log
+
+STUDENT = {"hidden_size": 16, "num_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs `teacher` and, learning from it, `student`."""
+    folder = tmp_path_factory.mktemp("distillation")
+    train_run(parse_config(tree(folder, train={"max_steps": 8})), folder / "teacher")
+    train_run(config(folder), folder / "student")
+    return folder
+
+
+def config(folder: Path, steps: int = 8, model: dict[str, Any] = STUDENT, **criterion: Any) -> Any:
+    options = tree(folder, train={"max_steps": steps}, model=model)
+    options["criterion"] = {"name": "relation_distillation", "teacher": str(folder / "teacher"), **criterion}
+    return parse_config(options)
+
+
+def test_a_run_stores_the_student_alone_and_learns(runs: Path) -> None:
+    _, _, model = load_model(runs / "student")
+    names = dict(model.named_parameters())
+    assert load_file(runs / "student/model.safetensors").keys() == names.keys()
+    state = load_file(runs / "student/checkpoints/step-000008/training.safetensors")
+    assert {name.rpartition("/")[2].rpartition(":")[0].removeprefix("model.") for name in state} < names.keys()
+    losses = [record["loss"] for record in read_log(runs / "student/log.jsonl") if record["split"] == "valid"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_run_that_was_stopped_continues_exactly(runs: Path, tmp_path: Path) -> None:
+    train_run(config(runs, steps=4), tmp_path / "run")
+    train_run(config(runs), tmp_path / "run")
+    for name in ("model", "training"):
+        file = f"checkpoints/step-000008/{name}.safetensors"
+        own, whole = load_file(tmp_path / "run" / file), load_file(runs / "student" / file)
+        assert own.keys() == whole.keys()
+        assert all(torch.equal(own[key], whole[key]) for key in own)
+
+
+def test_a_student_that_starts_as_its_teacher_has_nothing_to_learn(runs: Path, tmp_path: Path) -> None:
+    still = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "init": str(runs / "teacher")}
+    options = config(runs, steps=1).tree() | {"model": still}
+    train_run(parse_config(options), tmp_path / "run")
+    (first, *_) = read_log(tmp_path / "run/log.jsonl")
+    assert abs(first["loss"]) < 1e-6
+    assert first["grad_norm"] < 1e-6
+
+
+def test_a_folder_of_other_programs_teaches_the_same(runs: Path, tmp_path: Path) -> None:
+    _, task, model, _ = load_run(runs / "teacher")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    save_bert_folder(model, folder)
+    task.tokenizer.save(folder)
+    train_run(config(runs, teacher=str(folder)), tmp_path / "run")
+    own, other = (load_file(run / "model.safetensors") for run in (tmp_path / "run", runs / "student"))
+    assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+def test_the_student_decodes_without_its_teacher(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "student", tmp_path / "alone")
+    text = (tmp_path / "alone/config.yaml").read_text().replace(str(runs / "teacher"), "gone")
+    (tmp_path / "alone/config.yaml").write_text(text)
+    load_run(tmp_path / "alone")
+
+
+def test_a_teacher_that_changed_is_refused_in_resuming(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "teacher", tmp_path / "teacher")
+    train_run(config(runs, steps=4, teacher=str(tmp_path / "teacher")), tmp_path / "run")
+    weights = {name: tensor + 0.1 for name, tensor in load_file(runs / "teacher/model.safetensors").items()}
+    save_file(weights, tmp_path / "teacher/model.safetensors")
+    with pytest.raises(InputError, match=r"teacher/model\.safetensors: has changed since .*run began to train on it"):
+        train_run(config(runs, teacher=str(tmp_path / "teacher")), tmp_path / "run")
+
+
+def test_another_vocabulary_is_refused_by_its_first_difference(runs: Path, tmp_path: Path) -> None:
+    for name, change in (("longer", ("few", "few\nmore")), ("other", ("few", "more"))):
+        shutil.copytree(runs / "vocabulary", tmp_path / name)
+        words = (tmp_path / name / "vocab.txt").read_text().replace(*change)
+        (tmp_path / name / "vocab.txt").write_text(words)
+        options = config(runs).tree()
+        options["task"]["tokenizer"] = str(tmp_path / name)
+        message = {"longer": "must have the vocabulary of the task .19 items., found one of 18 items"}
+        message["other"] = "whose item 6 is 'more', found 'few'"
+        with pytest.raises(InputError, match=rf"^criterion\.teacher: .*{message[name]}"):
+            train_run(parse_config(options), tmp_path / "run")
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
+
+
+def test_no_teacher_and_a_missing_one_are_refused(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"criterion\.teacher: must be given"):
+        parse_config(tree(runs) | {"criterion": {"name": "relation_distillation"}})
+    with pytest.raises(InputError, match=r"criterion\.teacher: .*nowhere: no such file or folder"):
+        train_run(config(runs, teacher=str(tmp_path / "nowhere")), tmp_path / "run")
+
+
+def test_heads_that_do_not_fit_are_refused_before_the_folder_is_made(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^criterion\.relation_heads: must divide the teacher's hidden size"):
+        train_run(config(runs, relation_heads=5), tmp_path / "run")
+    assert not (tmp_path / "run/config.yaml").exists()
