@@ -8,36 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_voice import RATE, tokenizer_config, write_recordings, write_run
+from tiny_voice import RATE, tokenizer_config, write_recognizer, write_run
 
 from eval.recognizers import open_recognizer as open_for_evaluation
 from latent.audio.files import load_audio
 from latent.audio.recording import Recording
 from latent.data.latent_store import TOKENIZER
-from latent.encoding import encode_corpus
 from latent.recognition.recognizers import open_recognizer
 from latent.recognition.trained import TrainedRecognizer
 from s2s.errors import InputError
-from s2s.run import parse_config
-
-SIZES = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "initializer_range": 0.5}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings, their tokenizer and a recognizer of random weights, in a folder; the store is gone."""
-    folder = tmp_path_factory.mktemp("made")
-    manifest = write_recordings(folder / "recordings")
-    write_run(tokenizer_config(manifest), folder / "tokenizer")
-    encode_corpus([manifest], folder / "tokenizer", folder / "store")
-    task = {"name": "speech_recognition", "train": str(folder / "store"), "valid": str(folder / "store")}
-    task |= {"max_source": 250, "max_target": 12}
-    write_run(
-        parse_config({"task": task, "model": SIZES, "decoder": {"beam_size": 2}, "train": {"max_steps": 1}}),
-        folder / "listener",
-    )
-    shutil.rmtree(folder / "store")
-    return folder
+    return write_recognizer(tmp_path_factory.mktemp("made"))
 
 
 def test_recordings_are_heard_together_as_alone(made: Path) -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("soxr")
 pytest.importorskip("python_multipart")
 import tiny_listener
 from serving import TEXT_RUN, Running, error_of, running
+from tiny_voice import write_recognizer
 
 from latent.recognition.recognizer import Recognizer
 from unilatent.server.limits import Limits
@@ -141,6 +142,21 @@ def test_many_at_once_are_heard_as_each_alone(server: Running, free: Recognizer,
         texts.append(free.transcribe(tmp_path / f"{number}.wav").text)
     assert [answer.json()["text"] for answer in answers] == texts
     assert len(set(texts)) > 3, "the texts depend on the recordings"
+
+
+def test_a_recognizer_of_ones_own_is_served_too(tmp_path: Path) -> None:
+    folder, limits, metrics = write_recognizer(tmp_path), Limits(), Metrics()
+    model = open_model("own", str(folder / "listener"), "cpu", {}, False, limits, metrics)
+    path = folder / "recordings/ann0.wav"
+    with running([model], limits, metrics) as server:
+        found = transcribe(server, path.read_bytes(), model="own", response_format="diarized_json").json()
+        alone = Recognizer.load(folder / "listener", device="cpu").transcribe(path)
+        assert found["text"] == alone.text != ""
+        assert [one["speaker"] for one in found["segments"]] == ["?"]
+        told = error_of(transcribe(server, path.read_bytes(), model="own", prompt="Tea Brew"))
+        assert told == (400, "prompt: listener: knows no hot words; leave it out")
+        status, message = error_of(transcribe(server, recording(4.0), model="own"))
+        assert (status, message) == (400, "file: lasts 4.0 seconds; expected at most 2.5; cut it in silence")
 
 
 def test_hot_words_of_prompt_and_keywords_reach_the_model(client: openai.OpenAI) -> None:
