@@ -107,8 +107,9 @@ class SpectraCriterion(Criterion):
             )
 
     def weights(self, batch: AudioBatch) -> dict[str, float]:
-        """The number of segments; there is a loss of pitch only where the decoder finds one."""
-        return dict.fromkeys(self.losses, float(len(batch.audio)))
+        """The number of segments."""
+        names = [name for name in self.losses if name != "pitch_loss" or self.config.pitch_weight]
+        return dict.fromkeys(names, float(len(batch.audio)))
 
     def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
         """The losses, summed over segments."""

@@ -76,7 +76,7 @@ def test_the_names_of_the_phases_are_the_losses() -> None:
     vae, losses, batch = tiny_sigma_vae(), criterion(), tones(3)
     names = [name for phase in losses.phases for name in losses(vae, batch, phase)]
     assert sorted([*names, "pitch_loss"]) == sorted(losses.losses)  # this tokenizer finds no pitch
-    assert losses.weights(batch) == dict.fromkeys(losses.losses, 3.0)
+    assert losses.weights(batch) == dict.fromkeys(names, 3.0)
 
 
 def test_sums_of_rows_add_up_where_rows_are_drawn_alike() -> None:
@@ -126,7 +126,7 @@ def test_spectra_alone_train_the_whole_tokenizer_in_one_phase() -> None:
     losses = SpectraCriterion(SpectraCriterion.Config(mel_windows=(32, 64), mel_bins=(5, 10)))
     assert losses.phases == ("generator",)
     sums = losses(vae, batch)
-    assert {*sums, "pitch_loss"} == set(losses.losses) == set(losses.weights(batch))
+    assert set(sums) == set(losses.weights(batch)) == set(losses.losses) - {"pitch_loss"}
     torch.stack(list(sums.values())).sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in vae.parameters())
 
