@@ -73,22 +73,38 @@ def test_record_that_is_no_number_on_one_rank_stops_all_with_its_id(tmp_path: Pa
     assert "record-13" in message
 
 
+def train_pairs(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Train my.yaml in a folder by the process `one`, or two ranks with half of the batches each; the log."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if name == "two" else []
+    command = [sys.executable, *launcher, "-m", "unilatent", "train", "my.yaml", "--output", name]
+    command += [f"train.accumulate={1 if launcher else 2}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_ranks_with_a_teacher_learn_as_one_process_does(tmp_path: Path) -> None:
+    """DDP, which must expect that the student's last layer and head get no gradient."""
+    write_tree(tiny_pairs.tree(tmp_path, train={"max_steps": 4}), tmp_path / "my.yaml")
+    train_pairs(tmp_path, "one")
+    (tmp_path / "one").rename(tmp_path / "teacher")
+    student = tiny_pairs.tree(tmp_path, model={"hidden_size": 16}, train={"max_steps": 6})
+    student["criterion"] = {"name": "relation_distillation", "teacher": str(tmp_path / "teacher")}
+    write_tree(student, tmp_path / "my.yaml")
+    one, two = (train_pairs(tmp_path, name) for name in ("one", "two"))
+    assert len(one) > 6
+    assert [record["loss"] for record in two] == pytest.approx([record["loss"] for record in one], abs=1e-5)
+
+
 @pytest.mark.slow
 def test_ranks_share_the_decoding_at_validation_and_choose_the_same(tmp_path: Path) -> None:
     """FSDP2 on two ranks, each with its batches of outputs of different lengths, and one process."""
     pytest.importorskip("rouge_score")
     options = {"keep_best_by": "rouge_1", "generate_examples": 40, "max_steps": 12, "parallel": "fsdp", "patience": 9}
     write_tree(tiny_pairs.tree(tmp_path, valid=70, train=options), tmp_path / "my.yaml")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent)}
-    for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"])):
-        command = [sys.executable, *launcher, "-m", "unilatent", "train", "my.yaml", "--output", name]
-        command += [f"train.accumulate={2 // (1 + len(launcher) // 4)}"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
-    one, two = (
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    )
+    one, two = (train_pairs(tmp_path, name) for name in ("one", "two"))
     for name in ("loss", "rouge_1"):
         expected = [record[name] for record in one if name in record]
         assert [record[name] for record in two if name in record] == pytest.approx(expected, abs=1e-3)

@@ -13,7 +13,8 @@ from tiny_pairs import tree
 
 from s2s.errors import ConfigError, InputError
 from s2s.models.export import save_bert_folder
-from s2s.run import load_model, load_run, parse_config, train_run
+from s2s.ranks import Ranks
+from s2s.run import build_task, build_trainer, load_model, load_run, parse_config, resolve, train_run
 from s2s.training.loggers import read_log
 
 STUDENT = {"hidden_size": 16, "num_layers": 1}
@@ -115,3 +116,14 @@ def test_heads_that_do_not_fit_are_refused_before_the_folder_is_made(runs: Path,
     with pytest.raises(ConfigError, match=r"^criterion\.relation_heads: must divide the teacher's hidden size"):
         train_run(config(runs, relation_heads=5), tmp_path / "run")
     assert not (tmp_path / "run/config.yaml").exists()
+
+
+def test_shards_of_the_student_are_refused(runs: Path, tmp_path: Path) -> None:
+    options = config(runs).tree()
+    options["train"]["parallel"] = "fsdp"
+    parsed = parse_config(options)
+    task = build_task(parsed)
+    parsed = resolve(parsed, task.model_defaults())
+    ranks = Ranks(0, 2, torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"train\.parallel: must be ddp with criterion\.teacher, found 'fsdp'"):
+        build_trainer(parsed, task, tmp_path / "run", ranks)
