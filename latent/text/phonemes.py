@@ -18,6 +18,8 @@ from latent.text.pronunciation import GIVEN, units_of
 from s2s.errors import ConfigError, InputError
 
 _FILE = "pronunciations.txt.gz"
+_LONGEST_GUESS = 60
+"""Letters of the longest word to guess: what is longer is no word, and would take long."""
 MARKS = tuple(" ,.?!;:-\"'()")
 """Tokens that are not sounds."""
 _LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
@@ -138,7 +140,7 @@ class PhonemeFrontEnd(FrontEnd):
 
     def _guess(self, part: str) -> tuple[str, ...] | None:
         """The most likely sounds of a word; of one without a vowel ("tbh"), the letters' names."""
-        if self.guesser is None or len(part) < 2:
+        if self.guesser is None or not 2 <= len(part) <= _LONGEST_GUESS:
             return None
         word = bare(part)
         sounds = self.guesser.guess(word)

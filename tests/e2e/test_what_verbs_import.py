@@ -106,7 +106,10 @@ def test_help_and_lists_import_no_library(tmp_path: Path) -> None:
 def test_scores_and_corpora_do_not_import_torch(tmp_path: Path) -> None:
     pytest.importorskip("sacrebleu")
     for command, names in imported_by(WITHOUT_TORCH, tmp_path).items():
-        assert not names & {"torch", "transformers", "datasets", "pyarrow", "s2s.run", "latent"}, command
+        unwanted = {"torch", "transformers", "datasets", "s2s.run", "latent"}
+        if "pandas" not in names:  # which scikit-learn imports for nltk where it is installed, and with it pyarrow
+            unwanted.add("pyarrow")
+        assert not names & unwanted, command
 
 
 @pytest.mark.parametrize("kind", ["text", "speech"])

@@ -298,6 +298,7 @@ def test_verbs_and_sources_agree() -> None:
 
     assert {command.name for command in app.registered_commands} == {
         "asterisk-prompts",
+        "teacher-texts",
         "teacher-speech",
         "align-speech",
         *SOURCES,

@@ -194,7 +194,7 @@ def test_wrong_folders_and_options_are_refused(tmp_path: Path) -> None:
         SpeechSettings(metrics=("bleu",))
     with pytest.raises(InputError, match="add --aligned if it is"):
         SpeechSettings(metrics=("pesq",))
-    with pytest.raises(InputError, match="--recognizer: must be one of whisper, pocketsphinx, found 'ear'"):
+    with pytest.raises(InputError, match="--recognizer: must be a folder or one of whisper, pocketsphinx, found 'ear'"):
         recognizers.open_recognizer("ear", "en")
     with pytest.raises(InputError, match="--recognizer pocketsphinx: has one model, for en; found 'fr'"):
         recognizers.open_recognizer("pocketsphinx", "fr")
