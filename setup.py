@@ -75,6 +75,8 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "jiwer>=4",
+            "pyannote.metrics>=4",
+            "scipy>=1.11",
             "ruff>=0.8",
             "mypy>=1.13",
             "httpx>=0.27",

@@ -75,7 +75,7 @@ class DenseUniLM(UniLM):
             keys, values = keys_values.permute(2, 0, 3, 1, 4)  # (B, H, L, D)
             return attend(queries.transpose(1, 2), keys, values, bias, dropout).transpose(1, 2)
 
-        x: Tensor = self.embeddings(batch.tokens, batch.positions, batch.segments)
+        x: Tensor = self.embeddings(self.embeddings.tokens(batch.tokens), batch.positions, batch.segments)
         for layer in self.layers:
             x = self._run(layer, x, attention)
         return x.flatten(0, 1)[batch.slots]

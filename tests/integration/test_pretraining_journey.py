@@ -141,7 +141,7 @@ def test_finetuning_takes_over_weights_head_tokenizer_and_pseudo_token(pretraine
     assert any(name.startswith("head.") for name in before)
     assert "relative_bias.weight" in before
     config, task, model, _ = load_run(run)
-    assert task.feeding.mask == PSEUDO  # type: ignore[attr-defined]
+    assert task.collate_sources([task.source({"src": "x"}, "here")]).feeding.mask == PSEUDO  # type: ignore[attr-defined]
     assert Tokenizer.load(run).tokens(range(len(WORDS))) == WORDS
     assert config.model.config.relative_buckets == 8
     assert model.config.vocab_size == len(WORDS)
@@ -161,7 +161,8 @@ def test_a_pretrained_run_is_exported_and_read_back_but_not_decoded(pretrained: 
     run = finetune(tmp_path / "out", tmp_path / "run", 1, warmup_steps=1)
     before, after = (load_file(folder / "model.safetensors") for folder in (pretrained, run))
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert load_run(run)[1].feeding.mask == PSEUDO  # type: ignore[attr-defined]
+    task = load_run(run)[1]
+    assert task.collate_sources([task.source({"src": "x"}, "here")]).feeding.mask == PSEUDO  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="its task, 'pseudo_masked_lm', generates no text"):
         load_run(pretrained)
 
