@@ -59,8 +59,8 @@ class SigmaVAE(Model):
         phases. A small model speaks clearly far sooner that way. 0: convolutions on samples, as in VibeVoice."""
         writer: Writer = "spectrum"
         """What makes samples in the decoder, if `window` is set. spectrum: magnitudes and phases, for any sound.
-        harmonics: pulses at a pitch and noise, both filtered, for one voice at a time; small models sound more natural
-        (`latent.nn.harmonics`). `criterion.pitch_weight` teaches the pitch."""
+        harmonics: pulses at a pitch and noise, both filtered, for one voice at a time (`latent.nn.harmonics`);
+        `criterion.pitch_weight` teaches the pitch."""
         expansion: Fact[PositiveInt] = 4
         """Width inside the blocks' feed-forward networks, as a multiple of the channels."""
         norm_eps: Fact[PositiveFloat] = 1e-5
