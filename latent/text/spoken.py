@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from latent.text.normalization import normalizer
@@ -45,6 +45,7 @@ _EUROS = re.compile(r"€ ?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?) ?€")
 _EURO = {"de": "Euro", "it": "euro", "nl": "euro", "pl": "euro", "pt": "euros", "ru": "евро"}
 _LONGEST_NUMBER = 15  # digits, as in the languages with rules of their own
 _LONGEST = 500
+_MOST_PASSES = 4
 _CUT = re.compile(rf".{{1,{_LONGEST}}}[.!?] (?=[A-Z])|.{{1,{_LONGEST}}} ")
 _LIST = re.compile(r"^(?:[-*+>•] )+")  # a mark that a rule has moved to the beginning, where it would be one of a list
 _BEFORE_MARK = re.compile(r" (?=[.,;:!?])")
@@ -96,11 +97,23 @@ def spoken(text: str, language: str) -> str:
     given = [f"[[{written}]]" for written in GIVEN.findall(text)]
     text = plain(GIVEN.sub(_GIVEN, text.replace(_GIVEN, "")) if given else text)
     normalize = normalizer(language)
-    said = " ".join(normalize(piece) if normalize else _general(piece, language) for piece in _pieces(text))
-    said = _BEFORE_MARK.sub("", plain(said))
-    if normalize:
-        said = _LIST.sub("", said)
+    said = _settled(text, normalize) if normalize else _said(text, lambda piece: _general(piece, language))
     return re.sub(_GIVEN, lambda _: given.pop(0), said) if given else said
+
+
+def _settled(text: str, normalize: Callable[[str], str]) -> str:
+    """The text after the rules, and again as long as they find something to change in what they wrote."""
+    said = _LIST.sub("", _said(text, normalize))
+    for _ in range(_MOST_PASSES):
+        again = _LIST.sub("", _said(said, normalize))
+        if again.casefold() == said.casefold():
+            break
+        said = again
+    return said
+
+
+def _said(text: str, normalize: Callable[[str], str]) -> str:
+    return _BEFORE_MARK.sub("", plain(" ".join(map(normalize, _pieces(text)))))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -177,6 +177,6 @@ RULES: tuple[Rule, ...] = (
     rule(rf"(?<![\w.,]){_AMOUNT}\s?(?P<unit>{alternatives(_UNITS)})(?![\w/²'])", _unit),
     rule(r"(?<![\w.,-])(\d+)\s?[-–]\s?(\d+)(?![\w-]|[.,]\d)", _range),
     rule(rf"{_AMOUNT}", lambda found: _amount(found["amount"])),
-    rule(r"\b[A-Z]{2,6}\b", _initials),
+    rule(r"(?<![^\W_])[A-Z]{2,6}(?![^\W_])", _initials),
 )  # fmt: skip
 SIGNS: tuple[Rule, ...] = tuple(rule(re.escape(sign), f" {words} ") for sign, words in _SIGNS)

@@ -183,6 +183,6 @@ RULES: tuple[Rule, ...] = (
     rule(rf"(?<![\w.,]){_AMOUNT}\s(?P<noun>[a-záéíóúñ]{{3,}}s)\b", _counted),
     rule(rf"(?<![\w.,]){_AMOUNT}(?=\s?%)", lambda found: _amount(found["amount"])),
     rule(rf"{_AMOUNT}", lambda found: _amount(found["amount"])),
-    rule(r"\b[A-ZÑ]{2,5}\b", _initials),
+    rule(r"(?<![^\W_])[A-ZÑ]{2,5}(?![^\W_])", _initials),
 )  # fmt: skip
 SIGNS: tuple[Rule, ...] = tuple(rule(re.escape(sign), f" {words} ") for sign, words in _SIGNS)

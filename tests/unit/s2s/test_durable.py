@@ -279,6 +279,7 @@ def test_a_signal_ends_a_job_with_a_line_and_its_status(
             os.kill(os.getpid(), number)
             signal.sigtimedwait([], 5)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background starts tests without it
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ending:
         job()

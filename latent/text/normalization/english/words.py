@@ -75,7 +75,7 @@ ABBREVIATIONS = {
     "etc": "et cetera",
     "approx": "approximately",
     "dept": "department",
-    "temp": "temperature",
+    "temp": "temp",
     "max": "maximum",
     "min": "minimum",
     "avg": "average",
