@@ -98,7 +98,7 @@ ABBREVIATIONS: tuple[Rule, ...] = (
     rule(r"\b(Mrs?|Ms|Prof)\.(?=\s(?:and|&|or)\s)", lambda found: words.TITLES[found[1]]),
     rule(r"\bSt\s(?=[A-Z])", "saint "),
     rule(
-        r"\b((?:I|US|Route|Highway|Interstate)[\s-][\w\s-]{1,30}?)\s([NSEW])\.(?=\s[a-z]|$)",
+        r"\b((?:I|US|Route|Highway|Interstate)[\s-](?:\d|\w\w)[\w\s-]{0,30}?)\s([NSEW])\.(?=\s[a-z]|$)",
         lambda found: f"{found[1]} {_DIRECTIONS[found[2]]}",
     ),
     rule(rf"(?<=[a-z]\s)({_STREETS})\.", _ending(words.STREETS)),
