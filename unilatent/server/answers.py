@@ -18,11 +18,15 @@ class Answer:
     Args:
         seconds: Maximum time that `next` waits.
         most_unread: Size of the pieces that may wait for the reader before the worker should pause.
-        on_change: Called in the event loop when the reader has caught up, or has gone.
+        on_caught_up: Called in the event loop when the reader has caught up.
+        on_close: Called in the event loop once, when nobody needs the answer any more.
     """
 
-    def __init__(self, seconds: float, most_unread: int, on_change: Callable[[Answer], None]) -> None:
-        self._loop, self._seconds, self._on_change = asyncio.get_running_loop(), seconds, on_change
+    def __init__(
+        self, seconds: float, most_unread: int, on_caught_up: Callable[[], None], on_close: Callable[[], None]
+    ) -> None:
+        self._loop, self._seconds = asyncio.get_running_loop(), seconds
+        self._on_caught_up, self._on_close = on_caught_up, on_close
         self._pieces: asyncio.Queue[Any] = asyncio.Queue()
         self._most_unread, self._put, self._read = most_unread, 0, 0
         self.cancelled = False
@@ -54,7 +58,7 @@ class Answer:
         if not self.cancelled:
             self.cancelled = True
             self._pieces.put_nowait((ClientGone(), 0))
-            self._on_change(self)
+            self._on_close()
 
     async def next(self) -> Any:
         """The next piece, or None at the end.
@@ -74,7 +78,7 @@ class Answer:
         was_full = self.is_full
         self._read += size
         if was_full and not self.is_full:
-            self._on_change(self)
+            self._on_caught_up()
         if isinstance(piece, Exception):
             raise piece
         return None if piece is _END else piece

@@ -109,7 +109,7 @@ class Worker:
         """A place for an answer; raises Busy if there is none, and ApiError if the model cannot work."""
         self._check()
         self.open_answers += 1
-        return Answer(self._limits.request_seconds, self._limits.unread_bytes, self._changed)
+        return Answer(self._limits.request_seconds, self._limits.unread_bytes, self._notify, self._close)
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue; raises as `answer`."""
@@ -143,10 +143,12 @@ class Worker:
     def _dead(self) -> ApiError:
         return ApiError(503, f"the model {self.name!r} has stopped working", "model_unavailable")
 
-    def _changed(self, answer: Answer) -> None:
-        """A reader has caught up, or has gone; called in the event loop."""
-        if answer.cancelled:
-            self.open_answers -= 1
+    def _close(self) -> None:
+        """Nobody needs an answer any more; called in the event loop."""
+        self.open_answers -= 1
+        self._notify()
+
+    def _notify(self) -> None:
         with self._wake:
             self._wake.notify()
 

@@ -302,7 +302,7 @@ def test_a_port_that_is_taken_and_a_model_that_is_missing_are_one_line(server: R
 
 
 def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

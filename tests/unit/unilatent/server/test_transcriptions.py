@@ -314,7 +314,7 @@ def request_bytes(server: Running, model: str) -> bytes:
 
 
 def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

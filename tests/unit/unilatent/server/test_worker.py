@@ -128,6 +128,22 @@ def test_requests_join_a_running_batch_and_wait_in_order_while_it_is_full() -> N
     run(test())
 
 
+def test_an_answer_that_is_closed_while_its_reader_catches_up_is_counted_once() -> None:
+    async def test() -> None:
+        bench = Bench()
+        answer = bench.worker.answer()
+        answer.put("more than may wait", 10**9)
+        reading = asyncio.create_task(answer.next())
+        while not answer._pieces.qsize():
+            await asyncio.sleep(0)
+        answer.close()
+        await asyncio.gather(reading, return_exceptions=True)
+        answer.close()
+        assert bench.worker.open_answers == 0
+
+    run(test())
+
+
 def test_requests_with_other_options_have_a_batch_of_their_own() -> None:
     async def test() -> None:
         bench = Bench()
