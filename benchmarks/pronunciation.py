@@ -1,4 +1,4 @@
-"""How well words that a dictionary lacks are said: phonemes and words wrong, on words held back from it.
+"""How well words outside the dictionary are pronounced: share of wrong phonemes and words, on held-out words.
 
     python benchmarks/pronunciation.py                                # CMUdict, a minute or two
     python benchmarks/pronunciation.py --dictionary words.txt --held-out 500

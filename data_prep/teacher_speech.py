@@ -176,11 +176,11 @@ def write_teacher_speech(
     hours: float | None,
     skipped: Counter[str],
 ) -> str:
-    """Read texts aloud, or go on with it, and write the corpus.
+    """Read texts aloud, continuing what a former call began, and write the corpus.
 
     What a voice makes of a text depends on nothing else, and the corpus ends with the first text, in their order, at
     which the speech so far lasts `hours`. So neither the number of processes nor a kill changes a byte of it, and a
-    longer corpus goes on with a shorter one.
+    longer corpus continues a shorter one.
 
     Args:
         teacher: Reads.
