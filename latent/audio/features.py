@@ -31,7 +31,7 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f
     Source: M. Slaney, Auditory Toolbox, Interval Research TR 1998-010; the default of librosa.
     """
     top = sample_rate / 2 if f_max is None else f_max
-    ends = hertz_to_mel(torch.tensor([f_min, top], dtype=torch.float64))
+    ends = _to_mel(torch.tensor([f_min, top], dtype=torch.float64))
     corners = _to_hertz(torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2, dtype=torch.float64))
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     low, middle, high = (corners[i : i + n_mels, None] for i in range(3))
@@ -73,8 +73,7 @@ _HERTZ_PER_MEL = _KNEE_HERTZ / _KNEE_MEL
 _LOG_STEP = torch.tensor(6.4, dtype=torch.float64).log() / 27
 
 
-def hertz_to_mel(hertz: Tensor) -> Tensor:
-    """Frequencies on the mel scale of `mel_filters`, in mels."""
+def _to_mel(hertz: Tensor) -> Tensor:
     above = _KNEE_MEL + (hertz.clamp(min=_KNEE_HERTZ) / _KNEE_HERTZ).log() / _LOG_STEP
     return torch.where(hertz < _KNEE_HERTZ, hertz / _HERTZ_PER_MEL, above)
 

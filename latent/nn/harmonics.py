@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latent.audio.features import hertz_to_mel
 from latent.nn.spectrum import overlap_add
 
 REFERENCE = 150.0
@@ -26,6 +25,7 @@ _LOWEST, _HIGHEST = -1.5, 1.9  # octaves: 53 to 560 Hz
 _NOISE_FRAMES = 256  # after which the noise repeats: 2.6 s at hops of 10 ms
 _BANDS = 80
 _PHASES = 2**20  # phases that are told apart in a cycle
+_MEL_KNEE = 700.0  # Hz; bands are about linear below it and logarithmic above
 _PULSE_OFFSET, _NOISE_OFFSET = 4.0, 5.0  # log gains of speech at levels as trained, from 0
 _LOUDEST = 7.0
 
@@ -115,6 +115,6 @@ class HarmonicWriter(nn.Module):
 
 def _spread(window: int, sample_rate: int) -> Tensor:
     """Weights `(_BANDS, window / 2 + 1)` that interpolate in a line, on the mel scale, between gains of bands."""
-    mel = hertz_to_mel(torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64))
+    mel = torch.log1p(torch.linspace(0, sample_rate / 2, window // 2 + 1, dtype=torch.float64) / _MEL_KNEE)
     places = mel / mel[-1] * (_BANDS - 1)
     return (1 - (places - torch.arange(_BANDS)[:, None]).abs()).clamp_min(0).float()
