@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from golden_figures import Check, Figure, Taps, difference, part
+from golden_figures import Check, Figure, Taps, difference, exact, part
 from torch import Tensor
 
+from s2s.data.batch import Feeding, SourceBatch
+from s2s.decoding.beam import BeamSearch
+from s2s.models.pretrained import SIZES
+from s2s.models.unilm import UniLM
+from s2s.nn.attention import Attention, attend
 from s2s.nn.masks import additive
+from s2s.nn.packing import Packing
 from s2s.nn.relations import Vectors, log_relation, relation_divergence, split_heads
+from s2s.nn.temperature import AttentionTemperature, Factors, scaled
 
 
 def check_minilm(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
@@ -71,4 +78,101 @@ def divergences(
     return means
 
 
-KINDS: dict[str, Check] = {"minilm_loss": check_minilm}
+def check_temperature(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Attention alone, all rows at once, step by step from a cache, and greedy search, at each setting."""
+    yield from part(attention_alone(case, tensors))
+    sizes = case["config"]
+    model = UniLM(UniLM.Config(**{name: sizes[key] for name, key in SIZES.items() if key in sizes}))
+    model.load_bert_state({name: value for name, value in tensors.items() if name.startswith(("bert.", "cls."))})
+    model.eval()
+    for name, setting in case["settings"].items():
+        knobs = zip(("source", "target", "cross"), ("source_rows", "target_to_target", "target_to_source"), strict=True)
+        temperature = AttentionTemperature(form="width", **{knob: setting["T"][key] for knob, key in knobs})
+        yield from part(all_rows(case, tensors, model, name, temperature.factors(case["head_width"])))
+        yield from part(step_by_step(case, tensors, model, name, temperature))
+        yield from part(greedy(case, model, name, temperature))
+
+
+def attention_alone(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """Outputs and mean entropy of one attention in float64; its weights are its outputs for values that are one-hot."""
+    queries, keys, values = (tensors[f"attention.{kind}"] for kind in "qkv")
+    one_hot = torch.eye(keys.shape[1], dtype=keys.dtype).expand(len(keys), -1, -1)
+    for name, entropy in case["attention_mean_entropy_by_T"].items():
+        temperature = AttentionTemperature.model_validate({"all": float(name), "form": "width"})
+        factor, allowed = (
+            temperature.factors(case["head_width"]).source,
+            case["suggested_tol"]["attention_atol_float64"],
+        )
+
+        def of(wanted: Tensor, factor: float = factor) -> Tensor:
+            plain: Attention = lambda asked, _, dropout: attend(asked[None], keys[None], wanted[None])[0]  # noqa: E731
+            return scaled(plain, factor)(queries, keys, 0.0)
+
+        yield Figure(f"attention at {name}", difference(of(values), tensors[f"attention.T{name}.out"]), allowed)
+        weights = of(one_hot)
+        yield Figure(f"entropy at {name}", abs(float(-(weights * weights.log()).sum(-1).mean()) - entropy), allowed)
+
+
+def all_rows(case: dict[str, Any], tensors: Taps, model: UniLM, name: str, factors: Factors) -> Iterator[Figure]:
+    """Hidden states and scores of source and target read in one go, where each score gets its own factor."""
+    of_source, packing = tensors["in.token_type_ids"] == 0, packed(tensors)
+    x = model.embeddings(
+        model.embeddings.tokens(tensors["in.input_ids"]), packing.positions, tensors["in.token_type_ids"]
+    )
+    plain, across = packing.attention(), factors.cross / factors.target
+    by_query = torch.where(of_source, factors.source / across, factors.target)[:, None, None]
+    by_key = torch.where(of_source, across, 1.0)[:, None, None]
+
+    def attention(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+        keys, values = keys_values.unbind(1)
+        return plain(queries * by_query, torch.stack([keys * by_key, values], 1), dropout)
+
+    for layer in model.layers:
+        x = layer(x, attention)
+    allowed = case["suggested_tol"]
+    yield Figure(f"{name} hidden", difference(x, tensors[f"out.{name}.hidden"]), allowed["hidden_atol"])
+    yield Figure(f"{name} logits", difference(model.logits(x), tensors[f"out.{name}.logits"]), allowed["logits_atol"])
+
+
+def packed(tensors: Taps) -> Packing:
+    """The rows of source and target, which must see one another as the case says."""
+    kinds = tensors["in.token_type_ids"]
+    steps = kinds * kinds.cumsum(0)  # 0 for the source, then 1, 2, ...
+    packing = Packing(steps[None], tensors["in.position_ids"][None], (steps >= 0)[None], int((kinds == 0).sum()))
+    assert torch.equal(steps[None] <= steps[:, None], tensors["in.visible"].bool()), "the mask of UniLM"
+    return packing
+
+
+def sources(case: dict[str, Any], start: int | None = None) -> SourceBatch:
+    """The source of a case, to write from; its tokens are fed from `start` on, or before a mask."""
+    ids, special = torch.tensor([case["source_tokens"]]), case["special_ids"]
+    feeding = Feeding(end=special["sep"], start=start, mask=special["mask"] if start is None else None)
+    return SourceBatch(["source"], ids, torch.tensor([ids.shape[1]]), feeding, [[]])
+
+
+def step_by_step(
+    case: dict[str, Any], tensors: Taps, model: UniLM, name: str, temperature: AttentionTemperature
+) -> Iterator[Figure]:
+    """Scores of the target, whose tokens are fed one by one over the cached source."""
+    first, *others = case["target_tokens"]
+    state = model.start_tempered(sources(case, start=first), 1 + len(others), temperature)
+    made = []
+    for token in [None, *others]:
+        made.append(model.step(state, None if token is None else torch.tensor([[token]]))[0, 0])
+        state.select(None, torch.zeros(1, 1, dtype=torch.int64))
+    golden = tensors[f"out.{name}.logits"][len(case["source_tokens"]) :]
+    yield Figure(f"{name} cached logits", difference(torch.stack(made), golden), case["suggested_tol"]["logits_atol"])
+
+
+def greedy(case: dict[str, Any], model: UniLM, name: str, temperature: AttentionTemperature) -> Iterator[Figure]:
+    """What greedy search writes, fed with masks, and the sum of its log-probabilities."""
+    wanted = case["settings"][name]["greedy"]
+    options = {"beam_size": 1, "min_length": 0, "max_length": len(wanted["ids"])}
+    search = BeamSearch(BeamSearch.Config(attention_temperature=temperature, **options))
+    ((found,),) = search(model, sources(case))
+    yield Figure(f"{name} greedy ids", exact(found.tokens, wanted["ids"]), 0)
+    error = abs(found.log_prob - wanted["sum_log_probability"])
+    yield Figure(f"{name} greedy score", error, case["suggested_tol"]["logits_atol"])
+
+
+KINDS: dict[str, Check] = {"minilm_loss": check_minilm, "attention_temperature": check_temperature}

@@ -17,7 +17,8 @@ from torch import Tensor
 from s2s.data.batch import SourceBatch
 from s2s.decoding import ranking
 from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.constraints import BatchConstraints, ConstraintOptions, Constraints
+from s2s.decoding.constraints import BatchConstraints, Constraints
+from s2s.decoding.search_config import SearchConfig
 from s2s.decoding.searching import Beam, Searching
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
@@ -32,7 +33,7 @@ class BeamSearch(Search):
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`. fairseq's and transformers' search is `wide_beam`.
     """
 
-    class Config(ConstraintOptions):
+    class Config(SearchConfig):
         """Options of beam search."""
 
         beam_size: int = Field(5, ge=1, le=1000)

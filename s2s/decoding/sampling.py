@@ -11,7 +11,8 @@ from torch import Tensor
 
 from s2s.data.batch import SourceBatch
 from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.constraints import ConstraintOptions, Constraints, Written
+from s2s.decoding.constraints import Constraints, Written
+from s2s.decoding.search_config import SearchConfig, start
 from s2s.decoding.searching import worth_leaving
 from s2s.nn.precision import widened
 from s2s.registry import register_decoder
@@ -25,7 +26,7 @@ class Sampling(Search):
     Source: Fan et al. 2018 (arXiv 1805.04833) for top-k, Holtzman et al. 2020 (arXiv 1904.09751) for the nucleus.
     """
 
-    class Config(ConstraintOptions):
+    class Config(SearchConfig):
         """Options of sampling."""
 
         num_hypotheses: int = Field(1, ge=1, le=10_000)
@@ -61,7 +62,7 @@ class Sampling(Search):
         live = torch.arange(size, device=device)
         tokens = torch.full((size, count, steps), end, device=device)
         log_probs = torch.zeros(size, count, steps, device=device)
-        state = model.start(sources, steps)
+        state = start(model, sources, steps, self.config)
         last: Tensor | None = None
         for step in range(steps):
             scores = model.step(state, last).expand(-1, count, -1).log_softmax(-1, dtype=torch.float32)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from s2s.data.batch import SourceBatch
 from s2s.decoding.base import StepModel
 from s2s.decoding.constraints import FREE, BatchConstraints, Written
+from s2s.decoding.search_config import SearchConfig, start
 from s2s.decoding.trace import Trace
 from s2s.nn.cache import placed
 from s2s.nn.precision import widest
@@ -107,6 +108,10 @@ class Rule(Protocol):
     max_length: int
     """Maximum number of steps."""
 
+    @property
+    def config(self) -> SearchConfig:
+        """The options of the search."""
+
     def survivors(
         self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -134,7 +139,7 @@ class Searching:
         size, self._end, device = len(sources.ids), sources.feeding.end, sources.tokens.device
         self.trace = Trace.empty(size, rule.max_length, rule.frame_size, self._end, device)
         self.beam = Beam.root(size, rule.wanted, device)
-        self.state: Any = model.start(sources, rule.max_length)
+        self.state: Any = start(model, sources, rule.max_length, rule.config)
         self._last: Tensor | None = None
 
     @torch.inference_mode()

@@ -29,6 +29,7 @@ from s2s.nn.cache import Pool
 from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
+from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
 from s2s.nn.transformer import ACTIVATIONS, Block, projections
 from s2s.registry import register_model
 
@@ -220,16 +221,23 @@ class UniLM(Model):
                 f"the model has {self.config.max_positions}; shorten the sources or the outputs"
             )
 
-    @torch.no_grad()
     def start(self, sources: SourceBatch, max_steps: int) -> UniLMState:
         """See `s2s.decoding.base.StepModel`."""
+        return self._start(sources, max_steps, NEUTRAL)
+
+    def start_tempered(self, sources: SourceBatch, max_steps: int, temperature: AttentionTemperature) -> UniLMState:
+        """See `s2s.decoding.search_config.TemperedModel`."""
+        return self._start(sources, max_steps, temperature.factors(self.config.hidden_size // self.config.num_heads))
+
+    @torch.no_grad()
+    def _start(self, sources: SourceBatch, max_steps: int, factors: Factors) -> UniLMState:
         tokens, lengths = sources.tokens, sources.lengths
         self.check_lengths(lengths, max_steps)
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         real = positions < lengths.unsqueeze(1)
         packing = Packing(torch.where(real, 0, PADDING), positions, real, tokens.shape[1])
         x = self.embeddings(self.words(sources, packing), packing.positions, torch.zeros_like(packing.positions))
-        everything = packing.attention(self.relative_bias)
+        everything = scaled(packing.attention(self.relative_bias), factors.source)
         heads, width = self.config.num_heads, self.config.hidden_size // self.config.num_heads
         buffer = x.new_zeros(len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width)
         for index, layer in enumerate(self.layers):
@@ -237,7 +245,10 @@ class UniLM(Model):
             buffer[index, ..., :-1, :] = keys_values.permute(2, 0, 3, 1, 4)
             if index + 1 < len(self.layers):
                 x = layer(x, everything)
-        return UniLMState(Pool(buffer, real, positions), lengths, sources.feeding, max_steps, self.config.max_positions)
+        if factors.cross != factors.target:  # outputs ask with queries that are multiplied by the factor of targets
+            buffer[:, 0] *= factors.cross / factors.target
+        pool, most = Pool(buffer, real, positions), self.config.max_positions
+        return UniLMState(pool, lengths, sources.feeding, max_steps, most, factors.target)
 
     @torch.no_grad()
     def step(self, state: UniLMState, tokens: Tensor | None) -> Tensor:
@@ -254,9 +265,9 @@ class UniLM(Model):
         words = self.embeddings.tokens(ids)
         x = self.embeddings(words, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
         for index, layer in enumerate(self.layers[:-1]):
-            x = layer(x, attention(index))
-        last = len(self.layers) - 1
-        return self.logits(self.layers[last](x, attention(last), slice(-hypotheses, None)))
+            x = layer(x, scaled(attention(index), state.query_factor))
+        last = scaled(attention(len(self.layers) - 1), state.query_factor)
+        return self.logits(self.layers[-1](x, last, slice(-hypotheses, None)))
 
     def prepare(self) -> None:
         pack_linears(self)

@@ -21,6 +21,7 @@ class UniLMState:
         feeding: How the model is fed.
         steps_left: Maximum number of steps that may follow.
         max_positions: Of the model.
+        query_factor: By what queries of outputs are multiplied.
     """
 
     pool: Pool
@@ -28,6 +29,7 @@ class UniLMState:
     feeding: Feeding
     steps_left: int
     max_positions: int
+    query_factor: float = 1.0
 
     def advance(self) -> None:
         """One step more; a sentence that is no longer needed may go on longer than the positions reach."""
