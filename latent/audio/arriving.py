@@ -15,6 +15,8 @@ from s2s.errors import InputError
 _POLL_SECONDS = 0.05
 _PIECE_SECONDS = 0.1
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_HEADER_PIECE = 64
+_LONGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,79 @@ class SampleFormat:
         return samples
 
 
+class SampleBytes:
+    """Samples from bytes that come in pieces of any size: WAV, or samples without a header.
+
+    Lengths in a WAV header are not believed, since its writer may not have known them.
+
+    Args:
+        name: For messages.
+        format: Of samples without a header; None for WAV, which brings it.
+        advice: For the message about bytes that are no WAV.
+    """
+
+    def __init__(self, name: str, format: SampleFormat | None, advice: str) -> None:
+        self._name, self._advice = name, advice
+        self.format = format
+        """None until the header of a WAV is whole."""
+        self._waiting = b""
+
+    def push(self, content: bytes) -> Samples:
+        """The samples `(L,)` that are whole after the next bytes, channels averaged.
+
+        Raises:
+            InputError: it is no WAV, or one of a kind that cannot be read while it arrives; a sample is not finite.
+        """
+        self._waiting += content
+        if self.format is None:
+            self._read_header()
+        if self.format is None:
+            return np.empty(0, np.float32)
+        whole = len(self._waiting) - len(self._waiting) % self.format.frame_bytes
+        samples = self.format.decode(self._waiting[:whole])
+        self._waiting = self._waiting[whole:]
+        if not np.isfinite(samples).all():
+            raise InputError(f"{self._name}: a sample is no finite number; is this really raw audio?")
+        return samples
+
+    def close(self) -> None:
+        """Nothing follows, and part of a sample is dropped; raises InputError within the header of a WAV."""
+        if self.format is None:
+            raise InputError(f"{self._name}: ends within the header of a WAV file; {self._advice}")
+
+    def _read_header(self) -> None:
+        """Find the format and drop all before the first sample, once that much is there."""
+        given = self._waiting
+        if len(given) >= 12 and (given[:4] != b"RIFF" or given[8:12] != b"WAVE"):
+            raise InputError(f"{self._name}: must be a WAV stream, found {given[:4]!r}; {self._advice}")
+        place, format = 12, None
+        while len(given) >= place + 8:
+            kind, size = given[place : place + 4], int.from_bytes(given[place + 4 : place + 8], "little")
+            if kind == b"data":
+                if format is None:
+                    raise InputError(f"{self._name}: a WAV stream without a 'fmt ' chunk before its samples")
+                self.format, self._waiting = format, given[place + 8 :]
+                return
+            place += 8
+            if kind == b"fmt " and len(given) >= place + size:
+                format = self._format(given[place : place + size])
+            place += size + size % 2
+            if place > _LONGEST_HEADER:
+                raise InputError(f"{self._name}: a WAV header of more than {_LONGEST_HEADER:,} bytes; {self._advice}")
+
+    def _format(self, content: bytes) -> SampleFormat:
+        kind, channels, rate, bits = (
+            int.from_bytes(content[place : place + size], "little") for place, size in ((0, 2), (2, 2), (4, 4), (14, 2))
+        )
+        if kind == _EXTENSIBLE:
+            kind = int.from_bytes(content[24:26], "little")
+        known = (kind == _PCM and bits in (16, 24, 32)) or (kind == _FLOAT and bits == 32)
+        if not known or not 1 <= channels <= 8 or not 1000 <= rate <= 1_000_000:
+            found = f"format {kind}, {bits} bits, {channels} channels, {rate} Hz"
+            raise InputError(f"{self._name}: must be PCM of 16, 24 or 32 bits or floats of 32, found {found}")
+        return SampleFormat(rate, channels, bits, kind == _FLOAT)
+
+
 class ArrivingAudio:
     """Samples from a stream of bytes, as they come.
 
@@ -66,27 +141,25 @@ class ArrivingAudio:
     """
 
     def __init__(self, file: BinaryIO, name: str, format: SampleFormat | None = None, patience: float | None = None):
-        self._file, self._name, self._patience = file, name, patience
-        self._waiting = b""
-        self.format = format or self._header()
+        self._file, self._patience = file, patience
+        self._bytes = SampleBytes(name, format, "give --rate for raw samples")
+        self._first = np.empty(0, np.float32)
+        while self._bytes.format is None:
+            content = self._read(_HEADER_PIECE)
+            if not content:
+                self._bytes.close()
+            self._first = self._bytes.push(content)
+        self.format = self._bytes.format
 
     def __iter__(self) -> Iterator[Samples]:
-        size = self.format.frame_bytes
-        most = max(1, round(_PIECE_SECONDS * self.format.sample_rate)) * size
-        while content := self._waiting or self._read(most):
-            whole = len(content) - len(content) % size
-            self._waiting = b""
-            if whole:
-                samples = self.format.decode(content[:whole])
-                if not np.isfinite(samples).all():
-                    raise InputError(f"{self._name}: a sample is no finite number; is this really raw audio?")
+        first, self._first = self._first, np.empty(0, np.float32)
+        if len(first):
+            yield first
+        most = max(1, round(_PIECE_SECONDS * self.format.sample_rate)) * self.format.frame_bytes
+        while content := self._read(most):
+            samples = self._bytes.push(content)
+            if len(samples):
                 yield samples
-            rest = content[whole:]
-            if rest:
-                more = self._read(size - len(rest))
-                if not more:
-                    return  # part of a sample, at the end
-                self._waiting = rest + more
 
     def _read(self, most: int) -> bytes:
         """The next bytes, at least one, or none at the end."""
@@ -96,41 +169,3 @@ class ArrivingAudio:
                 return b""
             time.sleep(_POLL_SECONDS)
         return content
-
-    def _exactly(self, count: int) -> bytes:
-        content = b""
-        while len(content) < count and (more := self._read(count - len(content))):
-            content += more
-        if len(content) < count:
-            raise InputError(f"{self._name}: ends within the header of a WAV file; give --rate for raw samples")
-        return content
-
-    def _header(self) -> SampleFormat:
-        """Read a WAV header up to the first sample; its lengths are not believed, since the file still grows."""
-        start = self._exactly(12)
-        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
-            found = start[:4]
-            raise InputError(f"{self._name}: must be a WAV stream, found {found!r}; give --rate for raw samples")
-        found_format = None
-        while True:
-            chunk = self._exactly(8)
-            if chunk[:4] == b"data":
-                break
-            content = self._exactly((size := int.from_bytes(chunk[4:], "little")) + size % 2)
-            if chunk[:4] == b"fmt ":
-                found_format = self._format(content)
-        if found_format is None:
-            raise InputError(f"{self._name}: a WAV stream without a 'fmt ' chunk before its samples")
-        return found_format
-
-    def _format(self, content: bytes) -> SampleFormat:
-        kind, channels, rate, bits = (
-            int.from_bytes(content[place : place + size], "little") for place, size in ((0, 2), (2, 2), (4, 4), (14, 2))
-        )
-        if kind == _EXTENSIBLE:
-            kind = int.from_bytes(content[24:26], "little")
-        known = (kind == _PCM and bits in (16, 24, 32)) or (kind == _FLOAT and bits == 32)
-        if not known or not 1 <= channels <= 8 or not 1000 <= rate <= 1_000_000:
-            found = f"format {kind}, {bits} bits, {channels} channels, {rate} Hz"
-            raise InputError(f"{self._name}: must be PCM of 16, 24 or 32 bits or floats of 32, found {found}")
-        return SampleFormat(rate, channels, bits, kind == _FLOAT)
