@@ -40,11 +40,7 @@ class LiveVibeVoiceRecognizer(ReleasedRecognizer):
         super().__init__(folder, model, decoder, encoder)
         self._sizes = window_sizes(folder)
         self.max_seconds = self.max_positions / _POSITIONS_PER_SECOND
-
-    @property
-    def chunk_seconds(self) -> float:
-        """Seconds of audio that a chunk adds."""
-        return self._sizes.new * self._model.hop_length / self.sample_rate
+        self.chunk_seconds = self._sizes.new * model.hop_length / self.sample_rate
 
     def recognize(self, requests: Sequence[RecognitionRequest]) -> Iterator[tuple[int, Transcript]]:
         for index, request in enumerate(requests):

@@ -60,6 +60,8 @@ class Recognizer(ABC):
     """About the longest recording."""
     is_live: ClassVar[bool] = False
     """Whether it can follow audio that is still arriving, see `follow`."""
+    chunk_seconds: float = 0.0
+    """Seconds of audio that a chunk of such text adds."""
     finds_language: ClassVar[bool] = True
     """Whether the model needs no language; a given one is then only noted in the transcript."""
 

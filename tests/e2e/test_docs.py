@@ -350,8 +350,9 @@ def test_guide_to_python(home: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_guide_to_the_server(home: Path) -> None:
-    """Servers in processes of their own answer every curl command and the OpenAI client, and stop when asked to."""
+    """Servers in processes of their own answer every curl command and the clients, and stop when asked to."""
     pytest.importorskip("fastapi")
+    pytest.importorskip("websockets")
     shutil.copytree(REPO / "tests/regression/data/run", home / "runs/mine")
     write_listeners(home)
     for start, requests in served(blocks(document("server"))):

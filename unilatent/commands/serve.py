@@ -54,6 +54,9 @@ def serve(
     ] = False,
     queue: Annotated[int, typer.Option(min=1, max=10_000, help="Requests that may wait for one model.")] = 32,
     max_rows: Annotated[int, typer.Option(min=1, max=1024, help="Texts that one model works on at once.")] = 16,
+    max_streams: Annotated[
+        int, typer.Option(min=1, max=1024, help="Recordings that one model follows at once while they are made.")
+    ] = 8,
     max_characters: Annotated[int, typer.Option(min=1, help="Maximum characters of a text to speak.")] = 4096,
     max_audio_seconds: Annotated[float, typer.Option(min=1, help="Maximum seconds of a spoken answer.")] = 600,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may wait for its answer.")] = 300,
@@ -63,8 +66,8 @@ def serve(
     """Serve models to the OpenAI client, to curl and to a page in the browser.
 
     Endpoints: /v1/audio/speech, /v1/audio/script, /v1/audio/voices, /v1/audio/transcriptions, /v1/generate,
-    /v1/completions, /v1/models, /health and /metrics; the page is at /. Ctrl-C or SIGTERM stops the server when the
-    answers under way are finished.
+    /v1/completions, /v1/stream, /v1/models, /health and /metrics; the page is at /. Ctrl-C or SIGTERM stops the server
+    when the answers under way are finished.
     """
     from s2s.errors import InputError
     from s2s.packages import load
@@ -81,11 +84,16 @@ def serve(
         raise InputError("--api-key (UNILATENT_API_KEY): must be printable ASCII, without blanks around it")
     named, recordings = _named(models), _recordings(voice or [])
     listener = bind(host, port)
-    limits = Limits(queue, max_rows, max_characters, audio_seconds=max_audio_seconds, request_seconds=timeout)
+    limits = Limits(
+        queue, max_rows, max_characters, audio_seconds=max_audio_seconds, streams=max_streams, request_seconds=timeout
+    )
     metrics = Metrics()
     opened = [open_model(name, folder, device, recordings, consent, limits, metrics) for name, folder in named.items()]
+    service = Service(opened, limits, metrics)
+    if service.is_live:
+        load("websockets", "serve")
     hosts = [*LOOPBACK, host, *(allow_host or [])] if is_loopback(host) else []
-    server = make_server(Service(opened, limits, metrics), api_key, hosts, cors_origin or [])
+    server = make_server(service, api_key, hosts, cors_origin or [])
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     for model in opened:
         typer.echo(f"{model.name}: {model.kind}", err=True)

@@ -22,6 +22,7 @@ from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel
 from unilatent.server.recognition import recognition_router
 from unilatent.server.service import Service
 from unilatent.server.speech import speech_router
+from unilatent.server.streaming import streaming_router
 from unilatent.server.text import text_router
 
 PAGE = Path(__file__).parents[1] / "page"
@@ -55,11 +56,12 @@ def build_app(
     app.include_router(speech_router(service))
     app.include_router(text_router(service))
     app.include_router(recognition_router(service))
+    app.include_router(streaming_router(service))
     _add_overview(app, service)
     for kind, handler in _handlers(service).items():
         app.add_exception_handler(kind, handler)
     app.router.routes.extend(_page())
-    gate = Gate(app, service.limits, service.metrics, api_key, hosts)
+    gate = Gate(app, service.limits, service.metrics, api_key, hosts, origins)
     if not origins:
         return gate
     return CORSMiddleware(
@@ -112,7 +114,9 @@ def _shown(model: ServedModel) -> dict[str, Any]:
     shown = {"id": model.name, "object": "model", "created": model.created, "owned_by": "unilatent", "kind": model.kind}
     if isinstance(model, SpeechModel):
         return {**shown, "sample_rate": model.voice.sample_rate}
-    return {**shown, "max_seconds": model.recognizer.max_seconds} if isinstance(model, RecognitionModel) else shown
+    if isinstance(model, RecognitionModel):
+        return {**shown, "max_seconds": model.recognizer.max_seconds, "live": model.is_live}
+    return shown
 
 
 def _handlers(service: Service) -> dict[Any, Callable[[Request, Any], Any]]:

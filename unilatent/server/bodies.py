@@ -122,6 +122,27 @@ class TranscriptionBody(Body):
     stream: Literal["false"] | None = None
 
 
+class StreamOptions(Section):
+    """The first message of /v1/stream: what a client of VibeVoice-ASR-Streaming sends, and how the audio is written."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: str | None = None
+    """Name of the model; may be left out where only one follows streams."""
+    context_info: str = ""
+    """Names and terms that may occur, with commas between them."""
+    encoding: Literal["float32", "pcm16", "wav"] = "float32"
+    """Mono samples, little endian; or the bytes of a WAV file."""
+    sample_rate: int | None = Field(None, ge=1000, le=1_000_000)
+    """In Hz, that of the model by default."""
+    max_tokens: Literal[256] | None = None
+    """Of a chunk."""
+    temperature: float = Field(0, ge=0, le=0)
+    """The most probable text is taken."""
+    top_p: float = Field(1, ge=1, le=1)
+    repetition_penalty: float = Field(1, ge=1, le=1)
+
+
 async def read_upload(cls: type[B], request: Request) -> tuple[B, bytes]:
     """The fields of a form, and the content of its file.
 

@@ -16,6 +16,18 @@ from unilatent.server.limits import Limits
 _LINGER_SECONDS = 1.0
 
 
+def websocket_protocol() -> type[asyncio.Protocol]:
+    """A class of WebSockets for uvicorn, which logs an error of its own after each connection that was refused."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    class WebSocketConnection(WebSocketsSansIOProtocol):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            self.handshake_complete = self.handshake_complete or (self.initial_response is not None and self.close_sent)
+
+    return WebSocketConnection
+
+
 def protocol(limits: Limits) -> type[H11Protocol]:
     """A class of connections for uvicorn.
 
@@ -26,7 +38,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
     class Connection(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._refused = False
+            self._refused = self._upgraded = False
             self.app_state = {**self.app_state, "abort": transport.abort}
             self._expect_request(None, limits.header_seconds)
 
@@ -35,11 +47,15 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             super().on_response_complete()
             self._expect_request(answered, limits.idle_seconds + limits.header_seconds)
 
+        def handle_websocket_upgrade(self, event: h11.Request) -> None:
+            self._upgraded = True
+            super().handle_websocket_upgrade(event)
+
         def _expect_request(self, last: Any, seconds: float) -> None:
             """Abort unless a request other than the last one has begun in time."""
 
             def check() -> None:
-                if self.cycle is last and not self.transport.is_closing():
+                if self.cycle is last and not (self._upgraded or self.transport.is_closing()):
                     self.transport.abort()
 
             self.loop.call_later(seconds, check)

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -27,6 +28,9 @@ _DRAINED = 32
 
 UPLOADS = "/v1/audio/transcriptions"
 """The endpoint whose bodies bring recordings."""
+
+KEY_PROTOCOL = "openai-insecure-api-key."
+"""Before a key among the protocols of a WebSocket, as in OpenAI's client for browsers; the key is percent-encoded."""
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -47,17 +51,25 @@ class Gate:
         metrics: Where answers are counted.
         api_key: Without it, requests under /v1 and /metrics get 401; None asks for none.
         hosts: Names that the header `host` may have; empty allows any.
+        origins: Of other pages whose scripts may open a WebSocket, which browsers leave to the server to check.
     """
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, metrics: Metrics, api_key: str | None, hosts: Collection[str]
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        api_key: str | None,
+        hosts: Collection[str],
+        origins: Collection[str] = (),
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
         self._key, self._hosts, self._active, self._uploads = api_key, frozenset(hosts), 0, 0
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
+        """Answer one request, or one WebSocket until it is closed."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         begun, id = time.monotonic(), uuid.uuid4().hex
@@ -67,14 +79,15 @@ class Gate:
 
         async def sending(message: Message) -> None:
             nonlocal status, ended
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            kind = message["type"].removeprefix("websocket.")
+            if kind in ("http.response.start", "accept"):
+                status = message.get("status", 101)
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = id
                 for name, value in SECURITY.items():
                     headers.setdefault(name, value)
             await send(message)
-            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+            ended = kind == "close" or (kind == "http.response.body" and not message.get("more_body", False))
 
         try:
             try:
@@ -106,19 +119,30 @@ class Gate:
             raise ApiError(403, f"host: {host!r} is not a name of this server", "unknown_host", "host")
         if self._active > self._limits.requests:
             raise Busy("the server answers too many requests; try again later", 5, status=503, code="overloaded")
+        if scope["type"] == "websocket":
+            self._check_origin(headers)
         path = scope["path"]
-        if self._key is None or not path.startswith(("/v1/", "/metrics")) or scope["method"] == "OPTIONS":
+        if self._key is None or not path.startswith(("/v1/", "/metrics")) or scope.get("method") == "OPTIONS":
             return
-        kind, _, key = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self._key.encode()):
+        key = _key_of(scope, headers)
+        if not hmac.compare_digest(key.encode(), self._key.encode()):
             problem = "is not the right key" if key else "must be 'Bearer KEY'"
             raise ApiError(
                 401, f"authorization: the header {problem}", "invalid_api_key", None, {"www-authenticate": "Bearer"}
             )
 
+    def _check_origin(self, headers: Headers) -> None:
+        """Refuse scripts of other pages; the page of the server itself has its host, and clients have no origin."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins:
+            return
+        if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            message = f"origin: pages of {origin} may not use this server; --cors-origin allows one"
+            raise ApiError(403, message, "unknown_origin", "origin")
+
     async def _with_body(self, scope: Scope, receive: Receive) -> Receive:
         """`receive` with the whole body in one message."""
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return receive
         upload, limits = scope["path"] == UPLOADS, self._limits
         most, seconds = (limits.body_bytes, limits.body_seconds)
@@ -139,6 +163,15 @@ class Gate:
             return given.pop() if given else await receive()
 
         return receiving
+
+
+def _key_of(scope: Scope, headers: Headers) -> str:
+    """The key of a request; scripts in browsers, which cannot set headers of a WebSocket, name it as a protocol."""
+    kind, _, key = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return key.strip()
+    named = [name for name in scope.get("subprotocols", ()) if name.startswith(KEY_PROTOCOL)]
+    return unquote(named[0].removeprefix(KEY_PROTOCOL)) if named else ""
 
 
 async def _read(receive: Callable[[], Awaitable[Message]], most: int) -> bytes:

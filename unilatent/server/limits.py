@@ -31,6 +31,12 @@ class Limits:
     """Size of the body of a request that brings a recording; OpenAI has the same limit."""
     uploads: int = 16
     """Such bodies that arrive at once; others get 429."""
+    streams: int = 8
+    """Recordings that one model follows at once while they are made; others get 429."""
+    stream_seconds: float = 7200.0
+    """Length of such a recording."""
+    message_bytes: int = 1 << 20
+    """Size of a message of a WebSocket."""
     header_bytes: int = 1 << 15
     """Size of the headers of a request."""
     requests: int = 512
@@ -43,6 +49,8 @@ class Limits:
     """Time for the body of a request to arrive."""
     upload_seconds: float = 60.0
     """Time for a recording to arrive."""
+    silent_seconds: float = 60.0
+    """Time for which a WebSocket may bring nothing."""
     request_seconds: float = 300.0
     """Time from a request to the first piece of its answer, and from one piece to the next."""
     stall_seconds: float = 30.0

@@ -19,6 +19,7 @@ class Metrics:
         self.requests = Counter("requests", "Requests by endpoint and status.", ("endpoint", "status"), **kind)
         self.seconds = Histogram("request_seconds", "Time of an answer.", ("endpoint",), buckets=_SECONDS, **kind)
         self.waiting = Gauge("queue_requests", "Requests that wait for a model.", labels, **kind)
+        self.streams = Gauge("open_streams", "Recordings that a model follows while they are made.", labels, **kind)
         self.rows = Histogram("batch_rows", "Texts in one step.", labels, buckets=(1, 2, 4, 8, 16, 32, 64), **kind)
         self.first_audio = Histogram(
             "first_audio_seconds", "From a request to its first audio.", labels, buckets=_SECONDS, **kind
@@ -52,6 +53,10 @@ class ModelMetrics:
     def waiting(self, count: int) -> None:
         """Note how many requests wait."""
         self._metrics.waiting.labels(self._model).set(count)
+
+    def streams(self, count: int) -> None:
+        """Note how many recordings are followed."""
+        self._metrics.streams.labels(self._model).set(count)
 
     def rows(self, count: int) -> None:
         """Note the size of a batch."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from latent.longform.cast import Role
@@ -21,7 +22,7 @@ from s2s.hub import find_run
 from s2s.registry import TASKS, nearest
 from s2s.run import read_run
 from s2s.tasks.base import GenerationTask
-from unilatent.server.errors import ApiError
+from unilatent.server.errors import ApiError, Busy
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.worker import Worker
@@ -91,6 +92,26 @@ class RecognitionModel(ServedModel):
     def __init__(self, name: str, folder: str, recognizer: Recognizer, limits: Limits, metrics: Metrics) -> None:
         super().__init__(name, folder, limits, metrics)
         self.recognizer = recognizer
+        self._following = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it can follow a recording that is being made."""
+        return self.recognizer.is_live
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """A place for a recording that is being made, until the end of the block; Busy if there is none."""
+        most = self.limits.streams
+        if self._following >= most:
+            raise Busy(f"{self.name!r} follows {most} recordings already; try again later", 30)
+        self._following += 1
+        self.metrics.streams(self._following)
+        try:
+            yield
+        finally:
+            self._following -= 1
+            self.metrics.streams(self._following)
 
 
 def open_model(

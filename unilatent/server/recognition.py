@@ -43,18 +43,23 @@ def recognition_router(service: Service) -> APIRouter:
 def _request(model: RecognitionModel, body: TranscriptionBody, audio: AudioBytes) -> RecognitionRequest:
     """What is to be heard, checked before it waits."""
     recognizer = model.recognizer
-    request = recognizer.request("file", Recording(audio), _context(model, body), body.language)
+    param = "prompt" if body.prompt.strip() else "keywords"
+    context = checked_context(model, "\n".join([body.prompt, *body.keywords]), param)
+    request = recognizer.request("file", Recording(audio), context, body.language)
     if request.seconds > recognizer.max_seconds:
         most = f"expected at most {recognizer.max_seconds:.1f}"
         raise ApiError(400, f"file: lasts {request.seconds:.1f} seconds; {most}; cut it in silence", "too_long", "file")
     return request
 
 
-def _context(model: RecognitionModel, body: TranscriptionBody) -> str:
-    """The names and terms of a request, if the model can take them."""
+def checked_context(model: RecognitionModel, words: str, param: str) -> str:
+    """Names and terms, one a line or with commas between them, as the model takes them.
+
+    Raises:
+        ApiError: the model cannot take them; it is about `param`.
+    """
     most = model.limits.source_characters
-    param = "prompt" if body.prompt.strip() else "keywords"
-    context = hot_words([*body.prompt.splitlines(), *body.keywords])
+    context = hot_words(words.splitlines())
     if len(context) > most:
         message = f"{param}: must have at most {most:,} characters, found {len(context):,}"
         raise ApiError(400, message, "string_above_max_length", param)

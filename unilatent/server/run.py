@@ -14,7 +14,7 @@ import uvicorn
 
 from s2s.errors import InputError
 from unilatent.server.app import build_app
-from unilatent.server.connections import protocol
+from unilatent.server.connections import protocol, websocket_protocol
 from unilatent.server.service import Service
 
 logger = logging.getLogger(__name__)
@@ -73,6 +73,10 @@ def make_server(
         "timeout_keep_alive": limits.idle_seconds,
         "timeout_graceful_shutdown": limits.stop_seconds,
     }
+    if service.is_live:
+        # without pings: where much is unheard, nothing is read for a while, so none would be answered
+        options |= {"ws": websocket_protocol(), "ws_max_size": limits.message_bytes, "ws_ping_interval": None}
+        options["ws_per_message_deflate"] = False
     app = build_app(service, api_key, hosts, origins)
-    config = uvicorn.Config(app, ws="none", log_config=None, server_header=False, **options)
+    config = uvicorn.Config(app, **{"ws": "none", **options}, log_config=None, server_header=False)
     return Server(config, service)

@@ -58,6 +58,25 @@ class Service:
             raise _wrong_kind(model, "listen")
         return model
 
+    def live(self, name: str | None) -> RecognitionModel:
+        """The recognizer of that name, which follows streams; None is the only one. ApiError if there is none."""
+        known = [model for model in self.models.values() if isinstance(model, RecognitionModel) and model.is_live]
+        if name is not None:
+            model = self.recognition(name)
+            if not model.is_live:
+                advice = "hears whole recordings only; send it to /v1/audio/transcriptions"
+                raise ApiError(400, f"model: {name!r} {advice}", "wrong_kind", "model")
+            return model
+        if len(known) != 1:
+            found = f"one of {', '.join(model.name for model in known)}" if known else "but none here follows streams"
+            raise ApiError(400, f"model: must be given, {found}", "missing", "model")
+        return known[0]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a model follows recordings that are being made."""
+        return any(isinstance(model, RecognitionModel) and model.is_live for model in self.models.values())
+
     def speech_models(self) -> list[SpeechModel]:
         """All voices."""
         return [model for model in self.models.values() if isinstance(model, SpeechModel)]

@@ -109,7 +109,7 @@ class Worker:
         """A place for an answer; raises Busy if there is none, and ApiError if the model cannot work."""
         self._check()
         self.open_answers += 1
-        return Answer(self._limits.request_seconds, self._limits.unread_bytes, self._notify, self._close)
+        return Answer(self._limits.request_seconds, self._limits.unread_bytes, self.wake, self._close)
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue; raises as `answer`."""
@@ -146,9 +146,10 @@ class Worker:
     def _close(self) -> None:
         """Nobody needs an answer any more; called in the event loop."""
         self.open_answers -= 1
-        self._notify()
+        self.wake()
 
-    def _notify(self) -> None:
+    def wake(self) -> None:
+        """Look again at what the running jobs have to do."""
         with self._wake:
             self._wake.notify()
 
