@@ -6,6 +6,7 @@ from typing import Any
 
 from s2s.config import parse_section
 from s2s.errors import ConfigError
+from s2s.models.initial_weights import layer_numbers
 from s2s.models.pretrained import SIZES, read_sizes
 
 _RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
@@ -29,13 +30,15 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
         raise ConfigError(f"model.name: must be another, this one has no use for the task's {other[0]!r}")
     if config.init and config.like:
         raise ConfigError("model.init: give either init (weights and sizes) or like (sizes alone), found both")
+    if config.layers_from is not None and not config.like:
+        raise ConfigError("model.layers_from: needs model.like, the checkpoint that has these layers")
     checkpoint = config.init or config.like
     given = config.model_fields_set
     known = read_sizes(checkpoint) if checkpoint and not given >= set(SIZES) else {}
-    for name in given & known.keys():
-        asked = getattr(config, name)
-        if config.init and name not in _RESIZABLE | _FREE and asked != known[name]:
-            raise ConfigError(f"model.{name}: must be {known[name]} as in {checkpoint}, found {asked}")
+    if config.layers_from is not None:
+        _check_layers(config, known)
+        known |= {"num_layers": len(config.layers_from)} if known else {}
+    _check_copied(config, known)
     if known:
         values = {**known, **config.model_dump(exclude_unset=True)}
         config = parse_section(type(config), values, f"{checkpoint}: model")
@@ -50,19 +53,43 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
     return config
 
 
+def _check_layers(config: Any, known: dict[str, Any]) -> None:
+    count = len(config.layers_from)
+    if "num_layers" in config.model_fields_set and config.num_layers != count:
+        raise ConfigError(
+            f"model.num_layers: must be {count}, since model.layers_from names {count}, found {config.num_layers}"
+        )
+    if "num_layers" in known:
+        try:
+            layer_numbers(config.layers_from, known["num_layers"])
+        except ValueError as error:
+            raise ConfigError(f"model.layers_from: {error}, in {config.like}") from error
+
+
+def _check_copied(config: Any, known: dict[str, Any]) -> None:
+    """Refuse sizes other than those of the weights that the model takes."""
+    if not config.copies_weights:
+        return
+    hint = "" if config.init else "; without model.layers_from the weights are random, and any width will do"
+    for name in config.model_fields_set & known.keys() - _RESIZABLE - _FREE:
+        asked, checkpoint = getattr(config, name), config.init or config.like
+        if asked != known[name]:
+            raise ConfigError(f"model.{name}: must be {known[name]} as in {checkpoint}, found {asked}{hint}")
+
+
 def _vocabulary(config: Any, given: set[str], known: dict[str, Any], defaults: dict[str, int]) -> int:
     asked = int(config.vocab_size) if "vocab_size" in given else 0
     stored = int(known.get("vocab_size", 0))
     tokens = defaults.get("vocab_size", asked or stored)
     if not tokens:
         raise ConfigError("model.vocab_size: must be given, since neither a checkpoint nor the task has one")
-    if not asked and not config.init:
+    if not asked and not config.copies_weights:
         return tokens
     rows = asked or stored
     spare = rows - tokens
-    padded = spare < _SPARE_ROWS if config.init else any(rows % m == 0 and spare < m for m in _PADDED_TO)
+    padded = spare < _SPARE_ROWS if config.copies_weights else any(rows % m == 0 and spare < m for m in _PADDED_TO)
     if -spare > defaults.get("added_tokens", 0) or (spare > 0 and not padded):
-        where = "model.vocab_size" if asked else config.init
+        where = "model.vocab_size" if asked else config.init or config.like
         raise ConfigError(f"model.vocab_size: the tokenizer has {tokens} tokens, {where} has {rows}; they must agree")
     return max(rows, tokens)
 

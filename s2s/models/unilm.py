@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -19,8 +19,9 @@ from s2s.config import Fact, Section
 from s2s.data.batch import PADDING, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
+from s2s.models.initial_weights import choose_layers, fit_tables, without_others
 from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
-from s2s.models.pretrained import read_weights, resize_positions, resize_segments
+from s2s.models.pretrained import read_weights
 from s2s.models.sizes import resolve_sizes
 from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
@@ -30,7 +31,7 @@ from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
-from s2s.nn.transformer import ACTIVATIONS, Block, projections
+from s2s.nn.transformer import ACTIVATIONS, Block, LayerStates, Noting, projections
 from s2s.registry import register_model
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ class UniLM(Model):
         init: hub.Name = None
         """Pretrained checkpoint, weights and sizes: a folder, a file, a run, or a name on the Hugging Face hub."""
         like: hub.Name = None
-        """Checkpoint to take only the sizes from; the weights are random."""
+        """Checkpoint to take only the sizes from; the weights are random but for `layers_from`."""
+        layers_from: list[int] | None = Field(None, min_length=1)
+        """Layers of `like` to copy, counted from 0, or from -1 for the last; embeddings and head come with them."""
         vocab_size: Fact[int] = Field(0, ge=0)
         """Size of the vocabulary; 0 takes that of the checkpoint or tokenizer."""
         hidden_size: int = Field(768, ge=1)
@@ -96,6 +99,11 @@ class UniLM(Model):
         """Attention in training: by device, or FlexAttention (GPU only, no dropout on attention weights)."""
         adapters: AdapterSection | None = None
         """Train low-rank adapters of `init` in place of its weights."""
+
+        @property
+        def copies_weights(self) -> bool:
+            """Whether the model starts from weights of a checkpoint, not from its sizes alone."""
+            return self.init is not None or self.layers_from is not None
 
     config: UniLM.Config
 
@@ -159,12 +167,16 @@ class UniLM(Model):
 
     def _read(self, batch: TokenBatch, depth: int) -> tuple[Packing, Tensor]:
         """The rows of a batch after the first `depth` layers, `(N, hidden_size)`."""
-        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
-        x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
-        everything = packing.attention(self.relative_bias, flex=self.config.attention == "flex")
+        packing, x, everything = self._begin(batch)
         for layer in self.layers[:depth]:
             x = self._run(layer, x, everything)
         return packing, x
+
+    def _begin(self, batch: TokenBatch) -> tuple[Packing, Tensor, Attention]:
+        """The rows of a batch, what the first layer reads, and the attention of every layer to all rows."""
+        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
+        x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
+        return packing, x, packing.attention(self.relative_bias, flex=self.config.attention == "flex")
 
     @property
     def attention_sizes(self) -> tuple[int, int, int]:
@@ -175,6 +187,17 @@ class UniLM(Model):
         """See `s2s.criteria.relation_distillation.Attentive`."""
         packing, x = self._read(batch, layer - 1)
         return packing.pad(projections(self.layers[layer - 1], x))
+
+    def layer_states(self, batch: TokenBatch, depth: int) -> LayerStates:
+        """See `s2s.criteria.layerwise_distillation.Layered`."""
+        packing, x, everything = self._begin(batch)
+        hidden, vectors = [packing.pad(x)], []
+        for layer in self.layers[:depth]:
+            noting = Noting(everything)
+            x = self._run(layer, x, noting)
+            hidden.append(packing.pad(x))
+            vectors.append(packing.pad(noting.vectors))
+        return LayerStates(hidden, vectors)
 
     def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
         """What the rows of a batch hold, `(N, embedding_size)`, before positions and segments are added."""
@@ -278,8 +301,14 @@ class UniLM(Model):
     # Weights
 
     def initialize(self) -> None:
-        if self.config.init is not None:
-            self.load_bert_state(self._fit(read_weights(self.config.init)), where=self.config.init)
+        config = self.config
+        source = config.init if config.layers_from is None else config.like
+        if source is None:
+            return
+        state = read_weights(source)
+        if config.layers_from is not None:
+            state = choose_layers(state, config.layers_from, source)
+        self.load_bert_state(fit_tables(state, config), where=source)
 
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
         if self.config.frequency_bias and not self.head.bias.any():
@@ -289,27 +318,13 @@ class UniLM(Model):
             with torch.no_grad():
                 self.head.bias.copy_((counts / counts.sum()).log())
 
-    def _fit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The checkpoint with its tables resized to this model's sizes."""
-        fitted = dict(state)
-        positions = "bert.embeddings.position_embeddings.weight"
-        segments = "bert.embeddings.token_type_embeddings.weight"
-        words = "bert.embeddings.word_embeddings.weight"
-        if positions in state:
-            fitted[positions] = resize_positions(state[positions], self.config.max_positions)
-        if self.config.num_segments:
-            table = state.get(segments, torch.zeros(1, self.embeddings.tokens.embedding_dim))
-            fitted[segments] = resize_segments(table, self.config.num_segments)
-        for name in (words, "cls.predictions.bias"):
-            if name in state and len(state[name]) < self.config.vocab_size:
-                fitted[name] = self._grow_vocabulary(state[name])
-        return fitted
-
-    def _grow_vocabulary(self, table: Tensor) -> Tensor:
-        new = torch.zeros(self.config.vocab_size - len(table), *table.shape[1:])
-        if table.dim() == 2:
-            nn.init.normal_(new, std=self.config.initializer_range)
-        return torch.cat([table, new])
+    def keep_tokens(self, ids: Sequence[int]) -> None:
+        """Cut the vocabulary, in place: the token i is the former token `ids[i]`. The scores of those kept stay."""
+        rows, words = list(ids), self.embeddings.tokens
+        words.weight = nn.Parameter(words.weight.detach()[rows], words.weight.requires_grad)
+        words.num_embeddings = len(rows)
+        self.head.bias = nn.Parameter(self.head.bias.detach()[rows], self.head.bias.requires_grad)
+        self.config = self.config.model_copy(update={"vocab_size": len(rows)})
 
     def bert_state(self) -> dict[str, Tensor]:
         """The weights under BERT's names, as in `transformers`; the tied output matrix once."""
@@ -325,11 +340,7 @@ class UniLM(Model):
         Raises:
             InputError: see `s2s.checkpoint.check_fit`; or the output matrix differs from the word embeddings.
         """
-        words = state.get("bert.embeddings.word_embeddings.weight")
-        for name in _TIED & state.keys():
-            if words is not None and not torch.equal(state[name], words[: len(state[name])]):
-                raise InputError(f"{where}: {name} must equal the word embeddings, since this model ties them")
-        given = {name: tensor for name, tensor in state.items() if _belongs(name)}
+        given = without_others(state, where)
         own = self.bert_state()
         head = {name for name in own if name.startswith("cls.")}
         headless = not head & given.keys()
@@ -337,16 +348,6 @@ class UniLM(Model):
         if headless:
             logger.warning("%s has no masked-language-model head: the output head begins untrained", where)
         self.load_state_dict(from_bert_names(given), strict=False)
-
-
-_TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder_weight", "cls.predictions.weight"}
-
-
-def _belongs(name: str) -> bool:
-    """Whether a tensor belongs to the model: not a pooler, another head, a buffer or a copy of a tied weight."""
-    if name in _TIED or name == "cls.predictions.decoder.bias" or name.startswith("bert.pooler."):
-        return False
-    return name.startswith(("bert.", "cls.predictions.")) and not name.endswith(("position_ids", "token_type_ids"))
 
 
 class Embeddings(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,16 +52,33 @@ class Block(nn.Module):
         return self.down_norm(x + self.dropout(transformed))  # type: ignore[no-any-return]
 
 
+class Noting:
+    """An attention that notes the queries, keys and values that it is given, all heads together: `(N, 3, D)`."""
+
+    def __init__(self, attention: Attention | None = None) -> None:
+        self._attention = attention
+        self.vectors = torch.empty(0)
+
+    def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+        """See `s2s.nn.attention.Attention`; without one to do the work, the queries themselves."""
+        self.vectors = torch.cat([queries.unsqueeze(1), keys_values], dim=1).flatten(2)
+        return queries if self._attention is None else self._attention(queries, keys_values, dropout)
+
+
+class LayerStates(NamedTuple):
+    """What passes through the first layers of a model; B sentences, L slots, zero at padding."""
+
+    hidden: list[Tensor]
+    """Hidden states, `(B, L, hidden_size)` each: of the embeddings, and after each layer."""
+    vectors: list[Tensor]
+    """Queries, keys and values of each layer, all heads together, `(B, L, 3, hidden_size)` each."""
+
+
 def projections(layer: nn.Module, x: Tensor) -> Tensor:
     """Queries, keys and values of a `Block` for rows `(N, hidden_size)`: `(N, 3, hidden_size)`, all heads together.
 
     The layer is called as always, but with an attention that only notes what it is given.
     """
-    seen: list[Tensor] = []
-
-    def note(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
-        seen.append(torch.cat([queries.unsqueeze(1), keys_values], dim=1))
-        return queries
-
-    layer(x, note)
-    return seen[0].flatten(2)
+    noting = Noting()
+    layer(x, noting)
+    return noting.vectors
