@@ -317,11 +317,14 @@ def _teach(config: RunConfig, criterion: Criterion, task: Task, student: Model, 
     if not isinstance(criterion, Distillation):
         return
     if type(student) is not UniLM:
-        raise ConfigError(f"model.name: must be 'unilm' to learn from a teacher, found {type(student).__name__}")
+        raise ConfigError(
+            f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r}; "
+            "a student must be a 'unilm'"
+        )
     if ranks.size > 1 and config.train.parallel == "fsdp":  # gathers a layer for gradients of its outputs alone
         raise ConfigError("train.parallel: must be ddp with criterion.teacher, found 'fsdp'")
-    positions = task.model_defaults().get("num_positions", 0)
-    teacher = load_teacher(criterion.config.teacher, task.tokenizer, positions)
+    section = criterion.config
+    teacher = load_teacher(section.teacher, task.tokenizer, task.model_defaults(), section.token_map)
     criterion.learn_from(teacher.to(ranks.device), student)
 
 

@@ -101,13 +101,13 @@ class RelationDistillation(Distillation):
     def forward(self, model: Attentive, batch: TokenBatch, phase: str = "model") -> dict[str, Tensor]:
         """The weighted sum of the divergences, and each of them."""
         theirs, ours = self._layers
-        with torch.inference_mode():
-            taught = dict(zip("qkv", self.teacher.projections(batch, theirs).unbind(2), strict=True))
+        with self.teaching(batch.tokens.device) as teacher:
+            taught = dict(zip("qkv", teacher.projections(batch, theirs).unbind(2), strict=True))
         own = dict(zip("qkv", model.projections(batch, ours).unbind(2), strict=True))
         seen, real = visible(batch.steps, batch.steps), batch.steps != PADDING
         sums = {}
         for pair in self.config.relations:
-            teacher, student = (Vectors(*(vectors[kind] for kind in pair)) for vectors in (taught, own))
-            sums[str(pair)] = relation_divergence(teacher, student, self._heads, seen, real, self.config.chunk_heads)
+            wanted, found = (Vectors(*(vectors[kind] for kind in pair)) for vectors in (taught, own))
+            sums[str(pair)] = relation_divergence(wanted, found, self._heads, seen, real, self.config.chunk_heads)
         loss = torch.stack([weight * sums[pair] for pair, weight in self.config.relations.items()]).sum()
         return {"loss": loss, **{pair: divergence.detach() for pair, divergence in sums.items()}}

@@ -28,22 +28,28 @@ def score_labels(
         `(N,)` float32 or wider, and `(N,)` bool.
     """
 
-    def score(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def score(features: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         scores = logits(features)
-        wide = torch.promote_types(scores.dtype, torch.float32)  # in bfloat16 a CPU takes five times as long
-        best = scores.detach().to(wide).argmax(-1)
-        return token_loss(scores, labels, smoothing, pad_id), best == labels
+        return token_loss(scores, labels, smoothing, pad_id), best_tokens(scores) == labels
 
-    recompute = torch.is_grad_enabled() and len(features) > rows
-    losses, rights = [], []
-    for chunk, chunk_labels in zip(torch.split(features, rows), torch.split(labels, rows), strict=True):
-        if recompute:
-            loss, right = checkpoint(score, chunk, chunk_labels, use_reentrant=False)
-        else:
-            loss, right = score(chunk, chunk_labels)
-        losses.append(loss)
-        rights.append(right)
-    return torch.cat(losses), torch.cat(rights)
+    loss, right = by_rows(score, rows, features, labels)
+    return loss, right
+
+
+def by_rows(score: Callable[..., tuple[Tensor, ...]], rows: int, *columns: Tensor) -> tuple[Tensor, ...]:
+    """What `score` gives for the rows of `columns`, some at a time; if not all at once, again in the backward pass."""
+    chunks = list(zip(*(torch.split(column, rows) for column in columns), strict=True))
+    if torch.is_grad_enabled() and len(chunks) > 1:
+        results = [checkpoint(score, *chunk, use_reentrant=False) for chunk in chunks]
+    else:
+        results = [score(*chunk) for chunk in chunks]
+    return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+
+
+def best_tokens(scores: Tensor) -> Tensor:
+    """The most probable token `(N,)` of each row of scores `(N, V)`."""
+    wide = torch.promote_types(scores.dtype, torch.float32)  # in bfloat16 a CPU takes five times as long
+    return scores.detach().to(wide).argmax(-1)
 
 
 def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) -> Tensor:
@@ -56,6 +62,40 @@ def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) ->
     """
     loss: Tensor = _Divergence.apply(logits, labels, smoothing, pad_id)  # type: ignore[no-untyped-call]
     return loss.masked_fill(labels == pad_id, 0.0) if smoothing else loss
+
+
+def teacher_divergence(scores: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+    """KL(teacher || student), `(N,)` float32, of the softmax of scores divided by the temperature, times its square.
+
+    The factor keeps the size of the gradient.
+
+    Source: Hinton et al. (2015), arXiv 1503.02531, section 2.
+
+    Args:
+        scores: Of the student, `(N, V)`; they alone get a gradient.
+        wanted: Of the teacher, `(N, V)`.
+    """
+    loss: Tensor = _Softened.apply(scores, wanted, temperature)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _Softened(torch.autograd.Function):
+    """The divergence of softened distributions with its gradient, temperature (student - teacher), written out."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        own, taught = ((side.to(wide) / temperature).log_softmax(-1) for side in (scores, wanted))
+        target = taught.exp()
+        loss = temperature**2 * (target * (taught - own)).sum(-1)
+        ctx.save_for_backward(own.exp_().sub_(target).mul_(temperature))
+        ctx.dtype = scores.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (difference,) = ctx.saved_tensors
+        return (difference * grads[0].unsqueeze(-1)).to(ctx.dtype), None, None
 
 
 class _Divergence(torch.autograd.Function):

@@ -74,8 +74,9 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
 TEXT = ("seq2seq", "seq2seq causal", "seq2seq masked", "pseudo_masked_lm", "unilm_v1")
+DISTILLATION = ("logit_distillation", "relation_distillation")
 ALSO_TRAINS = {
-    *((kind, "unilm", "relation_distillation") for kind in TEXT),
+    *((kind, "unilm", criterion) for kind in TEXT for criterion in DISTILLATION),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
     ("speech_autoencoding", "sigma_vae", "sigma_vae_spectra"),
     ("speech_recognition", "latent_unilm", "cross_entropy"),
@@ -100,7 +101,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     text = {"name": "seq2seq", "train": str(pairs), "valid": str(pairs), "tokenizer": tokenizer}
     text |= {"max_source": 16, "max_target": 8}
     train_run(parse_config(tree(text, "unilm", "cross_entropy")), folder / "teacher")
-    CRITERION_OPTIONS["relation_distillation"] = {"teacher": str(folder / "teacher")}
+    for criterion in DISTILLATION:
+        CRITERION_OPTIONS[criterion] = {"teacher": str(folder / "teacher")}
     latents = {"train": str(_store(folder)), "valid": str(folder / "store"), "name": "speech_synthesis"}
     front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
     recordings = str(_recordings(folder))

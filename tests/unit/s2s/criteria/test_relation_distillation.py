@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tiny_batches import LAYOUTS, batch_of
 from tiny_models import tiny_unilm
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,24 +21,7 @@ from s2s.models.unilm import UniLM
 from s2s.nn.masks import visible
 from s2s.nn.relations import Vectors, relation_divergence
 
-P = PADDING
-LAYOUTS = {  # step codes, and columns of context
-    "text": ([[0, 0, 0, 0, 0, 0], [0, 0, 0, P, P, P]], 6),
-    "seq2seq": ([[0, 0, 0, 1, 2, 3], [0, 0, P, 1, 2, P]], 3),
-    "pseudo-masked": ([[0, 0, 1, 2, -1, -2], [0, P, 1, P, -1, P]], 2),
-}
 V1 = {"relations": {"qk": 1, "vv": 1}}
-
-
-def batch_of(layout: str, seed: int = 0) -> TokenBatch:
-    codes, context = LAYOUTS[layout]
-    steps = torch.tensor(codes)
-    real = steps != PADDING
-    tokens = torch.randint(5, 31, steps.shape, generator=torch.Generator().manual_seed(seed)) * real
-    positions = torch.arange(steps.shape[1]).expand_as(steps) * real
-    slots = real.flatten().nonzero().squeeze(1)
-    labels = tokens.flatten()[slots]
-    return TokenBatch(["a", "b"], tokens, positions, torch.zeros_like(tokens), steps, context, slots, labels, 0)
 
 
 def criterion_of(teacher: UniLM, student: UniLM, **options: Any) -> RelationDistillation:
