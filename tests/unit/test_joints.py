@@ -74,7 +74,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
 TEXT = ("seq2seq", "seq2seq causal", "seq2seq masked", "pseudo_masked_lm", "unilm_v1")
-DISTILLATION = ("logit_distillation", "relation_distillation")
+DISTILLATION = ("layerwise_distillation", "logit_distillation", "relation_distillation")
 ALSO_TRAINS = {
     *((kind, "unilm", criterion) for kind in TEXT for criterion in DISTILLATION),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
