@@ -62,6 +62,11 @@ def turns_of(text: str, speaker: str) -> tuple[list[tuple[str, str]], str]:
     return said, turns[-1][0]
 
 
+def unmarked(text: str) -> str:
+    """A chunk without marks of speakers, for texts that are joined as they come."""
+    return re.sub(r"\s+", " ", _MARK.sub("", text))
+
+
 def _clipped(time: float, duration: float | None) -> float:
     return time if duration is None else min(time, duration)
 

@@ -66,8 +66,8 @@ def serve(
     """Serve models to the OpenAI client, to curl and to a page in the browser.
 
     Endpoints: /v1/audio/speech, /v1/audio/script, /v1/audio/voices, /v1/audio/transcriptions, /v1/generate,
-    /v1/completions, /v1/stream, /v1/models, /health and /metrics; the page is at /. Ctrl-C or SIGTERM stops the server
-    when the answers under way are finished.
+    /v1/completions, /v1/stream, /v1/realtime, /v1/models, /health and /metrics; the page is at /. Ctrl-C or SIGTERM
+    stops the server when the answers under way are finished.
     """
     from s2s.errors import InputError
     from s2s.packages import load

@@ -19,6 +19,7 @@ from s2s.errors import InputError
 from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
 from unilatent.server.gate import Gate
 from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel
+from unilatent.server.realtime import realtime_router
 from unilatent.server.recognition import recognition_router
 from unilatent.server.service import Service
 from unilatent.server.speech import speech_router
@@ -57,6 +58,7 @@ def build_app(
     app.include_router(text_router(service))
     app.include_router(recognition_router(service))
     app.include_router(streaming_router(service))
+    app.include_router(realtime_router(service))
     _add_overview(app, service)
     for kind, handler in _handlers(service).items():
         app.add_exception_handler(kind, handler)

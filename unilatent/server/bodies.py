@@ -143,6 +143,56 @@ class StreamOptions(Section):
     repetition_penalty: float = Field(1, ge=1, le=1)
 
 
+class _RealtimeSection(Section):
+    model_config = ConfigDict(strict=True)
+
+
+class RealtimeFormat(_RealtimeSection):
+    """How audio is written."""
+
+    type: Literal["audio/pcm"] = "audio/pcm"
+    """Mono samples of 16 bits, little endian."""
+    rate: int = Field(24_000, ge=1000, le=1_000_000)
+    """In Hz; OpenAI has 24000 alone."""
+
+
+class RealtimeTranscription(_RealtimeSection):
+    """What listens, and what it should know."""
+
+    model: str | None = None
+    """May be left out where only one follows streams."""
+    language: str | None = Field(None, pattern="^[a-z]{2}$")
+    """Code of two letters; the models find the language themselves."""
+    prompt: str = ""
+    """Names and terms that may occur, one a line or with commas between them."""
+    keywords: list[str] = Field(default_factory=list)
+    """The same as a list."""
+
+
+class RealtimeInput(_RealtimeSection):
+    """The audio of a session."""
+
+    format: RealtimeFormat = Field(default_factory=lambda: RealtimeFormat.model_validate({}))
+    transcription: RealtimeTranscription = Field(default_factory=lambda: RealtimeTranscription.model_validate({}))
+    turn_detection: None = None
+    """Text comes while audio arrives; the client commits where an item ends."""
+    noise_reduction: None = None
+
+
+class RealtimeAudio(_RealtimeSection):
+    """The audio of a session; there is no output."""
+
+    input: RealtimeInput = RealtimeInput()
+
+
+class RealtimeSession(_RealtimeSection):
+    """The session of /v1/realtime, one of transcription."""
+
+    type: Literal["transcription"] = "transcription"
+    audio: RealtimeAudio = RealtimeAudio()
+    include: None = None
+
+
 async def read_upload(cls: type[B], request: Request) -> tuple[B, bytes]:
     """The fields of a form, and the content of its file.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from latent.audio.arriving import SampleBytes, SampleFormat
 from latent.recognition.transcript import Transcript
 from unilatent.server.answers import Answer
-from unilatent.server.errors import ApiError
+from unilatent.server.errors import ApiError, ClientGone
 from unilatent.server.live_jobs import Followed, LiveJob
 from unilatent.server.models import RecognitionModel
 
@@ -23,13 +23,19 @@ class LiveStream:
         context: Hot words, checked.
 
     Raises:
-        Busy: the model has no room for another answer.
+        Busy: the model follows as many recordings as it may, or has no room for another answer.
     """
 
     def __init__(self, model: RecognitionModel, format: SampleFormat | None, context: str) -> None:
         self._model, self._context = model, context
         self._bytes = SampleBytes("audio", format, "name another encoding for other audio")
         self._answer: Answer = model.worker.answer()
+        self._place = ExitStack()
+        try:
+            self._place.enter_context(model.following())
+        except BaseException:
+            self._answer.close()
+            raise
         self._job: LiveJob | None = None
         self._heard, self._given = asyncio.Event(), 0
 
@@ -37,9 +43,11 @@ class LiveStream:
         """Take the next bytes; waits while too much is unheard.
 
         Raises:
+            ClientGone: the stream was closed.
             InputError: it is not the audio that was announced.
             ApiError: the recording is too long, or the worker cannot take it.
         """
+        self._check_open()
         samples = self._bytes.push(content)
         if not len(samples) or self._bytes.format is None:
             return
@@ -55,9 +63,11 @@ class LiveStream:
             self._heard.clear()
             if job.unheard_bytes > limits.upload_bytes:
                 await self._heard.wait()
+            self._check_open()
 
     def end(self) -> None:
-        """Nothing follows; raises InputError if the bytes end within the header of a WAV file."""
+        """Nothing follows; raises as `hear`, and InputError if the bytes end within the header of a WAV file."""
+        self._check_open()
         self._bytes.close()
         if self._job is None:
             self._answer.put(Followed(None, Transcript([], 0.0)))
@@ -73,6 +83,8 @@ class LiveStream:
     def close(self) -> None:
         """Free all that the stream holds; `followed` raises ClientGone."""
         self._answer.close()
+        self._place.close()
+        self._heard.set()
         self._job = None  # an error in the answer may refer to this object, and would keep the job alive
 
     async def followed(self) -> AsyncIterator[Followed]:
@@ -84,6 +96,11 @@ class LiveStream:
         """
         while (piece := await self._answer.next()) is not None:
             yield piece
+
+    def _check_open(self) -> None:
+        # Before Python 3.12 a task that waits with a time limit can miss that it was canceled.
+        if self._answer.cancelled:
+            raise ClientGone
 
     def _start(self, sample_rate: int) -> LiveJob:
         model, loop = self._model, asyncio.get_running_loop()

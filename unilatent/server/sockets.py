@@ -58,18 +58,23 @@ class Socket:
             logger.error("request %s failed", id, exc_info=error)
         return problem
 
-    async def receive(self) -> str | bytes:
+    async def receive(self, waits: Callable[[], bool] = lambda: False) -> str | bytes:
         """The next message.
+
+        Args:
+            waits: Whether the client may be silent, since it waits for an answer.
 
         Raises:
             ClientGone: there is none.
             ApiError: it did not come in time.
         """
         seconds = self._service.limits.silent_seconds
-        try:
-            return await asyncio.wait_for(self._receive(), seconds)
-        except asyncio.TimeoutError:
-            raise ApiError(408, f"nothing came for {seconds:g} seconds", "silent") from None
+        while True:
+            try:
+                return await asyncio.wait_for(self._receive(), seconds)
+            except asyncio.TimeoutError:
+                if not waits():
+                    raise ApiError(408, f"nothing came for {seconds:g} seconds", "silent") from None
 
     async def gone(self) -> None:
         """Wait, without end, until the client has gone, which raises ClientGone."""
@@ -77,11 +82,12 @@ class Socket:
             await self._receive()
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Send JSON; raises ClientGone if the client does not take it."""
+        """Send JSON; raises ClientGone, and ends the connection, if the client does not take it."""
         seconds = self._service.limits.stall_seconds
         try:
             await asyncio.wait_for(self._websocket.send_text(dump_json(message)), seconds)
         except (asyncio.TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
+            self._abort()
             raise ClientGone from None
 
     async def _receive(self) -> str | bytes:

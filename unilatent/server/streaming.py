@@ -51,10 +51,8 @@ def streaming_router(service: Service) -> APIRouter:
         async with socket.answering(lambda error: {"error": error.message}):
             options = await _options(socket)
             model = service.live(options.model)
-            with model.following():
-                context = await run_in_threadpool(checked_context, model, options.context_info, "context_info")
-                live = LiveStream(model, _format(model, options), context)
-                await _converse(socket, live)
+            context = await run_in_threadpool(checked_context, model, options.context_info, "context_info")
+            await _converse(socket, LiveStream(model, _format(model, options), context))
 
     return router
 
