@@ -12,12 +12,13 @@ from typing import NamedTuple
 from torch import Tensor
 
 from s2s import checkpoint
-from s2s.config import write_tree
+from s2s.config import parse_section, write_tree
 from s2s.data.records import records
 from s2s.data.tokenizer import Tokenizer
 from s2s.data.vocabulary import choose_pieces, trimmed
 from s2s.decoding.base import Search
 from s2s.errors import InputError
+from s2s.models.export import save_bert_folder, save_tokenizer
 from s2s.models.unilm import UniLM
 from s2s.precision import stored
 from s2s.run import RunConfig, build_decoder, load_model
@@ -26,8 +27,6 @@ from s2s.training.loggers import LOG
 
 _CHUNK = 2048
 """Texts tokenized at a time."""
-_EMBEDDINGS, _OUTPUT_BIAS = "embeddings.tokens.weight", "head.bias"
-"""The weights with a row for each piece; the output matrix is the embeddings."""
 _NOT_COPIED = (checkpoint.CONFIG, checkpoint.WEIGHTS, LOG, checkpoint.MODEL_CARD)
 """Files of a run folder that are written again, or that describe the untrimmed model."""
 
@@ -44,7 +43,7 @@ class Trimmed(NamedTuple):
     covered: int
     """Tokens, with the whole vocabulary, whose piece is kept."""
     megabytes: float
-    """Size of the new run folder in 10^6 bytes."""
+    """Size of the new folder in 10^6 bytes."""
 
     def __str__(self) -> str:
         return (
@@ -88,16 +87,43 @@ def trim_run(
     counts = _count(before, files)
     kept = choose_pieces(before, counts, size, _named_by_decoder(config, task))
     task.tokenizer = trimmed(before, kept)
-    weights = _stored(_cut(model, kept), precision, output)
+    model.keep_tokens(kept)
+    weights = _stored(checkpoint.named_tensors(model), precision, output)
     _write(config, task, weights, Path(run), output)
-    return Trimmed(
-        pieces_before=before.vocab_size,
-        pieces=len(kept),
-        tokens_before=counts.total(),
-        tokens=_count(task.tokenizer, files).total(),
-        covered=sum(counts[id] for id in kept),
-        megabytes=_megabytes(output),
-    )
+    return _summary(before, task.tokenizer, counts, kept, files, output)
+
+
+def holds_encoder(folder: Path) -> bool:
+    """Whether a folder holds weights as other programs write them, not a run."""
+    return (folder / "config.json").is_file() and not (folder / checkpoint.CONFIG).exists()
+
+
+def trim_encoder(folder: Path, output: Path, files: Sequence[str], size: int | None = None) -> Trimmed:
+    """Write a folder like that of `convert`, with the weights of an encoder and a vocabulary that some texts need.
+
+    Args:
+        folder: An encoder of a supported family, as other programs write it.
+        output: The folder to write; neither a run folder nor `folder`.
+        files: As for `trim_run`.
+        size: As for `trim_run`.
+
+    Raises:
+        InputError: the encoder or a file cannot be read, or `size` is too small.
+    """
+    checkpoint.refuse_run(output)
+    if output.resolve() == folder.resolve():
+        raise InputError(f"{output}: is the encoder itself, whose files would be replaced; choose another folder")
+    before = Tokenizer.load(folder)
+    section = parse_section(UniLM.Config, {"init": str(folder)}, "model")
+    model = UniLM(UniLM.resolve(section, {"vocab_size": before.vocab_size}))
+    model.initialize()
+    counts = _count(before, files)
+    kept = choose_pieces(before, counts, size)
+    after = trimmed(before, kept)
+    model.keep_tokens(kept)
+    save_bert_folder(model, output)
+    save_tokenizer(after, output)
+    return _summary(before, after, counts, kept, files, output)
 
 
 def store_run(run: str | Path, output: Path, precision: str, checkpoint_name: str | None = None) -> float:
@@ -107,7 +133,9 @@ def store_run(run: str | Path, output: Path, precision: str, checkpoint_name: st
     """
     checkpoint.refuse_run(output)
     run = Path(run)
-    for config in sorted(run.rglob(checkpoint.CONFIG)):
+    if not (configs := sorted(run.rglob(checkpoint.CONFIG))):
+        raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
+    for config in configs:
         part, target = config.parent, output / config.parent.relative_to(run)
         weights = checkpoint.read_tensors(checkpoint.weights_path(part, checkpoint_name if part == run else None))
         try:
@@ -152,16 +180,24 @@ def _named_by_decoder(config: RunConfig, task: Task) -> set[int]:
     return named
 
 
-def _cut(model: UniLM, kept: Sequence[int]) -> dict[str, Tensor]:
-    weights = checkpoint.named_tensors(model)
-    return weights | {name: weights[name][list(kept)] for name in (_EMBEDDINGS, _OUTPUT_BIAS)}
+def _summary(
+    before: Tokenizer, after: Tokenizer, counts: Counter[int], kept: Sequence[int], files: Sequence[str], output: Path
+) -> Trimmed:
+    return Trimmed(
+        pieces_before=before.vocab_size,
+        pieces=len(kept),
+        tokens_before=counts.total(),
+        tokens=_count(after, files).total(),
+        covered=sum(counts[id] for id in kept),
+        megabytes=_megabytes(output),
+    )
 
 
 def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path, output: Path) -> None:
     """Write the new run folder; the configuration comes last, so an incomplete folder is not taken for a run."""
     tree = config.tree()
     tree["task"].pop("tokenizer", None)  # the folder holds it
-    tree["model"] |= {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None}
+    tree["model"] |= {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None, "layers_from": None}
     try:
         _copy_files(run, output)
         task.tokenizer.save(output)

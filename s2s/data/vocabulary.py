@@ -54,7 +54,13 @@ def choose_pieces(
 
 
 def trimmed(tokenizer: Tokenizer, kept: list[int]) -> Tokenizer:
-    """The tokenizer with the pieces of `kept` alone; the piece `kept[i]` gets the id i. See `choose_pieces`."""
+    """The tokenizer with the pieces of `kept` alone; the piece `kept[i]` gets the id i. See `choose_pieces`.
+
+    Raises:
+        InputError: a special token is not among them.
+    """
+    if lost := tokenizer.tokens(set(tokenizer.special_ids) - set(kept)):
+        raise InputError(f"tokenizer {tokenizer.name}: a smaller vocabulary must keep the special token {min(lost)!r}")
     ids = {old: new for new, old in enumerate(kept)}
     description = json.loads(tokenizer.backend.to_str())
     description["added_tokens"] = [

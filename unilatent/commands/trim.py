@@ -23,8 +23,10 @@ class Stored(str, Enum):
 
 
 def trim(
-    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=completion.runs)],
-    output: Annotated[Path, typer.Argument(help="The run folder to write.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, or a folder with an encoder.", autocompletion=completion.runs)
+    ],
+    output: Annotated[Path, typer.Argument(help="The folder to write.")],
     texts: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,13 +47,20 @@ def trim(
 ) -> None:
     """Make a run smaller: keep only the vocabulary that some texts need, and store weights in 16 or 8 bits.
 
-    Any run can be stored in fewer bits, a voice with its audio tokenizer; only a text run has a vocabulary to trim.
+    Any run can be stored in fewer bits, a voice with its audio tokenizer; only a text run, or an encoder to fine-tune
+    (BERT, MiniLM, ...), has a vocabulary to trim.
     Special tokens and single characters stay, so any word can still be written; a word whose pieces are gone is written
     as more, smaller ones. The scores of the pieces that stay do not change.
     """
-    from s2s.trim import store_run, trim_run
+    from s2s.trim import holds_encoder, store_run, trim_encoder, trim_run
 
-    if texts:
+    if holds_encoder(run):
+        if not texts:
+            raise InputError(f"{run}: is an encoder, of which only the vocabulary can be trimmed; give --texts")
+        if precision is not Stored.float32 or checkpoint is not None:
+            raise InputError("--precision, --checkpoint: are for run folders; an encoder is written in float32")
+        found = str(trim_encoder(run, output, texts, size))
+    elif texts:
         found = str(trim_run(run, output, texts, size, precision.value, checkpoint))
     elif size is None:
         found = f"{store_run(run, output, precision.value, checkpoint):.1f} MB"

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import error_of, unilatent
+from tiny_models import write_encoder
 
 from s2s.checkpoint import read_tensors
+from s2s.data.tokenizer import Tokenizer
+from s2s.models.unilm import UniLM
 from s2s.run import load_run
 from s2s.trim import trim_run
 
@@ -111,6 +114,64 @@ def test_what_the_decoder_names_is_kept(texts: Path, tmp_path: Path) -> None:
     (tmp_path / "run/config.yaml").write_text(config.replace("prefix_tokens: []", f"prefix_tokens: ['{rare}']"))
     trim_run(tmp_path / "run", tmp_path / "small", [str(texts)])
     assert load_run(tmp_path / "small")[1].token_id(rare)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A folder with an encoder whose vocabulary holds words that the texts lack."""
+    words = {word for record in RECORDS for text in record.values() for word in text.lower().split() if word.isalpha()}
+    write_encoder(tmp_path / "encoder", [*sorted(words), *(f"spare{number}" for number in range(9))])
+    return tmp_path / "encoder"
+
+
+def test_an_encoder_keeps_the_scores_of_the_pieces_that_texts_need_and_is_fine_tuned(
+    encoder: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small"
+    unilatent("trim", encoder, small, "--texts", texts)
+    assert " pieces kept; they cover 100.00% of the tokens in the texts, which grow by 0.00%" in capsys.readouterr().err
+    before, after = Tokenizer.load(encoder), Tokenizer.load(small)
+    kept = after.tokens(range(after.vocab_size))
+    assert set(before.tokens(before.special_ids)) < set(kept)
+    assert not [piece for piece in kept if piece.startswith("spare")]
+    text = RECORDS[0]["src"]
+    assert before.tokens(before.encode(text)) == after.tokens(after.encode(text))
+    scores = []
+    for folder, tokenizer in ((encoder, before), (small, after)):
+        model = UniLM(UniLM.resolve(UniLM.Config(init=str(folder)), {})).eval()
+        model.initialize()
+        ids = torch.tensor([tokenizer.encode(text)])
+        scores.append(model.logits(model.encode(ids, torch.tensor([ids.shape[1]]))))
+    assert torch.allclose(scores[0][..., [before.token_id(piece) for piece in kept]], scores[1], atol=1e-6)
+    tuned = [f"model.init={small}", f"task.train={texts}", "task.max_source=20", "task.max_target=9"]
+    (tmp_path / "tuned.yaml").write_text("train: {max_steps: 1}\n")
+    unilatent("train", tmp_path / "tuned.yaml", "--output", tmp_path / "tuned", *tuned)
+
+
+def test_a_student_with_a_trimmed_vocabulary_begins_with_layers_of_the_trimmed_run(
+    small: Path, texts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "student.yaml").write_text(
+        f"model: {{like: {small}, layers_from: [-1]}}\ntask: {{train: {texts}, max_source: 20, max_target: 9}}\n"
+        f"criterion: {{name: logit_distillation, teacher: {RUN}}}\ntrain: {{max_steps: 1}}\n"
+    )
+    unilatent("train", tmp_path / "student.yaml", "--output", tmp_path / "student")
+    student, whole = load_run(tmp_path / "student")[2], load_run(small)[2]
+    assert student.config.num_layers == 1 < whole.config.num_layers
+    assert student.config.vocab_size == whole.config.vocab_size
+    unilatent("decode", tmp_path / "student", "--input", texts, "--output", tmp_path / "hyp.jsonl")
+
+
+def test_mistakes_with_an_encoder(encoder: Path, texts: Path, tmp_path: Path) -> None:
+    given = ["--texts", texts]
+    assert "of which only the vocabulary can be trimmed; give --texts" in error_of("trim", encoder, tmp_path / "a")
+    assert "is the encoder itself" in error_of("trim", encoder, encoder, *given)
+    assert "is a run folder, whose files would be replaced" in error_of("trim", encoder, RUN, *given)
+    assert "a vocabulary of 9 pieces is too small" in error_of("trim", encoder, tmp_path / "a", *given, "--size", 9)
+    message = error_of("trim", encoder, tmp_path / "a", *given, "--precision", "int8")
+    assert "are for run folders; an encoder is written in float32" in message
+    assert "not a run folder" in error_of("trim", encoder.parent / "none", tmp_path / "a", "--precision", "int8")
+    assert not (tmp_path / "a").exists()
 
 
 def test_mistakes(small: Path, texts: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -121,3 +122,13 @@ def test_another_kind_of_vocabulary_is_refused(tmp_path: Path) -> None:
     backend.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(InputError, match="is of the kind WordLevel; only WordPiece, BPE, Unigram can be trimmed"):
         choose_pieces(Tokenizer.load(tmp_path), {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_without_a_special_token_is_refused_by_its_name(kind: str) -> None:
+    tokenizer = tokenizer_of(kind)
+    for lost in tokenizer.special_ids:
+        kept = [id for id in range(tokenizer.vocab_size) if id != lost]
+        (name,) = tokenizer.tokens([lost])
+        with pytest.raises(InputError, match=rf"must keep the special token {re.escape(repr(name))}$"):
+            trimmed(tokenizer, kept)
