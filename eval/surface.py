@@ -1,8 +1,8 @@
-"""What outputs look like, whatever they mean: novelty, length, repetition, copies of each other, empty ones."""
+"""What outputs look like, whatever they mean: novelty, lead bias, length, repetition, copies, empty ones."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from eval.metric import Metric, mean, ratio
@@ -10,14 +10,13 @@ from s2s.data.words import WORDS, ngrams, words
 
 
 def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None) -> list[Metric]:
-    """Novelty (if the sources are known), length, repetition, duplicates and empty outputs."""
+    """Novelty and lead bias (if the sources are known), length, repetition, duplicates and empty outputs."""
     outputs = [words(text) for text in hypotheses]
     targets = [words(text) for text in references]
     copies = Counter(text.strip() for text in hypotheses)
-    novelty = [] if sources is None else [_novelty(outputs, [words(text) for text in sources], size) for size in (1, 2)]
     lengths = [float(len(tokens)) for tokens in outputs]
     return [
-        *novelty,
+        *([] if sources is None else _copying(outputs, [words(text) for text in sources])),
         mean("words", lengths, f"mean number of words of an output; {WORDS}", scale=1),
         ratio(
             "length %",
@@ -42,6 +41,11 @@ def surface(hypotheses: Sequence[str], references: Sequence[str], sources: Seque
     ]
 
 
+def _copying(outputs: list[list[str]], sources: list[list[str]]) -> list[Metric]:
+    """How much is new, and where in the sources the rest comes from."""
+    return [*(_novelty(outputs, sources, size) for size in (1, 2)), _lead_bias(outputs, sources)]
+
+
 def _novelty(outputs: list[list[str]], sources: list[list[str]], size: int) -> Metric:
     new, all_of_them = [], []
     for tokens, source in zip(outputs, sources, strict=True):
@@ -51,6 +55,22 @@ def _novelty(outputs: list[list[str]], sources: list[list[str]], size: int) -> M
         all_of_them.append(len(made))
     signature = f"% of the outputs' {size}-grams not in their source; {WORDS}"
     return ratio(f"new {size}-grams %", new, all_of_them, signature, note=f"no output has a {size}-gram")
+
+
+def _lead_bias(outputs: list[list[str]], sources: list[list[str]]) -> Metric:
+    """Where copied 2-grams stand. One that stands in several places counts in all of them, in equal parts; a place on
+    the edge of the first third counts in part.
+    """
+    leading, copied = [], []
+    for tokens, source in zip(outputs, sources, strict=True):
+        standing, shares = ngrams(source, 2), defaultdict[tuple[str, ...], list[float]](list)
+        for place, ngram in enumerate(standing):
+            shares[ngram].append(min(1.0, max(0.0, len(standing) / 3 - place)))
+        found = [shares[ngram] for ngram in ngrams(tokens, 2) if ngram in shares]
+        leading.append(sum(sum(places) / len(places) for places in found))
+        copied.append(len(found))
+    signature = f"% of the outputs' copied 2-grams from the first third of their source; even copying gives 33; {WORDS}"
+    return ratio("lead bias %", leading, copied, signature, note="no output has a 2-gram of its source")
 
 
 def _repeats(tokens: list[str]) -> int:

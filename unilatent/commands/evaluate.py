@@ -77,8 +77,8 @@ def text(
 
     Records are matched by id if both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems
     after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L as coco-caption computes them; generic gives
-    ROUGE, sacreBLEU and chrF for text in any script. All give novelty, length, repetition, duplicates and empty
-    outputs. Texts are compared in Unicode form NFC.
+    ROUGE, sacreBLEU and chrF for text in any script. All give novelty, lead bias, length, repetition,
+    duplicates and empty outputs. Texts are compared in Unicode form NFC.
     """
     from eval.evaluation import evaluate
     from eval.report import present

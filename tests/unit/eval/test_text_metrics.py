@@ -104,6 +104,24 @@ def test_novelty_needs_sources_and_nothing_is_new_in_a_copy() -> None:
     assert by_name(["b c"], ["a"], ["a b c"])["new 2-grams %"] == 0
 
 
+def test_lead_bias_by_hand() -> None:
+    """The source has six 2-grams, so its first third are "a b" and "b c"; "x y" stands there and later."""
+    source = "a b c d e f g"
+    lead, end = ["a b c"], ["d e f g"]
+    assert by_name(lead, ["a"], [source])["lead bias %"] == 100
+    assert by_name(end, ["a"], [source])["lead bias %"] == 0
+    assert by_name(["A b, new words e f"], ["a"], [source])["lead bias %"] == 50
+    assert by_name(["x y"], ["a"], ["x y b c x y g"])["lead bias %"] == 50
+    assert math.isnan(by_name(["new words"], ["a"], [source])["lead bias %"])
+    assert "lead bias %" not in by_name(["a b"], ["a"], None)
+
+
+@given(st.integers(2, 40), st.data())
+def test_copying_a_whole_source_has_no_lead_bias(length: int, data: st.DataObject) -> None:
+    source = " ".join(data.draw(st.lists(st.sampled_from("abcdefgh"), min_size=length, max_size=length)))
+    assert by_name([source], ["a"], [source])["lead bias %"] == pytest.approx(100 / 3)
+
+
 @given(outputs=st.lists(st.text("ab ", max_size=8), min_size=1, max_size=6))
 def test_shares_lie_between_0_and_100(outputs: list[str]) -> None:
     found = by_name(outputs, ["a b"] * len(outputs), ["b a"] * len(outputs))
