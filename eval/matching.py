@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2s.data.fields import TARGET, Fields, TextField
+from s2s.data.fields import PSEUDO_TARGET, TARGET, Fields, TextField
 from s2s.data.jsonl import id_field
 from s2s.data.records import Records, open_records
 from s2s.data.tokenizer import wordpiece_join
@@ -55,7 +55,7 @@ def read_references(path: str | Path, fields: Fields) -> list[Entry]:
 def read_hypotheses(path: str | Path, fields: Fields) -> list[Entry]:
     """Hypotheses, which may be empty; one that is null, or has an error beside it, is one that failed.
 
-    They are in the field `tgt`, as decoding writes them, or in that of the references.
+    They are in the field `tgt`, as decoding writes them, or in that of the references; pseudo-labels in `tgt_pseudo`.
     """
     records = open_records(path, "test", text_record=_as_target)
     if records.format == "text":
@@ -70,7 +70,9 @@ def read_hypotheses(path: str | Path, fields: Fields) -> list[Entry]:
 
 
 def _field_of_hypotheses(record: dict[str, Any], fields: Fields) -> TextField:
-    usual = TextField(TARGET, "--target-field")
+    if (labels := TextField(PSEUDO_TARGET)).is_in(record):
+        return labels
+    usual = TextField(TARGET, "--target-field names another field")
     found = fields.target_of(record)
     return found if found.is_in(record) and not usual.is_in(record) else usual
 

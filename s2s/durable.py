@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from filelock import lock_descriptor
 
 from s2s.errors import InputError
-from s2s.json_files import dump_json, parse_object
+from s2s.json_files import dump_json, parse_object, read_object
 
 logger = logging.getLogger(__name__)
 
@@ -294,6 +294,29 @@ def beside(path: Path, ending: str) -> Path:
     if path.name in ("", ".."):
         raise InputError(f"{path}: is a folder; expected the name of a file")
     return path.with_name(f"{path.name}.{ending}")
+
+
+def parts_folder(output: Path) -> Path:
+    """The folder of what a job has not put into its output yet."""
+    return beside(output, "parts")
+
+
+def state_path(output: Path) -> Path:
+    """The file that records which job writes an output, and how far it is."""
+    return beside(output, "state.json")
+
+
+def refuse_unfinished(output: Path) -> None:
+    """Raise InputError for the output of a job that has not ended, or that was cut since, as its state tells."""
+    if parts_folder(output).exists():
+        raise InputError(f"{output}: is not finished; the command that writes it continues it")
+    if not state_path(output).exists():
+        return
+    lengths = read_object(state_path(output)).get("lengths")
+    written = lengths.get("output") if isinstance(lengths, dict) else None
+    if written is not None and output.stat().st_size != written:
+        found = f"has {output.stat().st_size} bytes, {written} were written"
+        raise InputError(f"{output}: {found}; it was changed since; write it again, or remove {state_path(output)}")
 
 
 def check_target(path: Path) -> None:

@@ -140,10 +140,9 @@ class Corpus:
     @classmethod
     def read(
         cls,
-        inputs: Iterable[Records],
+        inputs: Iterable[tuple[Records, Fields]],
         tokenizer: Tokenizer,
         sides: tuple[Side, Side],
-        fields: Fields,
         id_field: str,
     ) -> Corpus:
         """Read and tokenize all records of some inputs, in their order.
@@ -151,15 +150,15 @@ class Corpus:
         Sides longer than their limits lose their end; one warning per input counts them.
 
         Args:
-            inputs: From `open_records`.
+            inputs: From `open_records`, each with the fields of source and target; its first record decides which of
+                the known ones they are.
             sides: The source and the target.
-            fields: Where a record holds them; the first record of an input decides for the others.
 
         Raises:
             InputError: an input is missing or empty, or one of its records is bad.
         """
         columns, names, num_cut = (Ragged("i"), Ragged("i")), Ragged("B"), [0, 0]
-        for records in inputs:
+        for records, fields in inputs:
             chosen, pairs = pairs_of(records, fields)
             losses = [_Losses(side, tokenizer.unknown) for side in sides]
             while chunk := list(itertools.islice(pairs, _CHUNK)):

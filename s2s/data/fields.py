@@ -16,6 +16,8 @@ from s2s.json_files import describe
 logger = logging.getLogger(__name__)
 
 SOURCE, TARGET = "src", "tgt"
+PSEUDO_TARGET = "tgt_pseudo"
+"""What a teacher wrote in the place of a target, see `s2s.generation.pseudo_labels`."""
 KNOWN = (
     (SOURCE, TARGET),
     ("source", "target"),
@@ -43,11 +45,11 @@ class TextField:
     Args:
         written: The name of a field, a path into nested ones ("translation.en", "answers.text.0"), or a template with
             such names in braces.
-        options: The options that choose it, for messages.
+        advice: What to do if a record lacks it, for messages.
     """
 
     written: str
-    options: str = ""
+    advice: str = ""
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -71,9 +73,9 @@ class TextField:
     def _part(self, record: Mapping[str, Any], path: str, where: str) -> str | list[str]:
         value = _value(record, path)
         if value is _MISSING:
-            choose = f"; {self.options} names another field" if self.options else ""
+            advice = f"; {self.advice}" if self.advice else ""
             found = ", ".join(map(repr, _paths(record))) or "no field"
-            raise InputError(f"{where}: {path!r} is missing; found {found}{choose}")
+            raise InputError(f"{where}: {path!r} is missing; found {found}{advice}")
         return as_text(value, path, where)
 
 
@@ -154,10 +156,12 @@ class Fields:
             logger.info("%s: %s, a known name; --source-field and --target-field choose others", where, choice)
 
     def _source(self, written: str) -> TextField:
-        return TextField(written, "--source-field (task.source_field)")
+        return TextField(written, "--source-field (task.source_field) names another field")
 
     def _target(self, written: str) -> TextField:
-        return TextField(written, "--target-field (task.target_field)")
+        if written == PSEUDO_TARGET:
+            return TextField(written, "`unilatent prepare pseudo-labels` adds it (task.labels)")
+        return TextField(written, "--target-field (task.target_field) names another field")
 
 
 def _value(record: Any, path: str) -> Any:

@@ -122,7 +122,7 @@ class Generator:
         where = device if isinstance(device, torch.device) else choose_device(device)
         settings = {
             "model": weights_path(folder, checkpoint),
-            "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "tokenizer"}),
+            "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "labels", "tokenizer"}),
             "decoder": config.tree()["decoder"],
             "precision": precision,
         }

@@ -30,9 +30,10 @@ from s2s.durable import (
     WAY_OUT,
     Journal,
     append,
-    beside,
     hashed,
+    parts_folder,
     refuse_other_job,
+    state_path,
     with_fingerprints,
     write_whole,
     writing,
@@ -268,7 +269,7 @@ def refuse_existing(paths: Mapping[str, Path]) -> None:
 def discard(paths: Mapping[str, Path]) -> None:
     """Remove the files of a job with its state and parts."""
     with writing(paths["output"]):
-        for path in (_state_path(paths["output"]), *paths.values()):
+        for path in (state_path(paths["output"]), *paths.values()):
             path.unlink(missing_ok=True)
     shutil.rmtree(parts_folder(paths["output"]), ignore_errors=True)
 
@@ -297,18 +298,9 @@ def _digests(paths: Mapping[str, Path], state: Mapping[str, Any]) -> dict[str, A
     return digests
 
 
-def parts_folder(output: Path) -> Path:
-    """The folder of what is not in the output yet."""
-    return beside(output, "parts")
-
-
-def _state_path(output: Path) -> Path:
-    return beside(output, "state.json")
-
-
 def _read_state(output: Path) -> dict[str, Any] | None:
     """The content of the state file, or None without one; InputError if it is not one."""
-    path = _state_path(output)
+    path = state_path(output)
     if not path.exists():
         return None
     try:
@@ -321,7 +313,7 @@ def _read_state(output: Path) -> dict[str, Any] | None:
 
 
 def _write_state(output: Path, state: dict[str, Any]) -> None:
-    write_whole(_state_path(output), dump_json(state, indent=1).encode() + b"\n")
+    write_whole(state_path(output), dump_json(state, indent=1).encode() + b"\n")
 
 
 def _add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

@@ -19,13 +19,14 @@ from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import SourceBatch, TokenBatch
 from s2s.data.corpus import Corpus, Side, id_of, pairs_of
-from s2s.data.fields import SOURCE, TARGET, Fields, TextField
+from s2s.data.fields import PSEUDO_TARGET, SOURCE, TARGET, Fields, TextField
 from s2s.data.layout import Layout, Method, Noise, feeding, layout, pack, room
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
 from s2s.data.splits import Role
 from s2s.data.tokenizer import SpecialIds, Tokenizer
+from s2s.durable import refuse_unfinished
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
 from s2s.shipped import data_path
@@ -133,6 +134,9 @@ class Seq2Seq(GenerationTask):
         document and summary, dialogue and summary, context with answers and question, and others."""
         target_field: str = TARGET
         """Field that holds the target, named in the same way."""
+        labels: Literal["gold", "pseudo", "both"] = "gold"
+        """Targets of training: gold, the field `target_field`; pseudo, what `prepare pseudo-labels` adds; or both, each
+        record once with either. Validation is on gold."""
         source_template: str | None = None
         """Source made of several fields, such as "{context} [SEP] {answers.text.0}"; tokens in capitals and brackets
         are kept, as `added_tokens`."""
@@ -156,7 +160,11 @@ class Seq2Seq(GenerationTask):
             raise ConfigError(
                 "task.tokenizer: must be given, a folder or a hub id; model.init=ENCODER brings one, and weights"
             )
-        self._fields = Fields(config.source_field, config.target_field, config.source_template)
+        self._fields, pseudo = (
+            Fields(config.source_field, target, config.source_template)
+            for target in (config.target_field, PSEUDO_TARGET)
+        )
+        self._trained = {"gold": (self._fields,), "pseudo": (pseudo,), "both": (self._fields, pseudo)}[config.labels]
         added_tokens = dict.fromkeys([*config.added_tokens, *self._fields.tokens])
         self.tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, tuple(added_tokens))
         self._special = self.tokenizer.special
@@ -193,11 +201,18 @@ class Seq2Seq(GenerationTask):
                 self._opened[path, role] = open_records(path, role)
                 if path in trained_on and not self._opened[path, role].split:
                     _check_held_out(path)
+                if split == "train" and self.config.labels != "gold":
+                    for file in self._opened[path, role].files:
+                        refuse_unfinished(file)
             yield self._opened[path, role]
 
+    def _inputs_with_fields(self, split: str) -> Iterator[tuple[Records, Fields]]:
+        for fields in self._trained if split == "train" else (self._fields,):
+            yield from ((records, fields) for records in self._inputs(split))
+
     def dataset(self, split: str, seed: int) -> PairDataset:
-        inputs = self._inputs(split)
-        corpus = Corpus.read(inputs, self.tokenizer, (self._source, self._target), self._fields, self.config.id_field)
+        inputs = self._inputs_with_fields(split)
+        corpus = Corpus.read(inputs, self.tokenizer, (self._source, self._target), self.config.id_field)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -310,7 +325,7 @@ class Seq2Seq(GenerationTask):
         self._spelling = spelling
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
-        for records in self._inputs("train"):
-            for _, _, source, target in pairs_of(records, self._fields)[1]:
+        for records, fields in self._inputs_with_fields("train"):
+            for _, _, source, target in pairs_of(records, fields)[1]:
                 if isinstance(source, str) and isinstance(target, str):
                     yield source, target

@@ -64,6 +64,12 @@ def test_hypotheses_may_be_empty_or_failed(tmp_path: Path) -> None:
     ]
 
 
+def test_hypotheses_of_a_file_of_pseudo_labels_are_its_labels_and_its_references_are_gold(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.jsonl", [{"src": "a", "tgt": "gold", "tgt_pseudo": "label"}])
+    assert [entry.text for entry in read_hypotheses(path, Fields())] == ["label"]
+    assert [entry.text for entry in read_references(path, Fields())] == ["gold"]
+
+
 def test_lists_of_tokens_are_joined(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", [{"src": ["un", "##real", "day"], "tgt": ["un", "##real"]}])
     assert [(entry.text, entry.source) for entry in read_references(path, Fields())] == [("unreal", "unreal day")]

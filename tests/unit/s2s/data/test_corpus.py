@@ -33,8 +33,8 @@ def write(path, *rows):
 
 def read(tokenizer, *paths, limit=9, strict=False, source="src", target="tgt"):
     sides = Side("source", limit, strict), Side("target", limit, strict)
-    inputs = (open_records(path, "train") for path in paths)
-    return Corpus.read(inputs, tokenizer, sides, Fields(source, target), "id")
+    inputs = ((open_records(path, "train"), Fields(source, target)) for path in paths)
+    return Corpus.read(inputs, tokenizer, sides, "id")
 
 
 def rows(corpus):

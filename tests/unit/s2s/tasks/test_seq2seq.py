@@ -80,6 +80,53 @@ def test_random_replacements_stay_in_the_vocabulary_and_are_not_special(folder):
     assert set(dataset.example(0, 0).pseudo.tolist()) == set(range(5, len(WORDS)))
 
 
+def pseudo_labels(folder, *names):
+    """Two records with the targets of a teacher; `names` are those of source and target."""
+    source, target = names or ("src", "tgt")
+    records = [{source: "a b", target: "c", "tgt_pseudo": "d e"}, {source: "f", target: "g", "tgt_pseudo": "h"}]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def targets(task, split):
+    dataset = task.dataset(split, 1)
+    return [" ".join(WORDS[id] for id in dataset.example(i, 0).target) for i in range(len(dataset))]
+
+
+@pytest.mark.parametrize("names", [(), ("article", "highlights")])
+@pytest.mark.parametrize(
+    ("labels", "trained"), [("gold", ["c", "g"]), ("pseudo", ["d e", "h"]), ("both", ["c", "g", "d e", "h"])]
+)
+def test_labels_choose_the_targets_of_training_and_validation_is_on_gold(folder, labels, trained, names):
+    pseudo_labels(folder, *names)
+    seq2seq = task(folder, labels=labels, target_mask_prob=0)
+    plain = [text.removesuffix(" [SEP]") for text in targets(seq2seq, "train")]
+    assert plain == trained
+    assert [text.removesuffix(" [SEP]") for text in targets(seq2seq, "valid")] == ["c", "g"]
+    assert seq2seq.references("valid", [1])[0].target == "g"
+
+
+def test_records_without_pseudo_labels_are_refused_with_the_verb_that_makes_them(folder):
+    with pytest.raises(
+        InputError, match=r"jsonl:1: 'tgt_pseudo' is missing; found .*`unilatent prepare pseudo-labels`"
+    ):
+        task(folder, labels="pseudo").dataset("train", 1)
+
+
+def test_pseudo_labels_that_are_not_finished_or_were_cut_are_refused(folder):
+    pseudo_labels(folder)
+    file = folder / "pairs.jsonl"
+    size = file.stat().st_size
+    (folder / "pairs.jsonl.state.json").write_text(json.dumps({"lengths": {"output": size}}))
+    assert len(task(folder, labels="pseudo").dataset("train", 1)) == 2
+    file.write_text(file.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(InputError, match=rf"has \d+ bytes, {size} were written; it was changed since"):
+        task(folder, labels="pseudo").dataset("train", 1)
+    assert len(task(folder).dataset("train", 1)) == 1
+    (folder / "pairs.jsonl.parts").mkdir()
+    with pytest.raises(InputError, match="is not finished; the command that writes it continues it"):
+        task(folder, labels="both").dataset("train", 1)
+
+
 def test_a_batch_names_its_records(folder):
     seq2seq = task(folder)
     dataset = seq2seq.dataset("train", 1)
