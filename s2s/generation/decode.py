@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -30,6 +30,11 @@ from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask
 
 logger = logging.getLogger(__name__)
+
+_FAILURE = ("id", "tgt", "error")
+"""Fields of the output record of what cannot be used."""
+Join = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
+"""Makes an output record of an input record and of what decoding gives for it; InputError if it cannot be used."""
 
 
 class DecodeOptions(Section):
@@ -81,6 +86,7 @@ def decode_file(
     options: DecodeOptions,
     ranks: Ranks,
     trace: str | Path | None = None,
+    join: Join | None = None,
 ) -> Summary:
     """Decode the records of an input; each gives one record, in the same order.
 
@@ -96,6 +102,7 @@ def decode_file(
             continued.
         ranks: All must see the same files. They take windows in turn; the first one puts the results together.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
+        join: Makes other output records, of JSON lines alone; what cannot be used is then left out of the output.
 
     Raises:
         InputError: a file cannot be read or written; the output belongs to another job, or another process is writing
@@ -114,7 +121,7 @@ def decode_file(
         before, number = target.windows, -1
         remaining = _share(records.count(), window, target, ranks)
         with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
-            work = _Work(generator, options, trace is not None, meter, format, records.unit)
+            work = _Work(generator, options, trace is not None, meter, format, records.unit, join)
             ids, rows_left = IdLines(), records.rows()
             for number, rows in enumerate(iter(lambda: list(itertools.islice(rows_left, window)), [])):
                 _note_ids(ids, rows, generator.task.id_field)
@@ -222,6 +229,7 @@ class _Work:
     meter: Meter
     format: OutputFormat
     unit: str
+    join: Join | None
     reasons: list[str] = field(default_factory=list)
 
     def decode(self, rows: Sequence[Row], batches: Batches, is_first: bool) -> Window:
@@ -247,8 +255,10 @@ class _Work:
         failures = [
             {self.unit: row.number, "id": record["id"], "error": record["error"]}
             for row, record in zip(rows, outputs, strict=True)
-            if "error" in record
+            if _has_failed(record)
         ]
+        if self.join is not None:
+            outputs = [record for record in outputs if not _has_failed(record)]
         with_nbest = getattr(self.generator.search.config, "num_hypotheses", 1) > 1
         streams = {
             "rows" if self.format == "parquet" else "output": to_lines(outputs, self.format, with_nbest, is_first),
@@ -269,7 +279,8 @@ class _Work:
             self.generator.search.check(source, row.where)
         except Exception as error:
             return self._failure(id, row.where, error)
-        return _Item(id if str(id) == source.id else source.id, row.where, source, task.source_text(record))
+        given = record if self.join is not None else {}
+        return _Item(id if str(id) == source.id else source.id, row.where, source, task.source_text(record), given)
 
     def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
         """The output line of a record that cannot be used; unexpected errors are logged with their type."""
@@ -280,7 +291,7 @@ class _Work:
             message = str(InputError(f"unexpected {type(error).__name__}: {message}"))
             logger.error("%s: %s", where, message, exc_info=logger.isEnabledFor(logging.DEBUG))
         self.reasons[:] = [message]
-        return {"id": id, "tgt": None, "error": message}
+        return dict(zip(_FAILURE, (id, None, message), strict=True))
 
     def _decode_all(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         """Decode a batch; if that fails, each sentence alone, so that one cannot spoil the others."""
@@ -288,8 +299,8 @@ class _Work:
             return self._decode_batch(items)
         except Exception as error:
             if len(items) == 1:
-                failure = self._failure(items[0].id, items[0].where, error)
-                return [(failure, failure)]
+                failed = self._failure(items[0].id, items[0].where, error)
+                return [(failed, failed)]
         return [made for item in items for made in self._decode_all([item])]
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
@@ -304,8 +315,16 @@ class _Work:
             traces = [{"id": item.id, **text, **frames} for item, text, frames in found]
         else:
             rows = search(model, sources)
-        outputs = (output_record(task, item.id, row, item.text) for item, row in zip(items, rows, strict=True))
+        outputs = [output_record(task, item.id, row, item.text) for item, row in zip(items, rows, strict=True)]
+        if self.join is not None:
+            outputs = [self._joined(self.join, *pair) for pair in zip(items, outputs, strict=True)]
         return list(zip(outputs, traces, strict=True))
+
+    def _joined(self, join: Join, item: _Item, made: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return join(item.record, made)
+        except InputError as error:
+            return self._failure(item.id, item.where, error)
 
 
 class _Item(NamedTuple):
@@ -313,6 +332,11 @@ class _Item(NamedTuple):
     where: str
     source: Any
     text: str
+    record: dict[str, Any]
+
+
+def _has_failed(record: dict[str, Any]) -> bool:
+    return record.keys() == set(_FAILURE)
 
 
 def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:

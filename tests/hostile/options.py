@@ -39,6 +39,8 @@ def cases() -> Iterator[Case]:
         for value in chosen:
             if (key, value) == ("criterion.student_layer", -7):
                 continue  # layers count from the last one too
+            if (key, value) == ("decoder.attention_temperature", 5):
+                continue  # a number stands for the whole section
             shown = repr(value) if len(repr(value)) < 30 else "a huge number"
             title = f"option/{section[1] or section[0]}: {key} is {shown}"
             names = rf"{key}\b".replace(".", r"\.") + (r"|config\.yaml:\d" if value == 10**4000 else "")
@@ -97,6 +99,9 @@ _DECODER = {
     "decoder.forbidden_tokens=[nobody]": r"nobody",
     "decoder.prefix_tokens=[nobody]": r"nobody",
     "decoder.prefix_tokens=the": r"prefix_tokens",
+    "decoder.attention_temperature=0": r"attention_temperature",
+    "decoder.attention_temperature=-1": r"attention_temperature",
+    "decoder.attention_temperature.cross=0": r"attention_temperature\.cross",
     "decoder.name=diverse_beam decoder.num_groups=3 decoder.beam_size=4": r"num_groups|beam_size",
     "decoder.name=diverse_beam decoder.num_groups=5 decoder.diversity_penalty=0": r"diversity_penalty",
     "decoder.name=sampling decoder.temperature=0": r"decoder\.temperature",

@@ -67,6 +67,15 @@ READERS = [
         needs=("run",),
     ),
     Reader(
+        "pseudo-labels",
+        "data.jsonl",
+        ["prepare", "pseudo-labels", "run", "data.jsonl", "decoder.prefix_tokens=[the]", "--output", "out.jsonl"],
+        PAIRS[:2],
+        {"src": _TEXT, "id": _ANY},
+        skips=True,
+        needs=("run",),
+    ),
+    Reader(
         "encode",
         "data.jsonl",
         ["encode", "data.jsonl", "--tokenizer", "audio_tokenizer", "--output", "out", "--device", "cpu"],

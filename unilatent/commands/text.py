@@ -36,6 +36,11 @@ def _fields(source: str | None, target: str | None) -> list[str]:
     return [f"{key}={json.dumps(name)}" for key, name in given.items() if name is not None]
 
 
+def as_overrides(source: str | None, target: str | None, given: list[str] | None, strict: bool) -> list[str]:
+    """The overrides of a verb that decodes, with those that its options stand for."""
+    return [*_fields(source, target), *(given or []), *(["task.strict=true"] if strict else [])]
+
+
 TrustImports = Annotated[
     bool,
     typer.Option("--trust-imports", callback=_trust, help="Run code that the run brings (its `imports:`)."),
@@ -178,7 +183,7 @@ def decode(
     from s2s.generation.generator import Generator
     from s2s.ranks import join_ranks
 
-    changes = [*_fields(source_field, target_field), *(overrides or []), *(["task.strict=true"] if strict else [])]
+    changes = as_overrides(source_field, target_field, overrides, strict)
     options = DecodeOptions(
         max_tokens=max_tokens,
         max_sentences=max_sentences,
