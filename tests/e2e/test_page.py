@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
+pytest.importorskip("websockets", reason="needs the extra serve")
 pytest.importorskip("selenium", reason="no driver of browsers is installed; scripts/test_page.sh installs one")
+import tiny_listener
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
 from serving import TEXT_RUN, Running, running
 
 from latent.longform.cast import Role
+from latent.recognition.recognizers import open_recognizer
 from latent.synthesis.voices import open_voice
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
-from unilatent.server.models import SpeechModel, open_model
+from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel, open_model
 from unilatent.server.speech_jobs import SpeechJob
 
 REPO = Path(__file__).parents[2]
@@ -36,9 +43,12 @@ pytestmark = pytest.mark.skipif(
 )
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1000,1000"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1000,1000 "
+    "--use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
 )
 DIALOGUE = "Anna: Good morning. Thank you for calling.\nBen: Good morning. [pause 0.3] Please hold the line."
+DICTATED = ["assistant\n", '[{"Start":0.0,"End":1.25,"Speaker":0,"Content":"Tea & <cake>."}']
+DICTATED += [',{"Start":1.25,"End":2,"Speaker":1,', '"Content":"Hi."}', "]"]
 T = TypeVar("T")
 
 
@@ -125,8 +135,21 @@ def server() -> Iterator[Running]:
     roles = {name: Role(name) for name in voice.speakers}
     demo = SpeechModel("demo", "demo", voice, roles, limits, metrics)
     words = open_model("words", str(TEXT_RUN), "cpu", {}, False, limits, metrics)
-    with running([demo, words], limits, metrics) as server:
+    with running([demo, words, *listeners(limits, metrics)], limits, metrics) as server:
         yield server
+
+
+def listeners(limits: Limits, metrics: Metrics) -> list[ServedModel]:
+    """A recognizer of whole recordings, and a live one; both say the same of whatever they hear."""
+    with tempfile.TemporaryDirectory() as home:
+        whole = tiny_listener.write_listener(Path(home) / "whole", DICTATED)
+        live = tiny_listener.write_listener(
+            Path(home) / "live", ["\nSpeaker 0:", "Good. ", "\nSpeaker 1:", "Hi. "], True
+        )
+        return [
+            RecognitionModel(folder.name, folder.name, open_recognizer(folder, device="cpu"), limits, metrics)
+            for folder in (whole, live)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +164,15 @@ def page(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         yield Page(browser, server.url, Hold(patch), folder)
     browser.quit()
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of two seconds."""
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path_factory.mktemp("talk") / "talk.flac"
+    soundfile.write(path, 0.1 * np.random.default_rng(1).standard_normal(48_000), 24_000)
+    return path
 
 
 def speak_dialogue(page: Page, script: str = DIALOGUE) -> None:
@@ -269,6 +301,8 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     assert page.focused() == page.find("#speak-tab")
     assert page.find("#speak").is_displayed()
     page.focused().send_keys(Keys.ARROW_RIGHT)
+    assert page.focused() == page.find("#listen-tab")
+    page.focused().send_keys(Keys.ARROW_RIGHT)
     assert page.focused() == page.find("#write-tab")
     page.focused().send_keys(Keys.TAB)
     assert page.focused() == page.find("#write-model")
@@ -277,7 +311,116 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.wait(lambda: page.status("write").startswith("3 answers"))
 
 
-@pytest.mark.parametrize("tab", ["write", "speak"])
+def listen_to(page: Page, model: str, source: str) -> None:
+    page.open("listen")
+    Select(page.find("#listen-model")).select_by_value(model)
+    page.find(f"#listen input[value={source}]").click()
+
+
+def transcribed(page: Page) -> list[str]:
+    return [entry.text for entry in page.browser.find_elements(By.CSS_SELECTOR, "#segments p")]
+
+
+def saved(page: Page, suffix: str) -> str:
+    file = page.downloads / f"transcript.{suffix}"
+    file.unlink(missing_ok=True)
+    page.find(f"#as-{suffix}").click()
+    page.wait(file.exists)
+    return file.read_text(encoding="utf-8")
+
+
+def test_a_recording_becomes_text_with_speakers_and_times_in_every_format(page: Page, talk: Path) -> None:
+    listen_to(page, "whole", "file")
+    page.find("#listen-file").send_keys(str(talk))
+    page.find("#listen [type=submit]").click()
+    page.wait(lambda: page.status("listen").startswith("Done: 2.0 s of audio"))
+    assert transcribed(page) == ["Speaker 0: Tea & <cake>.", "Speaker 1: Hi."]
+    assert [entry.text for entry in page.browser.find_elements(By.CSS_SELECTOR, "#segments .time")] == ["0:00", "0:01"]
+    assert saved(page, "txt") == "Speaker 0: Tea & <cake>.\nSpeaker 1: Hi.\n"
+    assert saved(page, "srt") == (
+        "1\n00:00:00,000 --> 00:00:01,250\nSpeaker 0: Tea & <cake>.\n\n"
+        "2\n00:00:01,250 --> 00:00:02,000\nSpeaker 1: Hi.\n"
+    )
+    assert saved(page, "vtt").startswith(
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\n<v Speaker 0>Tea &amp; &lt;cake&gt;.\n\n00:00:01.250"
+    )
+    found = json.loads(saved(page, "json"))
+    assert (found["seconds"], found["text"]) == (2.0, "Tea & <cake>. Hi.")
+    assert found["segments"][1] == {"start": 1.25, "end": 2.0, "speaker": "1", "text": "Hi."}
+    page.browser.find_elements(By.CSS_SELECTOR, "#segments .time")[1].click()
+    page.wait(lambda: page.js("document.getElementById('heard-audio').currentTime") >= 1.25)
+
+
+def test_what_is_said_into_the_microphone_appears_while_it_is_said(page: Page) -> None:
+    listen_to(page, "live", "microphone")
+    assert page.text("#microphone-hint") == "Text appears while you speak."
+    page.find("#listen [type=submit]").click()
+    page.wait(lambda: transcribed(page))
+    assert page.busy("listen")
+    assert page.status("listen").startswith("Listening")
+    page.find("#finish").click()
+    page.wait(lambda: page.status("listen").startswith("Done: "))
+    assert not page.busy("listen")
+    assert set(transcribed(page)) == {"Speaker 0: Good.", "Speaker 1: Hi."}
+    assert "Good." in saved(page, "srt")
+    seconds = float(page.status("listen").split()[1])
+    assert abs(page.js("document.getElementById('heard-audio').duration") - seconds) < 0.2
+    assert json.loads(saved(page, "json"))["seconds"] == pytest.approx(seconds, abs=0.06)
+
+
+def test_a_recording_of_the_microphone_is_heard_whole_by_a_model_that_needs_it(page: Page) -> None:
+    listen_to(page, "whole", "microphone")
+    assert page.text("#microphone-hint").startswith("This model hears whole recordings")
+    page.find("#listen [type=submit]").click()
+    page.wait(lambda: "Recording … 0:01" in page.status("listen"))
+    page.find("#finish").click()
+    page.wait(lambda: page.status("listen").startswith("Done: "))
+    assert transcribed(page)[0] == "Speaker 0: Tea & <cake>."
+
+
+def test_stopping_the_microphone_keeps_the_text_and_the_audio(page: Page, server: Running) -> None:
+    listen_to(page, "live", "microphone")
+    page.find("#listen [type=submit]").click()
+    page.wait(lambda: transcribed(page))
+    page.find("#listen .stop").click()
+    page.wait(lambda: page.status("listen") == "Stopped.")
+    assert transcribed(page)
+    assert page.js("document.getElementById('heard-audio').src").startswith("blob:")
+    assert not page.find("#finish").is_displayed()
+    page.wait(lambda: 'open_streams{model="live"} 0.0' in server.client.get("/metrics").text)
+
+
+def test_what_is_wrong_with_a_recording_is_said_beside_it(page: Page, tmp_path: Path) -> None:
+    listen_to(page, "whole", "file")
+    page.find("#listen [type=submit]").click()
+    assert page.wait(lambda: page.text("#listen-file-error")) == "Choose a recording first."
+    (tmp_path / "words.wav").write_text("no audio")
+    page.find("#listen-file").send_keys(str(tmp_path / "words.wav"))
+    page.find("#listen [type=submit]").click()
+    page.wait(lambda: "cannot be read as audio" in page.text("#listen-file-error"))
+    listen_to(page, "live", "microphone")
+    page.browser.execute_script("document.querySelector('#listen details').open = true")
+    words = "\\n".join(map(str, range(4000)))
+    page.browser.execute_script(f"document.getElementById('listen-prompt').value = '{words}'")
+    page.find("#listen [type=submit]").click()
+    assert "must have at most" in page.wait(lambda: page.text("#listen-prompt-error"))
+
+
+def test_a_page_that_may_have_no_microphone_says_why(page: Page) -> None:
+    insecure = (
+        "Object.defineProperty(window, 'isSecureContext', {value: false}); delete Navigator.prototype.mediaDevices"
+    )
+    added = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": insecure})
+    try:
+        listen_to(page, "live", "microphone")
+        assert page.text("#microphone-hint").startswith("Browsers give a microphone only to pages")
+        page.find("#listen [type=submit]").click()
+        assert page.wait(lambda: page.text("#listen form > .error")).startswith("Browsers give a microphone only")
+    finally:
+        page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+@pytest.mark.parametrize("tab", ["write", "speak", "listen"])
 def test_a_small_phone_needs_no_scrolling_to_the_side(page: Page, tab: str) -> None:
     small = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", small)
@@ -285,7 +428,7 @@ def test_a_small_phone_needs_no_scrolling_to_the_side(page: Page, tab: str) -> N
         page.open(tab)
         page.browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
         page.browser.execute_script(
-            "for (const id of ['written', 'spoken']) document.getElementById(id).hidden = false"
+            "for (const id of ['written', 'spoken', 'heard']) document.getElementById(id).hidden = false"
         )
         assert page.js("document.documentElement.scrollWidth") == 320
     finally:
@@ -316,9 +459,27 @@ def test_the_page_asks_for_the_key_of_the_server(page: Page) -> None:
         page.browser.get("about:blank")
 
 
+def test_a_server_that_only_listens_says_so_and_its_key_opens_streams_too(page: Page) -> None:
+    limits, metrics = Limits(), Metrics()
+    with running(listeners(limits, metrics)[1:], limits, metrics, api_key="a (secret)/key") as locked:
+        page.browser.get(locked.url)
+        page.wait(page.find("#key-form").is_displayed)
+        page.fill("#key", "a (secret)/key")
+        page.find("#key-form button").click()
+        page.wait(page.find("#listen").is_displayed)
+        assert page.text("#about") == "Models that listen, on this server."
+        assert not page.find("#tabs").is_displayed()
+        page.find("#listen input[value=microphone]").click()
+        page.find("#listen [type=submit]").click()
+        page.wait(lambda: transcribed(page))
+        page.find("#finish").click()
+        page.wait(lambda: page.status("listen").startswith("Done: "))
+        page.browser.get("about:blank")
+
+
 @pytest.mark.skipif("AXE" not in os.environ, reason="AXE names no axe.min.js; scripts/test_page.sh fetches it")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_way_of_a_screen_reader(page: Page, scheme: str) -> None:
+def test_axe_finds_nothing_in_the_way_of_a_screen_reader(page: Page, scheme: str, talk: Path) -> None:
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     page.open("write")
@@ -330,6 +491,11 @@ def test_axe_finds_nothing_in_the_way_of_a_screen_reader(page: Page, scheme: str
     assert axe_findings(page) == []
     speak_dialogue(page, "Anna: Good morning.")
     page.wait(lambda: page.status("speak").startswith("Done"))
+    assert axe_findings(page) == []
+    listen_to(page, "whole", "file")
+    page.find("#listen-file").send_keys(str(talk))
+    page.find("#listen [type=submit]").click()
+    page.wait(lambda: page.status("listen").startswith("Done"))
     assert axe_findings(page) == []
 
 

@@ -16,13 +16,23 @@ export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
-/** The response to a request; raises Problem if the server refuses it or does not answer. */
+/** A WebSocket of the server. Scripts cannot give it headers, so the key goes among the protocols. */
+export function openSocket(path) {
+  const key = sessionStorage.getItem(KEY);
+  const encoded = key && encodeURIComponent(key).replace(/[()]/g, (mark) => `%${mark.charCodeAt(0).toString(16)}`);
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  return new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${encoded}`] : []);
+}
+
+/** The response to a request (a form, or JSON); raises Problem if the server refuses it or does not answer. */
 export async function ask(path, body = undefined, signal = undefined) {
   const headers = {};
   const key = sessionStorage.getItem(KEY);
   if (key) headers.Authorization = `Bearer ${key}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const request = { method: body === undefined ? "GET" : "POST", headers, signal, body: JSON.stringify(body) };
+  const isForm = body instanceof FormData;
+  if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
+  const request = { method: body === undefined ? "GET" : "POST", headers, signal, body: isForm ? body : JSON.stringify(body) };
   let response;
   try {
     response = await fetch(path, request);

@@ -1,6 +1,7 @@
 /** Starts the page: asks for the models, for a key if the server wants one, and shows a tab for each kind of model. */
 
 import { ask, useKey } from "./api.js";
+import { startListening } from "./listen.js";
 import { startSpeaking } from "./speak.js";
 import { startWriting } from "./write.js";
 
@@ -34,11 +35,16 @@ async function start() {
 }
 
 async function show(models) {
-  const [texts, voices] = ["text", "speech"].map((kind) => models.filter((model) => model.kind === kind));
+  const of = (kind) => models.filter((model) => model.kind === kind);
+  const [texts, voices, listeners] = ["text", "speech", "recognition"].map(of);
   if (texts.length) startWriting(texts);
   if (voices.length) await startSpeaking(voices);
-  const there = [texts.length && "write", voices.length && "speak"].filter(Boolean);
-  if (!there.length) throw new Error("This server holds no model that writes or speaks.");
+  if (listeners.length) startListening(listeners);
+  const there = [texts.length && "write", voices.length && "speak", listeners.length && "listen"].filter(Boolean);
+  if (!there.length) throw new Error("This server holds no model that writes, speaks or listens.");
+  for (const tab of tabs) tab.hidden = !there.includes(tab.getAttribute("aria-controls"));
+  const does = new Intl.ListFormat("en").format(there);
+  document.getElementById("about").textContent = `Models that ${does}, on this server.`;
   document.getElementById("tabs").hidden = there.length < 2;
   select(there.includes(location.hash.slice(1)) ? location.hash.slice(1) : there[0]);
 }
@@ -52,13 +58,15 @@ function select(name) {
   }
 }
 
-for (const [index, tab] of tabs.entries()) {
+for (const tab of tabs) {
   tab.addEventListener("click", () => choose(tab));
   tab.addEventListener("keydown", (event) => {
-    const to = { ArrowRight: index + 1, ArrowLeft: index - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
+    const shown = tabs.filter((one) => !one.hidden);
+    const index = shown.indexOf(tab);
+    const to = { ArrowRight: index + 1, ArrowLeft: index - 1 + shown.length, Home: 0, End: shown.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    choose(tabs[to % tabs.length]);
+    choose(shown[to % shown.length]);
   });
 }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from s2s.json_files import dump_json
 from unilatent.server.errors import ApiError, ClientGone, api_error
@@ -98,7 +98,7 @@ class Socket:
         return text if text is not None else bytes(message.get("bytes") or b"")
 
     async def _close(self, code: int) -> None:
-        if self._websocket.application_state == WebSocketState.CONNECTED:
+        with suppress(WebSocketDisconnect, OSError, RuntimeError):  # the client was quicker
             await self._websocket.close(code)
 
     def _abort(self) -> None:
