@@ -123,13 +123,23 @@ def all_rows(case: dict[str, Any], tensors: Taps, model: UniLM, name: str, facto
     by_query = torch.where(of_source, factors.source / across, factors.target)[:, None, None]
     by_key = torch.where(of_source, across, 1.0)[:, None, None]
 
+    entropies = []
+
     def attention(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
         keys, values = keys_values.unbind(1)
-        return plain(queries * by_query, torch.stack([keys * by_key, values], 1), dropout)
+        queries, keys = queries * by_query, keys * by_key
+        width = keys.shape[-1]  # weights are outputs for one-hot values, of which so many fit at a time
+        parts = torch.eye(len(keys) + -len(keys) % width)[: len(keys)].split(width, 1)
+        one_hot = [part[:, None].expand_as(keys) for part in parts]
+        weights = torch.cat([plain(queries, torch.stack([keys, part], 1), dropout) for part in one_hot], -1)
+        entropies.append(-torch.xlogy(weights, weights).sum(-1).mean())
+        return plain(queries, torch.stack([keys, values], 1), dropout)
 
     for layer in model.layers:
         x = layer(x, attention)
     allowed = case["suggested_tol"]
+    golden = torch.tensor(case["settings"][name]["mean_entropy_by_layer"])
+    yield Figure(f"{name} entropies", difference(torch.stack(entropies), golden), allowed["hidden_atol"])
     yield Figure(f"{name} hidden", difference(x, tensors[f"out.{name}.hidden"]), allowed["hidden_atol"])
     yield Figure(f"{name} logits", difference(model.logits(x), tensors[f"out.{name}.logits"]), allowed["logits_atol"])
 
