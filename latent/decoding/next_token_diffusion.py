@@ -16,6 +16,7 @@ from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, stacked
 from latent.diffusion.sampler import RowNoise, SamplerSection
+from latent.nn.cache import joined_order
 from s2s.decoding.base import Streamer
 from s2s.registry import register_decoder
 
@@ -107,7 +108,8 @@ class Drawing:
         state = self._model.prefill(started, started.tokens.shape[1] + max(prompts.max_frames))
         if self._rows:
             self._read()
-            self._state.add(state, self._order(len(prompts.seeds)))
+            here, more = len(self._rows), len(prompts.seeds)
+            self._state.add(state, joined_order(here, more, self._streams, state.hidden.device))
             self._noise.add(prompts.seeds)
         else:
             device = state.hidden.device
@@ -185,12 +187,3 @@ class Drawing:
         else:
             self._state = None  # with its memory
         self._rows = [self._rows[index] for index in kept]
-
-    def _order(self, more: int) -> Tensor:
-        """Where the rows of each stream are, if the streams of `more` rows follow those that are here."""
-        here = len(self._rows)
-        parts = [
-            torch.cat([stream * here + torch.arange(here), self._streams * here + stream * more + torch.arange(more)])
-            for stream in range(self._streams)
-        ]
-        return torch.cat(parts).to(self._state.hidden.device)

@@ -115,6 +115,15 @@ class RowCache:
         return CacheSlots(self._buffer, self.lengths, self._used, tokens)
 
 
+def joined_order(here: int, more: int, streams: int, device: torch.device) -> Tensor:
+    """Order for `RowCache.add` where each stream has a block of rows: in each those that are `here`, then `more`."""
+    parts = [
+        torch.cat([stream * here + torch.arange(here), streams * here + stream * more + torch.arange(more)])
+        for stream in range(streams)
+    ]
+    return torch.cat(parts).to(device)
+
+
 def extend(
     blocks: Iterable[CausalBlock], cache: RowCache, x: Tensor, theta: float, positions: Tensor | None = None
 ) -> Tensor:

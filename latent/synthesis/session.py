@@ -21,6 +21,7 @@ from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest
 from latent.decoding.audio import AudioChunk, AudioRows
 from latent.decoding.next_token_diffusion import Drawing
+from latent.decoding.vibevoice import Speaking
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,60 @@ class Joined(SpeechSession):
 
     def __len__(self) -> int:
         return len(self._drawing)
+
+
+class Sharing(SpeechSession):
+    """Requests that join a running batch of a VibeVoice, whose rows share its positions.
+
+    Args:
+        speaking: Makes their audio.
+        prompts: What is spoken of requests, on the device of the model.
+        max_rows: Maximum number of requests.
+        max_positions: Of all rows together, each as long as the longest may become; a request alone may have more.
+    """
+
+    def __init__(
+        self,
+        speaking: Speaking,
+        prompts: Callable[[Sequence[SpeechRequest]], GenerationPrompts],
+        max_rows: int,
+        max_positions: int,
+    ) -> None:
+        self._speaking, self._prompts = speaking, prompts
+        self._max_rows, self._max_positions = max_rows, max_positions
+        self._positions: dict[int, int] = {}
+
+    def has_room(self, request: SpeechRequest) -> bool:
+        if not self._positions:
+            return True
+        longest = max(_longest(request), *self._positions.values())
+        rows = len(self._positions) + 1
+        return rows <= self._max_rows and rows * longest <= self._max_positions
+
+    def add(self, request: SpeechRequest) -> int:
+        assert self.has_room(request), "no room for this request"
+        key = self._speaking.add(self._prompts([request]))[0]
+        self._positions[key] = _longest(request)
+        return key
+
+    def remove(self, key: int) -> None:
+        self._speaking.remove([key])
+        self._positions.pop(key, None)
+
+    def step(self) -> list[SpokenChunk]:
+        spoken = _spoken([self._speaking.step()]) if self._positions else []
+        for chunk in spoken:
+            if chunk.ended is not None:
+                del self._positions[chunk.key]
+        return spoken
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+
+def _longest(request: SpeechRequest) -> int:
+    """Positions that a request may take."""
+    return len(request.tokens) + request.max_frames
 
 
 def _spoken(chunks: Sequence[AudioChunk]) -> list[SpokenChunk]:

@@ -30,6 +30,7 @@ from latent.decoding.vibevoice import VibeVoiceDecoder
 from latent.models.checkpoints import load_vibevoice
 from latent.models.vibevoice import VibeVoice
 from latent.synthesis.released import ReleasedVoice, speakable, voice_sample
+from latent.synthesis.session import Sharing, SpeechSession
 from latent.synthesis.takes import Take, TooLong, Turn, said_parts
 from latent.text.text_encoder import TextEncoder
 from s2s.errors import InputError
@@ -89,6 +90,13 @@ class VibeVoiceVoice(ReleasedVoice):
         return voice_sample(self._model.acoustic, recording, self._model.language.embeddings.weight)
 
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
+        yield from self._decoder.stream(self._model, self._prompts(requests))
+
+    def session(self, max_rows: int) -> SpeechSession:
+        """A session in which requests join a running batch, with as many positions together as one of them may have."""
+        return Sharing(self._decoder.start(self._model), self._prompts, max_rows, self.max_positions)
+
+    def _prompts(self, requests: Sequence[SpeechRequest]) -> GenerationPrompts:
         ids, start, latent = [request.id for request in requests], self._switches["start"], self._switches["latent"]
         voices = [request.voice for request in requests if request.voice is not None]
         prompts = GenerationPrompts(
@@ -100,7 +108,7 @@ class VibeVoiceVoice(ReleasedVoice):
             temperatures=torch.tensor([request.temperature for request in requests]),
             max_frames=[request.max_frames for request in requests],
         )
-        yield from self._decoder.stream(self._model, prompts.to(self._device))
+        return prompts.to(self._device)
 
     def _line(self, turn: Turn, context: _Context) -> _Line:
         text = plain_text(speakable(turn.text))

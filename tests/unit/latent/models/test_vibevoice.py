@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_vibevoice
 
@@ -260,3 +263,68 @@ def test_a_damaged_configuration_of_vibevoice_realtime_is_refused() -> None:
         realtime_config({}, "config.json")
     with pytest.raises(InputError, match=r"config\.json: expected the configuration of a VibeVoice-Realtime: "):
         realtime_config({**repository_config(), "tts_backbone_num_hidden_layers": "4"}, "config.json")
+
+
+def restless(model: VibeVoice) -> VibeVoice:
+    """A model whose speakers change often, by what was said."""
+    weights = torch.randn(12, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    bias = torch.tensor([1.5, 0.3, 0.3, -1.0], dtype=torch.float64)
+    model.language.logits = lambda hidden, _: hidden @ weights + bias  # type: ignore[method-assign]
+    return model
+
+
+MOST = [12, 5, 20, 9]
+SPOKEN = [*ROWS, [2, 2, 8]]
+arrivals = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.none() | st.integers(0, 8)), max_size=5)
+
+
+def wanted(row: int) -> GenerationPrompts:
+    return prompts([SPOKEN[row]], MOST[row], first_seed=40 + row)
+
+
+@cache
+def spoken_alone(row: int, guidance: float) -> tuple[list[int], torch.Tensor]:
+    steps = generate(restless(tiny_vibevoice()), wanted(row), guidance)
+    return tokens_of(steps, 0), audio_of(steps, 0)
+
+
+def test_the_rows_below_switch_speakers_and_end_in_both_ways() -> None:
+    tokens = [spoken_alone(row, 1.5)[0] for row in range(4)]
+    assert {token for row in tokens for token in row} == {6, 7, 8, 9}
+    assert {row[-1] == TOKENS.stop for row in tokens} == {True, False}
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5])
+@settings(max_examples=15, deadline=None)
+@given(arrivals)
+def test_a_row_that_joins_says_what_it_says_alone(guidance: float, plan: list[tuple[int, int, int | None]]) -> None:
+    """The plan: steps until a row arrives, which one it is, and after how many steps it is removed, if it is."""
+    config = VibeVoiceDecoder.Config(num_inference_steps=3, guidance_scale=guidance)
+    speaking = VibeVoiceDecoder(config).start(restless(tiny_vibevoice()))
+    steps, rows, leaving = list[SpokenStep](), dict[int, int](), dict[int, int]()
+
+    def step() -> None:
+        if len(speaking):
+            steps.append(speaking.step())
+        ended = {key for one in steps for key in one.ended}
+        speaking.remove([key for key, left in leaving.items() if left <= 0 and key not in ended])
+        for key in leaving:
+            leaving[key] -= 1
+
+    for wait, row, stay in plan:
+        for _ in range(wait):
+            step()
+        (key,) = speaking.add(wanted(row))
+        rows[key] = row
+        if stay is not None:
+            leaving[key] = stay
+    while len(speaking):
+        step()
+    for key, row in rows.items():
+        tokens, audio = spoken_alone(row, guidance)
+        found = tokens_of(steps, key)
+        assert found == tokens[: len(found)]
+        assert len(found) == len(tokens) or key in leaving
+        if TOKENS.latent in found:
+            said = audio_of(steps, key)
+            torch.testing.assert_close(said, audio[: len(said)])

@@ -273,3 +273,39 @@ def test_half_precision_generates_too(checkpoint: Path, home: Path) -> None:
     request = voice.request("x", "Hello there.", prompt=voice.prompt(home / "a.wav", consent=True))
     for chunk, _ in zip(voice.stream([request]), range(4), strict=False):
         assert torch.isfinite(chunk.audio).all()
+
+
+def test_requests_of_a_session_are_spoken_together_each_as_alone(checkpoint: Path, home: Path) -> None:
+    overrides = ["decoder.num_inference_steps=2", "decoder.max_seconds=0.6"]
+    voice = open_voice(checkpoint, device="cpu", overrides=overrides)
+    prompt = voice.prompt(home / "a.wav", consent=True)
+    requests = [
+        voice.request(text, text, prompt=prompt, seed=seed) for seed, text in enumerate(["Hello.", "Hi there."])
+    ]
+    session = voice.session(4)
+    keys = [session.add(requests[0])]
+    chunks = session.step()
+    keys.append(session.add(requests[1]))
+    chunks += session.step()
+    assert [chunk.key for chunk in chunks] == [keys[0], *keys]
+    while len(session):
+        chunks += session.step()
+    for key, request in zip(keys, requests, strict=True):
+        said = np.concatenate([chunk.samples for chunk in chunks if chunk.key == key])
+        np.testing.assert_allclose(said, voice.say(request).samples, atol=1e-5)
+    assert [chunk.ended for chunk in chunks if chunk.ended is not None] == [False, False]
+
+
+def test_a_session_takes_as_many_requests_as_have_positions(checkpoint: Path) -> None:
+    voice = open_voice(checkpoint, device="cpu", overrides=["decoder.num_inference_steps=1", "decoder.max_seconds=1"])
+    short, long = (voice.request("x", text) for text in ("Hi.", "This is more. " * 6))
+    session = voice.session(8)
+    positions = len(long.tokens) + long.max_frames
+    assert 2 * positions <= voice.max_positions < 3 * positions
+    keys = [session.add(long), session.add(short)]
+    assert not session.has_room(short), "each row of the batch has room for the longest"
+    session.remove(keys[0])
+    assert session.has_room(short)
+    session.remove(keys[1])
+    assert session.step() == []
+    assert len(session) == 0
