@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,19 @@ class Casting:
         voices: Sequence[str] | None,
         held_out: Sequence[str] | None,
         percents: Mapping[str, int],
+        mixtures: int = 0,
     ) -> Casting:
-        """Voices of a teacher; None: its own choice. InputError if it has no such voice."""
+        """Voices of a teacher; None: its own choice. InputError if it has no such voice or cannot mix them.
+
+        `mixtures` is the number of further voices, each of them two of the voices; a larger number adds to a smaller.
+        """
         chosen = list(dict.fromkeys(voices or teacher.default_voices))
         others = list(dict.fromkeys(held_out or [voice for voice in teacher.default_held_out if voice not in chosen]))
         for option, names in {"--voice": chosen, "--hold-out-voice": others}.items():
             for name in names:
-                if name not in teacher.voices:
+                if not set(name.split("+") if teacher.mixes else [name]) <= set(teacher.voices):
                     raise InputError(f"{option}: must be one of {', '.join(teacher.voices)}, found {name!r}")
+        chosen += _mixtures(teacher, chosen, mixtures)
         return cls(chosen, others if percents.get(STRANGERS) else [], percents)
 
     def turns(self, texts: Iterable[str]) -> Iterator[Turn]:
@@ -108,6 +114,15 @@ class Casting:
             voices = self.held_out if split == STRANGERS else self.voices
             yield Turn(number, text, voices[counts[split == STRANGERS] % len(voices)], split)
             counts[split == STRANGERS] += 1
+
+
+def _mixtures(teacher: type[Teacher], voices: Sequence[str], count: int) -> list[str]:
+    """Names of mixtures of two voices, the pairs in an order that is always the same and has no pattern."""
+    pairs = list(combinations(voices, 2))
+    if count > (most := len(pairs) if teacher.mixes else 0):
+        raise InputError(f"--mixtures: must be at most {most} for {len(voices)} voices of this teacher, found {count}")
+    random.Random(0).shuffle(pairs)
+    return ["+".join(pair) for pair in pairs[:count]]
 
 
 def texts_of(files: Sequence[Path], field: str) -> Iterator[str]:

@@ -57,6 +57,7 @@ def encode_samples(
 ) -> Tensor:
     """The means `(F, L)` of a signal `(S,)`, on the CPU; encoded in chunks, so that memory does not grow with it."""
     frames = max(1, int(chunk_seconds * tokenizer.frame_rate))
+    samples = np.pad(samples, (0, tokenizer.config.lookahead))[tokenizer.config.lookahead :]
     return encode_in_chunks(tokenizer.encoder, samples, device, frames, dtype)
 
 

@@ -99,6 +99,7 @@ to ONNX (kokoro-onnx) under the MIT License. The texts stay under the license of
         }.items()
         for name in names.split()
     )
+    mixes = True
     default_held_out = ("af_nova", "am_eric", "bf_lily", "bm_lewis")
     default_voices = tuple(sorted(set(voices) - set(default_held_out)))
 

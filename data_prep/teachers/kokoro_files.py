@@ -53,10 +53,15 @@ class KokoroFiles:
         return found
 
     def styles(self, voices: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of voices, each of `STYLE_SHAPE`; InputError if one is missing or damaged."""
+        """The vectors of voices, each of `STYLE_SHAPE`, those of "a+b" the mean; InputError for a missing or bad one."""
+        names = {voice: voice.split("+") for voice in voices}
+        single = self._single_styles({name for parts in names.values() for name in parts})
+        return {voice: np.mean([single[name] for name in parts], axis=0) for voice, parts in names.items()}
+
+    def _single_styles(self, voices: set[str]) -> dict[str, NDArray[np.float32]]:
         contents = _read_folder(self.voices) if self.voices.is_dir() else _read_archive(self.voices)
         styles = {}
-        for voice in voices:
+        for voice in sorted(voices):
             content = contents.get(voice)
             if content is None:
                 raise InputError(f"--voice: {self.voices} has no {voice}.bin; it has {', '.join(contents) or 'none'}")

@@ -37,6 +37,8 @@ class Teacher(ABC):
     default_voices: ClassVar[Sequence[str]]
     default_held_out: ClassVar[Sequence[str]] = ()
     """Voices that training does not hear unless the user chooses others."""
+    mixes: ClassVar[bool] = False
+    """Whether names joined by "+" are a voice too, a mixture of these."""
 
     @abstractmethod
     def speaker(self, voice: str) -> str:

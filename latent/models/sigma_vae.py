@@ -61,6 +61,10 @@ class SigmaVAE(Model):
         """What makes samples in the decoder, if `window` is set. spectrum: magnitudes and phases, for any sound.
         harmonics: pulses at a pitch and noise, both filtered, for one voice at a time (`latent.nn.harmonics`);
         `criterion.pitch_weight` teaches the pitch."""
+        lookahead: NonNegativeInt = 0
+        """Samples after a frame that the encoder hears too. The windows of the decoder reach beyond the last frame by
+        `window` minus the first ratio; an encoder that hears as much tells what sounds there, which the decoder must
+        guess otherwise. Encoding of a stream waits for them, decoding for nothing."""
         expansion: Fact[PositiveInt] = 4
         """Width inside the blocks' feed-forward networks, as a multiple of the channels."""
         norm_eps: Fact[PositiveFloat] = 1e-5
@@ -150,11 +154,15 @@ class SigmaVAE(Model):
 
     def encode(self, audio: Tensor) -> Tensor:
         """Means `(B, F, latent_size)` of whole signals `(B, 1, S)`; a last partial frame is filled with zeros."""
-        mean, _ = self.encode_chunk(F.pad(audio, (0, -audio.shape[-1] % self.hop_length)), None)
+        later = self.config.lookahead
+        mean, _ = self.encode_chunk(F.pad(audio, (0, later + -audio.shape[-1] % self.hop_length))[..., later:], None)
         return mean
 
     def encode_chunk(self, audio: Tensor, history: History | None) -> tuple[Tensor, History]:
-        """The next means of a stream; see `AudioEncoder`. The chunk must hold whole frames."""
+        """The next means of a stream without its first `lookahead` samples; see `AudioEncoder`.
+
+        The chunk must hold whole frames.
+        """
         return self.encoder(audio, history)  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -92,6 +92,9 @@ def teacher_speech(
     hold_out_voice: Annotated[
         list[str] | None, typer.Option(help="Reads strangers.jsonl alone; Kokoro: four, unless they are a --voice.")
     ] = None,
+    mixtures: Annotated[
+        int, typer.Option(min=0, help="So many more voices, each a mixture of two (Kokoro); 'a+b' is one, too.")
+    ] = 0,
     held_out_texts: Annotated[
         list[Path] | None, typer.Option(help="JSON lines; a text that holds one of these is not read.")
     ] = None,
@@ -124,7 +127,7 @@ def teacher_speech(
         raise InputError(f"--min-words: must be at most --max-words ({max_words}), found {min_words}")
     percents = {"test": test_percent, "valid": valid_percent, reading.STRANGERS: strangers_percent}
     kind: type[Teacher] = Kokoro if teacher == "kokoro" else Flite
-    casting = reading.Casting.of(kind, voice, hold_out_voice, percents)
+    casting = reading.Casting.of(kind, voice, hold_out_voice, percents, mixtures)
     everybody = [*casting.voices, *casting.held_out]
     reader = Kokoro.open(kokoro or [], everybody) if kind is Kokoro else Flite(flite)
     options = SpeechOptions(sample_rate or reader.sample_rate, loudness_dbfs=loudness_dbfs, jobs=jobs)

@@ -153,6 +153,33 @@ def test_voices_must_exist_and_be_on_one_side(voices: list[str], held_out: list[
     assert Casting.of(Hummer, ["cid"], None, PERCENTS).held_out == []
 
 
+class Choir(Hummer):
+    """Hums in two voices at once."""
+
+    mixes = True
+
+
+@given(st.integers(0, 3), st.integers(0, 3))
+def test_mixtures_are_pairs_of_the_voices_and_more_of_them_add_to_fewer(fewer: int, more: int) -> None:
+    names = ["ann", "bob", "cid"]
+    few, many_voices = (Casting.of(Choir, names, [], PERCENTS, count).voices for count in sorted((fewer, more)))
+    assert many_voices[: len(few)] == few
+    assert len(set(many_voices)) == 3 + max(fewer, more)
+    assert all(set(voice.split("+")) < set(names) for voice in many_voices[3:])
+
+
+def test_only_a_teacher_that_mixes_takes_mixtures() -> None:
+    assert Casting.of(Choir, ["ann+cid"], [], PERCENTS).voices == ["ann+cid"]
+    with pytest.raises(InputError, match="--voice: must be one of ann, bob, cid, found 'ann\\+joe'"):
+        Casting.of(Choir, ["ann+joe"], [], PERCENTS)
+    with pytest.raises(InputError, match="--voice: must be one of ann, bob, cid, found 'ann\\+bob'"):
+        Casting.of(Hummer, ["ann+bob"], [], PERCENTS)
+    with pytest.raises(InputError, match="--mixtures: must be at most 0 for 2 voices of this teacher, found 1"):
+        Casting.of(Hummer, None, None, PERCENTS, 1)
+    with pytest.raises(InputError, match="--mixtures: must be at most 1 for 2 voices of this teacher, found 2"):
+        Casting.of(Choir, None, None, PERCENTS, 2)
+
+
 def test_a_corpus_has_four_manifests_alignments_and_what_was_left_out(tmp_path: Path) -> None:
     summary = hum(tmp_path / "out", many(150))
     assert "skipped 10 texts with a q" in summary

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latent.audio.pitch import pitch
+from latent.audio_tokenizer import encode_samples
 from latent.criteria.sigma_vae import SpectraCriterion, pitch_difference
 from latent.data.batch import AudioBatch
 from latent.models.sigma_vae import SigmaVAE
@@ -43,6 +44,22 @@ def test_chunks_equal_the_whole(frames: int, writer: str) -> None:
         sound, history = model.decode_chunk(chunk, history)
         parts.append(sound)
     torch.testing.assert_close(torch.cat(parts, -1), model.decode(whole), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 100), st.integers(0, 40), st.integers(1, 4))
+def test_the_encoder_hears_as_far_ahead_as_it_may(length: int, lookahead: int, chunk: int) -> None:
+    model, audio = vae(lookahead=lookahead), torch.randn(1, 1, length)
+    means = model.encode(audio)
+    assert means.shape[1] == -(-length // 18)
+    in_chunks = encode_samples(model, audio[0, 0].numpy(), "cpu", chunk / model.frame_rate)
+    torch.testing.assert_close(in_chunks, means[0], rtol=1e-4, atol=1e-5)
+    for changed in range(length):
+        other = audio.clone()
+        other[..., changed:] += 1
+        unheard = max(0, (changed - lookahead) // 18)  # frames that end before the change
+        torch.testing.assert_close(model.encode(other)[:, :unheard], means[:, :unheard], rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
