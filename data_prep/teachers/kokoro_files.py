@@ -53,7 +53,7 @@ class KokoroFiles:
         return found
 
     def styles(self, voices: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of voices, each of `STYLE_SHAPE`, those of "a+b" the mean; InputError for a missing or bad one."""
+        """The vectors of voices, each of `STYLE_SHAPE`, those of "a+b" the mean; InputError if one cannot be read."""
         names = {voice: voice.split("+") for voice in voices}
         single = self._single_styles({name for parts in names.values() for name in parts})
         return {voice: np.mean([single[name] for name in parts], axis=0) for voice, parts in names.items()}
