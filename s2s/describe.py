@@ -100,6 +100,8 @@ def _type(annotation: Any) -> str:
         return " | ".join(map(str, arguments))
     if origin is tuple and arguments[-1] is not Ellipsis:
         return f"[{', '.join(map(_type, arguments))}]"
+    if origin is dict:
+        return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
     if origin in (list, tuple):
         return f"list of {_type(arguments[0])}"
     if arguments:

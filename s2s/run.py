@@ -321,8 +321,10 @@ def _teach(config: RunConfig, criterion: Criterion, task: Task, student: Model, 
             f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r}; "
             "a student must be a 'unilm'"
         )
-    if ranks.size > 1 and config.train.parallel == "fsdp":  # gathers a layer for gradients of its outputs alone
-        raise ConfigError("train.parallel: must be ddp with criterion.teacher, found 'fsdp'")
+    if ranks.size > 1 and config.train.parallel == "fsdp" and not criterion.takes_shards:
+        raise ConfigError(
+            f"train.parallel: must be ddp with criterion.teacher, found 'fsdp', for {config.criterion.name!r}"
+        )
     section = criterion.config
     teacher = load_teacher(section.teacher, task.tokenizer, task.model_defaults(), section.token_map)
     criterion.learn_from(teacher.to(ranks.device), student)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -32,6 +32,8 @@ class Distillation(Criterion):
 
     config: Distillation.Config
     reaches_all_parameters = False
+    takes_shards: ClassVar[bool] = False
+    """Whether FSDP may shard the student: it gathers a layer only for gradients that come through its outputs."""
 
     def __init__(self, config: Distillation.Config) -> None:
         super().__init__(config)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from s2s.config import Fact
@@ -53,11 +53,11 @@ class LayerwiseDistillation(Distillation):
     class Config(Distillation.Config):
         """Options of layerwise distillation."""
 
-        terms: dict[Term, Annotated[float, Field(gt=0)]] = Field(dict.fromkeys(get_args(Term), 1.0), min_length=1)
+        terms: dict[Term, PositiveFloat] = Field(dict.fromkeys(get_args(Term), 1.0), min_length=1)
         """What to imitate, each with its weight; attention is compared before the softmax, head by head."""
-        layers: dict[int, int] | None = Field(None, min_length=1)
-        """Layers of the student, from 1, and the teacher's that each imitates, as `{1: 3, 2: 6}`. Default: all of the
-        student, at equal distances in the teacher, the last from the last."""
+        layers: list[int | None] | None = None
+        """For each layer of the student the teacher's, from 1, that it imitates, or null for none. Default: layers at
+        equal distances, the last from the last."""
         temperature: float = Field(1.0, gt=0)
         """Divides the scores of the vocabulary of both models."""
         chunk_heads: Fact[int] = Field(8, ge=1)
@@ -95,10 +95,16 @@ class LayerwiseDistillation(Distillation):
             if asked is not None:
                 raise ConfigError("criterion.layers: needs hidden or attention in criterion.terms")
             return {}
-        pairs = {layer: -(-layer * theirs // ours) for layer in range(1, ours + 1)} if asked is None else asked
-        for who, count, found in (("student", ours, pairs.keys()), ("teacher", theirs, pairs.values())):
-            if wrong := [layer for layer in found if not 1 <= layer <= count]:
-                raise ConfigError(f"criterion.layers: the {who} has layers 1 to {count}, found {wrong[0]}")
+        if asked is None:
+            return {layer: -(-layer * theirs // ours) for layer in range(1, ours + 1)}
+        pairs = {layer: found for layer, found in enumerate(asked, start=1) if found is not None}
+        if len(asked) != ours or not pairs:
+            raise ConfigError(
+                f"criterion.layers: must name a layer of the teacher, or null, for each of the {ours} of the student, "
+                f"found {asked}"
+            )
+        if wrong := [layer for layer in pairs.values() if not 1 <= layer <= theirs]:
+            raise ConfigError(f"criterion.layers: the teacher has layers 1 to {theirs}, found {wrong[0]}")
         return pairs
 
     def parameters_of(self, phase: str, model: nn.Module) -> Iterable[nn.Parameter]:

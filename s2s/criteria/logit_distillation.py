@@ -39,6 +39,7 @@ class LogitDistillation(Distillation):
 
     model_type = Scorer
     batch_type: ClassVar[type] = TokenBatch
+    takes_shards = True
     config: LogitDistillation.Config
 
     def check_pair(self, teacher: Any, student: Any) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from s2s.config import Fact
@@ -45,9 +45,7 @@ class RelationDistillation(Distillation):
     class Config(Distillation.Config):
         """Options of relation distillation."""
 
-        relations: dict[Relation, Annotated[float, Field(gt=0)]] = Field(
-            {"qq": 1.0, "kk": 1.0, "vv": 1.0}, min_length=1
-        )
+        relations: dict[Relation, PositiveFloat] = Field({"qq": 1.0, "kk": 1.0, "vv": 1.0}, min_length=1)
         """Pairs of queries, keys and values to relate, each with its weight."""
         relation_heads: int | None = Field(None, ge=1)
         """Parts to cut the width into; must divide both widths. Published: 48, or 64 for large teachers.

@@ -85,15 +85,22 @@ def train_pairs(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("criterion", "losses"), [("relation", ("loss",)), ("layerwise", ("hidden", "logits"))])
+@pytest.mark.parametrize(
+    ("criterion", "parallel", "losses"),
+    [
+        ("relation", "ddp", ("loss",)),
+        ("layerwise", "ddp", ("hidden", "logits")),
+        ("logit", "fsdp", ("loss", "divergence")),
+    ],
+)
 def test_two_ranks_with_a_teacher_learn_as_one_process_does(
-    tmp_path: Path, criterion: str, losses: tuple[str, ...]
+    tmp_path: Path, criterion: str, parallel: str, losses: tuple[str, ...]
 ) -> None:
-    """DDP, which must expect that the student's last layer and head get no gradient; and a criterion with weights."""
+    """DDP, which must expect that the student's last layer and head get no gradient; a criterion with weights; FSDP."""
     write_tree(tiny_pairs.tree(tmp_path, train={"max_steps": 4}), tmp_path / "my.yaml")
     train_pairs(tmp_path, "one")
     (tmp_path / "one").rename(tmp_path / "teacher")
-    student = tiny_pairs.tree(tmp_path, model={"hidden_size": 16}, train={"max_steps": 6})
+    student = tiny_pairs.tree(tmp_path, model={"hidden_size": 16}, train={"max_steps": 6, "parallel": parallel})
     student["criterion"] = {"name": f"{criterion}_distillation", "teacher": str(tmp_path / "teacher")}
     write_tree(student, tmp_path / "my.yaml")
     one, two = (train_pairs(tmp_path, name) for name in ("one", "two"))

@@ -89,6 +89,13 @@ def test_options_inside_others_have_their_path_and_the_default_of_their_place() 
     assert "task.cues: section | null = null\n" in describe_options("task", "speech_synthesis")
 
 
+def test_mappings_and_lists_are_told_apart_from_choices() -> None:
+    text = describe_options("criterion", "layerwise_distillation")
+    assert "criterion.terms: mapping of embeddings | hidden | attention | logits to float (> 0) = {" in text
+    assert "criterion.token_map: mapping of str to str = {}\n" in text
+    assert "criterion.layers: list of int | null | null = null\n" in text
+
+
 def test_a_section_without_names_takes_none() -> None:
     with pytest.raises(ConfigError, match="optim: is one section and takes no name, found 'adam'"):
         describe_options("optim", "adam")
