@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from latent.audio.files import Samples
+from latent.audio.recording import Recording
 from latent.audio.resampling import StreamResampler
 from latent.recognition.transcript import Transcript
+
+_BLOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -83,3 +86,10 @@ class LiveTranscript(ABC):
         for chunk in chunks:
             yield LiveChunk(**{**vars(chunk), "work_seconds": time.monotonic() - begun})
             begun = time.monotonic()
+
+
+def followed(live: LiveTranscript, recording: Recording, sample_rate: int) -> Iterator[LiveChunk]:
+    """The chunks of a whole recording, read at the rate of `live`; raises InputError if it cannot be read."""
+    for samples in recording.blocks(sample_rate, int(_BLOCK_SECONDS * sample_rate)):
+        yield from live.push(samples)
+    yield from live.close()

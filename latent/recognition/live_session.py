@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,29 +32,33 @@ class LiveSession:
 
     Args:
         max_rows: Maximum number of pieces.
+        max_seconds: Of all pieces whose length is given; one alone may be longer.
     """
 
-    def __init__(self, max_rows: int) -> None:
-        self._max_rows = max_rows
+    def __init__(self, max_rows: int, max_seconds: float = math.inf) -> None:
+        self._max_rows, self._max_seconds = max_rows, max_seconds
         self._pieces: dict[int, Iterator[LiveChunk]] = {}
+        self._seconds: dict[int, float] = {}
         self._added = 0
 
     def __len__(self) -> int:
         return len(self._pieces)
 
-    def has_room(self) -> bool:
-        """Whether another piece may join."""
-        return len(self._pieces) < self._max_rows
+    def has_room(self, seconds: float = 0.0) -> bool:
+        """Whether another piece, of that length, may join."""
+        fits = not self._pieces or sum(self._seconds.values()) + seconds <= self._max_seconds
+        return fits and len(self._pieces) < self._max_rows
 
-    def add(self, chunks: Iterator[LiveChunk]) -> int:
-        """Let a piece join, as `LiveTranscript.push` or `close` gives its chunks; its key."""
+    def add(self, chunks: Iterator[LiveChunk], seconds: float = 0.0) -> int:
+        """Let a piece join, as `LiveTranscript.push`, `close` or `followed` gives its chunks; its key."""
         self._added += 1
-        self._pieces[self._added] = chunks
+        self._pieces[self._added], self._seconds[self._added] = chunks, seconds
         return self._added
 
     def remove(self, key: int) -> None:
         """Let a piece leave; its stream cannot go on."""
         self._pieces.pop(key, None)
+        self._seconds.pop(key, None)
 
     def step(self) -> list[LiveHeard]:
         """Hear one window of each piece at most; those that are heard to their end leave.
@@ -68,5 +73,5 @@ class LiveSession:
                 found = error
             heard.append(LiveHeard(key, found))
             if heard[-1].is_last:
-                del self._pieces[key]
+                self.remove(key)
         return heard

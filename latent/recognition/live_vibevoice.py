@@ -14,9 +14,9 @@ from latent.decoding.live_transcription import ChunkText, LiveDecoder, LiveText,
 from latent.models.families import preprocessor_facts
 from latent.models.vibevoice_asr import VibeVoiceASR
 from latent.recognition.chunk_texts import UNKNOWN, segments_of, turns_of
-from latent.recognition.live import LiveChunk, LiveTranscript
+from latent.recognition.live import LiveChunk, LiveTranscript, followed
 from latent.recognition.recognizer import RecognitionRequest
-from latent.recognition.released import CHUNK_SECONDS, TEXT_END, ReleasedRecognizer
+from latent.recognition.released import TEXT_END, ReleasedRecognizer
 from latent.recognition.transcript import Transcript, timed
 from latent.text.text_encoder import TextEncoder
 from s2s.errors import InputError
@@ -45,11 +45,7 @@ class LiveVibeVoiceRecognizer(ReleasedRecognizer):
     def recognize(self, requests: Sequence[RecognitionRequest]) -> Iterator[tuple[int, Transcript]]:
         for index, request in enumerate(requests):
             live = self.follow(self.sample_rate, request.context)
-            size = int(CHUNK_SECONDS * self.sample_rate)
-            for samples in request.recording.blocks(self.sample_rate, size):
-                for _ in live.push(samples):
-                    pass
-            for _ in live.close():
+            for _ in followed(live, request.recording, self.sample_rate):
                 pass
             transcript = live.transcript()
             yield index, Transcript(transcript.segments, transcript.seconds, request.language, transcript.warnings)

@@ -16,7 +16,7 @@ from unilatent.server.answers import watched
 from unilatent.server.bodies import TranscriptionBody, read_upload
 from unilatent.server.errors import ApiError
 from unilatent.server.models import RecognitionModel
-from unilatent.server.recognition_jobs import RecognitionJob
+from unilatent.server.recognition_jobs import FollowedRecordingJob, RecognitionJob
 from unilatent.server.service import Service
 from unilatent.server.transcriptions import transcription
 
@@ -33,7 +33,8 @@ def recognition_router(service: Service) -> APIRouter:
         async with watched(model.worker.answer(), request.receive) as answer:
             asked = await run_in_threadpool(_request, model, body, AudioBytes("file", content))
             rows = service.limits.max_rows
-            model.worker.submit(RecognitionJob(model.recognizer, asked, answer, rows, model.metrics))
+            job = FollowedRecordingJob if model.is_live else RecognitionJob
+            model.worker.submit(job(model.recognizer, asked, answer, rows, model.metrics))
             transcript: Transcript = await answer.next()
         return transcription(transcript, body.response_format)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
-from latent.recognition.recognizer import RecognitionRequest, Recognizer
+from latent.recognition.live import LiveTranscript, followed
+from latent.recognition.live_session import LiveHeard, LiveSession
+from latent.recognition.recognizer import BATCH_SECONDS, RecognitionRequest, Recognizer
 from latent.recognition.session import Heard, RecognitionSession
+from latent.recognition.transcript import Transcript
 from s2s.errors import InputError
 from unilatent.server.answers import Answer
 from unilatent.server.errors import ApiError
@@ -64,3 +67,59 @@ class RecognitionJob(Job):
 
     def begin_again(self) -> None:
         self._joined = False
+
+
+class FollowedRecordingJob(Job):
+    """Hears a recording window by window, in turn with others and with what is still being recorded; see
+    `RecognitionJob`. For live recognizers.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        request: RecognitionRequest,
+        answer: Answer,
+        max_rows: int,
+        metrics: ModelMetrics,
+    ) -> None:
+        super().__init__("followed recordings", answer)
+        self._recognizer, self._request = recognizer, request
+        self._max_rows, self._metrics = max_rows, metrics
+        self._live: LiveTranscript | None = None
+        self._finished = False
+        self._work_seconds = 0.0
+
+    def open_session(self) -> LiveSession:
+        return LiveSession(max(1, self._max_rows // 2), BATCH_SECONDS)  # the other places are for streams
+
+    def has_next(self) -> bool:
+        return self._live is None
+
+    def has_room(self, session: LiveSession) -> bool:
+        return session.has_room(self._request.seconds)
+
+    def join(self, session: LiveSession) -> int:
+        rate, request = self._recognizer.sample_rate, self._request
+        self._live = self._recognizer.follow(rate, request.context)
+        return session.add(followed(self._live, request.recording, rate), request.seconds)
+
+    def receive(self, item: LiveHeard) -> bool:
+        if isinstance(item.found, InputError):  # the recording is the client's
+            raise ApiError(400, str(item.found), "invalid_value", "file")
+        if isinstance(item.found, Exception):
+            raise item.found
+        if item.found is not None:
+            self._work_seconds += item.found.work_seconds
+            return False
+        assert self._live is not None
+        found = self._live.transcript()
+        self._metrics.worked(found.seconds, self._work_seconds)
+        self.answer.put(Transcript(found.segments, found.seconds, self._request.language, found.warnings))
+        self._finished = True
+        return True
+
+    def finished(self) -> bool:
+        return self._finished
+
+    def begin_again(self) -> None:
+        self._live = None

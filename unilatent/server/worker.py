@@ -196,14 +196,24 @@ class Worker:
                 self._sessions[place[0]].remove(place[1])
 
     def _fill(self) -> None:
-        """Let rows join while there is room: one of each running job in turn, then those of waiting jobs in order."""
+        """Let rows join while there is room: one of each running job in turn, then those of waiting jobs in order.
+
+        Where a batch is full, those that wait for it do not hold up those that wait for others.
+        """
         joined = True
         while joined and len(self._rows) < self._limits.max_rows:
             joined = False
             for job in [job for job in self._running if job.has_next()][: self._limits.max_rows - len(self._rows)]:
                 joined = self._let_join(job) or joined
-        while self._waiting and len(self._rows) < self._limits.max_rows and self._let_join(self._waiting[0]):
-            pass
+        full = set[Hashable]()
+        for job in list(self._waiting):
+            if len(self._rows) >= self._limits.max_rows:
+                break
+            if job.key in full or self._let_join(job):
+                continue
+            if job.key not in self._sessions:
+                break  # it is the next to get a session
+            full.add(job.key)
         self._metrics.waiting(len(self._waiting))
 
     def _let_join(self, job: Job) -> bool:

@@ -10,8 +10,10 @@ import threading
 import time
 import wave
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any
 
 import numpy as np
@@ -237,8 +239,8 @@ class Held(Recognizer):
 
     name, sample_rate, max_seconds, is_live, chunk_seconds = "held", RATE, 3600.0, True, 1000 / RATE
 
-    def __init__(self) -> None:
-        self.go, self.open = threading.Event(), 0
+    def __init__(self, go: Any = None) -> None:
+        self.go, self.open = go or threading.Event(), 0
 
     def fingerprint(self) -> dict[str, Any]:
         return {}
@@ -266,7 +268,8 @@ class HeldTranscript(LiveTranscript):
         self.waiting += len(samples)
         while self.waiting >= 1000:
             self.waiting -= 1000
-            assert self.held.go.wait(20)
+            go = self.held.go
+            assert go.wait(20) if isinstance(go, threading.Event) else go.acquire(timeout=20)
             if samples[0] == 1.0:
                 raise RuntimeError("out of memory")
             yield LiveChunk(0.0, 0.0, "x", [("?", "x")], [], 0.0)
@@ -286,7 +289,7 @@ def test_a_client_that_goes_away_frees_everything() -> None:
             wait_until(lambda: held.open == 1)
             assert 'unilatent_open_streams{model="live"} 1.0' in server.client.get("/metrics").text
             if abrupt:
-                socket.socket.close()
+                socket.socket.shutdown(SHUT_RDWR)
             else:
                 socket.close()
             held.go.set()
@@ -347,6 +350,40 @@ def test_much_that_is_unheard_makes_the_sender_wait_and_nothing_is_lost() -> Non
         messages = [json.loads(message) for message in socket]
         sender.join(20)
     assert messages[-1]["total_chunks"] == 4000
+
+
+def test_a_long_recording_does_not_hold_up_a_stream() -> None:
+    held = Held(threading.Semaphore(0))
+
+    def until(condition: Any) -> None:
+        """Let chunks go, one by one, until something holds."""
+        for _ in range(300):
+            if condition():
+                return
+            held.go.release()
+            time.sleep(0.02)
+        raise AssertionError
+
+    with serving(held, max_rows=4) as server, ThreadPoolExecutor(4) as pool:
+        worker = server.service.models["live"].worker
+        uploads = [pool.submit(upload, server) for _ in range(3)]
+        until(lambda: len(worker._rows) == 2 and len(worker._waiting) == 1)
+        stream = pool.submit(follow, server, [bytes(4 * 2000)], {})
+        until(stream.done)
+        assert stream.result()[-1]["total_chunks"] == 2
+        assert not any(one.done() for one in uploads)
+        held.go.release(3000)
+        assert [one.result().json()["usage"]["seconds"] for one in uploads] == [16.667] * 3
+
+
+def upload(server: Running) -> Any:
+    """The answer about a recording of 400 chunks of `Held`."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(TALK.tobytes() * 10)
+    files = {"file": ("talk.wav", content.getvalue())}
+    return server.client.post("/v1/audio/transcriptions", data={"model": "live"}, files=files)
 
 
 def test_silence_and_endless_recordings_are_ended() -> None:

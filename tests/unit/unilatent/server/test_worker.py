@@ -155,6 +155,18 @@ def test_requests_with_other_options_have_a_batch_of_their_own() -> None:
     run(test())
 
 
+def test_a_full_batch_holds_up_only_those_that_wait_for_it() -> None:
+    async def test() -> None:
+        bench = Bench(room=1)
+        answers = [bench.submit(count, key) for count, key in ((3, "a"), (2, "a"), (1, "b"))]
+        bench.gate.set()
+        assert [await bench.pieces(answer) for answer in answers] == [[2, 1, 0], [1, 0], [0]]
+        assert bench.steps[1] == [1], "the last came before the second, which waited for the first"
+        assert bench.steps[-2:] == [[2], [1]]
+
+    run(test())
+
+
 def test_a_failing_step_is_repeated_for_each_request_alone() -> None:
     async def test() -> None:
         bench = Bench(room=3)
