@@ -209,6 +209,7 @@ class SigmaVAECriterion(SpectraCriterion):
     def forward(self, model: Autoencoder, batch: AudioBatch, phase: str = "generator") -> dict[str, Tensor]:
         """The losses of a phase, summed over segments."""
         count = len(batch.audio)
+        self.discriminators.requires_grad_(phase == "discriminator")  # no gradients that nobody uses
         if phase == "discriminator":
             with torch.no_grad():
                 audio = self._reconstruct(model, batch.audio).audio

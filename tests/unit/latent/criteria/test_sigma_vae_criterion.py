@@ -51,6 +51,15 @@ def test_every_sample_counts_for_a_discriminator() -> None:
         assert (audio.grad != 0).float().mean() > 0.95
 
 
+def test_each_phase_gives_gradients_to_what_it_trains_and_to_nothing_else() -> None:
+    judge, vae, batch = criterion(), tiny_sigma_vae(), tones(2)
+    for phase in ("discriminator", "generator", "discriminator"):
+        torch.stack(list(judge(vae, batch, phase).values())).sum().backward()
+        for module, trained in ((judge, "discriminator"), (vae, "generator")):
+            assert all((weight.grad is not None) == (phase == trained) for weight in module.parameters())
+            module.zero_grad(set_to_none=True)
+
+
 def test_losses_of_perfect_verdicts() -> None:
     one, zero, features = torch.ones(2, 3), torch.zeros(2, 3), torch.randn(2, 4)
     real, fake = [[features, one]], [[features + 0.5, zero]]
