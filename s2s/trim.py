@@ -18,6 +18,7 @@ from s2s.data.tokenizer import Tokenizer
 from s2s.data.vocabulary import choose_pieces, trimmed
 from s2s.decoding.base import Search
 from s2s.errors import InputError
+from s2s.hub import find_run
 from s2s.models.export import save_bert_folder, save_tokenizer
 from s2s.models.unilm import UniLM
 from s2s.precision import stored
@@ -66,7 +67,7 @@ def trim_run(
     The scores (logits) of the kept pieces stay the same. Their probabilities grow by the share that the others had.
 
     Args:
-        run: A run folder whose model is a UniLM.
+        run: A run folder whose model is a UniLM, the name of a shipped run, or USER/NAME on the hub.
         output: The folder to write; it must not be a run folder.
         files: Records whose texts count, such as the training data; all fields but "id" are read.
         size: Maximum number of pieces. Default: all that the texts need.
@@ -78,6 +79,7 @@ def trim_run(
             the range of the precision.
     """
     checkpoint.refuse_run(output)
+    run = find_run(run)
     config, task, model = load_model(run, checkpoint_name=checkpoint_name)
     if not isinstance(model, UniLM):
         raise InputError(
@@ -89,7 +91,7 @@ def trim_run(
     task.tokenizer = trimmed(before, kept)
     model.keep_tokens(kept)
     weights = _stored(checkpoint.named_tensors(model), precision, output)
-    _write(config, task, weights, Path(run), output)
+    _write(config, task, weights, run, output)
     return _summary(before, task.tokenizer, counts, kept, files, output)
 
 
@@ -132,7 +134,7 @@ def store_run(run: str | Path, output: Path, precision: str, checkpoint_name: st
     Args and errors are those of `trim_run`; returns the size of the new folder in 10^6 bytes.
     """
     checkpoint.refuse_run(output)
-    run = Path(run)
+    run = find_run(run)
     if not (configs := sorted(run.rglob(checkpoint.CONFIG))):
         raise InputError(f"{run}: not a run folder, it holds no {checkpoint.CONFIG}")
     for config in configs:

@@ -15,7 +15,7 @@ from s2s.checkpoint import read_tensors
 from s2s.data.tokenizer import Tokenizer
 from s2s.models.unilm import UniLM
 from s2s.run import load_run
-from s2s.trim import trim_run
+from s2s.trim import store_run, trim_run
 
 DATA = Path(__file__).parents[2] / "regression/data"
 RUN = DATA / "run"
@@ -103,6 +103,14 @@ def test_every_verb_takes_a_trimmed_run(texts: Path, tmp_path: Path, capsys: pyt
     tuned = [f"model.init={small}", f"task.train={texts}", "task.max_source=20", "task.max_target=9"]
     (tmp_path / "tuned.yaml").write_text("train: {max_steps: 1}\n")
     unilatent("train", tmp_path / "tuned.yaml", "--output", tmp_path / "tuned", *tuned)
+
+
+def test_a_shipped_run_is_trimmed_by_its_name(texts: Path, tmp_path: Path) -> None:
+    found = trim_run("summarizer", tmp_path / "small", [str(texts)], precision="int8")
+    assert found.pieces < found.pieces_before == 11500
+    store_run("summarizer", tmp_path / "int8", "int8")
+    whole, small = (load_run(tmp_path / name)[2].config.vocab_size for name in ("int8", "small"))
+    assert small == found.pieces < whole
 
 
 def test_what_the_decoder_names_is_kept(texts: Path, tmp_path: Path) -> None:
