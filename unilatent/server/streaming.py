@@ -10,6 +10,7 @@ besides floats of 32 bits, sample rates, times and warnings are additions.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
@@ -78,10 +79,10 @@ async def _converse(socket: Socket, live: LiveStream) -> None:
     """Hear until `end` and answer until all is told; closes the stream."""
     reading = asyncio.create_task(_read(socket, live))
     try:
-        count = 0
+        texts: list[str] = []
         async for followed in live.followed():
-            await socket.send(_message(followed, count))
-            count += followed.chunk is not None
+            await socket.send(_message(followed, texts))
+            texts += [] if followed.chunk is None else [followed.chunk.text]
     finally:
         live.close()
         reading.cancel()
@@ -101,23 +102,20 @@ async def _read(socket: Socket, live: LiveStream) -> None:
         live.fail(error)
 
 
-def _message(followed: Followed, count: int) -> dict[str, Any]:
+def _message(followed: Followed, before: Sequence[str]) -> dict[str, Any]:
+    """What is told of a chunk after those with the texts `before`, or of all of them."""
     transcript, chunk = followed.transcript, followed.chunk
     segments = [_segment(segment) for segment in transcript.segments]
     if chunk is None:
-        return {
-            **_whole(transcript),
-            "total_chunks": count,
-            "segments": segments,
-            "warnings": list(transcript.warnings),
-        }
+        return {**_whole(transcript), "text": "".join(before), "total_chunks": len(before), "segments": segments}
     times = {"start": round(chunk.start, 3), "end": round(chunk.end, 3)}
-    return {"chunk": count, **times, "text": chunk.text, "segments": segments, "warnings": list(chunk.warnings)}
+    return {"chunk": len(before), **times, "text": chunk.text, "segments": segments, "warnings": list(chunk.warnings)}
 
 
 def _whole(transcript: Transcript) -> dict[str, Any]:
     srt = "".join(f"{line}\n" for line in transcript_lines("stream", transcript, "srt"))
-    return {"done": True, "audio_duration": round(transcript.seconds, 3), "text": transcript.text, "srt": srt}
+    seconds = round(transcript.seconds, 3)
+    return {"done": True, "audio_duration": seconds, "srt": srt, "warnings": list(transcript.warnings)}
 
 
 def _segment(segment: Segment) -> dict[str, Any]:

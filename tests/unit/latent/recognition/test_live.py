@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import wave
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 pytest.importorskip("soxr")
 import tiny_listener
 
-from latent.audio.arriving import ArrivingAudio, SampleFormat
+from latent.audio.arriving import ArrivingAudio, SampleBytes, SampleFormat
+from latent.recognition.live_session import LiveSession
 from latent.recognition.recognizer import Recognizer
 from s2s.errors import InputError
 
@@ -181,3 +183,42 @@ def test_a_file_that_grows_is_followed_until_it_stops(tmp_path: Path) -> None:
         more.write(np.arange(5, 8, dtype="<i2").tobytes())
         rest = list(pieces)
     np.testing.assert_array_equal(np.concatenate([first, *rest]) * 32768, np.arange(8))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 160), max_size=8).map(sorted))
+def test_pushed_bytes_are_the_samples_of_the_file_however_they_are_cut(cuts: list[int]) -> None:
+    values = np.arange(-30, 30, dtype="<i2") * 1000
+    content = wav(values, 8000, 2)
+    stream = SampleBytes("socket", None, "advice")
+    pieces = [content[begin:end] for begin, end in itertools.pairwise([0, *cuts, len(content)])]
+    found = np.concatenate([stream.push(piece) for piece in pieces])
+    stream.close()
+    assert stream.format == SampleFormat(8000, 2, 16)
+    np.testing.assert_array_equal(found, values.reshape(-1, 2).astype(np.float32).mean(axis=1) / 32768)
+
+
+def test_a_header_without_end_is_refused_before_it_fills_the_memory() -> None:
+    stream = SampleBytes("socket", None, "give another encoding")
+    with pytest.raises(InputError, match=r"socket: a WAV header of more than 1,048,576 bytes; give another encoding"):
+        stream.push(b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f")
+
+
+def test_pieces_of_streams_take_turns_up_to_a_length_and_a_fault_is_its_own(recognizer: Recognizer) -> None:
+    session = LiveSession(max_rows=3, max_seconds=10.0)
+    live = [recognizer.follow(24_000) for _ in range(2)]
+    first, second = (session.add(one.push(np.tile(SIGNAL, 3)), 4.0) for one in live)
+    assert session.has_room(2.0)
+    assert not session.has_room(3.0)
+    broken = session.add(iter(map(int, ["no number"])))  # type: ignore[arg-type]
+    assert not session.has_room()
+    heard = session.step()
+    assert [one.key for one in heard] == [first, second, broken]
+    assert isinstance(heard[2].found, ValueError)
+    assert [one.is_last for one in heard] == [False, False, True]
+    session.remove(first)
+    while len(session):
+        heard += session.step()
+    assert [one.key for one in heard[3:]] == [second] * len(heard[3:])
+    assert len(heard) > 4
+    assert LiveSession(1, 10.0).has_room(60.0), "one alone may be longer"
