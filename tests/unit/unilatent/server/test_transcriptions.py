@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("soxr")
 pytest.importorskip("python_multipart")
+pytest.importorskip("websockets")
 import tiny_listener
 from serving import TEXT_RUN, Running, error_of, running
 from tiny_voice import write_recognizer
