@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from s2s.models.electra import Electra, GeneratorSection
 from s2s.models.export import save_bert_folder
 from s2s.models.unilm import UniLM
 
@@ -24,6 +25,18 @@ def tiny_unilm(seed: int = 0, **options: Any) -> UniLM:
     model = UniLM(UniLM.Config(**(sizes | options)))
     if model.relative_bias is not None:
         nn.init.normal_(model.relative_bias.weight)
+    return model.eval()
+
+
+def tiny_electra(seed: int = 0, rank: int = 3, **options: Any) -> Electra:
+    """A discriminator of two layers and a narrower generator of one, whose predictions of losses differ by token."""
+    sizes = {"vocab_size": 31, "hidden_size": 12, "num_layers": 2, "num_heads": 2, "intermediate_size": 20}
+    sizes |= {"max_positions": 40, "initializer_range": 0.5, "hidden_dropout": 0.0, "attention_dropout": 0.0}
+    own = {"hidden_size": 8, "num_layers": 1, "num_heads": 4, "intermediate_size": 10, "hardness_rank": rank}
+    torch.manual_seed(seed)
+    model = Electra(Electra.Config(**(sizes | {"generator": GeneratorSection(**own)} | options)))
+    if model.generator.hardness is not None:
+        draw_weights_(model.generator.hardness)
     return model.eval()
 
 

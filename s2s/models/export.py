@@ -15,6 +15,7 @@ from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError, reason_of
 from s2s.json_files import dump_json, read_object
 from s2s.models.base import Model
+from s2s.models.electra import Electra
 from s2s.models.pretrained import SIZES
 from s2s.models.unilm import UniLM
 
@@ -29,6 +30,8 @@ def save_bert_folder(model: Model, folder: Path) -> None:
         InputError: the model is not a UniLM or has an embedding projection; the folder is a run or cannot be written.
     """
     refuse_run(folder)
+    if isinstance(model, Electra):
+        model = model.discriminator
     if not isinstance(model, UniLM):
         raise InputError(f"{folder}: only a UniLM can be written as a BERT, found a {type(model).__name__}")
     config = model.config

@@ -68,6 +68,8 @@ _DAMAGED = (
     struct.error,
 )
 """Errors of `torch.load` on damaged files, besides `UnpicklingError`, found by trying."""
+_ENCODER_OF = {"unilm": "", "electra": "discriminator."}
+"""Models of runs to start from, and the prefix of the weights that are a `UniLM`."""
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 
@@ -77,7 +79,7 @@ def read_sizes(checkpoint: str) -> dict[str, Any]:
     path = locate(checkpoint)
     if (path / CONFIG).is_file():
         model = section_of(read_tree(path / CONFIG), "model", path / CONFIG)
-        if model.get("name") != "unilm":
+        if model.get("name") not in _ENCODER_OF:
             raise InputError(f"{path / CONFIG}: model.name must be unilm, found {shown(model.get('name'))}")
         return {key: value for key, value in model.items() if key in SIZES}
     file = _config_file(path)
@@ -92,10 +94,17 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
     """
     path = locate(checkpoint)
     if (path / CONFIG).is_file():
-        return into_bert_names(_as_float(read_tensors(whole_weights(path))))
+        return into_bert_names(_as_float(_encoder(path)))
     config_file = _config_file(path)
     family = _family_of(read_object(config_file), config_file)
     return to_bert_names(fold_segment_row(_as_float(read_state(path))), family)
+
+
+def _encoder(run: Path) -> dict[str, Tensor]:
+    """The tensors in a run folder that are those of a `UniLM`."""
+    prefix = _ENCODER_OF.get(section_of(read_tree(run / CONFIG), "model", run / CONFIG).get("name", ""), "")
+    tensors = read_tensors(whole_weights(run))
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def whole_weights(run: Path) -> Path:

@@ -372,6 +372,15 @@ class Embeddings(nn.Module):
         x = self.dropout(self.norm(x))
         return x if self.project is None else self.project(x)  # type: ignore[no-any-return]
 
+    def share(self, other: Embeddings) -> None:
+        """Use all but the projection of other embeddings, instead of its own."""
+        self.tokens, self.positions, self.segments, self.norm = (
+            other.tokens,
+            other.positions,
+            other.segments,
+            other.norm,
+        )
+
 
 class Head(nn.Module):
     """The masked-language-model head; its output matrix is the word embeddings."""

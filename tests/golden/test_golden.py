@@ -3,7 +3,7 @@
 The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers
 0.42.1 and the LatentLM image repository, those in data/recognition by transformers 5.23.0 and microsoft/VibeVoice, all
 on tiny random models; those in data/distillation were computed from the published equations, that of PLATE also by
-transformers 5.23.0. `pytest --golden FOLDER` checks other folders too.
+transformers 5.23.0; that in data/pretraining from our own. `pytest --golden FOLDER` checks other folders too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             OURS / "latent",
             OURS / "recognition",
             OURS / "distillation",
+            OURS / "pretraining",
             *map(Path, metafunc.config.getoption("--golden")),
         ]
         cases = [path for folder in folders for path in sorted(folder.glob("*.json"))]
@@ -55,6 +56,7 @@ def test_the_cases_are_here_and_each_has_a_check() -> None:
     assert len(list(OURS.glob("latent/*.json"))) == 8
     assert len(list(OURS.glob("recognition/*.json"))) == 4
     assert len(list(OURS.glob("distillation/*.json"))) == 2
+    assert len(list(OURS.glob("pretraining/*.json"))) == 1
     assert all(json.loads(path.read_text())["kind"] in check_golden.KINDS for path in OURS.glob("*/*.json"))
 
 
@@ -77,6 +79,7 @@ def test_case_is_reproduced(golden_case: Path) -> None:
         ("recognition/case_pub_asr_stream", "out.chunk_end_logits"),
         ("distillation/case_pub_minilm", "grad.v2.seq2seq.k"),
         ("distillation/case_pub_temperature", "out.knobs.logits"),
+        ("pretraining/case_pub_electra", "in.hardness_logits"),
     ],
 )
 def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, tensor: str) -> None:
@@ -98,6 +101,7 @@ def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, 
         ("recognition/case_pub_asr_stream", "mid.semantic", 20),
         ("distillation/case_pub_minilm", "mid.teacher_qk.seq2seq", 100),
         ("distillation/case_pub_temperature", "out.lambda2.hidden", 30),
+        ("pretraining/case_pub_electra", "mid.q", 50),
     ],
 )
 def test_a_tap_that_a_case_lacks_is_skipped_by_name_and_the_rest_is_compared(

@@ -45,6 +45,7 @@ SIGMA_VAE = {"ratios": [2, 4], "depths": [1, 1, 1], "widths": [4, 6, 8], "latent
 KNOWN = {"vocab_size": 40, "latent_size": 3, "latent_mean": 0.0, "latent_std": 1.0}
 MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "unilm": UNILM,
+    "electra": UNILM,
     "latent_unilm": UNILM,
     "latent_lm": LATENT_LM,
     "timed_latent_lm": LATENT_LM | {"cue_size": 2},
@@ -66,6 +67,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "seq2seq masked": ("unilm", "cross_entropy"),
     "pseudo_masked_lm": ("unilm", "pseudo_masked_lm"),
     "unilm_v1": ("unilm", "cross_entropy"),
+    "replaced_token_detection": ("electra", "replaced_token_detection"),
     "speech_autoencoding": ("sigma_vae", "sigma_vae"),
     "speech_synthesis": ("latent_lm", "next_token_diffusion"),
     "speech_synthesis with cues": ("timed_latent_lm", "timed_next_token_diffusion"),
@@ -73,11 +75,13 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
-TEXT = ("seq2seq", "seq2seq causal", "seq2seq masked", "pseudo_masked_lm", "unilm_v1")
+TEXT = ("seq2seq", "seq2seq causal", "seq2seq masked", "pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
 DISTILLATION = ("layerwise_distillation", "logit_distillation", "relation_distillation")
 ALSO_TRAINS = {
     *((kind, "unilm", criterion) for kind in TEXT for criterion in DISTILLATION),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
+    ("replaced_token_detection", "unilm", "cross_entropy"),
+    ("replaced_token_detection", "unilm", "pseudo_masked_lm"),
     ("speech_autoencoding", "sigma_vae", "sigma_vae_spectra"),
     ("speech_recognition", "latent_unilm", "cross_entropy"),
 }
@@ -113,6 +117,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "seq2seq masked": text | {"method": "masked"},
         "pseudo_masked_lm": pretraining | {"name": "pseudo_masked_lm", "pseudo_token": "[PSEUDO]"},
         "unilm_v1": pretraining | {"name": "unilm_v1"},
+        "replaced_token_detection": pretraining | {"name": "replaced_token_detection"},
         "speech_autoencoding": audio | {"name": "speech_autoencoding"},
         "speech_synthesis": latents,
         "speech_recognition": latents | {"name": "speech_recognition", "max_source": 64, "max_target": 16},
@@ -180,7 +185,7 @@ def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -
         options["init"] = task["tokenizer"]
     if model in ("latent_lm", "timed_latent_lm") and task["name"] != "speech_synthesis":
         options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}
-    if task["name"] == "speech_autoencoding" and model in ("unilm", "latent_lm", "timed_latent_lm"):
+    if task["name"] == "speech_autoencoding" and model in ("unilm", "electra", "latent_lm", "timed_latent_lm"):
         options["vocab_size"] = 40
     if model == "timed_latent_lm" and "cues" not in task:
         options["cue_tokens"] = 3
