@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Tensor, nn
 
 from s2s.config import Fact
@@ -53,8 +53,14 @@ class LayerwiseDistillation(Distillation):
     class Config(Distillation.Config):
         """Options of layerwise distillation."""
 
-        terms: dict[Term, PositiveFloat] = Field(dict.fromkeys(get_args(Term), 1.0), min_length=1)
-        """What to imitate, each with its weight; attention is compared before the softmax, head by head."""
+        embeddings_weight: NonNegativeFloat = 1.0
+        """Factor of the mean square difference of the embeddings; 0 leaves a term out."""
+        hidden_weight: NonNegativeFloat = 1.0
+        """Factor of the mean square difference of hidden states, summed over the layers."""
+        attention_weight: NonNegativeFloat = 1.0
+        """Factor of the mean square difference of attention scores before the softmax, summed over the layers."""
+        logits_weight: NonNegativeFloat = 1.0
+        """Factor of the divergence of the scores of the vocabulary."""
         layers: list[int | None] | None = None
         """For each layer of the student the teacher's, from 1, that it imitates, or null for none. Default: layers at
         equal distances, the last from the last."""
@@ -64,6 +70,18 @@ class LayerwiseDistillation(Distillation):
         """Attention heads compared at a time; smaller chunks need less memory."""
         chunk_rows: Fact[int] = Field(1024, ge=1)
         """Labels scored at a time."""
+
+        @property
+        def terms(self) -> dict[Term, float]:
+            """The terms at work with their weights."""
+            weights: dict[Term, float] = {term: getattr(self, f"{term}_weight") for term in get_args(Term)}
+            return {term: weight for term, weight in weights.items() if weight}
+
+        @model_validator(mode="after")
+        def _some_term(self) -> LayerwiseDistillation.Config:
+            if not self.terms:
+                raise ValueError("one of the weights must be more than 0")
+            return self
 
     model_type = Layered
     batch_type: ClassVar[type] = TokenBatch
@@ -77,8 +95,8 @@ class LayerwiseDistillation(Distillation):
         self._heads = ours
         if "attention" in self.config.terms and theirs != ours:
             raise ConfigError(
-                f"criterion.terms: attention compares heads, of which the teacher has {theirs} and the student {ours}; "
-                f"leave it out, or give a student with {theirs} heads"
+                f"criterion.attention_weight: it compares heads, of which the teacher has {theirs} and the student "
+                f"{ours}; set it to 0, or give a student with {theirs} heads"
             )
         last = "logits" in self.config.terms
         self._depths = [
@@ -93,7 +111,7 @@ class LayerwiseDistillation(Distillation):
         asked = self.config.layers
         if not self.config.terms.keys() & {"hidden", "attention"}:
             if asked is not None:
-                raise ConfigError("criterion.layers: needs hidden or attention in criterion.terms")
+                raise ConfigError("criterion.layers: needs a hidden_weight or an attention_weight above 0")
             return {}
         if asked is None:
             return {layer: -(-layer * theirs // ours) for layer in range(1, ours + 1)}

@@ -25,8 +25,13 @@ from s2s.nn.relations import Vectors, score_difference
 TERMS = ("embeddings", "hidden", "attention", "logits")
 
 
-def criterion_of(teacher: UniLM, student: UniLM, **options: Any) -> LayerwiseDistillation:
+def criterion_of(
+    teacher: UniLM, student: UniLM, terms: dict[str, float] | None = None, **options: Any
+) -> LayerwiseDistillation:
+    """With the weights of `terms`, and 0 for the others; without it, the default."""
     torch.manual_seed(7)
+    if terms is not None:
+        options |= {f"{term}_weight": terms.get(term, 0) for term in TERMS}
     criterion = LayerwiseDistillation(LayerwiseDistillation.Config(teacher="teacher", **options))
     criterion.learn_from(teacher, student)
     return criterion.to(student.head.bias.dtype)
@@ -201,7 +206,10 @@ def test_matrices_are_trained_where_widths_differ_and_only_for_the_terms_at_work
         ({"layers": [1, 2]}, r"layers: must name a layer .* for each of the 3 of the student, found \[1, 2\]"),
         ({"layers": [1, 2, 3, 4]}, r"layers: must name a layer .* for each of the 3 of the student, found .*"),
         ({"layers": [None] * 3}, r"layers: must name a layer .* found \[None, None, None\]"),
-        ({"layers": [1, 2, 3], "terms": {"logits": 1}}, r"layers: needs hidden or attention in criterion\.terms"),
+        (
+            {"layers": [1, 2, 3], "terms": {"logits": 1}},
+            r"layers: needs a hidden_weight or an attention_weight above 0",
+        ),
     ],
 )
 def test_layers_that_do_not_exist_are_refused(options: dict[str, Any], message: str) -> None:
@@ -211,7 +219,9 @@ def test_layers_that_do_not_exist_are_refused(options: dict[str, Any], message: 
 
 def test_attention_is_compared_between_equal_numbers_of_heads_alone() -> None:
     teacher, student = tiny_unilm(0, num_heads=4), tiny_unilm(1)
-    with pytest.raises(ConfigError, match="compares heads, of which the teacher has 4 and the student 2; leave it out"):
+    with pytest.raises(
+        ConfigError, match="it compares heads, of which the teacher has 4 and the student 2; set it to 0"
+    ):
         criterion_of(teacher, student)
     criterion_of(teacher, student, terms={"hidden": 1, "logits": 1})
 
@@ -223,7 +233,8 @@ def test_a_teacher_without_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"terms": {}}, {"terms": {"heads": 1}}, {"terms": {"hidden": 0}}, {"layers": 3}, {"temperature": 0}]
+    "wrong",
+    [{f"{term}_weight": 0 for term in TERMS}, {"hidden_weight": -1}, {"layers": 3}, {"temperature": 0}],
 )
 def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -90,8 +90,8 @@ def test_options_inside_others_have_their_path_and_the_default_of_their_place() 
 
 
 def test_mappings_and_lists_are_told_apart_from_choices() -> None:
+    assert " | vk | vv to float (> 0) = {" in describe_options("criterion", "relation_distillation")
     text = describe_options("criterion", "layerwise_distillation")
-    assert "criterion.terms: mapping of embeddings | hidden | attention | logits to float (> 0) = {" in text
     assert "criterion.token_map: mapping of str to str = {}\n" in text
     assert "criterion.layers: list of int | null | null = null\n" in text
 
