@@ -194,7 +194,9 @@ def _sizes_of_checkpoint(asked: GeneratorSection, config: Electra.Config) -> dic
         raise ConfigError(f"{where} has a vocabulary of {found} items, the discriminator one of {config.vocab_size}")
     known["embedding_size"] = known.get("embedding_size") or known.get("hidden_size", config.embedding_size)
     for name in (name for name in _SHARED_SIZES if known.get(name, getattr(config, name)) != getattr(config, name)):
-        raise ConfigError(f"{where} has {name} {known[name]}, the discriminator {getattr(config, name)}; must agree")
+        raise ConfigError(
+            f"{where} has {name} {known[name]}, the discriminator {getattr(config, name)}; they must agree"
+        )
     sizes = {name: int(known[name]) for name in _OWN_SIZES if name in known}
     for name, size in sizes.items():
         if getattr(asked, name) not in (0, size):

@@ -118,6 +118,61 @@ def test_the_mixture_of_unilm_v1_trains(corpus: Path, tmp_path: Path) -> None:
     assert log(run, "valid")[-1]["loss"] < 0.9 * log(run, "valid")[0]["loss"]
 
 
+@pytest.fixture(scope="module")
+def electra(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrain_electra(corpus, tmp_path_factory.mktemp("runs") / "electra", 144)
+
+
+def pretrain_electra(corpus: Path, run: Path, steps: int, **criterion: Any) -> Path:
+    tree = {
+        "task": {"name": "replaced_token_detection", "data": str(corpus)},
+        "model": {**MODEL, **QUIET, "relative_buckets": 8, "generator": {"hidden_size": 16, "num_heads": 2}},
+        "criterion": criterion,
+        "optim": {"lr": 1e-2, "warmup_steps": 5},
+        "train": {"max_steps": steps, "max_sentences": 12, "validate_every": 6, "keep_last": 2, "log_every": 1},
+    }
+    train_run(parse_config(tree), run)
+    return run
+
+
+def test_electras_generator_and_discriminator_learn(electra: Path) -> None:
+    records = log(electra, "valid")
+    last = {name: float(np.mean([record[name] for record in records[-5:]])) for name in records[0].keys() - {"split"}}
+    assert last["generator"] < 0.5 * records[0]["generator"]
+    assert last["discriminator"] < 0.7 * records[0]["discriminator"]
+    assert last["masked_accuracy"] > last["correct_draws"] + 0.05, "it finds some of what was replaced"
+    assert last["correct_draws"] < last["generator_accuracy"], "words that are easy to detect are seldom drawn"
+    assert last["hardness_correlation"] > 0.2
+    assert 0 < last["effective_draws"] < 1
+
+
+@pytest.mark.parametrize("sampling", ["hardness", "generator"])
+def test_an_electra_that_was_interrupted_ends_in_the_same_bytes(corpus: Path, tmp_path: Path, sampling: str) -> None:
+    run = pretrain_electra(corpus, tmp_path / "run", 10, sampling=sampling)
+    files = [run / "model.safetensors", run / "checkpoints" / "step-000010" / "training.safetensors"]
+    whole, records = [file.read_bytes() for file in files], log(run, "train")[-1]
+    shutil.rmtree(run / "checkpoints" / "step-000010")
+    torch.manual_seed(99)
+    pretrain_electra(corpus, run, 10, sampling=sampling)
+    assert [file.read_bytes() for file in files] == whole
+    again = log(run, "train")[-1]
+    assert len(log(run, "train")) == 10
+    times = ("seconds", "tokens_per_s")
+    assert {k: v for k, v in again.items() if k not in times} == {k: v for k, v in records.items() if k not in times}
+
+
+def test_finetuning_takes_over_the_discriminators_encoder_and_generates(electra: Path, tmp_path: Path) -> None:
+    run = finetune(electra, tmp_path / "one", 1, warmup_steps=1)  # whose first update has rate 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (electra, run))
+    for name, tensor in after.items():
+        assert name.startswith("head.") or torch.equal(tensor, before[f"discriminator.{name}"]), name
+    run = finetune(electra, tmp_path / "run", 60)
+    _, task, model, decoder = load_run(run, ["decoder.beam_size=2"])
+    source = task.source({"src": "k k k k k k k k"}, "here")  # type: ignore[attr-defined]
+    best = decoder(model, task.collate_sources([source]))[0][0]  # type: ignore[attr-defined]
+    assert task.text(best.tokens) == "k k"  # type: ignore[attr-defined]
+
+
 def finetune(pretrained: Path, run: Path, steps: int, **optim: Any) -> Path:
     pairs = run.parent / "pairs.jsonl"
     records = [{"src": " ".join(letter * 8), "tgt": " ".join(letter * 2)} for letter in WORDS[6:]]
