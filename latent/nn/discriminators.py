@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 Features = list[Tensor]
 
 _SLOPE = 0.1
+_COMPRESSION, _SOFTEST = 0.3, 1e-4  # power of magnitudes, and the magnitude below which it is linear
 _BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 """Edges of the frequency bands, as shares of the highest frequency."""
 
@@ -48,7 +49,8 @@ class PeriodDiscriminator(nn.Module):
 class SpectrumDiscriminator(nn.Module):
     """Convolutions over the complex spectrum, each band of frequencies with its own layers of `width` channels.
 
-    The hop is a quarter of the window length, in samples.
+    The hop is a quarter of the window length, in samples. Magnitudes are compressed, or else the layers hear little but
+    the loudest bins for a long time.
 
     Source: Descript Audio Codec (arXiv 2306.06546), section 3.4; its width is 32.
     """
@@ -69,6 +71,7 @@ class SpectrumDiscriminator(nn.Module):
         size = len(self.window)
         audio = F.pad(audio.squeeze(1).float(), (0, max(0, size // 2 + 1 - audio.shape[-1])))
         spectrum = torch.stft(audio, size, size // 4, window=self.window, return_complex=True)
+        spectrum = spectrum * spectrum.abs().clamp_min(_SOFTEST) ** (_COMPRESSION - 1)
         parts = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (B, 2, frames, bins)
         features, ends = [], []
         for x, layers in zip(torch.split(parts, self._sizes, dim=-1), self.bands, strict=True):
