@@ -52,7 +52,7 @@ def layer_numbers(asked: Sequence[int], count: int) -> list[int]:
 
 
 def choose_layers(state: Mapping[str, Tensor], asked: Sequence[int], where: str) -> dict[str, Tensor]:
-    """The checkpoint `where` with the layers `asked`, numbered anew, and all that is no part of a layer.
+    """The checkpoint `where` with only the layers `asked`, counted from 0 again, and everything outside of layers.
 
     Raises:
         InputError: it has no such layer.

@@ -1,7 +1,7 @@
 """Live transcription as OpenAI's Realtime API has it: the WebSocket /v1/realtime, for sessions of transcription.
 
-An item is what was said up to a commit. Its text comes in deltas while its audio arrives, since the model needs no end
-of a turn to write; a commit ends it.
+An item is the speech between two commits. The model does not wait for the end of a turn: text comes in deltas while
+audio arrives, and a commit ends the item.
 
 Source: the events of OpenAI's Realtime API reference, for its clients.
 """
@@ -52,7 +52,7 @@ def realtime_router(service: Service) -> APIRouter:
 
 @dataclass
 class _Item:
-    """What was said up to a commit, and how many of its segments the client knows."""
+    """The speech between two commits, and how many of its segments were sent to the client."""
 
     stream: LiveStream
     id: str = field(default_factory=lambda: _name("item"))

@@ -103,7 +103,7 @@ async def _read(socket: Socket, live: LiveStream) -> None:
 
 
 def _message(followed: Followed, before: Sequence[str]) -> dict[str, Any]:
-    """What is told of a chunk after those with the texts `before`, or of all of them."""
+    """The message about one chunk, which follows chunks with the texts `before`; or the last message, about all."""
     transcript, chunk = followed.transcript, followed.chunk
     segments = [_segment(segment) for segment in transcript.segments]
     if chunk is None:
