@@ -27,7 +27,7 @@ _BANDS = 80
 _PHASES = 2**20  # phases that are told apart in a cycle
 _MEL_KNEE = 700.0  # Hz; bands are about linear below it and logarithmic above
 _PULSE_OFFSET, _NOISE_OFFSET = 4.0, 5.0  # log gains of speech at levels as trained, from 0
-_LOUDEST = 7.0
+_SOFTEST, _LOUDEST = -20.0, 7.0  # far softer than can be heard, but polar() has gradients there; and louder than 1
 
 
 class HarmonicWriter(nn.Module):
@@ -79,7 +79,7 @@ class HarmonicWriter(nn.Module):
 
     def _filter(self, gains: Tensor) -> Tensor:
         """The complex spectrum `(B, T, window / 2 + 1)` of minimum phase with log gains `(B, T, _BANDS)`."""
-        cepstrum = torch.fft.irfft(gains.clamp(max=_LOUDEST) @ self.spread, self.window)
+        cepstrum = torch.fft.irfft(gains.clamp(_SOFTEST, _LOUDEST) @ self.spread, self.window)
         fold = torch.ones_like(self.shape)
         fold[1 : self.window // 2], fold[self.window // 2 + 1 :] = 2, 0
         spectrum = torch.fft.rfft(cepstrum * fold)

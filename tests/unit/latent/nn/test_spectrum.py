@@ -129,6 +129,16 @@ def test_pulses_have_the_pitch_that_is_asked_for(frequency: float) -> None:
     torch.testing.assert_close(found[:, :40], torch.full((1, 40), frequency), rtol=0.01, atol=0)
 
 
+@pytest.mark.parametrize("gain", [-200.0, -95.0, 0.0, 200.0])
+def test_gains_of_any_size_have_finite_gradients(gain: float) -> None:
+    writer, features = HarmonicWriter(5, 960, 240, 24_000), torch.randn(1, 5, 12, requires_grad=True)
+    with torch.no_grad():
+        writer.project.bias.add_(gain)
+    writer(features, None)[0].square().sum().backward()
+    for tensor in (features, *writer.project.parameters()):
+        assert tensor.grad.isfinite().all()
+
+
 def test_the_loss_of_pitch_is_that_of_the_recording_in_octaves() -> None:
     seconds = torch.arange(24_000) / 24_000
     buzz = sum(torch.sin(2 * torch.pi * 200 * number * seconds) / number for number in range(1, 9))
