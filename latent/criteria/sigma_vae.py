@@ -171,6 +171,7 @@ class SigmaVAECriterion(SpectraCriterion):
         "kl_loss",
         "pitch_loss",
     )
+    adversarial_losses: ClassVar[tuple[str, ...]] = ("discriminator_loss", "adversarial_loss", "feature_loss")
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
 
     class Config(SpectraCriterion.Config):

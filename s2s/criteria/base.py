@@ -31,6 +31,8 @@ class Criterion(nn.Module):
     """
 
     losses: ClassVar[tuple[str, ...]] = ("loss",)
+    adversarial_losses: ClassVar[tuple[str, ...]] = ()
+    """Those of `losses` that change as an opponent learns; they do not say which of two validations is better."""
     phases: ClassVar[tuple[str, ...]] = ("model",)
     reaches_all_parameters: ClassVar[bool] = True
     """Whether the losses of all phases together depend on every parameter of the model."""

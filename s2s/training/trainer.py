@@ -341,9 +341,10 @@ class Trainer:
         progress, samples = self.progress, list[Sample]()
         with self._mean.in_place() if self._mean else contextlib.nullcontext(), evaluating(self._module) as module:
             values = self._validation_means(module, loader)
-            loss = sum(values[name] for name in self._criterion.losses if name in values)
-            if not math.isfinite(loss):
-                raise InputError(f"update {progress.step}: the validation loss is {loss}; no checkpoint was touched")
+            losses = {name: values[name] for name in self._criterion.losses if name in values}
+            if not math.isfinite(total := sum(losses.values())):
+                raise InputError(f"update {progress.step}: the validation loss is {total}; no checkpoint was touched")
+            loss = sum(losses[name] for name in losses if name not in self._criterion.adversarial_losses)
             if self._generation is not None:
                 with gathered_weights(self._module):
                     values[self._generation.name], samples = self._generation.measure(self.model)

@@ -336,6 +336,16 @@ def test_each_phase_trains_its_own_parameters(tmp_path: Path, monkeypatch: pytes
     assert torch.equal(resumed["criterion/bias"], saved["criterion/bias"])
 
 
+def test_adversarial_losses_do_not_say_which_validation_is_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import toy_parts
+
+    monkeypatch.setattr(toy_parts.ToyTwoPhases, "adversarial_losses", ("bias_loss",))
+    result = train(tmp_path, criterion={"name": "toy_two_phases"}, train={"max_steps": 12, "validate_every": 4})
+    assert result.best == min(losses(tmp_path, "valid"))
+
+
 def test_budget_below_the_longest_example_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train.max_tokens must be at least 9"):
         train(tmp_path, train={"max_tokens": 8})
