@@ -40,6 +40,7 @@ class HarmonicWriter(nn.Module):
     shape: Tensor
     noise: Tensor
     spread: Tensor
+    fold: Tensor
 
     def __init__(self, channels: int, window: int, hop: int, sample_rate: int) -> None:
         super().__init__()
@@ -50,6 +51,9 @@ class HarmonicWriter(nn.Module):
         self.register_buffer("shape", torch.hann_window(window), persistent=False)
         self.register_buffer("noise", self._noise_spectra(), persistent=False)
         self.register_buffer("spread", _spread(window, sample_rate), persistent=False)
+        fold = torch.ones(window)
+        fold[1 : window // 2], fold[window // 2 + 1 :] = 2, 0
+        self.register_buffer("fold", fold, persistent=False)
 
     def pitch(self, x: Tensor) -> Tensor:
         """Octaves above `REFERENCE`, `(B, T)`, of features `(B, channels, T)`: of the frame `AHEAD` later."""
@@ -80,9 +84,7 @@ class HarmonicWriter(nn.Module):
     def _filter(self, gains: Tensor) -> Tensor:
         """The complex spectrum `(B, T, window / 2 + 1)` of minimum phase with log gains `(B, T, _BANDS)`."""
         cepstrum = torch.fft.irfft(gains.clamp(_SOFTEST, _LOUDEST) @ self.spread, self.window)
-        fold = torch.ones_like(self.shape)
-        fold[1 : self.window // 2], fold[self.window // 2 + 1 :] = 2, 0
-        spectrum = torch.fft.rfft(cepstrum * fold)
+        spectrum = torch.fft.rfft(cepstrum * self.fold)
         return torch.polar(spectrum.real.exp(), spectrum.imag)  # five times as fast as the complex exp()
 
     def _pulses(self, pitches: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:

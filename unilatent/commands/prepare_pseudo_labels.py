@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 from unilatent import completion
-from unilatent.commands.text import KEY_VALUE, InputFormat, Precision, SourceField, TrustImports, as_overrides
+from unilatent.commands.text import (
+    KEY_VALUE,
+    Checkpoint,
+    Device,
+    InferencePrecision,
+    InputFormat,
+    MaxSentences,
+    MaxTokens,
+    Overwrite,
+    Precision,
+    Revision,
+    SourceField,
+    Strict,
+    TrustImports,
+    Window,
+    as_overrides,
+)
 
 app = typer.Typer()
 
@@ -36,21 +52,15 @@ def pseudo_labels(
     format: Annotated[
         InputFormat | None, typer.Option("--format", help="Format of the corpus, if its name does not tell.")
     ] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of a run on the hub.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum source tokens per batch.")] = 4096,
-    max_sentences: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum sentences per batch.")] = 64,
-    window: Annotated[
-        int, typer.Option(min=1, max=2**31 - 1, help="Number of lines that are read and sorted by length at a time.")
-    ] = 4096,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")
-    ] = Precision.float32,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
+    checkpoint: Checkpoint = None,
+    revision: Revision = None,
+    max_tokens: MaxTokens = 4096,
+    max_sentences: MaxSentences = 64,
+    window: Window = 4096,
+    device: Device = "auto",
+    precision: InferencePrecision = Precision.float32,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Write a corpus again, each record with `tgt_pseudo`: what the teacher writes for its source.

@@ -112,6 +112,20 @@ class Precision(str, Enum):
     bfloat16 = "bfloat16"
 
 
+# What the verbs that decode a file share.
+Checkpoint = Annotated[str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")]
+Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of a run on the hub.")]
+MaxTokens = Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum source tokens per batch.")]
+MaxSentences = Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum sentences per batch.")]
+Window = Annotated[
+    int, typer.Option(min=1, max=2**31 - 1, help="Number of lines that are read and sorted by length at a time.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+InferencePrecision = Annotated[Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")]
+
+
 def decode(
     run: Annotated[
         str,
@@ -150,24 +164,18 @@ def decode(
     format: Annotated[
         InputFormat | None, typer.Option("--format", help="Format of the input, if its name does not tell.")
     ] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of a run on the hub.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum source tokens per batch.")] = 4096,
-    max_sentences: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum sentences per batch.")] = 64,
-    window: Annotated[
-        int, typer.Option(min=1, max=2**31 - 1, help="Number of lines that are read and sorted by length at a time.")
-    ] = 4096,
+    checkpoint: Checkpoint = None,
+    revision: Revision = None,
+    max_tokens: MaxTokens = 4096,
+    max_sentences: MaxSentences = 64,
+    window: Window = 4096,
     trace: Annotated[
         str | None, typer.Option(help="File for the traces of the beam search, which `unilatent rerank` reads.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")
-    ] = Precision.float32,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
+    device: Device = "auto",
+    precision: InferencePrecision = Precision.float32,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Generate an output for every line or row of the input, in its order.

@@ -266,7 +266,7 @@ def test_a_damaged_configuration_of_vibevoice_realtime_is_refused() -> None:
 
 
 def restless(model: VibeVoice) -> VibeVoice:
-    """A model whose speakers change often, by what was said."""
+    """A model that often changes speakers, depending on what they said."""
     weights = torch.randn(12, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     bias = torch.tensor([1.5, 0.3, 0.3, -1.0], dtype=torch.float64)
     model.language.logits = lambda hidden, _: hidden @ weights + bias  # type: ignore[method-assign]
