@@ -34,7 +34,8 @@ _POSITIONS_PER_SECOND = 16
 class LiveVibeVoiceRecognizer(ReleasedRecognizer):
     """Hears windows of a few seconds as they come; it knows no loudness of the whole, so it changes none."""
 
-    decoder_class, needed, is_live = LiveDecoder, (CHUNK_END,), True
+    decoder_class, decoder_name = LiveDecoder, "live_transcription"
+    needed, is_live = (CHUNK_END,), True
 
     def __init__(self, folder: Path, model: VibeVoiceASR, decoder: LiveDecoder, encoder: TextEncoder) -> None:
         super().__init__(folder, model, decoder, encoder)

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 
 from latent.models.families import check_verb, family_of, tuned_model
-from latent.recognition.live_vibevoice import LiveVibeVoiceRecognizer
 from latent.recognition.recognizer import Recognizer
 from latent.recognition.trained import TrainedRecognizer
-from latent.recognition.vibevoice_recognizer import VibeVoiceRecognizer
+from latent.recognition.tuned import open_tuned, recognizer_class
 from s2s.checkpoint import CONFIG
 from s2s.config import read_tree, section_of
 from s2s.errors import InputError
@@ -20,7 +19,7 @@ from s2s.models.pretrained import locate
 from s2s.ranks import choose_device
 
 _VERBS = {"speech_synthesis": "synthesize", "speech_autoencoding": "encode"}
-_VERBS |= {"vibevoice_synthesis": "synthesize", "vibevoice_recognition": "merge"}
+_VERBS |= {"vibevoice_synthesis": "synthesize"}
 """Verbs for runs of speech; those of text are for `decode`."""
 
 
@@ -36,8 +35,8 @@ def open_recognizer(
     """The recognizer of a run, or of released weights of VibeVoice-ASR or VibeVoice-ASR-Streaming.
 
     Args:
-        checkpoint: A run folder of the task `speech_recognition`; a folder with config.json and weights; or the name of
-            one on the hub.
+        checkpoint: A run folder of the task `speech_recognition` or `vibevoice_recognition`; a folder with config.json
+            and weights; or the name of one on the hub.
         tokenizer: Instead of what the checkpoint brings or names: the run of an audio tokenizer, or VibeVoice's text
             tokenizer.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
@@ -50,8 +49,10 @@ def open_recognizer(
         ConfigError: an override does not fit.
     """
     device = device if isinstance(device, torch.device) else choose_device(device)
-    path = find_run(checkpoint, revision)
+    path, text_tokenizer = find_run(checkpoint, revision), None if tokenizer is None else str(tokenizer)
     if (path / CONFIG).is_file():
+        if tuned_model(path) == "vibevoice_listener":
+            return open_tuned(path, text_tokenizer, device, overrides, checkpoint_name)
         _check_listens(path)
         return TrainedRecognizer.open(path, tokenizer, device, overrides, checkpoint_name)
     if checkpoint_name is not None:
@@ -59,14 +60,11 @@ def open_recognizer(
     folder = locate(str(path))
     family = family_of(folder)
     check_verb(folder, family, speaking=False)
-    kind = LiveVibeVoiceRecognizer if family == "vibevoice_asr_streaming" else VibeVoiceRecognizer
-    return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)
+    return recognizer_class(folder).open(folder, text_tokenizer, device, overrides)
 
 
 def _check_listens(run: Path) -> None:
     """Raise InputError if a run is none of recognition, with what it is for."""
-    if tuned_model(run) == "vibevoice_listener":
-        raise InputError(f"{run}: is a run; `unilatent merge {run} --output FOLDER` writes what `transcribe` opens")
     task = section_of(read_tree(run / CONFIG), "task", run / CONFIG).get("name")
     if task != "speech_recognition":
         verb = _VERBS.get(str(task), "decode")

@@ -44,13 +44,16 @@ class ReleasedRecognizer(Recognizer):
         InputError: the tokenizer is not that of the model.
     """
 
+    weights: str
+    """A hash of the weights."""
     decoder_class: ClassVar[Any]
+    decoder_name: ClassVar[str]
     needed: ClassVar[tuple[str, ...]]
     """Special tokens that the tokenizer must have, besides those around audio."""
 
     def __init__(self, folder: Path, model: VibeVoiceASR, decoder: Any, encoder: TextEncoder) -> None:
         self.name, self.sample_rate = folder.resolve().name, model.sample_rate
-        self._weights, self._encoder = _digest(folder), encoder
+        self.weights, self._encoder = _digest(folder), encoder
         self._model, self._decoder = model, decoder
         language = model.language.config
         self.max_positions = int(language.max_positions)
@@ -73,7 +76,7 @@ class ReleasedRecognizer(Recognizer):
         return cls(folder, model, decoder, encoder)
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"model": self._weights, "decoder": self._decoder.config.model_dump(mode="json")}
+        return {"model": self.weights, "decoder": self._decoder.config.model_dump(mode="json")}
 
     def check_context(self, context: str) -> None:
         check_room(len(self._encoder(context)), self.max_positions)

@@ -45,7 +45,8 @@ class _Heard(NamedTuple):
 class VibeVoiceRecognizer(ReleasedRecognizer):
     """Hears a recording at the loudness of the released code, then writes all of it down."""
 
-    decoder_class, needed = TranscriptionDecoder, (TURN_START, TURN_END)
+    decoder_class, decoder_name = TranscriptionDecoder, "transcription"
+    needed = (TURN_START, TURN_END)
 
     def __init__(self, folder: Path, model: VibeVoiceASR, decoder: TranscriptionDecoder, encoder: TextEncoder) -> None:
         super().__init__(folder, model, decoder, encoder)

@@ -112,7 +112,7 @@ NOT_RUN = {
         "unilatent encode train.jsonl --tokenizer microsoft/VibeVoice-ASR-HF --output data/heard/train",
         "unilatent train heard.yaml --output runs/heard",
         "unilatent merge runs/heard --output heard",
-        "unilatent transcribe heard --input meeting.wav --output meeting.srt",
+        "unilatent transcribe runs/heard --input meeting.wav --output meeting.srt",
         "unilatent serve microsoft/VibeVoice-Realtime-0.5B --voice emma=emma.safetensors",
         "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
     ],

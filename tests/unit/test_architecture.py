@@ -40,7 +40,7 @@ LAYERS = {
         {"audio", "text", "nn", "subtitles"},
         {"data", "diffusion"},
         {"models", "criteria", "decoding", "model_card"},
-        {"audio_tokenizer", "tasks"},
+        {"audio_tokenizer", "tuned_vibevoice", "tasks"},
         {"encoding", "synthesis", "recognition"},
         {"longform"},
     ],

@@ -25,7 +25,8 @@ def transcribe(
         typer.Argument(
             metavar="CHECKPOINT",
             autocompletion=completion.runs,
-            help="Released VibeVoice-ASR or VibeVoice-ASR-Streaming weights, a folder or a hub id.",
+            help="A run of a recognizer, or released VibeVoice-ASR or VibeVoice-ASR-Streaming weights; a folder or a "
+            "hub id.",
         ),
     ],
     overrides: Annotated[

@@ -24,7 +24,7 @@ def merge(
     It is a run folder like any other; or, of a fine-tuned VibeVoice, a checkpoint in the layout of its base.
     """
     from latent.models.families import tuned_model
-    from latent.synthesis.tuned_voice import write_tuned
+    from latent.tuned_vibevoice import write_tuned
     from s2s.merging import merge_run
 
     join = write_tuned if tuned_model(run) else merge_run

@@ -139,7 +139,7 @@ def open_model(
 
 
 def listens(folder: str) -> bool:
-    """Whether a folder is a run of a recognizer, which may need a merge first, or released weights of one."""
+    """Whether a folder is a run of a recognizer, or released weights of one."""
     path = Path(folder)
     if (path / checkpoint.CONFIG).is_file():
         task = TASKS[read_run(folder).task.name]

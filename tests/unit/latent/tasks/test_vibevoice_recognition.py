@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -68,6 +69,13 @@ def config(home: Path, **task: Any) -> Any:
             "train": {"max_steps": 8, "validate_every": 4, "max_tokens": 3000, "device": "cpu", "loggers": []},
         }
     )
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    """The run that `home` is trained into."""
+    train_run(config(home), home / "run")
+    return home / "run"
 
 
 def test_an_example_is_the_prompt_of_transcription_and_then_its_answer(home: Path) -> None:
@@ -142,9 +150,7 @@ def test_loss_and_gradient_norms_are_those_of_the_golden_case(tmp_path: Path) ->
         assert found[listening_name(name)].norm().item() == pytest.approx(norm, rel=rtol), name
 
 
-def test_a_run_learns_and_merges_into_a_checkpoint_that_listens(home: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    train_run(config(home), run)
+def test_a_run_learns_and_merges_into_a_checkpoint_that_listens(home: Path, run: Path, tmp_path: Path) -> None:
     losses = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     first, last = [record["loss"] for record in losses if record["split"] == "valid"]
     assert last < first
@@ -162,9 +168,50 @@ def test_a_run_learns_and_merges_into_a_checkpoint_that_listens(home: Path, tmp_
     }
     assert all(torch.equal(tensor, state[name]) for name, tensor in listener.state_dict().items())
     assert open_recognizer(tmp_path / "merged", device="cpu").max_positions == 8192
-    for opens in (open_recognizer, open_voice):
-        with pytest.raises(InputError, match=r"unilatent merge .*run --output FOLDER` writes what `transcribe` opens"):
-            opens(run, device="cpu")
+    with pytest.raises(InputError, match=r"run: is a fine-tuned VibeVoice-ASR, which listens; use `unilatent transcri"):
+        open_voice(run, device="cpu")
+
+
+def heard(checkpoint: Path, home: Path, *overrides: str) -> str | None:
+    recognizer = open_recognizer(checkpoint, device="cpu", overrides=["decoder.extra_tokens=16", *overrides])
+    return recognizer.transcribe(home / "recordings/1.wav").raw
+
+
+def test_a_run_and_what_merge_makes_of_it_hear_alike_and_not_as_their_base(
+    home: Path, run: Path, tmp_path: Path
+) -> None:
+    unilatent("merge", run, "--output", tmp_path / "merged")
+    tuned, merged, base = (heard(folder, home) for folder in (run, tmp_path / "merged", home / "base"))
+    assert tuned == merged
+    assert tuned != base
+    prints = [open_recognizer(folder, device="cpu").fingerprint() for folder in (run, home / "base")]
+    assert prints[0]["model"] != prints[1]["model"], "a job of the one is not continued by the other"
+    with pytest.raises(ConfigError, match=r"decoder\.beam_sise: no such option"):
+        heard(run, home, "decoder.beam_sise=4")
+    with pytest.raises(
+        ConfigError, match=r"decoder\.name: must name a TranscriptionDecoder for this run, found 'beam'"
+    ):
+        open_recognizer(run, device="cpu", overrides=["decoder.name=beam"])
+
+
+def test_adapters_of_another_base_are_refused_and_a_base_that_moved_is_named(
+    home: Path, run: Path, tmp_path: Path
+) -> None:
+    write_listener(tmp_path / "other", seed=1)
+    with pytest.raises(InputError, match=r"other: is not the base of these adapters.*model\.init=FOLDER says where"):
+        heard(run, home, f"model.init={tmp_path / 'other'}")
+    shutil.copytree(home / "base", tmp_path / "moved")
+    assert heard(run, home, f"model.init={tmp_path / 'moved'}") == heard(run, home)
+
+
+def test_a_run_of_a_streaming_base_listens_while_audio_arrives(tmp_path: Path) -> None:
+    write_listener(tmp_path / "base", streaming=True)
+    manifest = recordings(tmp_path / "recordings")
+    unilatent("encode", manifest, "--tokenizer", tmp_path / "base", "--output", tmp_path / "store", "--device", "cpu")
+    train_run(config(tmp_path), tmp_path / "run")
+    recognizer = open_recognizer(tmp_path / "run", device="cpu", overrides=["decoder.max_tokens=8"])
+    assert recognizer.is_live
+    assert recognizer.name == "run"
 
 
 def test_a_family_is_trained_by_its_own_task(home: Path, tmp_path: Path) -> None:
