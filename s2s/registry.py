@@ -27,6 +27,7 @@ T = TypeVar("T", bound=type)
 TRUSTED = "UNILATENT_TRUST_IMPORTS"
 """Environment variable: the modules that any run may import with their submodules, separated by commas."""
 _ROOT = Path(__file__).resolve().parents[1]
+_ROOM = 160  # characters of a message's 300 for the names that are known
 _PACKAGES = ("unilatent", "s2s", "latent", "data_prep", "eval")
 
 
@@ -145,9 +146,12 @@ def _is_ours(name: str) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known name, or all of them."""
+    """The end of a message about an unknown name: the nearest known name, or as many of all as a line has room for."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f". Did you mean {close[0]!r}?"
-    return f"; known: {', '.join(names)}" if names else ""
+    lengths = accumulate(len(known_name) + 2 for known_name in names)
+    told = sum(length <= _ROOM for length in lengths)
+    more = f" and {len(names) - told} more" if told < len(names) else ""
+    return f"; known: {', '.join(names[:told])}{more}" if names else ""
