@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from data_prep.aligners.learning import Example, learn_sounds
 from data_prep.aligners.mixtures import Mixtures
 from data_prep.aligners.sounds import SoundModel, Sounds
 from data_prep.workers import share
-from latent.audio.files import load_audio
+from latent.audio.files import Samples, load_audio
 from latent.data.manifest import Alignment, Sounding, Utterance
 from latent.text.front_end import FRONT_ENDS, FrontEnd
 from latent.text.spoken import spoken
@@ -33,7 +33,9 @@ _ENOUGH_SECONDS = 3600.0
 """Of speech to learn from; more adds minutes of work, not precision."""
 _WORST = 6.0
 """A recording whose score is so many deviations below the usual one says something else than its text."""
-_UNHEARD = "with units that the aligner has not heard"
+_SHORTEST = RATE // 20
+"""Samples of the shortest signal."""
+UNHEARD = "with units that the aligner has not heard"
 
 
 class Task(NamedTuple):
@@ -58,12 +60,14 @@ class Listener:
     def __call__(self, task: Task) -> tuple[Task, Alignment | str]:
         """The task and its alignment, or why there is none."""
         if not self.model.knows(task.sounds):
-            return task, _UNHEARD
+            return task, UNHEARD
         heard = listen(task.audio)
-        if heard is None:
-            return task, UNREADABLE
-        found = self.find(self.scale.normal(heard.frames), task.sounds)
-        return task, UNFOUND if found is None or found[1] < self.least_score else found[0]
+        return task, UNREADABLE if heard is None else self.align(heard, task.sounds)
+
+    def align(self, heard: Heard, sounds: Sounds) -> Alignment | str:
+        """The alignment of a recording with a text whose units are known, or why there is none."""
+        found = self.find(self.scale.normal(heard.frames), sounds)
+        return UNFOUND if found is None or found[1] < self.least_score else found[0]
 
     def find(self, frames: Frames, sounds: Sounds) -> tuple[Alignment, float] | None:
         """The alignment of normal frames `(T, D)`, and how much less likely a frame is than the likeliest sound."""
@@ -103,22 +107,34 @@ class LearnedAligner(Aligner):
     Args:
         front_end: Cuts texts into the units to find.
         listener: What was learned before, else None.
+        languages: Of the recordings that it learned from.
     """
 
-    def __init__(self, front_end: FrontEnd, listener: Listener | None = None) -> None:
-        self._front_end, self._listener = front_end, listener
+    def __init__(self, front_end: FrontEnd, listener: Listener | None = None, languages: Iterable[str] = ()) -> None:
+        self.front_end, self._listener = front_end, listener
+        self.languages = sorted(set(languages))
 
     def align(self, utterances: Sequence[Utterance], processes: int) -> dict[str, Alignment | str]:
         load("soundfile", "speech")
         tasks = {
-            one.id: Task(one.audio, tuple(self._front_end.sounds(spoken(one.text, one.language)))) for one in utterances
+            one.id: Task(one.audio, tuple(self.front_end.sounds(spoken(one.text, one.language)))) for one in utterances
         }
         different = [task for task in dict.fromkeys(tasks.values()) if any(task.sounds)]  # manifests may repeat
         if self._listener is None:
             self._listener = learn(different)
+            self.languages = sorted({one.language for one in utterances})
         work = share(self._listener, different, processes)
         done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
         return {name: done.get(task, WORDLESS) for name, task in tasks.items()}
+
+    def find(self, said: str, samples: Samples) -> Alignment | str:
+        assert self._listener is not None, "align first, or load one that has learned"
+        sounds = tuple(self.front_end.sounds(said))
+        if not any(sounds):
+            return UNHEARD if any(map(str.isalnum, said)) else WORDLESS
+        if not self._listener.model.knows(sounds):
+            return UNHEARD
+        return self._listener.align(hear(samples), sounds) if len(samples) >= _SHORTEST else UNFOUND
 
     def save(self, folder: Path) -> None:
         """Write what was learned, for `load`."""
@@ -126,10 +142,11 @@ class LearnedAligner(Aligner):
         scale, model, least = self._listener.scale, self._listener.model, self._listener.least_score
         mixtures = model.mixtures
         arrays = {**vars(mixtures), **scale._asdict(), "leaving": model.leaving}
-        facts = {"front_end": self._front_end.name, "units": list(model.units), "least_score": least}
+        facts = {"front_end": self.front_end.name, "units": list(model.units), "least_score": least}
+        facts["languages"] = self.languages
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._front_end.save(folder)
+            self.front_end.save(folder)
         write_weights({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / _WEIGHTS)
         write_whole(folder / _FACTS, f"{dump_json(facts)}\n".encode())
 
@@ -145,7 +162,7 @@ class LearnedAligner(Aligner):
             front_end = FRONT_ENDS[facts["front_end"]].load(folder)  # type: ignore[attr-defined]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}: is no aligner, or broken: {error}") from error
-        return cls(front_end, listener)
+        return cls(front_end, listener, map(str, facts.get("languages", ())))
 
 
 def learn(tasks: Sequence[Task]) -> Listener:

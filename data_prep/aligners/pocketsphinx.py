@@ -171,18 +171,35 @@ def _within_sound(found: Sequence[Sounding], samples: Samples) -> Alignment:
 
 
 class PocketsphinxAligner(Aligner):
-    """Aligns English with the tokens of the front end `phonemes`, as CMUdict has them."""
+    """Aligns English with the tokens of the front end `phonemes`, as CMUdict has them.
+
+    Raises:
+        InputError: a package is not installed.
+    """
+
+    languages = (LANGUAGE,)
+
+    def __init__(self) -> None:
+        for package in (_PACKAGE, "soundfile"):
+            load(package, "speech")
+        self.front_end: PhonemeFrontEnd = PhonemeFrontEnd.learn([], None)
 
     def align(self, utterances: Sequence[Utterance], processes: int) -> dict[str, Alignment | str]:
-        for package in (_PACKAGE, "soundfile"):
-            load(package, "speech")  # raises before anything is read
-        front_end = PhonemeFrontEnd.learn([], None)
-        tasks = {utterance.id: _task(front_end, utterance) for utterance in utterances}
+        tasks = {utterance.id: _task(self.front_end, utterance) for utterance in utterances}
         different = [task for task in dict.fromkeys(tasks.values()) if isinstance(task, Task)]  # manifests may repeat
         listener = Listener(list(dict.fromkeys(word for task in different for word in task.words)))
         work = share(listener, different, processes)
         done = dict(tqdm(work, total=len(different), desc="aligned", unit=" clips", disable=None))
         return {name: done[task] if isinstance(task, Task) else task for name, task in tasks.items()}
+
+    def find(self, said: str, samples: Samples) -> Alignment | str:
+        try:
+            words = words_of(self.front_end, said)
+        except InputError:
+            return _STRANGE
+        if not words:
+            return WORDLESS
+        return Listener(list(dict.fromkeys(words))).align(samples, words) or UNFOUND
 
 
 def _task(front_end: PhonemeFrontEnd, utterance: Utterance) -> Task | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,26 @@ class Recording:
         rest = np.empty(0, np.float32) if resampler is None else resampler.push(np.empty(0, np.float32), last=True)
         waiting = np.concatenate([waiting, rest])
         yield from (waiting[start : start + size] for start in range(0, len(waiting), size))
+
+    def stretches(self, sample_rate: int, spans: Sequence[tuple[float, float]]) -> Iterator[Samples]:
+        """The samples of some spans at another rate, read once; no more of them than a span has is in memory.
+
+        Args:
+            sample_rate: In Hz.
+            spans: Their starts and ends in seconds, in the order of their starts.
+
+        Raises:
+            InputError: see `blocks`.
+        """
+        blocks, held, first = self.blocks(sample_rate, 10 * sample_rate), np.empty(0, np.float32), 0
+        for start, end in spans:
+            begin, over = round(start * sample_rate), round(end * sample_rate)
+            while first + len(held) < over and (block := next(blocks, None)) is not None:
+                held = np.concatenate([held, block])
+                passed = min(len(held), max(0, begin - first))
+                held, first = held[passed:], first + passed
+            held, first = held[max(0, begin - first) :], max(first, begin)
+            yield held[: over - begin]
 
     def _pieces(self) -> Iterator[tuple[Samples, int]]:
         if not isinstance(self.source, np.ndarray):

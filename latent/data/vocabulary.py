@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +27,6 @@ EMPTY_PROMPT = (NOTHING, SPEECH_START)
 """The prompt of the unconditional stream of guidance."""
 
 _FIRST_TEXT = NOTHING + 1
-_WORD = re.compile(r"(?:\[\[.*?\]\]|\S)+\s*")
 _FILE = "speech_vocabulary.json"
 
 
@@ -99,15 +97,7 @@ class SpeechVocabulary:
         Raises:
             ConfigError: tokens of this front end have no sounds.
         """
-        whole = spoken(text, self.language)
-        sounds, words, place = self.front_end.sounds(whole), _WORD.findall(whole), 0
-        found = []
-        for word in words:
-            after = place + len(self.front_end.tokens(word))
-            heard = [token for token in range(place, min(after, len(sounds))) if sounds[token] is not None]
-            found.append((word.strip(), heard[0] if heard else place, heard[-1] + 1 if heard else place))
-            place = after
-        return found if place == len(sounds) else []
+        return self.front_end.words(spoken(text, self.language))
 
     def speaker(self, name: str) -> int:
         """The token of a speaker.

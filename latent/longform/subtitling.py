@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from latent.subtitles import Subtitle
-from latent.synthesis.subtitling import subtitles_of
+from latent.subtitling import subtitles_of
 from latent.synthesis.takes import Take
 from latent.synthesis.voice import Voice
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from latent.audio.recording import Recording
-from latent.recognition.formats import TranscriptFormat, failure_lines, transcript_format, transcript_lines
+from latent.recognition.formats import TranscriptFormat, check_words, failure_lines, transcript_format, transcript_lines
 from latent.recognition.inputs import Listed
 from latent.recognition.recognizer import RecognitionRequest, Recognizer
 from latent.recognition.transcript import Transcript
+from latent.recognition.words import WordAligner, with_words
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import InputError
 from s2s.generation.output import Batches, FileOutput, Window, open_output
@@ -56,13 +57,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class TranscribeOptions:
-    """Options of a job: maximum rows of a batch, the context and the language of all recordings, and how to go on."""
+    """Options of a job: maximum rows of a batch, the context and the language of all recordings, and how to go on.
+
+    `words` finds when each word is said.
+    """
 
     max_rows: int = 8
     context: str = ""
     language: str | None = None
     overwrite: bool = False
     strict: bool = False
+    words: WordAligner | None = None
 
 
 def transcribe_files(
@@ -81,6 +86,8 @@ def transcribe_files(
     """
     format = transcript_format(output, len(recordings))
     recognizer.check_context(options.context)
+    if options.words is not None:
+        check_words(format)
     with contextlib.ExitStack() as claim:
         with ranks.together():
             if ranks.first:
@@ -117,6 +124,7 @@ def _open(
     inputs = {item.id: item.audio if item.error is None and item.audio.is_file() else item.error for item in recordings}
     settings = {**recognizer.fingerprint(), "max_rows": options.max_rows, "language": options.language}
     settings |= {"context": options.context, "format": output.suffix.lower()}
+    settings |= {} if options.words is None else {"words": options.words.fingerprint()}
     job = {"input": inputs, "settings": settings, "window": window}
     for turn in (True, False):
         with ranks.together():
@@ -185,10 +193,12 @@ class _Work:
                 return [self._failure(requests[0].id, error)]
             return [made for request in requests for made in self._all([request])]
         self.meter.advance(sum(transcript.seconds for transcript in found.values()))
-        return [self._made(request.id, found[index]) for index, request in enumerate(requests)]
+        return [self._made(request, found[index]) for index, request in enumerate(requests)]
 
-    def _made(self, id: str, transcript: Transcript) -> _Made:
-        lines = transcript_lines(id, transcript, self.format)
+    def _made(self, request: RecognitionRequest, transcript: Transcript) -> _Made:
+        if self.options.words is not None:
+            transcript = with_words(transcript, request.recording, self.options.words)
+        lines = transcript_lines(request.id, transcript, self.format)
         return _Made(lines, None, bool(transcript.warnings), round(1000 * transcript.seconds))
 
     def _failure(self, id: str, error: Exception) -> _Made:

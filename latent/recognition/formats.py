@@ -9,6 +9,7 @@ from typing import Any, Literal
 from latent.recognition.transcript import Transcript
 from latent.subtitles import FORMATS as SUBTITLES
 from latent.subtitles import Subtitle
+from latent.subtitling import subtitles_of
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 
@@ -33,10 +34,19 @@ def transcript_format(output: Path, recordings: int) -> TranscriptFormat:
     return found
 
 
+def check_words(format: TranscriptFormat) -> None:
+    """Raise InputError if a format has no place for times of words."""
+    if format in ("txt", "rttm"):
+        raise InputError(
+            f"--words: .{format} has no place for times of words; give an --output in .jsonl, .srt or .vtt"
+        )
+
+
 def transcript_lines(id: str, transcript: Transcript, format: TranscriptFormat) -> list[str]:
     """A transcript as lines.
 
-    Plain text is one line without speakers. RTTM has a line for each segment of a known speaker.
+    Plain text is one line without speakers. RTTM has a line for each segment of a known speaker. Subtitles of segments
+    whose words have times are sentences.
     """
     if format == "jsonl":
         return [dump_json({"id": id, **transcript.record()})]
@@ -67,4 +77,7 @@ def _subtitles(transcript: Transcript) -> Iterator[Subtitle]:
     named = len(transcript.speakers) > 1
     for segment in transcript.segments:
         speaker = f"Speaker {segment.speaker}" if named and segment.speaker is not None else None
-        yield Subtitle(segment.start or 0.0, segment.end or transcript.seconds, segment.text, speaker)
+        if segment.words:
+            yield from subtitles_of(segment.text, 0.0, transcript.seconds, segment.words, speaker)
+        else:
+            yield Subtitle(segment.start or 0.0, segment.end or transcript.seconds, segment.text, speaker)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from latent.subtitles import Word
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -16,16 +18,20 @@ class Segment:
         start: In seconds, or None where the model gave none.
         end: As `start`.
         speaker: A number as text, or a name; None: unknown.
+        words: Its words with their times, if they are known; joined they are the text.
     """
 
     text: str
     start: float | None = None
     end: float | None = None
     speaker: str | None = None
+    words: Sequence[Word] = ()
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
-        return {"start": self.start, "end": self.end, "speaker": self.speaker, "text": self.text}
+        record = {"start": self.start, "end": self.end, "speaker": self.speaker, "text": self.text}
+        words = [{"start": round(w.start, 2), "end": round(w.end, 2), "text": w.text.strip()} for w in self.words]
+        return {**record, "words": words} if words else record
 
 
 @dataclass(frozen=True)

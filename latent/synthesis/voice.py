@@ -26,12 +26,12 @@ from latent.data.latent_store import Latents
 from latent.data.speech_prompts import SpeechRequest, derived_seed
 from latent.decoding.audio import AudioChunk
 from latent.subtitles import Subtitle, Word
+from latent.subtitling import subtitles_of
 from latent.synthesis.consent import read_with_consent
 from latent.synthesis.provenance import synthetic_tags
 from latent.synthesis.saying import Saying, Utterance
 from latent.synthesis.session import OneByOne, SpeechSession
 from latent.synthesis.speech import Speech
-from latent.synthesis.subtitling import subtitles_of
 from latent.synthesis.takes import Take, TooLong, Turn, said_parts
 from latent.text.arriving import ArrivingText, arriving_sentences
 from latent.text.front_end import NothingToSay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from s2s.registry import Registry
 FRONT_ENDS = Registry("front_end", "latent.text")
 
 register_front_end = FRONT_ENDS.register
+
+_WORD = re.compile(r"(?:\[\[.*?\]\]|\S)+\s*")
 
 
 class NothingToSay(InputError):
@@ -77,6 +80,22 @@ class FrontEnd(ABC):
         """
         known = "phonemes, characters or bytes"
         raise ConfigError(f"task.cues: recordings are aligned with {known}, not with the tokens of {self.name!r}")
+
+    def words(self, text: str) -> list[tuple[str, int, int]]:
+        """The words of a normalized text, each with its first sounding token and the one after its last.
+
+        Empty where the words, taken one by one, have other tokens than the text.
+
+        Raises:
+            ConfigError: see `sounds`.
+        """
+        sounds, place, found = self.sounds(text), 0, []
+        for word in _WORD.findall(text):
+            after = place + len(self.tokens(word))
+            heard = [token for token in range(place, min(after, len(sounds))) if sounds[token] is not None]
+            found.append((word.strip(), heard[0] if heard else place, heard[-1] + 1 if heard else place))
+            place = after
+        return found if place == len(sounds) else []
 
     @abstractmethod
     def save(self, folder: Path) -> None:

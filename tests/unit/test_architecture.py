@@ -38,7 +38,7 @@ LAYERS = {
     ],
     "latent": [
         {"audio", "text", "nn", "subtitles"},
-        {"data", "diffusion"},
+        {"data", "diffusion", "subtitling"},
         {"models", "criteria", "decoding", "model_card"},
         {"audio_tokenizer", "tuned_vibevoice", "tasks"},
         {"encoding", "synthesis", "recognition"},

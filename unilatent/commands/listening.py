@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from latent.audio.arriving import ArrivingAudio
     from latent.recognition.live import LiveChunk
     from latent.recognition.recognizer import Recognizer
+    from latent.recognition.words import WordAligner
 
 
 def transcribe(
@@ -64,6 +65,14 @@ def transcribe(
             help="Code of two letters, where a recording has none. VibeVoice finds it itself and only notes it."
         ),
     ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pocketsphinx|FOLDER",
+            help="Find when each word is said, for .jsonl, .srt and .vtt: with pocketsphinx (English), or with what "
+            "`prepare align-speech --save FOLDER` has learned of a language.",
+        ),
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print text while the audio arrives; needs VibeVoice-ASR-Streaming.")
     ] = False,
@@ -107,6 +116,9 @@ def transcribe(
         raise InputError("transcribe: give --input, a recording, a folder or a manifest; --stream reads standard input")
     if rate is not None and not stream:
         raise InputError("--rate: is for --stream; files know their rate")
+    if words is not None and stream:
+        raise InputError("--words: needs whole recordings; leave --stream out")
+    aligner = None if words is None else _word_aligner(words, language)
     recordings = [] if stream else find_recordings(Path(input))
     with join_ranks(device) as ranks, nullcontext() if stream else resumable():
         if stream and ranks.size > 1:
@@ -125,13 +137,24 @@ def transcribe(
             with _arriving(input, rate, channels, wait) as arriving:
                 _follow(opened, arriving, context, output, overwrite)
             return
-        options = TranscribeOptions(max_rows, context, language, overwrite, strict)
+        options = TranscribeOptions(max_rows, context, language, overwrite, strict, aligner)
         output = output or Path("transcript.jsonl")
         summary = transcribe_files(opened, recordings, output, ranks, options)
         if ranks.first:
             typer.echo(f"{output}: {summary}", err=True)
     if summary.failed == summary.recordings:
         raise typer.Exit(1)
+
+
+def _word_aligner(name: str, language: str | None) -> WordAligner:
+    """What `--words` names; InputError if it does not align `--language`."""
+    from data_prep.aligners.spoken_words import open_word_aligner
+    from s2s.errors import InputError
+
+    aligner = open_word_aligner(name)
+    if language is not None and (reason := aligner.refusal(language)) is not None:
+        raise InputError(f"--words: {reason}")
+    return aligner
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from data_prep.aligners.mixtures import Mixtures
 from data_prep.aligners.sounds import SoundModel, best_path
-from latent.audio.files import write_audio
+from data_prep.aligners.spoken_words import open_word_aligner
+from latent.audio.files import load_audio, write_audio
 from latent.data.manifest import Alignment, Sounding, read_manifest, write_alignment
 from s2s.errors import InputError
 from unilatent.commands.prepare import app
@@ -113,9 +114,39 @@ def test_what_was_learned_aligns_other_recordings(corpus: Path, aligned: tuple[P
     assert found[:2] == [one.alignment for one in read_manifest(aligned[0])[:2]]
 
 
+def test_words_of_a_transcript_are_found_when_they_sound(corpus: Path, aligned: tuple[Path, str]) -> None:
+    aligner = open_word_aligner(str(corpus.parent / "aligner"))
+    for utterance in itertools.islice(read_manifest(corpus), len(TEXTS)):
+        words = aligner.words(utterance.text, load_audio(utterance.audio, RATE), "es")
+        assert isinstance(words, list)
+        assert [word.text for word in words] == utterance.text.split()
+        lengths = [sum(letter in TONES for letter in word.text.lower()) for word in words]
+        ends = list(itertools.accumulate(lengths))
+        for word, length, end in zip(words, lengths, ends, strict=True):
+            assert utterance.alignment
+            assert word.start == pytest.approx(utterance.alignment[end - length].start, abs=0.06)
+            assert word.end == pytest.approx(utterance.alignment[end - 1].end, abs=0.06)
+
+
+def test_texts_that_cannot_be_aligned_are_told_apart(corpus: Path, aligned: tuple[Path, str]) -> None:
+    aligner = open_word_aligner(str(corpus.parent / "aligner"))
+    samples = load_audio(corpus.parent / "0.wav", RATE)
+    assert aligner.words("[Music]", samples, "es") is None
+    assert aligner.words(TEXTS[5], samples, "es") == "whose text was not found in the sound"
+    assert aligner.words("xyz", samples, "es") == "with units that the aligner has not heard"
+    assert aligner.words("sa", samples[:100], "es") == "whose text was not found in the sound"
+    assert aligner.refusal(None) is None
+    assert aligner.refusal("es-MX") is None
+    assert aligner.refusal("de") == (
+        "aligner aligns es, not de; `unilatent prepare align-speech --save FOLDER` learns another language"
+    )
+
+
 def test_damaged_and_missing_aligners_are_named(corpus: Path, aligned: tuple[Path, str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be learned, pocketsphinx, or a folder of --save, found 'nothing'"):
         prepare(corpus, "--output", tmp_path / "o.jsonl", "--aligner", "nothing")
+    with pytest.raises(InputError, match=r"--words: must be pocketsphinx \(English\), or .* found 'learned'"):
+        open_word_aligner("learned")
     with pytest.raises(InputError, match="is no aligner, or broken"):
         prepare(corpus, "--output", tmp_path / "o.jsonl", "--aligner", tmp_path)
     with pytest.raises(InputError, match="--save: pocketsphinx learns nothing"):

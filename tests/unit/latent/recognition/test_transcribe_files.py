@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import error_of
 
 pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
-from latent.audio.files import write_audio
+from latent.audio.files import Samples, write_audio
 from latent.recognition.files import Summary, TranscribeOptions, transcribe_files
 from latent.recognition.inputs import Listed, find_recordings, read_hot_words
 from latent.recognition.recognizer import RecognitionRequest, Recognizer
 from latent.recognition.transcript import Segment, Transcript
+from latent.subtitles import Word
 from s2s.errors import InputError
 from s2s.ranks import Ranks
 
@@ -99,6 +102,57 @@ def test_subtitles_are_of_one_recording(folder: Path) -> None:
         run(folder, "out.srt")
     with pytest.raises(InputError, match=r"the suffix must be one of \.jsonl, .*found '\.doc'"):
         run(folder, "out.doc")
+
+
+class Evenly:
+    """Words one after the other, in proportion to their letters."""
+
+    def fingerprint(self) -> str:
+        return "evenly"
+
+    def refusal(self, language: str | None) -> str | None:
+        return "speaks no German" if language == "de" else None
+
+    def words(self, text: str, samples: Samples, language: str | None) -> list[Word]:
+        edges = np.cumsum([0, *map(len, text.split())]) / len(text.replace(" ", "")) * len(samples) / 16000
+        return [
+            Word(word, *map(float, span)) for word, span in zip(text.split(), itertools.pairwise(edges), strict=True)
+        ]
+
+
+def test_words_have_times_in_json_and_in_subtitles(folder: Path) -> None:
+    run(folder, "out.jsonl", words=Evenly())
+    first = json.loads((folder / "out.jsonl").read_text().splitlines()[0])
+    assert first["segments"][1] == {
+        "start": 0.5,
+        "end": 1.0,
+        "speaker": "1",
+        "text": "Tea Brew",
+        "words": [{"start": 0.5, "end": 0.71, "text": "Tea"}, {"start": 0.71, "end": 1.0, "text": "Brew"}],
+    }
+    one = [Listed("talk", folder / "audio/r0.wav")]
+    given = TranscribeOptions(context="Tea Brew", words=Evenly())
+    transcribe_files(Counter(), one, folder / "talk.vtt", ALONE, given)
+    assert "<v Speaker 1>Tea <00:00:00.714>Brew\n" in (folder / "talk.vtt").read_text()
+    with pytest.raises(InputError, match=r"belongs to another job \(settings\.words was"):
+        run(folder, "out.jsonl")
+    with pytest.raises(InputError, match=r"--words: \.txt has no place for times of words"):
+        run(folder, "out.txt", words=Evenly())
+
+
+def test_a_language_that_the_aligner_lacks_is_told_and_the_text_is_kept(folder: Path) -> None:
+    run(folder, "out.jsonl", words=Evenly(), language="de")
+    first = json.loads((folder / "out.jsonl").read_text().splitlines()[0])
+    assert first["warnings"] == ["no times of words: speaks no German"]
+    assert first["text"] == "8000 samples Tea Brew"
+
+
+def test_an_aligner_that_cannot_serve_is_refused_before_anything_is_opened() -> None:
+    verb = ("transcribe", "nowhere", "--input", "talk.wav", "--words")
+    told = error_of(*verb, "pocketsphinx", "--language", "de")
+    assert told.startswith("error: --words: pocketsphinx aligns en, not de; `unilatent prepare align-speech --save FOLDER`")
+    assert "must be pocketsphinx (English), or a folder that" in error_of(*verb, "nothing")
+    assert "--words: needs whole recordings; leave --stream out" in error_of(*verb, "pocketsphinx", "--stream")
 
 
 def test_a_recording_that_fails_is_noted_and_stops_no_other(folder: Path) -> None:
