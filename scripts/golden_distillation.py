@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding.beam import BeamSearch
-from s2s.models.pretrained import SIZES
+from s2s.models.families import SIZES
 from s2s.models.unilm import UniLM
 from s2s.nn.attention import Attention, attend
 from s2s.nn.masks import additive

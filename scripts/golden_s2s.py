@@ -23,8 +23,9 @@ from s2s.data.layout import Layout, Noise, layout, pack
 from s2s.data.tokenizer import SpecialIds, wordpiece_join
 from s2s.decoding import ranking
 from s2s.decoding.beam import BeamSearch
+from s2s.models.families import SIZES
 from s2s.models.keymaps import into_bert_names, to_bert_names
-from s2s.models.pretrained import SIZES, resize_positions
+from s2s.models.pretrained import resize_positions
 from s2s.models.unilm import UniLM
 from s2s.nn.masks import visible
 from s2s.nn.positions import relative_bucket

@@ -9,7 +9,7 @@ from s2s.checkpoint import CONFIG
 from s2s.config import read_tree, section_of
 from s2s.errors import InputError, shown
 from s2s.json_files import read_object
-from s2s.models.keymaps import FAMILIES
+from s2s.models.families import FAMILIES
 
 Family = Literal["vibevoice", "vibevoice_realtime", "vibevoice_asr", "vibevoice_asr_streaming"]
 

@@ -19,10 +19,11 @@ from s2s.hub import fetch
 from s2s.json_files import dump_json, read_object
 from s2s.shipped import run_folder
 
-_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json", "merges.txt")
+_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spm.model", "vocab.json", "merges.txt")
 _KINDS = {
     "BertTokenizerFast": ["vocab.txt"],
     "XLMRobertaTokenizerFast": ["sentencepiece.bpe.model"],
+    "DebertaV2TokenizerFast": ["spm.model"],
     "RobertaTokenizerFast": ["vocab.json", "merges.txt"],
 }
 """Classes of transformers, and the files that each reads."""
@@ -270,16 +271,25 @@ def _read_backend(folder: Path, lower_case: bool | None) -> Backend:
     try:
         if (folder / "tokenizer.json").is_file():
             return Backend.from_file(str(folder / "tokenizer.json"))
-        for kind, files in _KINDS.items():
-            if all((folder / name).is_file() for name in files):
-                return _convert(kind, folder, lower_case)
+        if kind := _kind_of(folder):
+            return _convert(kind, folder, lower_case)
     except Exception as error:  # the tokenizers library raises bare Exception
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"tokenizer {folder}: its files cannot be read ({reason})") from error
     raise InputError(
-        f"tokenizer {folder}: expected tokenizer.json, vocab.txt, sentencepiece.bpe.model, "
+        f"tokenizer {folder}: expected tokenizer.json, vocab.txt, sentencepiece.bpe.model, spm.model, "
         f"or vocab.json and merges.txt in the folder, found none of them"
     )
+
+
+def _kind_of(folder: Path) -> str | None:
+    """The class of transformers that reads the files of a folder; None if there is none."""
+    kind = next((kind for kind, files in _KINDS.items() if all((folder / name).is_file() for name in files)), None)
+    if kind == "XLMRobertaTokenizerFast" and (folder / "config.json").is_file():  # the same file, but with other ids
+        return (
+            "CamembertTokenizerFast" if read_object(folder / "config.json").get("model_type") == "camembert" else kind
+        )
+    return kind
 
 
 def _convert(kind: str, folder: Path, lower_case: bool | None) -> Backend:

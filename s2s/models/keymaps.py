@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2s.errors import InputError
-
-FAMILIES = ("bert", "minilm", "unilm", "roberta", "xlm-roberta", "electra", "distilbert")
+from s2s.models.families import FAMILIES, ROWS_FOR_PADDING
 
 _OURS = {
     "bert.embeddings.word_embeddings": "embeddings.tokens",
@@ -37,26 +37,41 @@ _OURS_IN_LAYER = {
     "output.dense": "down",
     "output.LayerNorm": "down_norm",
 }
+_BERTS_LAYER = "bert.encoder.layer"
+_POSITIONS, _SEGMENTS = (f"bert.embeddings.{table}_embeddings.weight" for table in ("position", "token_type"))
+_BUCKETS = "bert.rel_pos_bias.weight"
 _BERTS = {ours: bert for bert, ours in _OURS.items()}
 _BERTS_IN_LAYER = {ours: bert for bert, ours in _OURS_IN_LAYER.items()}
 
-_DISTILBERT = {
-    "attention.q_lin": "attention.self.query",
-    "attention.k_lin": "attention.self.key",
-    "attention.v_lin": "attention.self.value",
-    "attention.out_lin": "attention.output.dense",
-    "sa_layer_norm": "attention.output.LayerNorm",
-    "ffn.lin1": "intermediate.dense",
-    "ffn.lin2": "output.dense",
-    "output_layer_norm": "output.LayerNorm",
-}
-_HEADS = {
-    "roberta": {
-        "lm_head.dense": "cls.predictions.transform.dense",
-        "lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
-        "lm_head.decoder": "cls.predictions.decoder",
-        "lm_head": "cls.predictions",
+_IN_LAYER = {
+    "distilbert": {
+        "attention.q_lin": "attention.self.query",
+        "attention.k_lin": "attention.self.key",
+        "attention.v_lin": "attention.self.value",
+        "attention.out_lin": "attention.output.dense",
+        "sa_layer_norm": "attention.output.LayerNorm",
+        "ffn.lin1": "intermediate.dense",
+        "ffn.lin2": "output.dense",
+        "output_layer_norm": "output.LayerNorm",
     },
+    "mpnet": {
+        "attention.attn.q": "attention.self.query",
+        "attention.attn.k": "attention.self.key",
+        "attention.attn.v": "attention.self.value",
+        "attention.attn.o": "attention.output.dense",
+        "attention.LayerNorm": "attention.output.LayerNorm",
+    },
+}
+"""Parts of a layer, by family, and what BERT calls them."""
+_ROBERTAS_HEAD = {
+    "lm_head.dense": "cls.predictions.transform.dense",
+    "lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
+    "lm_head.decoder": "cls.predictions.decoder",
+    "lm_head": "cls.predictions",
+}
+_OUTSIDE = {
+    "roberta": _ROBERTAS_HEAD,
+    "mpnet": _ROBERTAS_HEAD | {"bert.encoder.relative_attention_bias": "bert.rel_pos_bias"},
     "electra": {
         "generator_predictions.dense": "cls.predictions.transform.dense",
         "generator_predictions.LayerNorm": "cls.predictions.transform.LayerNorm",
@@ -68,7 +83,11 @@ _HEADS = {
         "vocab_projector": "cls.predictions",
     },
 }
+"""What is outside of the layers, by family, and what BERT calls it."""
+_LAYERS = {"distilbert": "bert.transformer.layer"}
 _ROOTS = ("embeddings.", "encoder.", "pooler.", "transformer.", "embeddings_project.", "rel_pos_bias.")
+_SAME = {"xlm-roberta": "roberta", "camembert": "roberta", "minilm": "bert", "unilm": "bert"}
+"""Families with the names of another."""
 
 
 def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
@@ -78,26 +97,30 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
     loses its first two rows, which are for padding, and its segment table of one row is dropped: call
     `fold_segment_row` before. UniLM v2's joint projection is split into query, key and value.
 
-    Source: the conversions of s2s-ft, and for the heads of ELECTRA and DistilBERT the names in `transformers`.
+    Source: the conversions of s2s-ft, and for other families the names in `transformers`.
     """
     if family not in FAMILIES:
         raise InputError(f"checkpoint family must be one of {', '.join(FAMILIES)}, found {family!r}")
-    family = {"xlm-roberta": "roberta", "minilm": "bert", "unilm": "bert"}.get(family, family)
+    kind = _SAME.get(family, family)
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-        name = f"bert.{name}" if name.startswith(_ROOTS) else re.sub(rf"^{family}\.", "bert.", name)
-        name = _rename(name, _HEADS.get(family, {}))
-        if family == "distilbert":
-            name = _rename_in_layer(name, "bert.transformer.layer", "bert.encoder.layer", _DISTILBERT)
-        named[name] = tensor
-    if family == "roberta":
-        positions, segments = (f"bert.embeddings.{table}_embeddings.weight" for table in ("position", "token_type"))
-        if segments in named and len(named[segments]) == 1:
-            del named[segments]
-        if positions in named:
-            named[positions] = named[positions][2:]
-    return _split_joint_projections(named)
+        name = f"bert.{name}" if name.startswith(_ROOTS) else re.sub(rf"^{kind}\.", "bert.", name)
+        name = _rename(name, _OUTSIDE.get(kind, {}))
+        named[_rename_in_layer(name, _LAYERS.get(kind, _BERTS_LAYER), _BERTS_LAYER, _IN_LAYER.get(kind, {}))] = tensor
+    return _split_joint_projections(_in_berts_layout(named, family))
+
+
+def _in_berts_layout(named: dict[str, Tensor], family: str) -> dict[str, Tensor]:
+    """The tensors without rows for padding, a folded segment, or transposed buckets."""
+    if padding := ROWS_FOR_PADDING.get(family):
+        if _SEGMENTS in named and len(named[_SEGMENTS]) == 1:
+            del named[_SEGMENTS]
+        if _POSITIONS in named:
+            named[_POSITIONS] = named[_POSITIONS][padding:]
+    if family == "mpnet" and _BUCKETS in named:
+        named[_BUCKETS] = named[_BUCKETS].t()
+    return named
 
 
 def fold_segment_row(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -117,7 +140,7 @@ def fold_segment_row(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors under our names: renamed, key and value joined. Other names stay."""
     renamed = {
-        _rename(_rename_in_layer(name, "bert.encoder.layer", "layers", _OURS_IN_LAYER), _OURS): tensor
+        _rename(_rename_in_layer(name, _BERTS_LAYER, "layers", _OURS_IN_LAYER), _OURS): tensor
         for name, tensor in state.items()
     }
     for name in list(renamed):
@@ -137,8 +160,25 @@ def into_bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             cut[name] = tensor
     return {
-        _rename(_rename_in_layer(name, "layers", "bert.encoder.layer", _BERTS_IN_LAYER), _BERTS): tensor
+        _rename(_rename_in_layer(name, "layers", _BERTS_LAYER, _BERTS_IN_LAYER), _BERTS): tensor
         for name, tensor in cut.items()
+    }
+
+
+def into_family_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
+    """Tensors under BERT's names as those of a family; what is not named otherwise keeps BERT's name."""
+    state = dict(state)
+    if rows := ROWS_FOR_PADDING.get(family):
+        state[_POSITIONS] = F.pad(state[_POSITIONS], (0, 0, rows, 0))
+    if family == "mpnet":
+        state[_BUCKETS] = state[_BUCKETS].t()
+    outside, inside = (
+        {bert: theirs for theirs, bert in names.get(family, {}).items()} for names in (_OUTSIDE, _IN_LAYER)
+    )
+    root = "bert." if family in ("bert", "unilm") else f"{family}."
+    return {
+        re.sub(r"^bert\.", root, _rename(_rename_in_layer(name, _BERTS_LAYER, _BERTS_LAYER, inside), outside)): tensor
+        for name, tensor in state.items()
     }
 
 

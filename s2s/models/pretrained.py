@@ -22,38 +22,11 @@ from s2s.config import read_tree, section_of
 from s2s.errors import InputError, reason_of, shown
 from s2s.hub import fetch, is_hub_name
 from s2s.json_files import read_object
-from s2s.models.keymaps import FAMILIES, fold_segment_row, into_bert_names, to_bert_names
+from s2s.models.families import SIZES, family_of, sizes_of
+from s2s.models.keymaps import fold_segment_row, into_bert_names, to_bert_names
 
 logger = logging.getLogger(__name__)
 
-SIZES = {
-    "vocab_size": "vocab_size",
-    "hidden_size": "hidden_size",
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "intermediate_size": "intermediate_size",
-    "max_positions": "max_position_embeddings",
-    "num_segments": "type_vocab_size",
-    "source_segment": "source_type_id",
-    "target_segment": "target_type_id",
-    "embedding_size": "embedding_size",
-    "relative_buckets": "rel_pos_bins",
-    "max_relative_distance": "max_rel_pos",
-    "activation": "hidden_act",
-    "layer_norm_eps": "layer_norm_eps",
-    "hidden_dropout": "hidden_dropout_prob",
-    "attention_dropout": "attention_probs_dropout_prob",
-    "initializer_range": "initializer_range",
-}
-_DISTILBERT_SIZES = {
-    "hidden_size": "dim",
-    "num_layers": "n_layers",
-    "num_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
-    "activation": "activation",
-    "hidden_dropout": "dropout",
-    "attention_dropout": "attention_dropout",
-}
 _BESIDE_WEIGHTS = ("config.json", CONFIG, "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
 """What is downloaded with weights: released VibeVoices name or hold their text tokenizer."""
 _DAMAGED = (
@@ -70,8 +43,6 @@ _DAMAGED = (
 """Errors of `torch.load` on damaged files, besides `UnpicklingError`, found by trying."""
 _ENCODER_OF = {"unilm": "", "electra": "discriminator."}
 """Models of runs to start from, and the prefix of the weights that are a `UniLM`."""
-_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
-_ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 
 
 def read_sizes(checkpoint: str) -> dict[str, Any]:
@@ -83,7 +54,7 @@ def read_sizes(checkpoint: str) -> dict[str, Any]:
             raise InputError(f"{path / CONFIG}: model.name must be unilm, found {shown(model.get('name'))}")
         return {key: value for key, value in model.items() if key in SIZES}
     file = _config_file(path)
-    return _sizes_of(read_object(file), file)
+    return sizes_of(read_object(file), file)
 
 
 def read_weights(checkpoint: str) -> dict[str, Tensor]:
@@ -96,7 +67,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
     if (path / CONFIG).is_file():
         return into_bert_names(_as_float(_encoder(path)))
     config_file = _config_file(path)
-    family = _family_of(read_object(config_file), config_file)
+    family = family_of(read_object(config_file), config_file)
     return to_bert_names(fold_segment_row(_as_float(read_state(path))), family)
 
 
@@ -147,37 +118,6 @@ def resize_segments(table: Tensor, rows: int) -> Tensor:
     """
     origins = [row if row < len(table) else min(len(table) - 1, 1 if row in (5, 6) else 0) for row in range(rows)]
     return table[origins]
-
-
-def _sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    family = _family_of(config, where)
-    names = SIZES | _DISTILBERT_SIZES if family == "distilbert" else SIZES
-    sizes = {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
-    if family in ("roberta", "xlm-roberta") and "max_positions" in sizes:
-        if not isinstance(sizes["max_positions"], int):
-            found = shown(sizes["max_positions"])
-            raise InputError(f"{where}: max_position_embeddings must be an integer, found {found}")
-        sizes["max_positions"] -= 2
-    if sizes.get("num_segments") == 1 or family == "distilbert":
-        sizes["num_segments"] = 0
-    if family == "distilbert":
-        sizes["layer_norm_eps"] = 1e-12
-    if "activation" in sizes:
-        if not isinstance(sizes["activation"], str) or sizes["activation"] not in _ACTIVATIONS:
-            known = ", ".join(_ACTIVATIONS)
-            raise InputError(f"{where}: the activation must be one of {known}, found {shown(sizes['activation'])}")
-        sizes["activation"] = _ACTIVATIONS[sizes["activation"]]
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        found = config["position_embedding_type"]
-        raise InputError(f"{where}: position_embedding_type must be absolute, found {shown(found)}")
-    return sizes
-
-
-def _family_of(config: Mapping[str, Any], where: Path) -> str:
-    family = config.get("model_type", "bert")  # the configurations of UniLM lack it
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise InputError(f"{where}: model_type must be one of {', '.join(FAMILIES)}, found {shown(family)}")
-    return family
 
 
 def _config_file(path: Path) -> Path:

@@ -6,8 +6,9 @@ from typing import Any
 
 from s2s.config import parse_section
 from s2s.errors import ConfigError
+from s2s.models.families import SIZES
 from s2s.models.initial_weights import layer_numbers
-from s2s.models.pretrained import SIZES, read_sizes
+from s2s.models.pretrained import read_sizes
 
 _RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
 _FREE = {"hidden_dropout", "attention_dropout", "initializer_range", "layer_norm_eps"}

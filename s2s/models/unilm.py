@@ -23,15 +23,16 @@ from s2s.models.initial_weights import choose_layers, fit_tables, without_others
 from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights
 from s2s.models.sizes import resolve_sizes
+from s2s.models.unilm_ends import Embeddings, Head
 from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
 from s2s.nn.attention import Attention, Rows
 from s2s.nn.cache import Pool
-from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
+from s2s.nn.linear import PackedLinear, can_pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
-from s2s.nn.transformer import ACTIVATIONS, Block, LayerStates, Noting, projections
+from s2s.nn.transformer import Block, LayerStates, Noting, projections
 from s2s.registry import register_model
 
 logger = logging.getLogger(__name__)
@@ -348,52 +349,3 @@ class UniLM(Model):
         if headless:
             logger.warning("%s has no masked-language-model head: the output head begins untrained", where)
         self.load_state_dict(from_bert_names(given), strict=False)
-
-
-class Embeddings(nn.Module):
-    """Word, position and segment embeddings, summed, normalized, and projected to the width of the layers."""
-
-    def __init__(self, config: UniLM.Config, width: int) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(config.vocab_size, width)
-        self.positions = nn.Embedding(config.max_positions, width)
-        self.segments = nn.Embedding(config.num_segments, width) if config.num_segments else None
-        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
-        self.project = Linear(width, config.hidden_size) if width != config.hidden_size else None
-        self.dropout = nn.Dropout(config.hidden_dropout)
-        self._source_segment = config.source_segment
-        self._target_offset = config.target_segment - config.source_segment
-
-    def forward(self, words: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
-        """Of word embeddings `(..., width)`, ids of positions and segments 0 (source) or 1 (target), `(...)`."""
-        x = words + self.positions(positions)
-        if self.segments is not None:
-            x = x + self.segments(segments * self._target_offset + self._source_segment)
-        x = self.dropout(self.norm(x))
-        return x if self.project is None else self.project(x)  # type: ignore[no-any-return]
-
-    def share(self, other: Embeddings) -> None:
-        """Use all but the projection of other embeddings, instead of its own."""
-        self.tokens, self.positions, self.segments, self.norm = (
-            other.tokens,
-            other.positions,
-            other.segments,
-            other.norm,
-        )
-
-
-class Head(nn.Module):
-    """The masked-language-model head; its output matrix is the word embeddings."""
-
-    def __init__(self, config: UniLM.Config, width: int) -> None:
-        super().__init__()
-        self.dense = Linear(config.hidden_size, width)
-        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.output: PackedLinear | None = None
-        self._activation = ACTIVATIONS[config.activation]
-
-    def forward(self, features: Tensor, words: Tensor) -> Tensor:
-        """Scores `(..., V)` of features `(..., hidden_size)`."""
-        transformed = self.norm(self._activation(self.dense(features)))
-        return linear(transformed, words, self.bias) if self.output is None else self.output(transformed)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -13,6 +14,9 @@ from s2s.data.tokenizer import Tokenizer as Ours
 from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError
 
+SPECIAL = ["<s>", "<pad>", "</s>"]
+DEBERTA = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
+DEBERTA |= {"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "unk_piece": "[UNK]"}
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "dog", "##s", "ran", ".", ",", "x", "[", "]", "##_sep"]
 
 
@@ -93,17 +97,28 @@ def test_bpe_vocabulary_and_merges_are_read_without_tokenizer_json(tmp_path):
     assert Ours.load(whole).encode("the dog") == Ours.load(parts).encode("the dog")
 
 
-def test_sentencepiece_models_are_read_without_tokenizer_json(tmp_path):
+@pytest.mark.parametrize(
+    ("family", "file", "reader", "options", "special"),
+    [
+        ("bert", "sentencepiece.bpe.model", "XLMRobertaTokenizer", {}, SPECIAL),  # as the multilingual MiniLM says
+        ("camembert", "sentencepiece.bpe.model", "CamembertTokenizer", {}, SPECIAL),
+        ("deberta-v2", "spm.model", "DebertaV2Tokenizer", DEBERTA, ["[CLS]", "[PAD]", "[SEP]"]),
+    ],
+)
+def test_sentencepiece_models_are_read_without_tokenizer_json(tmp_path, family, file, reader, options, special):
     sentencepiece = pytest.importorskip("sentencepiece")
     (tmp_path / "text").write_text("der Hund lief\nder andere Hund lief weg\n" * 20, encoding="utf-8")
     sentencepiece.SentencePieceTrainer.train(
-        input=str(tmp_path / "text"), model_prefix=str(tmp_path / "m"), vocab_size=20, minloglevel=2
+        input=str(tmp_path / "text"), model_prefix=str(tmp_path / "m"), vocab_size=21, minloglevel=2, **options
     )
-    (tmp_path / "m.model").rename(tmp_path / "sentencepiece.bpe.model")
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')  # as the multilingual MiniLM says
+    (tmp_path / "m.model").rename(tmp_path / file)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
     tokenizer = Ours.load(tmp_path)
-    assert (tokenizer.special.cls, tokenizer.special.pad, tokenizer.special.sep) == (0, 1, 2)
+    ids = tokenizer.special
+    assert tokenizer.tokens([ids.cls, ids.pad, ids.sep]) == special
     assert tokenizer.text(tokenizer.encode("der andere Hund")) == "der andere Hund"
+    theirs = getattr(transformers, reader).from_pretrained(tmp_path)
+    assert theirs("der Hund")["input_ids"] == [ids.cls, *tokenizer.encode("der Hund"), ids.sep]
 
 
 def test_truncation_and_padding_stored_in_the_file_are_ignored(tmp_path):

@@ -34,6 +34,8 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "roberta": ("RobertaConfig", "RobertaForMaskedLM", ROBERTA),
     "roberta, two segments": ("RobertaConfig", "RobertaForMaskedLM", {**ROBERTA, "type_vocab_size": 2}),
     "xlm-roberta": ("XLMRobertaConfig", "XLMRobertaForMaskedLM", ROBERTA),
+    "camembert": ("CamembertConfig", "CamembertForMaskedLM", ROBERTA),
+    "mpnet": ("MPNetConfig", "MPNetForMaskedLM", {**SIZES, "max_position_embeddings": 300}),
     "electra": ("ElectraConfig", "ElectraForMaskedLM", {**SIZES, "embedding_size": 16}),
     "electra, projected": ("ElectraConfig", "ElectraForMaskedLM", {**SIZES, "embedding_size": 8}),
     "distilbert": ("DistilBertConfig", "DistilBertForMaskedLM", {**DISTIL, "initializer_range": 0.3}),

@@ -1,0 +1,140 @@
+"""Families whose layers differ from BERT's: the numbers of `transformers`, beyond every window and in every layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from s2s.data.batch import PADDING, TokenBatch
+from s2s.models.export import save_bert_folder
+from s2s.models.unilm import UniLM
+from s2s.nn.masks import visible
+
+VOCAB = 50
+SIZES = {
+    "vocab_size": VOCAB,
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "initializer_range": 0.3,
+}
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "mpnet": ("MPNet", {**SIZES, "max_position_embeddings": 302}),
+}
+
+
+def random_checkpoint(family: str, folder: Path) -> Any:
+    """A model of `transformers` with random weights, biases and norms too, saved to a folder."""
+    name, options = FAMILIES[family]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**options)
+    theirs = getattr(transformers, f"{name}ForMaskedLM")(config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3 if parameter.dim() == 1 else 0.1)
+    theirs.save_pretrained(folder)
+    return theirs
+
+
+def read(folder: Path, **options: Any) -> UniLM:
+    model = UniLM(UniLM.resolve(UniLM.Config(init=str(folder), **options), {"vocab_size": VOCAB}))
+    model.initialize()
+    return model.eval()
+
+
+def long_inputs() -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens without special ids, true lengths, and the attention mask of `transformers`."""
+    tokens = torch.randint(8, VOCAB, (3, 290), generator=torch.Generator().manual_seed(1))
+    lengths = torch.tensor([290, 20, 160])
+    return tokens, lengths, (torch.arange(290) < lengths.unsqueeze(1)).long()
+
+
+def masked_batch(method: str) -> TokenBatch:
+    """One sentence of 150 source and 20 target tokens, as each method of fine-tuning lays it out."""
+    source, target = 150, 20
+    following, step = source + torch.arange(target), torch.arange(1, target + 1)
+    slots = {"causal": [(following, step)], "masked": [(following, step)]}.get(method, [(following, step)] * 2)
+    if method == "pseudo_masked":
+        slots[1] = (following, -step)
+    if method == "masked":  # each masked token sees the true ones before it, and itself
+        chosen = torch.tensor([2, 9, 15])
+        slots.append((following[chosen], -step[chosen]))
+    positions = torch.cat([torch.arange(source), *(places for places, _ in slots)]).unsqueeze(0)
+    steps = torch.cat([torch.zeros(source, dtype=torch.int64), *(codes for _, codes in slots)]).unsqueeze(0)
+    tokens = torch.randint(8, VOCAB, steps.shape, generator=torch.Generator().manual_seed(2))
+    read = torch.arange(source, steps.shape[1])
+    segments = (torch.arange(steps.shape[1]) >= source).long().unsqueeze(0)
+    return TokenBatch(["a"], tokens, positions, segments, steps, source, read, tokens[0, read], pad_id=0)
+
+
+def scores_of_mpnet(theirs: Any, batch: TokenBatch, seen: Tensor) -> Tensor:
+    encoder = theirs.mpnet.encoder
+    distances = batch.positions.unsqueeze(1) - batch.positions.unsqueeze(2)
+    biases = encoder.relative_attention_bias(encoder.relative_position_bucket(distances)).movedim(-1, 1)
+    encoder.compute_position_bias = lambda _: biases
+    mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min).unsqueeze(1)
+    hidden = encoder(theirs.mpnet.embeddings(batch.tokens, position_ids=batch.positions + 2), mask)[0]
+    return theirs.lm_head(hidden)
+
+
+SCORES: dict[str, Callable[[Any, TokenBatch, Tensor], Tensor]] = {"mpnet": scores_of_mpnet}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_long_texts_get_the_hidden_states_and_scores_of_transformers(family: str, tmp_path: Path) -> None:
+    theirs, ours = random_checkpoint(family, tmp_path), read(tmp_path)
+    tokens, lengths, mask = long_inputs()
+    real = mask.bool()
+    with torch.no_grad():
+        hidden = ours.encode(tokens, lengths)
+        last = theirs.base_model(tokens, attention_mask=mask).last_hidden_state
+        torch.testing.assert_close(hidden[real], last[real], atol=1e-4, rtol=0)
+        expected = theirs(tokens, attention_mask=mask).logits
+        torch.testing.assert_close(ours.logits(hidden)[real], expected[real], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["causal", "masked", "pseudo_masked"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_layout_gets_the_scores_of_transformers_under_its_positions_and_mask(
+    family: str, method: str, tmp_path: Path
+) -> None:
+    theirs, ours, batch = random_checkpoint(family, tmp_path), read(tmp_path), masked_batch(method)
+    assert not (batch.steps == PADDING).any()
+    with torch.no_grad():
+        expected = SCORES[family](theirs, batch, visible(batch.steps, batch.steps))[0, batch.slots]
+        torch.testing.assert_close(ours(batch), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_reads_back_what_was_fine_tuned(family: str, tmp_path: Path) -> None:
+    name, _ = FAMILIES[family]
+    random_checkpoint(family, tmp_path / "theirs")
+    ours = read(tmp_path / "theirs", max_positions=310)
+    ours(masked_batch("causal")).pow(2).sum().backward()
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            assert parameter.grad is not None
+            parameter.sub_(parameter.grad.clamp(-1, 1), alpha=0.01)
+    save_bert_folder(ours, tmp_path / "ours")
+    back, found = getattr(transformers, f"{name}ForMaskedLM").from_pretrained(
+        tmp_path / "ours", output_loading_info=True
+    )
+    assert not any(found.values())
+    tokens, lengths, mask = long_inputs()
+    with torch.no_grad():
+        expected = ours.logits(ours.encode(tokens, lengths))[mask.bool()]
+        torch.testing.assert_close(
+            back.eval()(tokens, attention_mask=mask).logits[mask.bool()], expected, atol=1e-4, rtol=0
+        )
+    again = read(tmp_path / "ours")
+    assert again.state_dict().keys() == ours.state_dict().keys()
+    assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in again.state_dict().items())
+    kept = {"init", "hidden_dropout"}
+    assert again.config.model_dump(exclude=kept) == ours.config.model_dump(exclude=kept)
