@@ -18,6 +18,7 @@ from s2s.data.batch import SourceBatch
 from s2s.decoding import ranking
 from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
 from s2s.decoding.constraints import BatchConstraints, Constraints
+from s2s.decoding.repetition import penalize_repeated
 from s2s.decoding.search_config import SearchConfig
 from s2s.decoding.searching import Beam, Searching
 from s2s.decoding.top import top_tokens
@@ -100,9 +101,13 @@ class BeamSearch(Search):
             logits: Unnormalized scores of the token after each hypothesis of the beam, `(B', K, V)`.
             end: The end-of-sequence token.
         """
-        log_probs = logits.log_softmax(-1, dtype=torch.float32)
-        proposals, ids = propose(beam, log_probs, constraints, end, self.config.beam_size)
+        proposals, ids = propose(beam, self.log_probs(beam, logits), constraints, end, self.config.beam_size)
         return take_best(proposals, ids, self.config.beam_size)
+
+    def log_probs(self, beam: Beam, logits: Tensor) -> Tensor:
+        """Log-probabilities of the next token, `(B', K, V)` float32, under the repetition penalty."""
+        log_probs = logits.log_softmax(-1, dtype=torch.float32)
+        return penalize_repeated(log_probs, beam.tokens, self.config.repetition_penalty)
 
     def is_complete(self, beam: Beam, exhaustive: bool) -> Tensor:
         """Whether the search in a sentence is over, `(B',)` bool; see `Rule`."""

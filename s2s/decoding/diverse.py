@@ -44,7 +44,7 @@ class DiverseBeamSearch(BeamSearch):
         """The next frame, group by group; see `BeamSearch.survivors`."""
         size = self.config.beam_size // self.config.num_groups
         at_root = beam.scores.shape[1] == 1
-        log_probs = logits.log_softmax(-1, dtype=torch.float32)
+        log_probs = self.log_probs(beam, logits)
         penalty = torch.zeros_like(log_probs[:, 0])  # (B', V)
         frames = []
         for first in range(0, self.config.beam_size, size):

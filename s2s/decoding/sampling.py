@@ -12,7 +12,9 @@ from torch import Tensor
 from s2s.data.batch import SourceBatch
 from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
 from s2s.decoding.constraints import Constraints, Written
-from s2s.decoding.search_config import SearchConfig, start
+from s2s.decoding.cuts import DrawConfig, candidates
+from s2s.decoding.repetition import penalize_repeated
+from s2s.decoding.search_config import start
 from s2s.decoding.searching import worth_leaving
 from s2s.nn.precision import widened
 from s2s.registry import register_decoder
@@ -20,25 +22,17 @@ from s2s.registry import register_decoder
 
 @register_decoder("sampling")
 class Sampling(Search):
-    """Draws each token, at a temperature, from the most likely ones (top-k, nucleus) or from all.
+    """Draws each token, at a temperature, from the most likely ones (top-k, nucleus, min-p), typical ones, or all.
 
-    Outputs of a sentence come best first by log-probability, which is the model's own, before temperature and cuts.
-    Source: Fan et al. 2018 (arXiv 1805.04833) for top-k, Holtzman et al. 2020 (arXiv 1904.09751) for the nucleus.
+    Outputs of a sentence come best first by log-probability, which is the model's own, before penalty, temperature and
+    cuts. Source: Fan et al. 2018 (arXiv 1805.04833) for top-k; `s2s.decoding.cuts` names that of the other cuts.
     """
 
-    class Config(SearchConfig):
+    class Config(DrawConfig):
         """Options of sampling."""
 
         num_hypotheses: int = Field(1, ge=1, le=10_000)
         """Outputs drawn for each sentence; decoding a file writes equal ones once."""
-        temperature: float = Field(1.0, ge=1e-6, le=1e6)
-        """Scores are divided by it: below 1 prefers likely tokens, above 1 unlikely ones."""
-        top_k: int = Field(0, ge=0)
-        """Draw from this many most likely tokens; 0 is all."""
-        top_p: float = Field(1.0, gt=0, le=1)
-        """Draw from the most likely tokens that together reach this probability; 1 is all."""
-        seed: int = Field(0, ge=0, lt=2**64)
-        """The draws of a sentence depend on this and on its id alone."""
 
     config: Sampling.Config
 
@@ -65,10 +59,10 @@ class Sampling(Search):
         state = start(model, sources, steps, self.config)
         last: Tensor | None = None
         for step in range(steps):
-            scores = model.step(state, last).expand(-1, count, -1).log_softmax(-1, dtype=torch.float32)
-            allowed = constraints(
-                Written(live, tokens[live, :, :step], torch.full_like(live, step), step), scores.clone()
-            )
+            logits = model.step(state, last)
+            scores = logits.expand(-1, count, -1).log_softmax(-1, dtype=torch.float32)
+            written = Written(live, tokens[live, :, :step], torch.full_like(live, step), step)
+            allowed = constraints(written, self._weighed(logits, scores, written.tokens))
             drawn = self._draw(allowed, draws[live, step], end)
             over = (tokens[live, :, step - 1] == end) if step else torch.zeros_like(drawn, dtype=torch.bool)
             drawn = drawn.masked_fill(over, end)
@@ -92,27 +86,21 @@ class Sampling(Search):
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big", signed=True))
         return torch.rand(self.config.num_hypotheses, self.config.max_length, generator=generator).T
 
-    def _draw(self, log_probs: Tensor, uniform: Tensor, end: int) -> Tensor:
+    def _weighed(self, logits: Tensor, log_probs: Tensor, tokens: Tensor) -> Tensor:
+        """Scores to draw by, `(B', N, V)`, which the constraints may write to."""
+        if self.config.repetition_penalty is None:
+            return log_probs.clone()
+        scores = logits.expand_as(log_probs).to(torch.float32, copy=True)
+        return penalize_repeated(scores, tokens, self.config.repetition_penalty)
+
+    def _draw(self, scores: Tensor, uniform: Tensor, end: int) -> Tensor:
         """Tokens, `(B', N)`: where the cumulative probability passes a uniform number."""
-        scores, ids = self._candidates(log_probs / self.config.temperature)
-        stuck = scores.amax(-1, keepdim=True) == -torch.inf
-        probs = scores.masked_fill(stuck, 0).softmax(-1)
-        if self.config.top_p < 1:
-            before = probs.cumsum(-1) - probs
-            probs = probs.masked_fill(before >= self.config.top_p, 0)
+        probs, ids, stuck = candidates(scores, self.config)
         mass = widened(probs).cumsum(-1)
         place = torch.searchsorted(mass, widened(uniform).unsqueeze(-1) * mass[..., -1:], right=True)
         index = place.clamp(max=mass.shape[-1] - 1)
         drawn = index if ids is None else ids.gather(-1, index)
         return drawn.masked_fill(stuck, end).squeeze(-1)
-
-    def _candidates(self, scores: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores to draw from and their tokens, most likely first; without a cut, all in the vocabulary's order."""
-        if self.config.top_k:
-            return scores.topk(min(self.config.top_k, scores.shape[-1]), -1)
-        if self.config.top_p < 1:
-            return scores.sort(-1, descending=True)
-        return scores, None
 
 
 def _hypotheses(tokens: Tensor, log_probs: Tensor, end: int) -> list[list[Hypothesis]]:

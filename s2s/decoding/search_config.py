@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from pydantic import Field
+
 from s2s.data.batch import SourceBatch
 from s2s.decoding.base import State, StepModel
 from s2s.decoding.constraints import ConstraintOptions
@@ -14,6 +16,8 @@ from s2s.nn.temperature import AttentionTemperature, Temperature
 class SearchConfig(ConstraintOptions):
     """Options of outputs, and of the model's attention while it writes them."""
 
+    repetition_penalty: float | None = Field(None, ge=0.1, le=10)
+    """Tokens that an output already has become less likely (above 1) or likelier; 1.2 is usual, null is off."""
     attention_temperature: Temperature = None
     """Flattens the attention of the model (above 1) or sharpens it, as PLATE does for pseudo-labels; null is neutral. A
     number, or a mapping for sources, targets and targets that read sources."""

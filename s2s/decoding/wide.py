@@ -48,8 +48,7 @@ class WideBeamSearch(BeamSearch):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The next frame, `(B', 2 K)`; see `BeamSearch.survivors`."""
         size = self.config.beam_size
-        log_probs = logits.log_softmax(-1, dtype=torch.float32)
-        proposals, ids = propose(beam, log_probs, constraints, end, 2 * size)
+        proposals, ids = propose(beam, self.log_probs(beam, logits), constraints, end, 2 * size)
         scores, parents, tokens = take_best(proposals, ids, 2 * size)
         ended = tokens == end
         left_out = ended.clone()

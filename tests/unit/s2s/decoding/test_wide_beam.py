@@ -95,6 +95,28 @@ def test_outputs_and_scores_are_those_of_transformers(stop: str, penalty: float,
     assert [item.score for item in found] == pytest.approx(made.sequences_scores.tolist(), abs=1e-4)
 
 
+def test_a_repetition_penalty_is_that_of_transformers() -> None:
+    batch, bart = sources([5, 3, 7, 6, 4, 2, 5]), Bart(seed=4)
+    rule = transformers.RepetitionPenaltyLogitsProcessor(3.0, prompt_ignore_length=1)
+    made = bart.model.generate(
+        batch.tokens,
+        attention_mask=(batch.tokens != PAD).long(),
+        logits_processor=transformers.LogitsProcessorList([rule]),
+        **{"num_beams": 3, "length_penalty": 0.0, "do_sample": False, "early_stopping": "never"},
+        **{"max_new_tokens": STEPS, "return_dict_in_generate": True, "output_scores": True},
+    )
+    expected = [[token for token in row if token != PAD] for row in made.sequences[:, 1:].tolist()]
+    outputs = []
+    for penalty in (3.0, 1.0):
+        options = {"beam_size": 3, "max_length": STEPS, "min_length": 0, "repetition_penalty": penalty}
+        decoder = WideBeamSearch(parse_section(WideBeamSearch.Config, options, "decoder"), int)
+        found = [best for (best,) in decoder(bart, batch)]
+        outputs.append([item.tokens + [END] * item.finished for item in found])
+        if penalty > 1:
+            assert [item.score for item in found] == pytest.approx(made.sequences_scores.tolist(), abs=1e-4)
+    assert outputs[0] == expected != outputs[1]
+
+
 def test_the_three_ways_to_stop_differ() -> None:
     outputs = []
     for stop in STOPS:

@@ -34,6 +34,7 @@ SEARCHES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "greedy": (BeamSearch, {"beam_size": 1, "min_length": 3}),
     "without loops": (BeamSearch, {"beam_size": 3, "no_repeat_ngram_size": 2, "no_repeat_ngram_ignore": ["7"]}),
     "no token twice": (BeamSearch, {"beam_size": 2, "no_repeat_ngram_size": 1, "min_length": 2}),
+    "without repeats": (BeamSearch, {"beam_size": 2, "repetition_penalty": 1.6, "min_length": 3}),
     "flat": (BeamSearch, {"beam_size": 2, "attention_temperature": {"source": 3, "target": 2, "cross": 4}}),
     "wide": (WideBeamSearch, {"beam_size": 2, "num_hypotheses": 2}),
     "diverse": (DiverseBeamSearch, {"beam_size": 4, "num_groups": 2, "num_hypotheses": 3}),
