@@ -1,48 +1,69 @@
-"""Pack a trained voice for distribution: the files that speaking needs, weights in half precision, no local paths.
+"""Pack a trained voice for distribution: the files that speaking needs, weights in few bits, no local paths.
 
-    python scripts/pack_voice.py runs/voice OUT [decoder.temperature=0 ...]
+    python scripts/pack_voice.py runs/voice OUT --precision int8 --tokenizer runs/adversarial decoder.temperature=0
     unilatent synthesize OUT --text "Please hold." --output hold.wav
 
-Decoder options become those of the packed voice. A MODEL_CARD.md in OUT is kept. Complete it and add a NOTICE before
-you publish the folder.
+Decoder options become those of the packed voice. `--tokenizer` replaces the voice's own by one with the same encoder,
+whose decoder was trained longer. A MODEL_CARD.md in OUT is kept. Complete it and add a NOTICE before you publish the
+folder.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from latent.data.latent_store import TOKENIZER, StoreFacts
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.checkpoint import MODEL_CARD
 from s2s.config import apply_overrides, read_tree, write_tree
+from s2s.errors import InputError
+from s2s.precision import PRECISIONS, stored
 
 REWRITTEN = (checkpoint.CONFIG, checkpoint.WEIGHTS)
-LEFT_BEHIND = ("log.jsonl",)
+LEFT_BEHIND = ("log.jsonl", "data.json")
 NOT_HERE = "not part of this folder"
 
 
 def main() -> None:
-    run, out = Path(sys.argv[1]), Path(sys.argv[2])
-    pack(run, out, sys.argv[3:])
-    pack(run / TOKENIZER, out / TOKENIZER)
-    dataclasses.replace(StoreFacts.load(run), tokenizer=TOKENIZER).save(out)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run folder of a voice")
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("overrides", nargs="*", help="decoder options, key.path=value")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float16", help="of the weights on the disk")
+    parser.add_argument("--tokenizer", type=Path, help="another run of an audio tokenizer, with the same encoder")
+    given = parser.parse_intermixed_args()
+    tokenizer, out = given.tokenizer or given.run / TOKENIZER, given.out
+    check_encoder(tokenizer, given.run / TOKENIZER)
+    pack(given.run, out, given.precision, given.overrides)
+    pack(tokenizer, out / TOKENIZER, given.precision)
+    dataclasses.replace(StoreFacts.load(given.run), tokenizer=TOKENIZER).save(out)
     open_voice(out)  # raises an error for an invalid option
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size:,} bytes")
     card = out / MODEL_CARD
-    if "TO BE COMPLETED" in card.read_text(encoding="utf-8"):
+    if not card.exists() or "TO BE COMPLETED" in card.read_text(encoding="utf-8"):
         print(f"{card}: complete it before you publish this voice")
 
 
-def pack(run: Path, out: Path, overrides: Sequence[str] = ()) -> None:
+def check_encoder(tokenizer: Path, trained_with: Path) -> None:
+    """Refuse a tokenizer whose latents mean something else to the voice.
+
+    Raises:
+        InputError: its encoder has other weights.
+    """
+    found, expected = (checkpoint.read_tensors(run / checkpoint.WEIGHTS) for run in (tokenizer, trained_with))
+    for name, tensor in expected.items():
+        if name.startswith("encoder.") and not tensor.equal(found.get(name, tensor.new_empty(0))):
+            raise InputError(f"{tokenizer}: its {name} is not that of {trained_with}, so it makes other latents")
+
+
+def pack(run: Path, out: Path, precision: str, overrides: Sequence[str] = ()) -> None:
     """Copy a run folder without logs and checkpoints; `overrides` replace options."""
     out.mkdir(parents=True, exist_ok=True)
     for path in run.iterdir():
@@ -51,7 +72,8 @@ def pack(run: Path, out: Path, overrides: Sequence[str] = ()) -> None:
             shutil.copyfile(path, out / path.name)
     config = apply_overrides(read_tree(run / checkpoint.CONFIG), overrides)
     write_tree(portable(config), out / checkpoint.CONFIG)
-    checkpoint.write_weights(halved(run / checkpoint.WEIGHTS), out / checkpoint.WEIGHTS)
+    weights = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
+    checkpoint.write_weights(stored(weights, precision), out / checkpoint.WEIGHTS)
 
 
 def portable(config: dict[str, Any]) -> dict[str, Any]:
@@ -63,19 +85,6 @@ def portable(config: dict[str, Any]) -> dict[str, Any]:
     if "init" in model:
         model["init"] = None
     return config | {"task": task, "model": model}
-
-
-def halved(weights: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file; float32 becomes float16.
-
-    Raises:
-        ValueError: a weight is beyond the range of float16.
-    """
-    tensors = checkpoint.read_tensors(weights)
-    half = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
-    if broken := [name for name, tensor in half.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"{weights}: {broken[0]} has weights beyond the range of half precision")
-    return half
 
 
 if __name__ == "__main__":

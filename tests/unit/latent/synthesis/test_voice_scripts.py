@@ -96,8 +96,36 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path: Path, mon
     tensors = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
     name = next(iter(tensors))
     checkpoint.write_weights(tensors | {name: torch.full_like(tensors[name], 1e5)}, run / checkpoint.WEIGHTS)
-    with pytest.raises(ValueError, match=f"{name} has weights beyond the range of half precision"):
+    with pytest.raises(InputError, match=f"{name} has a weight beyond the range of float16"):
         pack(run, tmp_path / "out", monkeypatch)
+
+
+def test_a_packed_voice_may_take_the_decoder_of_another_tokenizer_but_not_its_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = tiny_voice.write_voice(tmp_path), tmp_path / "other"
+    shutil.copytree(run / TOKENIZER, other)
+    tensors = checkpoint.read_tensors(other / checkpoint.WEIGHTS)
+    changed = {name: tensor if name.startswith("encoder.") else 0 * tensor for name, tensor in tensors.items()}
+    checkpoint.write_weights(changed, other / checkpoint.WEIGHTS)
+    pack(run, tmp_path / "out", monkeypatch, "--tokenizer", str(other))
+    assert np.abs(said(run)).max() > 0
+    assert np.abs(said(tmp_path / "out")).max() == 0
+    name = next(name for name in tensors if name.startswith("encoder."))
+    checkpoint.write_weights(changed | {name: tensors[name] + 1}, other / checkpoint.WEIGHTS)
+    with pytest.raises(InputError, match=f"its {name} is not that of"):
+        pack(run, tmp_path / "again", monkeypatch, "--tokenizer", str(other))
+
+
+def test_a_voice_packed_in_8_bits_is_smaller_and_speaks_alike(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for precision in ("float32", "int8"):
+        pack(run, tmp_path / precision, monkeypatch, "--precision", precision)
+    whole, small = ((tmp_path / name / checkpoint.WEIGHTS).stat().st_size for name in ("float32", "int8"))
+    assert small < whole
+    expected, found = said(tmp_path / "float32"), said(tmp_path / "int8")
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
 
 
 class Deaf:
