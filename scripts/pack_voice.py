@@ -4,8 +4,8 @@
     unilatent synthesize OUT --text "Please hold." --output hold.wav
 
 Decoder options become those of the packed voice. `--tokenizer` replaces the voice's own by one with the same encoder,
-whose decoder was trained longer. A MODEL_CARD.md in OUT is kept. Complete it and add a NOTICE before you publish the
-folder.
+whose decoder was trained longer. `--speaker` keeps the named speakers alone. A MODEL_CARD.md in OUT is kept. Complete
+it and add a NOTICE before you publish the folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from latent.data.latent_store import TOKENIZER, StoreFacts
+from latent.data.vocabulary import SpeechVocabulary
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint
 from s2s.checkpoint import MODEL_CARD
@@ -26,6 +29,8 @@ from s2s.errors import InputError
 from s2s.precision import PRECISIONS, stored
 
 REWRITTEN = (checkpoint.CONFIG, checkpoint.WEIGHTS)
+BY_TOKEN = ("embeddings.weight", "scores.weight")
+"""How names of weights with a row for each token end."""
 LEFT_BEHIND = ("log.jsonl", "data.json")
 NOT_HERE = "not part of this folder"
 
@@ -37,11 +42,14 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="decoder options, key.path=value")
     parser.add_argument("--precision", choices=PRECISIONS, default="float16", help="of the weights on the disk")
     parser.add_argument("--tokenizer", type=Path, help="another run of an audio tokenizer, with the same encoder")
+    parser.add_argument("--speaker", action="append", default=[], help="speaker to keep; repeat for more; default: all")
     given = parser.parse_intermixed_args()
     tokenizer, out = given.tokenizer or given.run / TOKENIZER, given.out
     check_encoder(tokenizer, given.run / TOKENIZER)
     pack(given.run, out, given.precision, given.overrides)
     pack(tokenizer, out / TOKENIZER, given.precision)
+    if given.speaker:
+        keep_speakers(given.run, out, given.speaker, given.precision)
     dataclasses.replace(StoreFacts.load(given.run), tokenizer=TOKENIZER).save(out)
     open_voice(out)  # raises an error for an invalid option
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
@@ -74,6 +82,26 @@ def pack(run: Path, out: Path, precision: str, overrides: Sequence[str] = ()) ->
     write_tree(portable(config), out / checkpoint.CONFIG)
     weights = checkpoint.read_tensors(run / checkpoint.WEIGHTS)
     checkpoint.write_weights(stored(weights, precision), out / checkpoint.WEIGHTS)
+
+
+def keep_speakers(run: Path, out: Path, speakers: Sequence[str], precision: str) -> None:
+    """Take the tokens of all other speakers out of a packed voice.
+
+    Raises:
+        InputError: there is no speaker of such a name.
+    """
+    before = SpeechVocabulary.load(run)
+    gone = {before.speaker(name) for name in before.speakers} - {before.speaker(name) for name in speakers}
+    tokens = torch.tensor([token for token in range(len(before)) if token not in gone])
+    weights = {
+        name: tensor[tokens] if name.endswith(BY_TOKEN) else tensor
+        for name, tensor in checkpoint.read_tensors(run / checkpoint.WEIGHTS).items()
+    }
+    kept = [name for name in before.speakers if name in speakers]
+    dataclasses.replace(before, speakers=kept).save(out)
+    checkpoint.write_weights(stored(weights, precision), out / checkpoint.WEIGHTS)
+    config = read_tree(out / checkpoint.CONFIG)
+    write_tree(apply_overrides(config, [f"model.vocab_size={len(tokens)}"]), out / checkpoint.CONFIG)
 
 
 def portable(config: dict[str, Any]) -> dict[str, Any]:

@@ -150,7 +150,9 @@ def test_a_language_that_the_aligner_lacks_is_told_and_the_text_is_kept(folder: 
 def test_an_aligner_that_cannot_serve_is_refused_before_anything_is_opened() -> None:
     verb = ("transcribe", "nowhere", "--input", "talk.wav", "--words")
     told = error_of(*verb, "pocketsphinx", "--language", "de")
-    assert told.startswith("error: --words: pocketsphinx aligns en, not de; `unilatent prepare align-speech --save FOLDER`")
+    assert told.startswith(
+        "error: --words: pocketsphinx aligns en, not de; `unilatent prepare align-speech --save FOLDER`"
+    )
     assert "must be pocketsphinx (English), or a folder that" in error_of(*verb, "nothing")
     assert "--words: needs whole recordings; leave --stream out" in error_of(*verb, "pocketsphinx", "--stream")
 

@@ -117,6 +117,18 @@ def test_a_packed_voice_may_take_the_decoder_of_another_tokenizer_but_not_its_en
         pack(run, tmp_path / "again", monkeypatch, "--tokenizer", str(other))
 
 
+def test_a_packed_voice_may_keep_some_speakers_who_speak_as_before(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert open_voice(run).speakers == ["ann", "bob"]
+    pack(run, tmp_path / "all", monkeypatch, "--precision", "float32")
+    pack(run, tmp_path / "out", monkeypatch, "--precision", "float32", "--speaker", "bob")
+    assert open_voice(tmp_path / "out").speakers == ["bob"]
+    assert np.array_equal(said(tmp_path / "out"), said(tmp_path / "all"))
+    with pytest.raises(InputError, match=r"no speaker is called 'bo'.* Did you mean 'bob'"):
+        pack(run, tmp_path / "again", monkeypatch, "--speaker", "bo")
+
+
 def test_a_voice_packed_in_8_bits_is_smaller_and_speaks_alike(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
