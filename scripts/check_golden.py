@@ -4,8 +4,9 @@
     python scripts/check_golden.py FOLDER...
 
 A case is NAME.json, with NAME.safetensors if it has tensors. Its `kind` selects the check, in golden_s2s.py,
-golden_latent.py, golden_vibevoice.py, golden_recognition.py, golden_distillation.py or golden_pretraining.py. A case
-whose kind has no check is skipped, as is a comparison with a tensor that the case lacks. Exit status 1 if a case fails.
+golden_latent.py, golden_images.py, golden_vibevoice.py, golden_recognition.py, golden_distillation.py or
+golden_pretraining.py. A case whose kind has no check is skipped, as is a comparison with a tensor that the case lacks.
+Exit status 1 if a case fails.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import golden_distillation
+import golden_images
 import golden_latent
 import golden_pretraining
 import golden_recognition
@@ -25,7 +27,15 @@ import torch
 from golden_figures import Figure, MissingTap, Taps
 from safetensors.torch import load_file
 
-CHECKS = (golden_s2s, golden_latent, golden_vibevoice, golden_recognition, golden_distillation, golden_pretraining)
+CHECKS = (
+    golden_s2s,
+    golden_latent,
+    golden_images,
+    golden_vibevoice,
+    golden_recognition,
+    golden_distillation,
+    golden_pretraining,
+)
 KINDS = {kind: check for module in CHECKS for kind, check in module.KINDS.items()}
 
 

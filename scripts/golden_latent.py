@@ -1,4 +1,4 @@
-"""Checks of the golden cases of LatentLM and VibeVoice components, one per kind, for check_golden.py.
+"""Checks of the golden cases of VibeVoice components, one per kind, for check_golden.py.
 
 `KINDS` maps the `kind` of a case to a function of its JSON and tensors that yields a figure for each
 comparison. An error is the largest absolute difference beyond the relative tolerance.
@@ -11,15 +11,12 @@ from typing import Any
 
 import torch
 from golden_figures import Check, Figure, Taps, exact, excess, part
-from golden_images import image_rope_theta, latentlm_image_weights
 from torch import Tensor, nn
 
-from latent.data.batch import MixedSequences
 from latent.diffusion.sampler import GuidedSampler
 from latent.diffusion.schedule import NoiseSchedule, add_noise, target
 from latent.diffusion.solver import ddpm_timesteps, dpm_timesteps, make_solver, noise_ratios
 from latent.models.keymaps import codec_weights, head_weights
-from latent.models.latent_lm import HeadSection, LatentLM
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.codec import AudioEncoder
 from latent.nn.diffusion_head import DiffusionHead, step_waves
@@ -261,105 +258,9 @@ def forward_process(given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
         yield Figure(f"{prefix}velocity", excess(velocity, given[f"{prefix}velocity"], rtol), atol)
 
 
-@torch.no_grad()
-def check_latentlm(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
-    """Conditions, head and guided generation of an image model: a class token, then latents in raster order."""
-    sizes = case["config"]
-    width = int(sizes["hidden_size"] * sizes["mlp_ratio"] * 2 / 3 / 64) * 64
-    head_dim = sizes["hidden_size"] // sizes["num_heads"]
-    config = LatentLM.Config(
-        vocab_size=sizes["num_classes"] + 1,
-        latent_size=sizes["in_channels"],
-        latent_mean=0,
-        latent_std=1,
-        hidden_size=sizes["hidden_size"],
-        num_layers=sizes["depth"],
-        num_heads=sizes["num_heads"],
-        num_kv_heads=sizes["num_kv_heads"],
-        intermediate_size=width,
-        rope_theta=image_rope_theta(head_dim),
-        norm_eps=1e-6,
-        head=HeadSection(intermediate_size=width, num_layers=sizes["diffusion_depth"], norm_eps=1e-6, input_bias=True),
-    )
-    model = LatentLM(config).eval()
-    missing, unknown = model.load_state_dict(latentlm_image_weights(tensors.under("model."), head_dim), strict=False)
-    names = exact([unknown, sorted(missing)], [[], ["latent_bias", "latent_scale"]])
-    yield Figure("weights that are missing or unknown", names, 0)
-    allowed = case["suggested_tol"]["rtol"], case["suggested_tol"]["atol"]
-    yield from part(latentlm_forward(model, case, tensors, *allowed))
-    yield from part(latentlm_generation(model, case, tensors, *allowed))
-    yield from part(latentlm_sampling(case, tensors.under("sigma."), *allowed))
-
-
-def in_raster_order(images: Any) -> Tensor:
-    """Images `(B, C, S, S)` as sequences of latents `(B, S * S, C)`."""
-    return images.flatten(2).transpose(1, 2)
-
-
-def latentlm_forward(
-    model: LatentLM, case: dict[str, Any], tensors: Taps, rtol: float, atol: float
-) -> Iterator[Figure]:
-    latents, labels = in_raster_order(tensors["in.latents"]), tensors["in.labels"]
-    batch, frames = latents.shape[:2]
-    slots = torch.arange(batch * frames).view(batch, frames)[:, 1:]
-    sequences = MixedSequences(
-        ids=[str(row) for row in range(batch)],
-        tokens=labels.unsqueeze(1).expand(-1, frames),
-        lengths=torch.full((batch,), frames),
-        latents=latents[:, :-1].flatten(0, 1),
-        latent_slots=slots.flatten(),
-    )
-    hidden = model.hidden(sequences)
-    yield Figure("conditions", excess(model.head.condition(hidden), tensors["mid.condition"], rtol), atol)
-    repeated = hidden.repeat_interleave(case["batch_mul"], 0)
-    output = model.head(in_raster_order(tensors["in.x_noisy"]), tensors["in.t"], repeated)
-    yield Figure("head", excess(output, in_raster_order(tensors["out.v"]), rtol), atol)
-
-
-def latentlm_generation(
-    model: LatentLM, case: dict[str, Any], tensors: Taps, rtol: float, atol: float
-) -> Iterator[Figure]:
-    """Conditional and unconditional stream in one batch: rows with the label, then rows with the null class."""
-    latents, labels = in_raster_order(tensors["in.latents"]), tensors["in.labels"]
-    batch, frames = latents.shape[:2]
-    prompts = MixedSequences(
-        ids=[str(row) for row in range(2 * batch)],
-        tokens=torch.cat([labels, torch.full_like(labels, case["config"]["num_classes"])]).unsqueeze(1),
-        lengths=torch.ones(2 * batch, dtype=torch.int64),
-        latents=latents[:0, 0],
-        latent_slots=labels[:0],
-    )
-    sampler = GuidedSampler(model.head, make_solver("dpm", model.schedule, case["ar_steps"], "v"), case["ar_cfg"])
-    state, drawn = model.prefill(prompts, capacity=frames + 1), []
-    for noise in tensors["rng.ar_noise"]:
-        drawn.append(sampler.sample(state.hidden.chunk(2), noise[:batch].flatten(1)))
-        model.append(state, model.embed_latents(torch.cat([drawn[-1], drawn[-1]])))
-    golden = in_raster_order(tensors["out.ar_latents"])
-    yield Figure("generated", excess(torch.stack(drawn, 1), golden, rtol), atol)
-
-
-def latentlm_sampling(case: dict[str, Any], given: Taps, rtol: float, atol: float) -> Iterator[Figure]:
-    vae = SigmaVAE(codec_config(SMALL_CODEC | {"vae_std": case["sigma_std_config"] / 0.8}))
-    sampled = vae.perturb(given["mean"], given["std_unit"], given["eps"])
-    yield Figure("sampled latents", excess(sampled, given["z"], rtol), atol)
-    yield Figure("KL term", excess(given["mean"].square().mean(), given["kl"], rtol), atol)
-
-
-SMALL_CODEC = {
-    "depths": [1, 1],
-    "downsampling_ratios": [2],
-    "num_filters": 1,
-    "hidden_size": 1,
-    "kernel_size": 7,
-    "ffn_expansion": 4,
-    "rms_norm_eps": 1e-5,
-}
-"""Sizes of a tokenizer that is used for sampling only."""
-
 KINDS: dict[str, Check] = {
     "acoustic tokenizer (encode mu, decode, sigma-VAE sampling, streaming)": check_acoustic,
     "semantic tokenizer encoder (deterministic, no sampling)": check_semantic,
     "diffusion head forward + DPM-Solver++(2M) trajectories with CFG + v-prediction loss": check_head,
     "noise schedules + solver single/multi steps": check_schedule,
-    "LatentLM (image repository) AR transformer + diffusion head + sigma-VAE sampling": check_latentlm,
 }

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from latent.data.batch import MixedSequences
 from latent.data.latent_store import Latents
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
+from latent.models.facts import check_divisors, facts_of_task
 from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
+from latent.nn.statistics import NormalizedLatents
 from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, ragged_attention, run_blocks
 from s2s import checkpoint
 from s2s.config import Fact, Section
@@ -72,7 +74,7 @@ class MixedState:
 
 
 @register_model("latent_lm")
-class LatentLM(Model):
+class LatentLM(NormalizedLatents, Model):
     """LatentLM: a causal Transformer over tokens and latents; diffusion predicts the next latent.
 
     Source: LatentLM (arXiv 2412.08635), section 2.1; layers as in VibeVoice (arXiv 2508.19205).
@@ -144,35 +146,18 @@ class LatentLM(Model):
         self.apply(self._randomize)
         self.head = make_head(config)
         self.schedule = NoiseSchedule.named(config.schedule)
-        mean, std = config.latent_mean, config.latent_std
-        if mean is None or std is None:
-            mean = std = torch.nan
-        self.register_buffer("latent_bias", torch.tensor(-mean))
-        self.register_buffer("latent_scale", torch.tensor(1 / std))
-        self.latent_bias: Tensor
-        self.latent_scale: Tensor
+        self._keep_statistics(config.latent_mean, config.latent_std)
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
-        for name in sorted(defaults.keys() - {*cls.Config.model_fields, "num_positions"}):
+        for name in sorted(defaults.keys() - {*cls.Config.model_fields, "num_positions", "grid_size"}):
             able = [other for other in MODELS.names() if name in cast(Any, MODELS[other]).Config.model_fields]
             raise ConfigError(f"model.name: must be {' or '.join(map(repr, able))}, which the task's {name!r} is for")
-        filled: dict[str, Any] = {}
-        for name in ("vocab_size", "latent_size", "latent_mean", "latent_std"):
-            given, wanted = getattr(config, name), defaults.get(name)
-            if given == cls.Config.model_fields[name].default:
-                if wanted is None:
-                    raise ConfigError(f"model.{name}: must be given, since the task does not give it")
-                filled[name] = wanted
-            elif wanted is not None and given != wanted:
-                raise ConfigError(f"model.{name}: must be {wanted} as in the task's data, found {given}")
+        filled = facts_of_task(config, defaults, ("vocab_size", "latent_size", "latent_mean", "latent_std"))
         needed = defaults.get("num_positions", 0)
         if config.max_positions < needed:
             raise ConfigError(f"model.max_positions: must be at least {needed}, found {config.max_positions}")
-        for name, divisor in (("hidden_size", "num_heads"), ("num_heads", "num_kv_heads")):
-            size, found = getattr(config, name), getattr(config, divisor)
-            if size % found:
-                raise ConfigError(f"model.{divisor}: must divide model.{name} ({size}), found {found}")
+        check_divisors(config, hidden_size="num_heads", num_heads="num_kv_heads")
         return config.model_copy(update=filled)
 
     def initialize(self) -> None:
@@ -204,16 +189,6 @@ class LatentLM(Model):
             for layer in range(config.num_layers)
             for name, within in parts.items()
         }
-
-    # Latents
-
-    def normalize(self, latents: Tensor) -> Tensor:
-        """Latents of the tokenizer as this model reads and draws them: mean 0, standard deviation 1."""
-        return (latents + self.latent_bias) * self.latent_scale
-
-    def denormalize(self, latents: Tensor) -> Tensor:
-        """Latents of this model as the tokenizer decodes them."""
-        return latents / self.latent_scale - self.latent_bias
 
     # Training
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -20,6 +20,16 @@ from s2s.models.base import Model
 from s2s.registry import register_model
 
 SigmaRule = Literal["gaussian", "fixed", "none"]
+
+
+class Sampling(Protocol):
+    """How latents are drawn around their means; see `SigmaVAE.Config`."""
+
+    @property
+    def sigma_rule(self) -> SigmaRule: ...
+
+    @property
+    def std(self) -> float: ...
 
 
 @register_model("sigma_vae")
@@ -185,9 +195,7 @@ class SigmaVAE(Model):
 
     def sample(self, mean: Tensor, generator: Generator | None = None) -> Tensor:
         """Latents around means `(B, F, latent_size)`; draws the scales of the B recordings, then the noise."""
-        kwargs: dict[str, Any] = {"generator": generator, "device": mean.device, "dtype": mean.dtype}
-        scale = torch.randn(len(mean), **kwargs) if self.config.sigma_rule == "gaussian" else mean.new_ones(len(mean))
-        return self.perturb(mean, scale, torch.randn(mean.shape, **kwargs))
+        return draw_around(self.config, mean, generator)
 
     def perturb(self, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
         """See `perturb`."""
@@ -200,10 +208,17 @@ class SigmaVAE(Model):
             nn.init.zeros_(module.bias)
 
 
-def perturb(config: SigmaVAE.Config, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+def draw_around(config: Sampling, mean: Tensor, generator: Generator | None = None) -> Tensor:
+    """Latents around means `(B, ...)`; draws the scales of the B items, then the noise."""
+    kwargs: dict[str, Any] = {"generator": generator, "device": mean.device, "dtype": mean.dtype}
+    scale = torch.randn(len(mean), **kwargs) if config.sigma_rule == "gaussian" else mean.new_ones(len(mean))
+    return perturb(config, mean, scale, torch.randn(mean.shape, **kwargs))
+
+
+def perturb(config: Sampling, mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
     """Latents around means `(B, ...)` with given unit-normal draws.
 
-    `scale` `(B,)` is that of each recording, for the rule "gaussian"; `noise` has the shape of the means.
+    `scale` `(B,)` is that of each item, for the rule "gaussian"; `noise` has the shape of the means.
     """
     if config.sigma_rule == "none":
         return mean

@@ -56,7 +56,7 @@ class DiffusionHead(nn.Module):
     ) -> None:
         super().__init__()
         self.noisy = Linear(latent_size, hidden_size, bias=input_bias)
-        self.condition = Linear(condition_size, hidden_size, bias=False)
+        self.condition: nn.Module = Linear(condition_size, hidden_size, bias=False)
         self.time_in = Linear(timestep_size, hidden_size, bias=False)
         self.time_out = Linear(hidden_size, hidden_size, bias=False)
         self.blocks = nn.ModuleList(HeadBlock(hidden_size, intermediate_size, norm_eps) for _ in range(num_layers))
@@ -90,7 +90,10 @@ class DiffusionHead(nn.Module):
 
     def denoise(self, noisy: Tensor, modulations: Tensor) -> Tensor:
         """The prediction for noisy latents `(..., L)` with their modulations."""
-        x = self.noisy(noisy)
+        return self._through_blocks(self.noisy(noisy), modulations)
+
+    def _through_blocks(self, x: Tensor, modulations: Tensor) -> Tensor:
+        """The outputs of rows `(..., H)`, `(..., L)`."""
         *inner, shift, scale = torch.split(modulations, x.shape[-1], dim=-1)
         for index, block in enumerate(self.blocks):
             x = block(x, *inner[3 * index : 3 * index + 3])

@@ -1,9 +1,10 @@
 """Numbers of the reference implementations, reproduced by the product through scripts/check_golden.py.
 
 The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers
-0.42.1 and the LatentLM image repository, those in data/recognition by transformers 5.23.0 and microsoft/VibeVoice, all
-on tiny random models; those in data/distillation were computed from the published equations, that of PLATE also by
-transformers 5.23.0; that in data/pretraining from our own. `pytest --golden FOLDER` checks other folders too.
+0.42.1 and the LatentLM image repository, those in data/latent_image by the latter, those in data/recognition by
+transformers 5.23.0 and microsoft/VibeVoice, all on tiny random models; those in data/distillation were computed from
+the published equations, that of PLATE also by transformers 5.23.0; that in data/pretraining from our own. `pytest
+--golden FOLDER` checks other folders too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         folders = [
             OURS / "s2s",
             OURS / "latent",
+            OURS / "latent_image",
             OURS / "recognition",
             OURS / "distillation",
             OURS / "pretraining",
@@ -54,6 +56,7 @@ def change_tensors(case: Path, change: dict[str, float | None]) -> None:
 def test_the_cases_are_here_and_each_has_a_check() -> None:
     assert len(list(OURS.glob("s2s/*.json"))) == 12
     assert len(list(OURS.glob("latent/*.json"))) == 8
+    assert len(list(OURS.glob("latent_image/*.json"))) == 3
     assert len(list(OURS.glob("recognition/*.json"))) == 4
     assert len(list(OURS.glob("distillation/*.json"))) == 2
     assert len(list(OURS.glob("pretraining/*.json"))) == 1
@@ -73,6 +76,9 @@ def test_case_is_reproduced(golden_case: Path) -> None:
         ("latent/case_pub_acoustic", "out.mu"),
         ("latent/case_pub_head", "out.v"),
         ("latent/case_pub_latentlm", "out.ar_latents"),
+        ("latent_image/case_pub_image_flat", "out.ar_latents"),
+        ("latent_image/case_pub_image_dit", "out.sample_v_prediction"),
+        ("latent_image/case_pub_image_heads", "out.pixels"),
         ("latent/case_pub_e2e_multi", "mid.audio_chunks"),
         ("latent/case_pub_realtime", "out.audio"),
         ("recognition/case_pub_asr", "out.step_logits"),
@@ -95,6 +101,7 @@ def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, 
         ("s2s/case_pub_decode_bert", "out/beam5_lp0/wids", 90),
         ("latent/case_pub_acoustic", "out.z_sampled", 10),
         ("latent/case_pub_head", "mid.sinusoid", 22),
+        ("latent_image/case_pub_image_dit", "mid.patches", 4),
         ("latent/case_pub_e2e_multi", "mid.pos_hidden", 9),
         ("latent/case_pub_realtime", "mid.eos_logit", 5),
         ("recognition/case_pub_asr", "train.logits", 50),
