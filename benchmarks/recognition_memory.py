@@ -42,7 +42,7 @@ def measure(folder: Path, audio: Path) -> None:
     """Transcribe one recording in this process, and print what it took."""
     import torch
 
-    from latent.decoding.text_writer import TextState
+    from latent.nn.writing import TextState
     from latent.recognition.recognizer import Recognizer
 
     torch.set_num_threads(1)

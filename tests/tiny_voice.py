@@ -113,14 +113,20 @@ def write_voice(folder: Path, **task: Any) -> Path:
     return write_run(voice_config(folder / "store", **task), folder / "voice", seed=1)
 
 
-def write_recognizer(folder: Path) -> Path:
-    """A folder with recordings, their tokenizer, and a recognizer of random weights, `listener`; the store is gone."""
+def write_recognizer(folder: Path, latent_lm: bool = False) -> Path:
+    """A folder with recordings, their tokenizer, and a recognizer of random weights, `listener`; the store is gone.
+
+    The recognizer is a UniLM or a LatentLM.
+    """
     manifest = write_recordings(folder / "recordings")
     write_run(tokenizer_config(manifest), folder / "tokenizer")
     encode_corpus([manifest], folder / "tokenizer", folder / "store")
     task = {"name": "speech_recognition", "train": str(folder / "store"), "valid": str(folder / "store")}
     task |= {"max_source": 250, "max_target": 12}
     sizes = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "initializer_range": 0.5}
+    if latent_lm:
+        task["method"] = "causal"
+        sizes |= {"name": "latent_lm_listener", "num_kv_heads": 1}
     tree = {"task": task, "model": sizes, "decoder": {"beam_size": 2}, "train": {"max_steps": 1}}
     write_run(parse_config(tree), folder / "listener")
     shutil.rmtree(folder / "store")

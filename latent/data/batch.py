@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latent.data.cues import NO_CUE, TimedText
-from s2s.data.batch import Movable, SourceBatch, TokenBatch
+from s2s.data.batch import Feeding, Movable, SourceBatch, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,14 @@ class HeardBatch(TokenBatch):
         latent_slots: Their slots, as ascending flat indices, `(M,)` int64; the tokens there are not read.
         texts: The whole targets without the end token, `(B, U)` int64, padded on the right.
         text_lengths: True lengths of the texts, `(B,)` int64.
+        feeding: How the model is fed while it writes.
     """
 
     latents: Tensor
     latent_slots: Tensor
     texts: Tensor
     text_lengths: Tensor
+    feeding: Feeding
 
 
 @dataclass(frozen=True)

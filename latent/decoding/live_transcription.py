@@ -22,7 +22,8 @@ from pydantic import Field
 from torch import Tensor
 
 from latent.decoding.repetition import loop_length
-from latent.decoding.text_writer import TextState, TextWriter
+from latent.decoding.text_writer import TextWriter
+from latent.nn.writing import TextState
 from s2s.config import Section
 from s2s.decoding.base import Streamer
 from s2s.errors import InputError

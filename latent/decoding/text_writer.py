@@ -1,66 +1,19 @@
 """Text that a `LatentLM` writes after a prompt of tokens and audio: what a search needs of it.
 
-A prompt is read piece by piece, so that of a long recording only keys and values stay in memory. Each prompt is read
-alone; then prompts of any lengths join into a batch, and all hypotheses of a text share the keys of its prompt.
-
-Axes: B texts, K hypotheses of each, T new positions, D hidden size, V vocabulary.
+Axes: B texts, K hypotheses of each, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from latent.nn.transformer import LayerAttention
+from latent.nn.writing import TextState, Writing, joined
 from s2s.data.batch import Feeding, SourceBatch
-from s2s.errors import InputError
-from s2s.nn.attention import Attention
-from s2s.nn.cache import Pool, placed
-
-_ROOM = 256
-"""Positions by which the memory of keys and values grows when it is full."""
-
-
-@dataclass
-class TextState:
-    """What the model remembers of B texts; the caller holds it. A `JoinableState` of `s2s`.
-
-    Args:
-        pool: Keys and values.
-        following: Position id of the next token, `(B,)` int64.
-        hidden: Hidden state of the last position of each prompt, `(B, D)`.
-    """
-
-    pool: Pool
-    following: Tensor
-    hidden: Tensor
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of keys and values in use."""
-        return self.pool.num_bytes
-
-    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
-        """See `s2s.decoding.base.State`."""
-        self.pool.select(sentences, parents)
-        if sentences is not None:
-            self.following = self.following.index_select(0, sentences)
-            self.hidden = self.hidden.index_select(0, sentences)
-
-    def join(self, other: TextState, places: Sequence[int]) -> None:
-        """See `s2s.decoding.base.JoinableState`."""
-        self.pool.join(other.pool, places, _ROOM)
-        self.following = placed(self.following, other.following, places)
-        self.hidden = placed(self.hidden, other.hidden, places)
-
-    def forget(self, positions: int) -> None:
-        """Drop the last positions of the only text; what follows takes their place."""
-        self.pool.forget(positions)
-        self.following = self.following - positions
 
 
 @dataclass(frozen=True)
@@ -78,14 +31,12 @@ class ReadPrompts(SourceBatch):
     @classmethod
     def of(cls, ids: Sequence[str], states: Sequence[TextState], limits: Sequence[int], end: int) -> ReadPrompts:
         """The prompts of B texts, each from a state of its own, which is used up."""
-        state = states[0]
-        for place, other in enumerate(states[1:], start=1):
-            state.join(other, [place])
+        state = joined(states)
         nothing = state.following.new_zeros(len(ids), 0)
         return cls(list(ids), nothing, state.following, Feeding(end=end, start=end), [[] for _ in ids], state, limits)
 
 
-class TextWriter:
+class TextWriter(Writing):
     """A `LatentLM` as the `StepModel` of a search.
 
     Args:
@@ -94,39 +45,12 @@ class TextWriter:
     """
 
     def __init__(self, language: Any, stops: Sequence[int]) -> None:
-        self._language, self.stops = language, stops
-
-    def empty(self, capacity: int) -> TextState:
-        """One text without a prompt, with memory for that many positions; more is taken when it is needed."""
-        config, like = self._language.config, self._language.embeddings.weight
-        width = config.hidden_size // config.num_heads
-        buffer = like.new_zeros(config.num_layers, 2, 1, config.num_kv_heads, capacity, width)
-        nothing = torch.zeros(1, 0, dtype=torch.int64, device=like.device)
-        return TextState(Pool(buffer, nothing.bool(), nothing), nothing.new_zeros(1), like.new_zeros(1, like.shape[1]))
-
-    def read(self, state: TextState, embedded: Tensor) -> Tensor:
-        """Read T more positions of prompts `(B, T, D)`; returns their hidden states, in the same shape.
-
-        Raises:
-            InputError: the model has no room for them.
-        """
-        count = embedded.shape[1]
-        self.check_lengths(state.following, count)
-        positions = state.following.unsqueeze(1) + torch.arange(count, device=embedded.device)
-        attention = _of_blocks(state.pool.feed(positions, count, _ROOM, None))
-        hidden = self._language.read(embedded, positions, attention)
-        state.following, state.hidden = state.following + count, hidden[:, -1]
-        return hidden  # type: ignore[no-any-return]
+        super().__init__(language)
+        self.stops = stops
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the vocabulary, `(..., V)`, from hidden states `(..., D)`."""
-        return self._language.logits(hidden)  # type: ignore[no-any-return]
-
-    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
-        """See `s2s.decoding.base.StepModel`."""
-        needed, room = int(lengths.max()) + max_steps, self._language.config.max_positions
-        if needed > room:
-            raise InputError(f"the sequence would reach {needed} positions, the model has {room}")
+        return self.language.logits(hidden)  # type: ignore[no-any-return]
 
     def start(self, sources: SourceBatch, max_steps: int) -> TextState:
         """See `s2s.decoding.base.StepModel`; the sources are `ReadPrompts`."""
@@ -137,13 +61,7 @@ class TextWriter:
         """See `s2s.decoding.base.StepModel`."""
         if tokens is None:
             return self._ending(self.logits(state.hidden)).unsqueeze(1)
-        positions = state.following.unsqueeze(1)
-        attention = _of_blocks(state.pool.feed(positions, 1, _ROOM, None))
-        embedded = self._language.embeddings(tokens)  # (B, K, D): a hypothesis stands where a position would
-        hidden = self._language.read(embedded, positions.expand_as(tokens), attention)
-        last = self._language.config.max_positions - 1
-        state.following = (state.following + 1).clamp(max=last)  # texts that are complete may go on in the batch
-        return self._ending(self.logits(hidden))
+        return self._ending(self.logits(self.write(state, tokens)))
 
     def _ending(self, logits: Tensor) -> Tensor:
         end, *others = self.stops
@@ -151,18 +69,3 @@ class TextWriter:
             logits[..., end] = logits[..., list(self.stops)].amax(-1)
             logits[..., others] = -torch.inf
         return logits
-
-
-def _of_blocks(attention: Callable[[int], Attention]) -> Callable[[int], LayerAttention]:
-    """The attention of a pool as that of causal blocks, whose axes have another order."""
-
-    def of_layer(layer: int) -> LayerAttention:
-        look_up = attention(layer)
-
-        def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            keys_values = torch.stack([keys, values]).permute(1, 3, 0, 2, 4)  # (B, T, 2, G, width)
-            return look_up(queries.transpose(1, 2), keys_values, 0.0).transpose(1, 2)
-
-        return attend
-
-    return of_layer

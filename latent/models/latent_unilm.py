@@ -66,8 +66,8 @@ class LatentUniLM(UniLM):
         steps = torch.where(positions < sources.lengths.unsqueeze(1), 0, PADDING)
         context, nothing = tokens.shape[1], torch.zeros_like(tokens)
         given = (sources.ids, tokens, positions, nothing, steps, context, slots, slots, 0)
-        lengths = torch.zeros_like(sources.lengths)
-        return self.logits(self.features(HeardBatch(*given, sources.latents, slots, tokens[:, :0], lengths)))
+        texts = (tokens[:, :0], torch.zeros_like(sources.lengths))
+        return self.logits(self.features(HeardBatch(*given, sources.latents, slots, *texts, sources.feeding)))
 
     def bert_state(self) -> dict[str, Tensor]:
         """What it shares with a text model; `init` may name one, whose sources it has yet to learn to hear."""

@@ -16,9 +16,10 @@ from latent.audio.levels import TARGET_DBFS, Loudness
 from latent.audio.recording import Recording
 from latent.data.recognition_prompt import TURN_END, TURN_START, after_audio, before_audio
 from latent.data.speech_prompts import derived_seed
-from latent.decoding.text_writer import ReadPrompts, TextState
+from latent.decoding.text_writer import ReadPrompts
 from latent.decoding.transcription import Dictated, TranscriptionDecoder
 from latent.models.vibevoice_asr import VibeVoiceASR
+from latent.nn.writing import TextState
 from latent.recognition.answers import transcript_of
 from latent.recognition.recognizer import RecognitionRequest
 from latent.recognition.released import CHUNK_SECONDS, TEXT_END, ReleasedRecognizer

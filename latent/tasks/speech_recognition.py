@@ -129,7 +129,7 @@ class HeardDataset:
 
 @register_task("speech_recognition")
 class SpeechRecognition(GenerationTask):
-    """Text from the latents of speech."""
+    """Text from the latents of speech, by UniLM or by LatentLM (`model.name=latent_lm_listener task.method=causal`)."""
 
     model, criterion, decoder = "latent_unilm", "hybrid_ctc", "beam"
     has_tokenizer = True
@@ -146,7 +146,7 @@ class SpeechRecognition(GenerationTask):
         writing: Writing = "words"
         """words: texts become what can be heard, words in lower case without punctuation; as_written: they stay."""
         method: Method = "pseudo_masked"
-        """How the model learns to write: causal, masked (UniLM v1) or pseudo_masked (UniLM v2)."""
+        """How the model learns to write: causal (UniLM, LatentLM), masked (UniLM v1) or pseudo_masked (UniLM v2)."""
         max_source: PositiveInt = 512
         """Maximum source slots, latents and two special tokens; longer recordings are left out of training."""
         max_target: int = Field(256, ge=2)
@@ -217,6 +217,7 @@ class SpeechRecognition(GenerationTask):
             latent_slots=slots,
             texts=_padded(texts, self._special.pad),
             text_lengths=torch.tensor([len(text) for text in texts]),
+            feeding=feeding(self.config.method, self._special),
         )
 
     def record(self, text: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from tiny_models import tiny_latent_lm
 from torch import Tensor
 
 from latent.decoding.repetition import loop_length
-from latent.decoding.text_writer import ReadPrompts, TextState, TextWriter
+from latent.decoding.text_writer import ReadPrompts, TextWriter
 from latent.decoding.transcription import TranscriptionDecoder
 from latent.nn.transformer import causal_attention
+from latent.nn.writing import TextState
 from s2s.errors import InputError
 
 TOKENS = st.lists(st.integers(0, 3), max_size=60)

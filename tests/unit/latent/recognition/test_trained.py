@@ -19,10 +19,10 @@ from latent.recognition.trained import TrainedRecognizer
 from s2s.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[False, True], ids=["unilm", "latent_lm"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings, their tokenizer and a recognizer of random weights, in a folder; the store is gone."""
-    return write_recognizer(tmp_path_factory.mktemp("made"))
+    return write_recognizer(tmp_path_factory.mktemp("made"), latent_lm=request.param)
 
 
 def test_recordings_are_heard_together_as_alone(made: Path) -> None:

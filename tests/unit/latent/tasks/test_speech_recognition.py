@@ -17,6 +17,7 @@ from latent.data.latent_store import StoreFacts, write_store
 from latent.data.manifest import Utterance
 from latent.data.written import character_tokenizer, written
 from latent.decoding.ctc import _hypothesis
+from latent.models.latent_lm_listener import LatentLMListener
 from latent.models.latent_unilm import LatentUniLM
 from latent.tasks.speech_recognition import MaskingSection, SpeechRecognition, hidden
 from s2s.errors import ConfigError, InputError
@@ -83,10 +84,17 @@ def recognize(run: Path, store: Path, rows: list[int]) -> list[list[int]]:
     return [hypotheses[0].tokens for hypotheses in search(model, sources)]  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def latent_lm(store: Path, **task: Any) -> dict[str, Any]:
+    """The same task for a LatentLM."""
+    sizes = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1, "intermediate_size": 64}
+    given = tree(store, **{"method": "causal", **task})
+    return {**given, "model": {"name": "latent_lm_listener", "initializer_range": 0.1, **sizes}}
+
+
+@pytest.fixture(scope="module", params=[tree, latent_lm], ids=["unilm", "latent_lm"])
+def run(request: pytest.FixtureRequest, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "listener"
-    train_run(parse_config(tree(store)), folder)
+    train_run(parse_config(request.param(store)), folder)
     return folder
 
 
@@ -143,6 +151,39 @@ def _other_tokens_at(batch: Any) -> torch.Tensor:
     tokens = batch.tokens.flatten().clone()
     tokens[batch.latent_slots] = 5
     return tokens.view_as(batch.tokens)
+
+
+def test_a_latent_lm_reads_latents_from_left_to_right_and_writes_as_it_learned(store: Path) -> None:
+    config = parse_config(latent_lm(store, target_mask_prob=0))
+    whole = build_task(config)
+    assert isinstance(whole, SpeechRecognition)
+    dataset, rows = whole.dataset("valid", 1), (1, 3)
+    batch = whole.collate([dataset.example(index, 0) for index in rows])
+    torch.manual_seed(0)
+    model = build_model(resolve(config, whole.model_defaults())).eval()
+    assert isinstance(model, LatentLMListener)
+    assert not any("head" in name for name, _ in model.named_parameters())
+    taught = model.logits(model.features(batch)).split((batch.text_lengths + 1).tolist())
+    sources = whole.collate_sources([one.example for one in whole.references("valid", rows)])
+    state = model.start(sources, 10)
+    written = [model.step(state, None)]
+    for place in range(int(batch.text_lengths.max())):
+        written.append(model.step(state, batch.texts[:, place : place + 1]))
+    for row, scores in enumerate(taught):
+        torch.testing.assert_close(torch.cat(written, 1)[row, : len(scores)], scores, atol=1e-5, rtol=1e-4)
+    frames = model.frame_scores(sources)
+    later = sources.latents.clone()
+    later[8:] += 1
+    torch.testing.assert_close(model.frame_scores(replace(sources, latents=later))[:8], frames[:8])
+
+
+def test_a_latent_lm_is_refused_with_a_method_that_does_not_read_from_left_to_right(
+    store: Path, tmp_path: Path
+) -> None:
+    for method in ("masked", "pseudo_masked"):
+        with pytest.raises(ConfigError, match=r"task\.method: must be causal for the model 'latent_lm_listener'"):
+            train_run(parse_config(latent_lm(store, method=method)), tmp_path / method)
+        assert not (tmp_path / method).exists()
 
 
 def test_ctc_is_that_of_each_row_alone(store: Path) -> None:
