@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ class Sampling(Search):
             logits = model.step(state, last)
             scores = logits.expand(-1, count, -1).log_softmax(-1, dtype=torch.float32)
             written = Written(live, tokens[live, :, :step], torch.full_like(live, step), step)
-            allowed = constraints(written, self._weighed(logits, scores, written.tokens))
+            allowed = constraints(written, weighed(logits, scores, written.tokens, self.config))
             drawn = self._draw(allowed, draws[live, step], end)
             over = (tokens[live, :, step - 1] == end) if step else torch.zeros_like(drawn, dtype=torch.bool)
             drawn = drawn.masked_fill(over, end)
@@ -78,20 +79,13 @@ class Sampling(Search):
             parents = torch.arange(count, device=device) * (step > 0)
             state.select(rows, parents.expand(len(live), -1))
             last = drawn
-        return _hypotheses(tokens, log_probs.sum(-1), end)
+        sums = zip(tokens.tolist(), log_probs.sum(-1).tolist(), strict=True)
+        return [outputs_of(paths, scores, end) for paths, scores in sums]
 
     def _draws(self, id: str) -> Tensor:
         """Uniform numbers for a sentence, `(steps, N)`; a sentence's first outputs do not depend on N."""
-        digest = hashlib.blake2b(f"{self.config.seed} {id}".encode(), digest_size=8).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big", signed=True))
+        generator = generator_of(self.config.seed, id)
         return torch.rand(self.config.num_hypotheses, self.config.max_length, generator=generator).T
-
-    def _weighed(self, logits: Tensor, log_probs: Tensor, tokens: Tensor) -> Tensor:
-        """Scores to draw by, `(B', N, V)`, which the constraints may write to."""
-        if self.config.repetition_penalty is None:
-            return log_probs.clone()
-        scores = logits.expand_as(log_probs).to(torch.float32, copy=True)
-        return penalize_repeated(scores, tokens, self.config.repetition_penalty)
 
     def _draw(self, scores: Tensor, uniform: Tensor, end: int) -> Tensor:
         """Tokens, `(B', N)`: where the cumulative probability passes a uniform number."""
@@ -103,12 +97,30 @@ class Sampling(Search):
         return drawn.masked_fill(stuck, end).squeeze(-1)
 
 
-def _hypotheses(tokens: Tensor, log_probs: Tensor, end: int) -> list[list[Hypothesis]]:
-    rows = []
-    for paths, scores in zip(tokens.tolist(), log_probs.tolist(), strict=True):
-        row = []
-        for path, score in zip(paths, scores, strict=True):
-            finished = end in path
-            row.append(Hypothesis(path[: path.index(end)] if finished else path, score, score, finished))
-        rows.append(sorted(row, key=lambda hypothesis: -hypothesis.score))
-    return rows
+def generator_of(seed: int, id: str) -> torch.Generator:
+    """The random numbers of a sentence, which depend on a seed and its id alone."""
+    digest = hashlib.blake2b(f"{seed} {id}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big", signed=True))
+
+
+def weighed(logits: Tensor, log_probs: Tensor, tokens: Tensor, config: DrawConfig) -> Tensor:
+    """Scores to draw by, which may be written to.
+
+    Args:
+        logits: Unnormalized scores, `(B, K, V)`; K may be 1.
+        log_probs: The same, normalized, `(B, K, V)`.
+        tokens: Generated so far, `(B, K, t)`.
+    """
+    if config.repetition_penalty is None:
+        return log_probs.clone()
+    scores = logits.expand_as(log_probs).to(torch.float32, copy=True)
+    return penalize_repeated(scores, tokens, config.repetition_penalty)
+
+
+def outputs_of(paths: Sequence[list[int]], log_probs: Sequence[float], end: int) -> list[Hypothesis]:
+    """The outputs of a sentence, best first, from their tokens up to the end token or the greatest length."""
+    row = []
+    for path, log_prob in zip(paths, log_probs, strict=True):
+        finished = end in path
+        row.append(Hypothesis(path[: path.index(end)] if finished else path, log_prob, log_prob, finished))
+    return sorted(row, key=lambda hypothesis: -hypothesis.score)

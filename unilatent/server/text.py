@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from s2s.decoding.beam import BeamSearch
+from s2s.registry import DECODERS
 from unilatent.server.answers import watched
 from unilatent.server.bodies import CompletionBody, GenerateBody, read_body
 from unilatent.server.errors import ApiError
@@ -100,8 +102,9 @@ def _several(count: int, decoder: dict[str, Any]) -> dict[str, Any]:
     """Options for `count` outputs: the beam is at least as large."""
     if count == 1:
         return {}
-    wider = {} if "beam_size" in decoder or decoder.get("name") == "sampling" else {"beam_size": max(count, 5)}
-    return {"num_hypotheses": count, **wider}
+    cls: Any = DECODERS[decoder["name"]] if "name" in decoder else BeamSearch
+    has_beam = "beam_size" in cls.Config.model_fields and "beam_size" not in decoder
+    return {"num_hypotheses": count, **({"beam_size": max(count, 5)} if has_beam else {})}
 
 
 def _completion_options(body: CompletionBody) -> dict[str, Any]:

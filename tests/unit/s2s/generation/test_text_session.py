@@ -19,6 +19,7 @@ from s2s.decoding.base import Hypothesis, Search
 from s2s.decoding.beam import BeamSearch
 from s2s.decoding.diverse import DiverseBeamSearch
 from s2s.decoding.sampling import Sampling
+from s2s.decoding.stochastic import StochasticBeamSearch
 from s2s.decoding.wide import WideBeamSearch
 from s2s.errors import InputError
 from s2s.generation.session import Batched, Finished, Joined, Texts, TextSession
@@ -39,6 +40,7 @@ SEARCHES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "wide": (WideBeamSearch, {"beam_size": 2, "num_hypotheses": 2}),
     "diverse": (DiverseBeamSearch, {"beam_size": 4, "num_groups": 2, "num_hypotheses": 3}),
     "sampling": (Sampling, {"num_hypotheses": 2}),
+    "stochastic": (StochasticBeamSearch, {"num_hypotheses": 3}),
 }
 
 

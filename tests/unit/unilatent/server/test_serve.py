@@ -63,6 +63,12 @@ def test_text_has_its_best_outputs_with_scores(server: Running) -> None:
         assert (output["text"], output["score"]) == tuple(output["nbest"][0].values())
 
 
+def test_several_outputs_can_be_drawn_without_repeats(server: Running) -> None:
+    options = {"name": "stochastic_beam", "max_length": 5, "seed": 3}
+    (output,) = server.generate(input="reads text", num_hypotheses=3, decoder=options).json()["outputs"]
+    assert 1 <= len({item["text"] for item in output["nbest"]}) == len(output["nbest"]) <= 3
+
+
 def test_a_script_sounds_as_on_the_command_line(server: Running, voice: Path, tmp_path: Path) -> None:
     from latent.audio.files import load_audio
     from latent.audio.growing_wav import pcm_16
