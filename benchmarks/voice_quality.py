@@ -5,8 +5,8 @@
     python benchmarks/voice_quality.py runs/with_cues runs/without --prompts prompts.jsonl --output ablation
 
 Speaks everyday sentences (`benchmarks/everyday_sentences.jsonl`) with each voice at each value of each sweep, the
-other options as they are, and prints a table. With `--prompts`, JSON lines with `audio`, sentence i is spoken as the
-i-th of these recordings, again from the first after the last. Needs the extra speech-eval. Audio and reports stay in
+other options as they are, and prints a table. The speakers of a voice take turns. With `--prompts`, JSON lines with
+`audio`, these recordings take turns instead. Needs the extra speech-eval. Audio and reports stay in
 the folder of `--output`; the same command goes on where it was stopped. Stop other jobs where the real-time factor
 counts.
 """
@@ -14,6 +14,7 @@ counts.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -35,27 +36,37 @@ def settings(voices: Sequence[str], sweeps: Sequence[str]) -> Iterator[tuple[str
                 yield f"{Path(voice).name} {option}={value}", voice, f"decoder.{option}={value}"
 
 
-def write_lines(sentences: Path, prompts: Path | None, number: int, output: Path) -> list[str]:
-    """The sentences as lines to speak, with the recordings of prompts; returns the recordings."""
+def write_lines(sentences: Path, number: int, field: str, speakers: Sequence[str], output: Path) -> None:
+    """The sentences as lines to speak, with the speakers or recordings of `field` in turn."""
     records = [json.loads(line) for line in sentences.read_text(encoding="utf-8").splitlines()][:number]
-    voices: list[str] = []
-    if prompts is not None:
-        read = [json.loads(line) for line in prompts.read_text(encoding="utf-8").splitlines()]
-        voices = [str((prompts.parent / record["audio"]).resolve()) for record in read]
+    turns = itertools.cycle([{field: speaker} for speaker in speakers] or [{}])
     lines = [
-        {"id": str(record["id"]), "text": record["text"]} | ({"voice": voices[place % len(voices)]} if voices else {})
-        for place, record in enumerate(records)
+        {"id": str(record["id"]), "text": record["text"]} | turn for record, turn in zip(records, turns, strict=False)
     ]
     output.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return sorted({line["voice"] for line in lines if "voice" in line})
+
+
+def speakers_of(voice: str) -> list[str]:
+    from latent.synthesis.voices import open_voice
+    from s2s.shipped import run_folder
+
+    return open_voice(run_folder(voice)).speakers
+
+
+def recordings_of(prompts: Path) -> list[str]:
+    """The recordings of a manifest, with their places in full."""
+    read = [json.loads(line) for line in prompts.read_text(encoding="utf-8").splitlines()]
+    return [str((prompts.parent / record["audio"]).resolve()) for record in read]
 
 
 def unilatent(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "unilatent", *arguments], check=True)
 
 
-def measure(lines: Path, recordings: Sequence[str], voice: str, override: str, folder: Path) -> dict[str, Any]:
+def measure(lines: Path, voice: str, override: str, folder: Path) -> dict[str, Any]:
     """Speak the lines into a folder and evaluate them; returns the scores."""
+    read = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    recordings = sorted({line["voice"] for line in read if "voice" in line})
     consent = [part for recording in recordings for part in ("--consent-for", recording)]
     unilatent(
         "synthesize", voice, override, "--input", str(lines), "--output", str(folder), "--max-rows", "1", *consent
@@ -88,12 +99,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("voice_quality"), help="folder for audio and reports")
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
-    lines = given.output / "lines.jsonl"
-    recordings = write_lines(given.sentences, given.prompts, given.number, lines)
     table = [f"| setting | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, voice, override in settings(given.voices, given.sweep or [STEPS]):
         folder = given.output / name.replace(" ", "-").replace("=", "-")
-        table.append(row(name, measure(lines, recordings, voice, override, folder)))
+        lines = folder.with_suffix(".lines.jsonl")
+        field, speakers = ("voice", recordings_of(given.prompts)) if given.prompts else ("speaker", speakers_of(voice))
+        write_lines(given.sentences, given.number, field, speakers, lines)
+        table.append(row(name, measure(lines, voice, override, folder)))
     print("\n".join(table))
 
 
