@@ -280,7 +280,9 @@ def build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: 
     model = build_model(config)
     criterion: Criterion = CRITERIA[config.criterion.name](config.criterion.config)
     try:
-        criterion.check(model, train_loader.sample())
+        batch = train_loader.sample()
+        criterion.check(model, batch)
+        model.check(batch)
     except ConfigError as error:
         raise ConfigError(
             f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r} on the task "

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -30,6 +30,14 @@ _CHUNK = 2048
 """Texts tokenized at a time."""
 _NOT_COPIED = (checkpoint.CONFIG, checkpoint.WEIGHTS, LOG, checkpoint.MODEL_CARD)
 """Files of a run folder that are written again, or that describe the untrimmed model."""
+
+
+@runtime_checkable
+class Trimmable(Protocol):
+    """A model whose vocabulary can become smaller."""
+
+    def keep_tokens(self, ids: Sequence[int]) -> None:
+        """Cut the vocabulary, in place: the token i is the former token `ids[i]`. The scores of those kept stay."""
 
 
 class Trimmed(NamedTuple):
@@ -67,7 +75,7 @@ def trim_run(
     The scores (logits) of the kept pieces stay the same. Their probabilities grow by the share that the others had.
 
     Args:
-        run: A run folder whose model is a UniLM, the name of a shipped run, or USER/NAME on the hub.
+        run: A run folder whose model is `Trimmable`, the name of a shipped run, or USER/NAME on the hub.
         output: The folder to write; it must not be a run folder.
         files: Records whose texts count, such as the training data; all fields but "id" are read.
         size: Maximum number of pieces. Default: all that the texts need.
@@ -81,9 +89,10 @@ def trim_run(
     checkpoint.refuse_run(output)
     run = find_run(run)
     config, task, model = load_model(run, checkpoint_name=checkpoint_name)
-    if not isinstance(model, UniLM):
+    if not isinstance(model, Trimmable):
         raise InputError(
-            f"{run}: its model, {config.model.name!r}, has no vocabulary that can be trimmed; it must be unilm"
+            f"{run}: its model, {config.model.name!r}, has no vocabulary that can be trimmed; it must be unilm or "
+            "encoder_decoder"
         )
     before = task.tokenizer
     counts = _count(before, files)
@@ -199,7 +208,8 @@ def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path,
     """Write the new run folder; the configuration comes last, so an incomplete folder is not taken for a run."""
     tree = config.tree()
     tree["task"].pop("tokenizer", None)  # the folder holds it
-    tree["model"] |= {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None, "layers_from": None}
+    made = {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None, "layers_from": None}
+    tree["model"] |= {option: value for option, value in made.items() if option in tree["model"]}
     try:
         _copy_files(run, output)
         task.tokenizer.save(output)

@@ -11,9 +11,14 @@ from torch import Tensor
 
 from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding.beam import BeamSearch
+from s2s.decoding.wide import WideBeamSearch
+from s2s.models import bart
+from s2s.models.bart import from_bart_names
+from s2s.models.encoder_decoder import EncoderDecoder
 from s2s.models.families import SIZES
 from s2s.models.unilm import UniLM
 from s2s.nn.attention import Attention, attend
+from s2s.nn.crossing import crossing
 from s2s.nn.masks import additive
 from s2s.nn.packing import Packing
 from s2s.nn.relations import Vectors, log_relation, relation_divergence, split_heads
@@ -165,13 +170,21 @@ def step_by_step(
 ) -> Iterator[Figure]:
     """Scores of the target, whose tokens are fed one by one over the cached source."""
     first, *others = case["target_tokens"]
-    state = model.start_tempered(sources(case, start=first), 1 + len(others), temperature)
+    made = by_steps(model, sources(case, start=first), others, temperature)
+    golden = tensors[f"out.{name}.logits"][len(case["source_tokens"]) :]
+    yield Figure(f"{name} cached logits", difference(made, golden), case["suggested_tol"]["logits_atol"])
+
+
+def by_steps(
+    model: UniLM | EncoderDecoder, batch: SourceBatch, target: list[int], temperature: AttentionTemperature
+) -> Tensor:
+    """Scores after the start and after each token of a target, `(1 + tokens, V)`."""
+    state: Any = model.start_tempered(batch, 1 + len(target), temperature)
     made = []
-    for token in [None, *others]:
+    for token in [None, *target]:
         made.append(model.step(state, None if token is None else torch.tensor([[token]]))[0, 0])
         state.select(None, torch.zeros(1, 1, dtype=torch.int64))
-    golden = tensors[f"out.{name}.logits"][len(case["source_tokens"]) :]
-    yield Figure(f"{name} cached logits", difference(torch.stack(made), golden), case["suggested_tol"]["logits_atol"])
+    return torch.stack(made)
 
 
 def greedy(case: dict[str, Any], model: UniLM, name: str, temperature: AttentionTemperature) -> Iterator[Figure]:
@@ -185,4 +198,65 @@ def greedy(case: dict[str, Any], model: UniLM, name: str, temperature: Attention
     yield Figure(f"{name} greedy score", error, case["suggested_tol"]["logits_atol"])
 
 
-KINDS: dict[str, Check] = {"minilm_loss": check_minilm, "attention_temperature": check_temperature}
+def check_bart(case: dict[str, Any], tensors: Taps) -> Iterator[Figure]:
+    """A BART with three temperatures: scores of a target, entropies of attention, and beam search."""
+    sizes = {name: case["config"][theirs] for name, theirs in bart.SIZES.items() if theirs in case["config"]}
+    model = EncoderDecoder(EncoderDecoder.Config(**sizes)).eval()
+    names = ("model.", "final_logits_bias")
+    model.load_state_dict(from_bart_names({name: value for name, value in tensors.items() if name.startswith(names)}))
+    target, allowed = tensors["in.target"][0].tolist(), case["suggested_tol"]["logits_atol"]
+    batch = SourceBatch(
+        ids=["source"],
+        tokens=tensors["in.source"],
+        lengths=torch.tensor([tensors["in.source"].shape[1]]),
+        feeding=Feeding(end=case["config"]["eos_token_id"], start=case["config"]["decoder_start_token_id"]),
+        prefixes=[[]],
+    )
+    for name, setting in case["settings"].items():
+        knobs = zip(("source", "target", "cross"), ("encoder", "decoder_self", "cross"), strict=True)
+        temperature = AttentionTemperature(form="width", **{knob: setting["T"][key] for knob, key in knobs})
+        made, golden = by_steps(model, batch, target[1:], temperature), tensors[f"out.{name}.logits"]
+        yield Figure(f"{name} logits", difference(made, golden), allowed)
+        entropies = bart_entropies(model, batch, target, temperature.factors(case["head_width"]))
+        for key, entropy in setting["entropy"].items():
+            yield Figure(f"{name} entropy of {key}", abs(entropies[key] - entropy), allowed)
+        options = {"beam_size": 4, "min_length": 3, "max_length": 10, "no_repeat_ngram_size": 3, "stop": "likely"}
+        options |= {"length_penalty": 2.0, "length_penalty_form": "power"}
+        search = WideBeamSearch(WideBeamSearch.Config(attention_temperature=temperature, **options))
+        ((found,),) = search(model, batch)
+        start = case["config"]["decoder_start_token_id"]
+        yield Figure(f"{name} beam", exact([start, *found.tokens], setting["beam4"]), 0)
+
+
+def bart_entropies(model: EncoderDecoder, batch: SourceBatch, target: list[int], factors: Factors) -> dict[str, float]:
+    """Mean entropy of the attention of each kind over layers, heads and rows."""
+    length, written = batch.tokens.shape[1], len(target)
+    source = Packing(torch.zeros(1, length), torch.arange(length)[None], torch.ones(1, length).bool(), length)
+    steps = torch.arange(written)[None]
+    output = Packing(steps + 1, steps, torch.ones(1, written).bool(), 0)
+    found: dict[str, list[float]] = {"encoder": [], "decoder_self": [], "cross": []}
+
+    def noting(kind: str, attention: Attention, hidden: Tensor | None) -> Attention:
+        def attend(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+            scores = torch.einsum("qhd,khd->hqk", queries, keys_values[:, 0]) / queries.shape[-1] ** 0.5
+            weights = (scores if hidden is None else scores.masked_fill(hidden, -torch.inf)).softmax(-1)
+            found[kind].append(float(-torch.xlogy(weights, weights).sum(-1).mean()))
+            return attention(queries, keys_values, dropout)
+
+        return attend
+
+    reading = scaled(noting("encoder", source.attention(), None), factors.source)
+    own = noting("decoder_self", output.attention(), torch.ones(written, written).triu(1).bool())
+    across = scaled(noting("cross", crossing(output, source), None), factors.cross)
+    with torch.no_grad():
+        memory = model.encoder(model.tokens(batch.tokens[0]), source.positions, reading)
+        words, own = model.tokens(torch.tensor(target)), scaled(own, factors.target)
+        model.decoder(words, output.positions, memory, lambda _: own, lambda _: across)
+    return {kind: sum(values) / len(values) for kind, values in found.items()}
+
+
+KINDS: dict[str, Check] = {
+    "minilm_loss": check_minilm,
+    "attention_temperature": check_temperature,
+    "attention_temperature_bart": check_bart,
+}

@@ -87,6 +87,11 @@ class MaskedBatch(TokenBatch):
     """A batch whose labels are read at context slots (step 0) and at pseudo slots (steps below 0) only."""
 
 
+@dataclass(frozen=True)
+class ShiftedBatch(TokenBatch):
+    """A batch of sources and targets, whose target slots hold the token before the one that is predicted there."""
+
+
 class BatchBuilder:
     """Fills a `TokenBatch` of `context` and `width` more columns; slots are padding until they are filled."""
 

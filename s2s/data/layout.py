@@ -8,6 +8,8 @@ One example, source [CLS] a b [SEP], target x y, as each method lays it out (ste
                       0   0 0   0     1  2    3
     causal          [CLS] a b | [SEP] x y                          predicts x y [SEP], each one slot before its place
                       0   0 0     1   2 3
+    encoder_decoder [CLS] a b [SEP] | [SEP] x y                    the same, with a source that ends by itself
+                      0   0 0   0       1   2 3
 
 Source: s2s-ft (arXiv 2110.13640); UniLMv2 (arXiv 2002.12804); `microsoft/unilm: s2s-ft/s2s_ft/utils.py`.
 """
@@ -24,7 +26,9 @@ from s2s.data.batch import BatchBuilder, Feeding, Ids, TokenBatch
 from s2s.data.masking import corrupt
 from s2s.data.tokenizer import SpecialIds
 
-Method = Literal["causal", "masked", "pseudo_masked"]
+Method = Literal["causal", "masked", "pseudo_masked", "encoder_decoder"]
+SHIFTED = ("causal", "encoder_decoder")
+"""Methods that feed the token before each one that is predicted."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ def room(method: Method, max_source: int, max_target: int) -> tuple[int, int]:
 
 
 def feeding(method: Method, special: SpecialIds) -> Feeding:
-    """How a model is fed while it generates: from [SEP] on for causal, else with a mask at the open place."""
-    if method == "causal":
+    """How a model is fed while it generates: from [SEP] on if targets are shifted, else with a mask at the place."""
+    if method in SHIFTED:
         return Feeding(end=special.sep, start=special.sep)
     return Feeding(end=special.sep, mask=special.pseudo if method == "pseudo_masked" else special.mask)
 
@@ -107,13 +111,13 @@ def layout(
     corrupted = _corrupt(truth, special.mask, noise, generator)
     everywhere = np.arange(len(truth))
     nothing = np.empty(0, np.int64)
-    if method == "causal":
+    whole_source = start if method == "causal" else np.append(start, special.sep)
+    if method in SHIFTED:
         shifted = np.append(special.sep, truth[:-1])
         chosen = generator.random(len(truth)) < noise.target_mask_prob
         chosen[0] = False
         fed = np.where(chosen, _corrupt(shifted, special.mask, noise, generator), shifted)
-        return Layout(start, fed, nothing, everywhere, truth)
-    whole_source = np.append(start, special.sep)
+        return Layout(whole_source, fed, nothing, everywhere, truth)
     if method == "masked":
         slots = _masked_slots(len(truth), noise, generator)
         fed = truth.copy()
@@ -135,7 +139,7 @@ def _masked_slots(length: int, noise: Noise, generator: np.random.Generator) -> 
     return np.sort(generator.permutation(length)[: max(1, count)])
 
 
-def pack(layouts: Sequence[Layout], pad_id: int) -> TokenBatch:
+def pack(layouts: Sequence[Layout], pad_id: int, kind: type[TokenBatch] = TokenBatch) -> TokenBatch:
     """A batch: sources padded on the right, then true target slots, then pseudo slots if the layouts have any.
 
     Target and pseudo slot i have position ns + i, whatever the padding.
@@ -153,4 +157,4 @@ def pack(layouts: Sequence[Layout], pad_id: int) -> TokenBatch:
             columns = context + block * width + place
             builder.fill(row, columns, tokens=ids, positions=ns + place, segments=1, steps=sign * (place + 1))
         builder.predict(row, context + (blocks - 1) * width + item.slots, item.labels)
-    return builder.build(TokenBatch, [item.id for item in layouts])
+    return builder.build(kind, [item.id for item in layouts])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from s2s.config import Section
+from s2s.data.batch import Batch
 
 
 class Model(nn.Module):
@@ -45,6 +46,9 @@ class Model(nn.Module):
 
     def expect(self, token_counts: Callable[[], NDArray[np.int64]]) -> None:
         """Start from token counts `(V,)`, if configured so; called once, after `initialize`."""
+
+    def check(self, batch: Batch) -> None:
+        """Raise a ConfigError if it cannot train on such a batch; called once, before the first update."""
 
     def prepare(self) -> None:
         """Convert the weights, in place, to the form that generates fastest; they can no longer be trained or saved.

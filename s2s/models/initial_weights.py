@@ -31,12 +31,15 @@ def fit_tables(state: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
         width = config.embedding_size or config.hidden_size
         fitted[_SEGMENTS] = resize_segments(state.get(_SEGMENTS, torch.zeros(1, width)), config.num_segments)
     for name in (_WORDS, "cls.predictions.bias"):
-        if name in state and len(state[name]) < config.vocab_size:
-            fitted[name] = _grow(state[name], config.vocab_size, config.initializer_range)
+        if name in state:
+            fitted[name] = fit_rows(state[name], config.vocab_size, config.initializer_range)
     return fitted
 
 
-def _grow(table: Tensor, rows: int, std: float) -> Tensor:
+def fit_rows(table: Tensor, rows: int, std: float) -> Tensor:
+    """A table of the vocabulary with random rows (in a bias, zeros) for new tokens; the same if it has enough."""
+    if len(table) >= rows:
+        return table
     new = torch.zeros(rows - len(table), *table.shape[1:])
     if table.dim() == 2:
         nn.init.normal_(new, std=std)

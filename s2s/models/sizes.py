@@ -27,8 +27,7 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
         defaults: `vocab_size`, `num_positions`, `added_tokens` (tokens that the tokenizer has in addition to the
             checkpoint's) and `num_segments` (rows of the segment table that the task uses), each optional.
     """
-    if other := sorted(defaults.keys() - _FROM_TASK):
-        raise ConfigError(f"model.name: must be another, this one has no use for the task's {other[0]!r}")
+    refuse_others(defaults, _FROM_TASK)
     if config.init and config.like:
         raise ConfigError("model.init: give either init (weights and sizes) or like (sizes alone), found both")
     if config.layers_from is not None and not config.like:
@@ -39,19 +38,25 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
     if config.layers_from is not None:
         _check_layers(config, known)
         known |= {"num_layers": len(config.layers_from)} if known else {}
-    _check_copied(config, known)
+    check_copied(config, known)
     if known:
         values = {**known, **config.model_dump(exclude_unset=True)}
         config = parse_section(type(config), values, f"{checkpoint}: model")
     config = config.model_copy(
         update={
-            "vocab_size": _vocabulary(config, given, known, defaults),
-            "max_positions": _positions(config, given, defaults.get("num_positions", 0)),
+            "vocab_size": vocabulary_for(config, given, known, defaults),
+            "max_positions": positions_for(config, given, defaults.get("num_positions", 0)),
             "embedding_size": config.embedding_size or config.hidden_size,
         }
     )
     _check(config, defaults.get("num_segments", 0))
     return config
+
+
+def refuse_others(defaults: dict[str, Any], known: set[str]) -> None:
+    """Raise a ConfigError for what a task says of its data and a model has no use for."""
+    if other := sorted(defaults.keys() - known):
+        raise ConfigError(f"model.name: must be another, this one has no use for the task's {other[0]!r}")
 
 
 def _check_layers(config: Any, known: dict[str, Any]) -> None:
@@ -67,7 +72,7 @@ def _check_layers(config: Any, known: dict[str, Any]) -> None:
             raise ConfigError(f"model.layers_from: {error}, in {config.like}") from error
 
 
-def _check_copied(config: Any, known: dict[str, Any]) -> None:
+def check_copied(config: Any, known: dict[str, Any]) -> None:
     """Refuse sizes other than those of the weights that the model takes."""
     if not config.copies_weights:
         return
@@ -78,7 +83,8 @@ def _check_copied(config: Any, known: dict[str, Any]) -> None:
             raise ConfigError(f"model.{name}: must be {known[name]} as in {checkpoint}, found {asked}{hint}")
 
 
-def _vocabulary(config: Any, given: set[str], known: dict[str, Any], defaults: dict[str, int]) -> int:
+def vocabulary_for(config: Any, given: set[str], known: dict[str, Any], defaults: dict[str, int]) -> int:
+    """The size of the vocabulary: of the options `given`, of a checkpoint (`known`) or of the task (`defaults`)."""
     asked = int(config.vocab_size) if "vocab_size" in given else 0
     stored = int(known.get("vocab_size", 0))
     tokens = defaults.get("vocab_size", asked or stored)
@@ -95,7 +101,8 @@ def _vocabulary(config: Any, given: set[str], known: dict[str, Any], defaults: d
     return max(rows, tokens)
 
 
-def _positions(config: Any, given: set[str], needed: int) -> int:
+def positions_for(config: Any, given: set[str], needed: int) -> int:
+    """Rows of a position table for a task that needs so many; ConfigError if fewer are `given`."""
     if "max_positions" in given and config.max_positions < needed:
         raise ConfigError(
             f"model.max_positions: must be at least {needed}, the task's longest source and target together, "
@@ -104,12 +111,17 @@ def _positions(config: Any, given: set[str], needed: int) -> int:
     return max(int(config.max_positions), needed)
 
 
+def check_heads(config: Any) -> None:
+    """Raise a ConfigError unless the hidden size can be divided among the heads."""
+    if config.hidden_size % config.num_heads:
+        raise ConfigError(
+            f"model.num_heads: must divide model.hidden_size ({config.hidden_size}), found {config.num_heads}"
+        )
+
+
 def _check(config: Any, segments: int) -> None:
-    width, heads, buckets, distance = (
-        getattr(config, name) for name in ("hidden_size", "num_heads", "relative_buckets", "max_relative_distance")
-    )
-    if width % heads:
-        raise ConfigError(f"model.num_heads: must divide model.hidden_size ({width}), found {heads}")
+    check_heads(config)
+    buckets, distance = config.relative_buckets, config.max_relative_distance
     if buckets and distance <= buckets // 4:
         raise ConfigError(
             f"model.max_relative_distance: must be more than a quarter of model.relative_buckets ({buckets}), "

@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch.nn.utils.rnn import pad_sequence
 
 from s2s import hub
 from s2s.config import Section
-from s2s.data.batch import SourceBatch, TokenBatch
+from s2s.data.batch import ShiftedBatch, SourceBatch, TokenBatch
 from s2s.data.corpus import Corpus, Side, id_of, pairs_of
 from s2s.data.fields import PSEUDO_TARGET, SOURCE, TARGET, Fields, TextField
-from s2s.data.layout import Layout, Method, Noise, feeding, layout, pack, room
+from s2s.data.layout import SHIFTED, Layout, Method, Noise, feeding, layout, pack, room
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
@@ -108,14 +108,16 @@ class Seq2Seq(GenerationTask):
         tokenizer: hub.Name = None
         """Folder or hub id of the tokenizer. Default: that of the model."""
         method: Method = "pseudo_masked"
-        """How the encoder learns to generate: causal, masked (UniLM v1) or pseudo_masked (UniLM v2)."""
+        """How the encoder learns to generate: causal, masked (UniLM v1) or pseudo_masked (UniLM v2); or
+        encoder_decoder, as the model of that name learns, which this implies."""
         max_source: int = Field(464, ge=3)
         """Maximum source slots, special tokens counted; longer sources lose their end."""
         max_target: int = Field(48, ge=2)
         """Maximum target slots, the end token counted; longer targets lose their end."""
         target_mask_prob: float = Field(0.5, ge=0, le=1)
         """Pseudo-masked: share of the true target tokens corrupted as well, against copying the history. Masked: share
-        of the target masked and predicted. Causal: share of the target inputs corrupted; 0 is plain teacher forcing."""
+        of the target masked and predicted. Causal, encoder_decoder: share of the target inputs corrupted; 0 is plain
+        teacher forcing, the default of encoder_decoder."""
         source_mask_prob: float = Field(0, ge=0, le=1)
         """Share of source tokens that are corrupted."""
         random_prob: float = Field(0.1, ge=0, le=1)
@@ -150,6 +152,12 @@ class Seq2Seq(GenerationTask):
         """Write the words of readable text as their source and the training data do, with capitals and accents.
         Default: if the tokenizer drops capitals."""
 
+        @model_validator(mode="before")
+        @classmethod
+        def _plain_teacher_forcing(cls, values: Any) -> Any:
+            is_plain = isinstance(values, dict) and values.get("method") == "encoder_decoder"
+            return {"target_mask_prob": 0.0, **values} if is_plain else values
+
     config: Seq2Seq.Config
 
     def __init__(self, config: Seq2Seq.Config) -> None:
@@ -176,7 +184,8 @@ class Seq2Seq(GenerationTask):
 
     @classmethod
     def implied(cls, config: Seq2Seq.Config) -> dict[str, dict[str, Any]]:
-        return {"decoder": {"max_length": config.max_target}}
+        model = {"model": {"name": "encoder_decoder"}} if config.method == "encoder_decoder" else {}
+        return {"decoder": {"max_length": config.max_target}, **model}
 
     @property
     def has_validation(self) -> bool:
@@ -225,7 +234,8 @@ class Seq2Seq(GenerationTask):
         return PairDataset(corpus, self.config.method, self._special, limits, noise, seed)
 
     def collate(self, examples: Sequence[Layout]) -> TokenBatch:
-        return pack(examples, self._special.pad)
+        kind = ShiftedBatch if self.config.method in SHIFTED else TokenBatch
+        return pack(examples, self._special.pad, kind)
 
     def record(self, text: str) -> dict[str, Any]:
         return {self.config.source_field: text}

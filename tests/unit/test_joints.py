@@ -32,6 +32,7 @@ from s2s.tasks.base import GenerationTask, Task
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]", *(f"w{number}" for number in range(34))]
 TRAIN = {"max_steps": 1, "max_tokens": 100_000, "max_sentences": 4, "workers": 0, "device": "cpu", "log_every": 1}
 UNILM = {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 8, "num_segments": 6}
+ENCODER_DECODER = {"hidden_size": 8, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 2, "intermediate_size": 8}
 LATENT_LM = {
     "hidden_size": 8,
     "num_layers": 1,
@@ -46,6 +47,7 @@ KNOWN = {"vocab_size": 40, "latent_size": 3, "latent_mean": 0.0, "latent_std": 1
 MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "unilm": UNILM,
     "electra": UNILM,
+    "encoder_decoder": ENCODER_DECODER,
     "latent_unilm": UNILM,
     "latent_lm": LATENT_LM,
     "timed_latent_lm": LATENT_LM | {"cue_size": 2},
@@ -65,6 +67,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "seq2seq": ("unilm", "cross_entropy"),
     "seq2seq causal": ("unilm", "cross_entropy"),
     "seq2seq masked": ("unilm", "cross_entropy"),
+    "seq2seq encoder_decoder": ("encoder_decoder", "cross_entropy"),
     "pseudo_masked_lm": ("unilm", "pseudo_masked_lm"),
     "unilm_v1": ("unilm", "cross_entropy"),
     "replaced_token_detection": ("electra", "replaced_token_detection"),
@@ -75,10 +78,13 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
-TEXT = ("seq2seq", "seq2seq causal", "seq2seq masked", "pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
+CORPORA = ("pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
+SEQ2SEQ = ("seq2seq", "seq2seq causal", "seq2seq masked", "seq2seq encoder_decoder")
 DISTILLATION = ("layerwise_distillation", "logit_distillation", "relation_distillation")
 ALSO_TRAINS = {
-    *((kind, "unilm", criterion) for kind in TEXT for criterion in DISTILLATION),
+    *((kind, "unilm", criterion) for kind in SEQ2SEQ + CORPORA for criterion in DISTILLATION),
+    ("seq2seq causal", "encoder_decoder", "cross_entropy"),
+    ("seq2seq encoder_decoder", "unilm", "cross_entropy"),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
     ("replaced_token_detection", "unilm", "cross_entropy"),
     ("replaced_token_detection", "unilm", "pseudo_masked_lm"),
@@ -115,6 +121,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "seq2seq": text,
         "seq2seq causal": text | {"method": "causal"},
         "seq2seq masked": text | {"method": "masked"},
+        "seq2seq encoder_decoder": text | {"method": "encoder_decoder"},
         "pseudo_masked_lm": pretraining | {"name": "pseudo_masked_lm", "pseudo_token": "[PSEUDO]"},
         "unilm_v1": pretraining | {"name": "unilm_v1"},
         "replaced_token_detection": pretraining | {"name": "replaced_token_detection"},

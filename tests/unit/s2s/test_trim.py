@@ -14,7 +14,7 @@ from tiny_models import write_encoder
 from s2s.checkpoint import read_tensors
 from s2s.data.tokenizer import Tokenizer
 from s2s.models.unilm import UniLM
-from s2s.run import load_run
+from s2s.run import load_run, parse_config, train_run
 from s2s.trim import store_run, trim_run
 
 DATA = Path(__file__).parents[2] / "regression/data"
@@ -53,6 +53,17 @@ def test_the_pieces_that_stay_have_the_scores_that_they_had(small: Path) -> None
         words = torch.tensor([[task.token_id("the")]] * len(RECORDS))
         scores.append(torch.stack([first, model.step(state, words)]))
     assert torch.allclose(scores[0][..., kept], scores[1], atol=1e-5)
+
+
+def test_an_encoder_decoder_is_trimmed_too(texts: Path, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 8, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 2, "intermediate_size": 8}
+    task = {"train": str(texts), "tokenizer": str(RUN), "method": "encoder_decoder", "max_source": 64}
+    train = {"max_steps": 1, "workers": 0, "device": "cpu"}
+    train_run(parse_config({"task": task, "model": sizes, "train": train}), tmp_path / "run")
+    trim_run(tmp_path / "run", tmp_path / "small", [str(texts)])
+    _, made, model, search = load_run(tmp_path / "small", ["decoder.max_length=3"])
+    assert model.config.vocab_size == made.tokenizer.vocab_size < 400
+    assert search(model, made.collate_sources([made.source(RECORDS[0], "here")]))[0]
 
 
 @pytest.mark.parametrize(("precision", "error"), [("float16", 1e-3), ("bfloat16", 1e-2)])
