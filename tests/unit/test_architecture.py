@@ -37,7 +37,7 @@ LAYERS = {
         {"publishing"},
     ],
     "latent": [
-        {"audio", "text", "nn", "subtitles"},
+        {"audio", "images", "text", "nn", "subtitles"},
         {"data", "diffusion", "subtitling"},
         {"models", "criteria", "decoding", "model_card"},
         {"audio_tokenizer", "tuned_vibevoice", "tasks"},
