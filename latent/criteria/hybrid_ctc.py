@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latent.data.batch import HeardBatch
+from latent.nn.ctc import by_recording
 from s2s.criteria.base import Scorer
 from s2s.criteria.cross_entropy import CrossEntropy
 from s2s.nn.token_loss import score_labels
@@ -22,7 +23,7 @@ class HybridCTC(CrossEntropy):
     """Cross entropy of the text, and connectionist temporal classification of the latents by the same head.
 
     CTC tells each latent which token sounds there, the pad token being the blank. Attention learns from little data
-    only with it. Nothing changes in decoding.
+    only with it. The decoder `joint_ctc` uses both.
 
     Source: Kim, Hori, Watanabe (arXiv 1609.06773); CTC: Graves et al., ICML 2006.
     """
@@ -55,13 +56,7 @@ class HybridCTC(CrossEntropy):
 
 def _ctc(logits: Tensor, batch: HeardBatch) -> Tensor:
     """The summed CTC loss of scores `(M, V)` at the latents of a batch."""
-    rows, columns = (
-        torch.div(batch.latent_slots, batch.tokens.shape[1], rounding_mode="floor"),
-        batch.latent_slots % batch.tokens.shape[1] - 1,  # after [CLS]
-    )
     log_probs = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-    frames = torch.bincount(rows, minlength=len(batch.tokens))
-    padded = log_probs.new_zeros(int(frames.max()), len(frames), log_probs.shape[1])
-    padded = padded.index_put((columns, rows), log_probs)
-    lengths = batch.text_lengths
-    return F.ctc_loss(padded, batch.texts, frames, lengths, blank=batch.pad_id, reduction="sum", zero_infinity=True)
+    padded, frames = by_recording(log_probs, batch.latent_slots, *batch.tokens.shape)
+    given = (padded.transpose(0, 1), batch.texts, frames, batch.text_lengths)
+    return F.ctc_loss(*given, blank=batch.pad_id, reduction="sum", zero_infinity=True)

@@ -109,8 +109,9 @@ def test_a_recording_is_heard_in_a_batch_as_alone(run: Path, store: Path) -> Non
     assert together == [recognize(run, store, [row])[0] for row in range(5)]
 
 
-def test_ctc_alone_reads_the_same_clips_and_batch_equals_single(run: Path, store: Path) -> None:
-    _, heard, model, search = load_run(run, ["decoder.name=ctc"])
+@pytest.mark.parametrize("decoder", ["ctc", "joint_ctc"])
+def test_ctc_reads_the_same_clips_and_batch_equals_single(run: Path, store: Path, decoder: str) -> None:
+    _, heard, model, search = load_run(run, [f"decoder.name={decoder}"])
     assert isinstance(heard, SpeechRecognition)
     examples = [one.example for one in heard.references("valid", range(5))]
     together = [one[0].tokens for one in search(model, heard.collate_sources(examples))]  # type: ignore[arg-type]
