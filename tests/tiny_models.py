@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from s2s.models.electra import Electra, GeneratorSection
+from s2s.models.encoder_decoder import EncoderDecoder
 from s2s.models.export import save_bert_folder
 from s2s.models.unilm import UniLM
 
@@ -38,6 +39,14 @@ def tiny_electra(seed: int = 0, rank: int = 3, **options: Any) -> Electra:
     if model.generator.hardness is not None:
         draw_weights_(model.generator.hardness)
     return model.eval()
+
+
+def tiny_encoder_decoder(seed: int = 0, **options: Any) -> EncoderDecoder:
+    """An encoder of two layers and a decoder of three; without dropout, in evaluation mode."""
+    sizes = {"vocab_size": 31, "hidden_size": 12, "encoder_layers": 2, "decoder_layers": 3, "num_heads": 2}
+    sizes |= {"intermediate_size": 20, "max_positions": 16, "hidden_dropout": 0.0, "initializer_range": 0.4}
+    torch.manual_seed(seed)
+    return EncoderDecoder(EncoderDecoder.Config(**(sizes | options))).eval()
 
 
 def tiny_sigma_vae(seed: int = 1, **options: Any) -> Any:

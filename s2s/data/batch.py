@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -40,12 +40,12 @@ class Movable:
     def to(self: M, device: torch.device | str) -> M:
         """The same batch with every tensor on `device`, also those of batches inside it."""
         moved: dict[str, object] = {}
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
+        for part in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, part.name)
             if isinstance(value, Tensor):
-                moved[field.name] = value.to(device, non_blocking=True)
+                moved[part.name] = value.to(device, non_blocking=True)
             elif isinstance(value, Movable):
-                moved[field.name] = value.to(device)
+                moved[part.name] = value.to(device)
         return replace(self, **moved)  # type: ignore[type-var]
 
 
@@ -64,6 +64,7 @@ class TokenBatch(Movable):
         slots: Where a label is predicted, as flat indices row * L + column, `(N,)` int64.
         labels: Token ids to predict there, `(N,)` int64.
         pad_id: The pad token, which label smoothing leaves out.
+        tags: Features of the context's tokens, `(B, context, F)` int64; see `s2s.data.token_features`.
     """
 
     ids: list[str]
@@ -75,6 +76,7 @@ class TokenBatch(Movable):
     slots: Tensor
     labels: Tensor
     pad_id: int
+    tags: Tensor | None = field(default=None, kw_only=True)
 
     @property
     def num_tokens(self) -> int:
@@ -153,6 +155,7 @@ class SourceBatch(Movable):
         lengths: Lengths without padding, `(B,)` int64; generated tokens take the positions from there on.
         feeding: How the model is fed.
         prefixes: Tokens that each output must begin with, one list a sentence; empty lists force nothing.
+        tags: Features of the tokens, `(B, S, F)` int64; see `s2s.data.token_features`.
     """
 
     ids: list[str]
@@ -160,3 +163,4 @@ class SourceBatch(Movable):
     lengths: Tensor
     feeding: Feeding
     prefixes: list[list[int]]
+    tags: Tensor | None = field(default=None, kw_only=True)

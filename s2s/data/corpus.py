@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from s2s.data.fields import Fields, TextField
 from s2s.data.records import Records
+from s2s.data.token_features import Channel, Pieces
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import InputError
 
@@ -42,6 +43,11 @@ class Side:
     strict: bool = False
     _noticed: set[str] = dataclasses.field(default_factory=set, compare=False)
 
+    @property
+    def most_characters(self) -> int:
+        """Characters of a text that are tokenized."""
+        return _CHARACTERS_A_TOKEN * (self.limit + 1)
+
     def encode(
         self, texts: Sequence[str | list[str]], field: str, places: Sequence[str], tokenizer: Tokenizer
     ) -> list[list[int]]:
@@ -58,7 +64,7 @@ class Side:
             InputError: a text holds no token, or a special token that is not allowed; under `strict` also if it is too
                 long or lists an unknown token.
         """
-        most = _CHARACTERS_A_TOKEN * (self.limit + 1)
+        most = self.most_characters
         encoded = tokenizer.encode_many([text[:most] for text in texts])
         for text, ids, where in zip(texts, encoded, places, strict=True):
             named = f"{where}: {field!r}"
@@ -129,6 +135,8 @@ class Corpus:
     names: Ragged
     num_cut: tuple[int, int] = (0, 0)
     """Sources and targets that lost their end."""
+    tags: Sequence[Ragged] = ()
+    """Features of the sources, one table a channel."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -144,6 +152,7 @@ class Corpus:
         tokenizer: Tokenizer,
         sides: tuple[Side, Side],
         id_field: str,
+        channels: Sequence[Channel] = (),
     ) -> Corpus:
         """Read and tokenize all records of some inputs, in their order.
 
@@ -153,11 +162,13 @@ class Corpus:
             inputs: From `open_records`, each with the fields of source and target; its first record decides which of
                 the known ones they are.
             sides: The source and the target.
+            channels: Features of the source.
 
         Raises:
             InputError: an input is missing or empty, or one of its records is bad.
         """
         columns, names, num_cut = (Ragged("i"), Ragged("i")), Ragged("B"), [0, 0]
+        tags = [Ragged("i") for _ in channels]
         for records, fields in inputs:
             chosen, pairs = pairs_of(records, fields)
             losses = [_Losses(side, tokenizer.unknown) for side in sides]
@@ -169,11 +180,29 @@ class Corpus:
                     encoded = side.encode(side_texts, text_field.written, places, tokenizer)
                     lost.count(side_texts, encoded)
                     column.extend(row[: side.limit] for row in encoded)
+                for place, record, text in zip(places, found, texts[0], strict=True) if channels else ():
+                    rows = tags_of(record, chosen[0], text, place, tokenizer, sides[0], channels)
+                    for table, row in zip(tags, rows, strict=True):
+                        table.extend([row])
                 names.extend(id_of(*item, id_field).encode("utf-8") for item in zip(found, places, strict=True))
             for number, lost in enumerate(losses):
                 lost.warn(records.name)
                 num_cut[number] += lost.num_cut
-        return cls(*columns, names, (num_cut[0], num_cut[1]))
+        return cls(*columns, names, (num_cut[0], num_cut[1]), tags)
+
+
+def tags_of(
+    record: Mapping[str, Any],
+    field: TextField,
+    text: str | list[str],
+    where: str,
+    tokenizer: Tokenizer,
+    side: Side,
+    channels: Sequence[Channel],
+) -> list[list[int]]:
+    """The features of a source, which is in a field of a record: one list a channel, of the pieces that are kept."""
+    pieces = Pieces.of(text, tokenizer, side.most_characters)
+    return [channel.of(pieces, field, record, where)[: side.limit] for channel in channels]
 
 
 def pairs_of(

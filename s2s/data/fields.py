@@ -71,12 +71,7 @@ class TextField:
         return _GAP.sub(lambda gap: str(texts[gap[1]]), self.written)
 
     def _part(self, record: Mapping[str, Any], path: str, where: str) -> str | list[str]:
-        value = _value(record, path)
-        if value is _MISSING:
-            advice = f"; {self.advice}" if self.advice else ""
-            found = ", ".join(map(repr, _paths(record))) or "no field"
-            raise InputError(f"{where}: {path!r} is missing; found {found}{advice}")
-        return as_text(value, path, where)
+        return as_text(value_at(record, path, where, self.advice), path, where)
 
 
 @dataclass(frozen=True)
@@ -162,6 +157,15 @@ class Fields:
         if written == PSEUDO_TARGET:
             return TextField(written, "`unilatent prepare pseudo-labels` adds it (task.labels)")
         return TextField(written, "--target-field (task.target_field) names another field")
+
+
+def value_at(record: Mapping[str, Any], path: str, where: str, advice: str = "") -> Any:
+    """The value at a path of a record; InputError, with what to do about it, if the record lacks it."""
+    value = _value(record, path)
+    if value is _MISSING:
+        found = ", ".join(map(repr, _paths(record))) or "no field"
+        raise InputError(f"{where}: {path!r} is missing; found {found}{f'; {advice}' if advice else ''}")
+    return value
 
 
 def _value(record: Any, path: str) -> Any:

@@ -17,10 +17,13 @@ Source: s2s-ft (arXiv 2110.13640); UniLMv2 (arXiv 2002.12804); `microsoft/unilm:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from s2s.data.batch import BatchBuilder, Feeding, Ids, TokenBatch
 from s2s.data.masking import corrupt
@@ -61,6 +64,7 @@ class Layout:
         pseudo: Ids fed at the pseudo slots, `(nt,)`, or `(0,)` without pseudo slots.
         slots: Target slots (pseudo slots if there are any) where a label is predicted, `(N,)`.
         labels: The labels there, `(N,)`.
+        tags: Features of the source, `(ns, F)`; None without features.
     """
 
     source: Ids
@@ -69,6 +73,7 @@ class Layout:
     slots: Ids
     labels: Ids
     id: str = ""
+    tags: Ids | None = None
 
 
 def room(method: Method, max_source: int, max_target: int) -> tuple[int, int]:
@@ -157,4 +162,19 @@ def pack(layouts: Sequence[Layout], pad_id: int, kind: type[TokenBatch] = TokenB
             columns = context + block * width + place
             builder.fill(row, columns, tokens=ids, positions=ns + place, segments=1, steps=sign * (place + 1))
         builder.predict(row, context + (blocks - 1) * width + item.slots, item.labels)
-    return builder.build(kind, [item.id for item in layouts])
+    batch = builder.build(kind, [item.id for item in layouts])
+    return batch if layouts[0].tags is None else replace(batch, tags=padded_tags([item.tags for item in layouts]))
+
+
+def padded_tags(rows: Sequence[Ids | None]) -> Tensor:
+    """The features of some sources, `(n, F)` each, as `(B, longest, F)` with zeros at padding."""
+    return pad_sequence([torch.from_numpy(row) for row in rows if row is not None], batch_first=True)
+
+
+def around(tags: Sequence[Ids], length: int) -> Ids:
+    """The features `(length, F)` of a source with special tokens, of those `(n,)` of each channel without them."""
+    table = np.zeros((length, len(tags)), np.int64)
+    for channel, column in enumerate(tags):
+        kept = column[: length - 1]
+        table[1 : 1 + len(kept), channel] = kept
+    return table

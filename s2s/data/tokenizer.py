@@ -172,6 +172,10 @@ class Tokenizer:
         encoded = iter(self._backend.encode_batch_fast(strings, add_special_tokens=False))
         return [next(encoded).ids if isinstance(text, str) else self._ids_of(text) for text in texts]
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each piece of a text begins and ends, in characters; one for each of `encode`."""
+        return list(self._backend.encode(text, add_special_tokens=False).offsets)
+
     def token_id(self, token: str) -> int:
         """The id of one vocabulary item, or of a word that is one piece ("The" for a lower-casing tokenizer)."""
         id = self._backend.token_to_id(token)

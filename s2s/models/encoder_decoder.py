@@ -19,12 +19,13 @@ from s2s.models.base import Model
 from s2s.models.encoder_decoder_state import EncoderDecoderState
 from s2s.models.initial_weights import fit_rows
 from s2s.models.pretrained import resize_positions
-from s2s.models.sizes import check_copied, check_heads, positions_for, refuse_others, vocabulary_for
+from s2s.models.sizes import check_copied, check_heads, features_for, positions_for, refuse_others, vocabulary_for
 from s2s.nn.attention import Attention
 from s2s.nn.cache import Pool
 from s2s.nn.crossing import DecoderBlock, crossing
 from s2s.nn.linear import PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
+from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
 from s2s.nn.transformer import Block
 from s2s.registry import register_model
@@ -68,6 +69,8 @@ class EncoderDecoder(Model):
         """Dropout rate on attention weights. On a CPU 0 is much faster: only then the fast kernel is used."""
         initializer_range: Fact[float] = Field(0.02, ge=0)
         """Standard deviation of random weights."""
+        features: TagSection = TagSection(size=16)
+        """How the features of source tokens, which the task names, are read."""
 
         @property
         def copies_weights(self) -> bool:
@@ -79,10 +82,13 @@ class EncoderDecoder(Model):
     def __init__(self, config: EncoderDecoder.Config) -> None:
         super().__init__(config)
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.tags = tag_embeddings(config.features, config.hidden_size)
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.output: PackedLinear | None = None
         self.apply(self._randomize)
+        if self.tags is not None:
+            self.tags.start_(config.initializer_range)
 
     def _randomize(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -95,7 +101,7 @@ class EncoderDecoder(Model):
 
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
-        refuse_others(defaults, {"vocab_size", "num_positions", "added_tokens"})
+        refuse_others(defaults, {"vocab_size", "num_positions", "added_tokens", "features"})
         if config.init and config.like:
             raise ConfigError("model.init: give either init (weights and sizes) or like (sizes alone), found both")
         checkpoint, given = config.init or config.like, config.model_fields_set
@@ -104,10 +110,11 @@ class EncoderDecoder(Model):
         if known:
             values = {**known, **config.model_dump(exclude_unset=True)}
             config = parse_section(cls.Config, values, f"{checkpoint}: model")
-        sizes = {
+        sizes: dict[str, Any] = {
             "vocab_size": vocabulary_for(config, given, known, defaults),
             "max_positions": positions_for(config, given, defaults.get("num_positions", 0)),
         }
+        sizes["features"] = features_for(config, defaults)
         check_heads(config)
         return config.model_copy(update=sizes)
 
@@ -124,7 +131,8 @@ class EncoderDecoder(Model):
         source = _packed(batch.steps[:, :context], batch.positions[:, :context], context)
         steps = batch.steps[:, context:]
         target = _packed(steps, (steps - 1).masked_fill(steps == PADDING, 0), 0)
-        memory = self.encoder(self._words(source, batch.tokens[:, :context]), source.positions, source.attention())
+        given = self._source_words(source, batch.tokens[:, :context], batch.tags)
+        memory = self.encoder(given, source.positions, source.attention())
         words, own, across = (
             self._words(target, batch.tokens[:, context:]),
             target.attention(),
@@ -136,6 +144,12 @@ class EncoderDecoder(Model):
 
     def _words(self, packing: Packing, tokens: Tensor) -> Tensor:
         return self.tokens(packing.pack(tokens))  # type: ignore[no-any-return]
+
+    def _source_words(self, packing: Packing, tokens: Tensor, tags: Tensor | None) -> Tensor:
+        words = self._words(packing, tokens)
+        if self.tags is None:
+            return words
+        return self.tags(words, pack_tags(tags, packing))  # type: ignore[no-any-return]
 
     def logits(self, features: Tensor) -> Tensor:
         return linear(features, self.tokens.weight, self.bias) if self.output is None else self.output(features)
@@ -170,7 +184,8 @@ class EncoderDecoder(Model):
         positions = torch.arange(sources.tokens.shape[1], device=sources.tokens.device).expand_as(sources.tokens)
         real = positions < sources.lengths.unsqueeze(1)
         source = _packed(torch.where(real, 0, PADDING), positions, positions.shape[1])
-        words, attention = self._words(source, sources.tokens), scaled(source.attention(), factors.source)
+        words = self._source_words(source, sources.tokens, sources.tags)
+        attention = scaled(source.attention(), factors.source)
         memory = self.encoder(words, source.positions, attention)
         seen = torch.stack([source.pad(layer.cross.keys_values(memory)) for layer in self.decoder.decoders()], 1)
         heads, width = seen.shape[-2:]
@@ -208,8 +223,9 @@ class EncoderDecoder(Model):
                 state[name] = resize_positions(tensor, config.max_positions)
             if name in ("tokens.weight", "bias"):
                 state[name] = fit_rows(tensor, config.vocab_size, config.initializer_range)
-        check_fit(checkpoint, state, self.state_dict())
-        self.load_state_dict(state)
+        fresh = [name for name in self.state_dict() if name.startswith("tags.")]
+        check_fit(checkpoint, state, self.state_dict(), may_lack=fresh)
+        self.load_state_dict(state, strict=False)
 
     def keep_tokens(self, ids: Sequence[int]) -> None:
         """See `s2s.trim.Trimmable`."""

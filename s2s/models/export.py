@@ -34,6 +34,8 @@ def save_bert_folder(model: Model, folder: Path) -> None:
     if not isinstance(model, UniLM):
         raise InputError(f"{folder}: only a UniLM can be written as a BERT, found a {type(model).__name__}")
     config = model.config
+    if model.tags is not None:
+        raise InputError(f"{folder}: a model that reads features of tokens is not a BERT")
     if model.embeddings.project is not None:
         raise InputError(f"{folder}: a model with model.embedding_size={config.embedding_size} is not a BERT")
     family = family_for(config)

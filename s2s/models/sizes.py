@@ -9,10 +9,11 @@ from s2s.errors import ConfigError
 from s2s.models.families import SIZES
 from s2s.models.initial_weights import layer_numbers
 from s2s.models.pretrained import read_sizes
+from s2s.nn.tags import TagSection
 
 _RESIZABLE = {"vocab_size", "max_positions", "num_segments", "source_segment", "target_segment"}
 _FREE = {"hidden_dropout", "attention_dropout", "initializer_range", "layer_norm_eps"}
-_FROM_TASK = {"vocab_size", "num_positions", "added_tokens", "num_segments"}
+_FROM_TASK = {"vocab_size", "num_positions", "added_tokens", "num_segments", "features"}
 _SPARE_ROWS = 1000
 """Limit of the rows in a released checkpoint's vocabulary table that its tokenizer does not use."""
 _PADDED_TO = (8, 64, 128)
@@ -47,6 +48,7 @@ def resolve_sizes(config: Any, defaults: dict[str, int]) -> Any:
             "vocab_size": vocabulary_for(config, given, known, defaults),
             "max_positions": positions_for(config, given, defaults.get("num_positions", 0)),
             "embedding_size": config.embedding_size or config.hidden_size,
+            "features": features_for(config, defaults),
         }
     )
     _check(config, defaults.get("num_segments", 0))
@@ -81,6 +83,12 @@ def check_copied(config: Any, known: dict[str, Any]) -> None:
         asked, checkpoint = getattr(config, name), config.init or config.like
         if asked != known[name]:
             raise ConfigError(f"model.{name}: must be {known[name]} as in {checkpoint}, found {asked}{hint}")
+
+
+def features_for(config: Any, defaults: dict[str, Any]) -> TagSection:
+    """The section of features with the counts of the task, if it says any."""
+    section: TagSection = config.features
+    return section.model_copy(update={"counts": defaults["features"]}) if "features" in defaults else section
 
 
 def vocabulary_for(config: Any, given: set[str], known: dict[str, Any], defaults: dict[str, int]) -> int:

@@ -31,6 +31,7 @@ from s2s.nn.cache import Pool
 from s2s.nn.linear import PackedLinear, can_pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.positions import RelativeBias
+from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
 from s2s.nn.transformer import Block, LayerStates, Noting, projections
 from s2s.registry import register_model
@@ -98,6 +99,8 @@ class UniLM(Model):
         """Recompute the layers in the backward pass, to save memory."""
         attention: Literal["auto", "flex"] = "auto"
         """Attention in training: by device, or FlexAttention (GPU only, no dropout on attention weights)."""
+        features: TagSection = TagSection(size=16)
+        """How the features of source tokens, which the task names, are read."""
         adapters: AdapterSection | None = None
         """Train low-rank adapters of `init` in place of its weights."""
 
@@ -118,6 +121,7 @@ class UniLM(Model):
             raise ConfigError("model.neighbor_bias: needs model.relative_buckets (32, say), found 0")
         width = config.embedding_size or config.hidden_size
         self.embeddings = Embeddings(config, width)
+        self.tags = tag_embeddings(config.features, width)
         self.relative_bias = None
         if config.relative_buckets:
             buckets, distance = config.relative_buckets, config.max_relative_distance
@@ -137,6 +141,8 @@ class UniLM(Model):
         )
         self.head = Head(config, width)
         self.apply(self._randomize)
+        if self.tags is not None:
+            self.tags.start_(config.initializer_range)
         nn.init.eye_(self.head.dense.weight)  # a fresh head compares the layers' output with the embeddings directly
         self.embeddings.tokens.weight.requires_grad_(not config.freeze_embeddings)
 
@@ -202,7 +208,10 @@ class UniLM(Model):
 
     def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
         """What the rows of a batch hold, `(N, embedding_size)`, before positions and segments are added."""
-        return self.embeddings.tokens(packing.pack(batch.tokens))  # type: ignore[no-any-return]
+        words = self.embeddings.tokens(packing.pack(batch.tokens))
+        if self.tags is None:
+            return words  # type: ignore[no-any-return]
+        return self.tags(words, pack_tags(batch.tags, packing))  # type: ignore[no-any-return]
 
     def logits(self, features: Tensor) -> Tensor:
         return self.head(features, self.embeddings.tokens.weight)  # type: ignore[no-any-return]
@@ -287,6 +296,7 @@ class UniLM(Model):
         attention = state.pool.feed(positions, remembered, state.steps_left, self.relative_bias)
         ids = torch.cat(fed, dim=1)  # (B, G K)
         words = self.embeddings.tokens(ids)
+        words = words if self.tags is None else self.tags(words, None)
         x = self.embeddings(words, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
         for index, layer in enumerate(self.layers[:-1]):
             x = layer(x, scaled(attention(index), state.query_factor))
@@ -329,7 +339,8 @@ class UniLM(Model):
 
     def bert_state(self) -> dict[str, Tensor]:
         """The weights under BERT's names, as in `transformers`; the tied output matrix once."""
-        return into_bert_names({name: tensor.detach() for name, tensor in self.state_dict().items()})
+        state = {name: tensor.detach() for name, tensor in self.state_dict().items() if not name.startswith("tags.")}
+        return into_bert_names(state)
 
     def load_bert_state(self, state: Mapping[str, Tensor], where: str = "checkpoint") -> None:
         """Load weights under BERT's names. A checkpoint without output head leaves the head random, with a warning.

@@ -17,14 +17,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s2s import hub
 from s2s.config import Section
-from s2s.data.batch import ShiftedBatch, SourceBatch, TokenBatch
-from s2s.data.corpus import Corpus, Side, id_of, pairs_of
+from s2s.data.batch import Ids, ShiftedBatch, SourceBatch, TokenBatch
+from s2s.data.corpus import Corpus, Side, id_of, pairs_of, tags_of
 from s2s.data.fields import PSEUDO_TARGET, SOURCE, TARGET, Fields, TextField
-from s2s.data.layout import SHIFTED, Layout, Method, Noise, feeding, layout, pack, room
+from s2s.data.layout import SHIFTED, Layout, Method, Noise, around, feeding, layout, pack, padded_tags, room
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
 from s2s.data.splits import Role
+from s2s.data.token_features import FeatureOptions, channels_of
 from s2s.data.tokenizer import SpecialIds, Tokenizer
 from s2s.durable import refuse_unfinished
 from s2s.errors import ConfigError, InputError
@@ -65,17 +66,22 @@ class PairDataset:
         generator = np.random.default_rng([self._seed, epoch, index])
         source, target = self._corpus.sources[index], self._corpus.targets[index]
         made = layout(source, target, self._method, self._special, self._limits, self._noise, generator)
-        return replace(made, id=self._corpus.id(index))
+        tags = [table[index] for table in self._corpus.tags]
+        return replace(made, id=self._corpus.id(index), tags=around(tags, len(made.source)) if tags else None)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source to generate from: its id, its ids with special tokens, a forced prefix, how many tokens were cut."""
+    """A source to generate from: its id, its ids with special tokens, a forced prefix, how many tokens were cut.
+
+    With features also `tags`, `(n, F)`.
+    """
 
     id: str
     tokens: list[int]
     prefix: list[int]
     num_cut: int
+    tags: Ids | None = None
 
 
 def _files(paths: str | list[str]) -> list[str]:
@@ -142,6 +148,8 @@ class Seq2Seq(GenerationTask):
         source_template: str | None = None
         """Source made of several fields, such as "{context} [SEP] {answers.text.0}"; tokens in capitals and brackets
         are kept, as `added_tokens`."""
+        features: FeatureOptions | None = None
+        """Features of source tokens that the model reads beside the words: where the answer stands, case, tags."""
         id_field: str = "id"
         """Field that holds the record's id; a record may lack it."""
         strict: bool = False
@@ -180,6 +188,7 @@ class Seq2Seq(GenerationTask):
         self._source = Side("source", max_source, config.strict)
         self._target = Side("target", max_target, config.strict)
         self._prefix = Side("prefix", max_target)
+        self._channels = channels_of(config.features)
         self._opened: dict[tuple[str, Role], Records] = {}
 
     @classmethod
@@ -221,7 +230,7 @@ class Seq2Seq(GenerationTask):
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         inputs = self._inputs_with_fields(split)
-        corpus = Corpus.read(inputs, self.tokenizer, (self._source, self._target), self.config.id_field)
+        corpus = Corpus.read(inputs, self.tokenizer, (self._source, self._target), self.config.id_field, self._channels)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -250,14 +259,24 @@ class Seq2Seq(GenerationTask):
         return self._source_of(record, where, id)
 
     def _source_of(self, record: dict[str, Any], where: str, id: str = "") -> Source:
-        ids = self._encoded(self._source, self._fields.source_of(record), record, where)
+        field = self._fields.source_of(record)
+        ids = self._encoded(self._source, field, record, where)
         kept = ids[: self._source.limit]
+        tokens = [self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep])
         return Source(
             id=id_of(record, id or where, self.config.id_field),
-            tokens=[self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep]),
+            tokens=tokens,
             prefix=[] if record.get("prefix") in (None, "") else self._encoded(self._prefix, _PREFIX, record, where),
             num_cut=len(ids) - len(kept),
+            tags=self._tags(record, field, where, len(tokens)),
         )
+
+    def _tags(self, record: dict[str, Any], field: TextField, where: str, length: int) -> Ids | None:
+        if not self._channels:
+            return None
+        text = field.text(record, where)
+        columns = tags_of(record, field, text, where, self.tokenizer, self._source, self._channels)
+        return around([np.array(column, np.int64) for column in columns], length)
 
     def _encoded(self, side: Side, field: TextField, record: dict[str, Any], where: str) -> list[int]:
         return side.encode([field.text(record, where)], field.written, [where], self.tokenizer)[0]
@@ -284,6 +303,7 @@ class Seq2Seq(GenerationTask):
             lengths=torch.tensor([len(row) for row in rows]),
             feeding=feeding(self.config.method, self._special),
             prefixes=[example.prefix for example in examples],
+            tags=padded_tags([example.tags for example in examples]) if self._channels else None,
         )
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -308,11 +328,15 @@ class Seq2Seq(GenerationTask):
     def token_id(self, token: str) -> int:
         return self.tokenizer.token_id(token)
 
-    def model_defaults(self) -> dict[str, int]:
-        """`vocab_size`; `num_positions`; and `added_tokens`, how many of the vocabulary no checkpoint can know."""
+    def model_defaults(self) -> dict[str, Any]:
+        """`vocab_size`; `num_positions`; `added_tokens`, how many of the vocabulary no checkpoint can know; and
+        `features`, the number of tags of each.
+        """
         num_positions = self.config.max_source + self.config.max_target
         sizes = {"vocab_size": self.tokenizer.vocab_size, "num_positions": num_positions}
-        return sizes | ({"added_tokens": self.tokenizer.num_added} if self.tokenizer.num_added else {})
+        features = {channel.name: len(channel.tags) for channel in self._channels}
+        more = {"added_tokens": self.tokenizer.num_added, "features": features}
+        return sizes | {name: value for name, value in more.items() if value}
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a run folder, and how the training data spell words.

@@ -41,6 +41,7 @@ NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
 
 SMALLER = {
     "my.yaml": ["train.epochs=null", "train.max_steps=1", "train.keep_last=2"],
+    "features.yaml": ["train.max_steps=1"],
     "first.yaml": ["train.epochs=null", "train.max_steps=1", "train.max_tokens=512"],
     "xsum": [
         "train.max_steps=1",
@@ -217,6 +218,8 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_lines(
         folder / "rows.jsonl", [{"context": "bash reads text files .", "question": "what ?", "answers": answers}]
     )
+    question = {"id": "1", "src": "Ann lives in Rome", "tgt": "Where does Ann live?", "answer": "Rome", "start": 13}
+    write_lines(folder / "questions.jsonl", [question | {"pos": "PROPN VERB ADP PROPN"}])
     (folder / "texts").mkdir()
     texts = [f"The {a} library {b} files. It shows {b} {a} images and text." for a in WORDS for b in WORDS]
     write_lines(folder / "texts/all.jsonl", [{"text": text} for text in texts])

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny_models import draw_weights_
+from tiny_models import tiny_encoder_decoder as tiny
 from torch import Tensor
 
 from s2s.data.batch import PADDING, Feeding, ShiftedBatch, SourceBatch
@@ -32,15 +32,6 @@ from s2s.nn.temperature import AttentionTemperature
 GOLDEN = Path(__file__).parents[3] / "golden/data/distillation/case_pub_temperature_bart"
 SPECIAL = SpecialIds(cls=1, sep=2, mask=3, pad=0)
 PLAIN = Noise(0.0, 0.0, 0.1, 0.1, None, np.arange(5, 31))
-
-
-def tiny(**options: Any) -> EncoderDecoder:
-    sizes = {"vocab_size": 31, "hidden_size": 12, "encoder_layers": 2, "decoder_layers": 3, "num_heads": 2}
-    sizes |= {"intermediate_size": 20, "max_positions": 16, "hidden_dropout": 0.0, "initializer_range": 0.4}
-    torch.manual_seed(0)
-    model = EncoderDecoder(EncoderDecoder.Config(**(sizes | options)))
-    draw_weights_(model.decoder.layers[0].down_norm)  # type: ignore[arg-type]
-    return model.eval()
 
 
 def sources_of(rows: list[list[int]], mask: bool = False) -> SourceBatch:

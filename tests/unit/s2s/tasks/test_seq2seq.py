@@ -246,7 +246,10 @@ def test_bad_sources_are_one_line(folder, record, options, message):
     [
         ({"keep_prob": 0.6, "random_prob": 0.6}, r"task.keep_prob and task.random_prob together must be at most 1"),
         ({"tokenizer": None}, r"task.tokenizer: must be given"),
-        ({"method": "prefix"}, r"task.method: must be 'causal', 'masked' or 'pseudo_masked', found 'prefix'"),
+        (
+            {"method": "prefix"},
+            r"task.method: must be 'causal', 'masked', 'pseudo_masked' or 'encoder_decoder', found 'prefix'",
+        ),
         ({"target_mask_prob": 1.5}, r"task.target_mask_prob: must be less than or equal to 1, found 1.5"),
         ({"max_sorce": 9}, r"task.max_sorce: no such option. Did you mean 'max_source'"),
     ],
