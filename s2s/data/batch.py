@@ -156,6 +156,7 @@ class SourceBatch(Movable):
         feeding: How the model is fed.
         prefixes: Tokens that each output must begin with, one list a sentence; empty lists force nothing.
         tags: Features of the tokens, `(B, S, F)` int64; see `s2s.data.token_features`.
+        constraints: Phrases that each output must contain, as ids, a list of them for each sentence; or an empty list.
     """
 
     ids: list[str]
@@ -164,3 +165,4 @@ class SourceBatch(Movable):
     feeding: Feeding
     prefixes: list[list[int]]
     tags: Tensor | None = field(default=None, kw_only=True)
+    constraints: list[list[list[int]]] = field(default_factory=list, kw_only=True)

@@ -33,7 +33,7 @@ class Side:
     """One text of a record: how long it may be, and what it may hold.
 
     Args:
-        name: "source", "target" or "prefix"; `task.max_<name>` is the option that limits the first two.
+        name: "source", "target", "prefix" or "constraint"; `task.max_<name>` is the option that limits the first two.
         limit: Maximum number of tokens without special tokens.
         strict: Refuse what is longer, and listed tokens that the vocabulary lacks, instead of cutting and replacing.
     """
@@ -92,6 +92,10 @@ class Side:
         if refused:
             (token,) = tokenizer.tokens([min(refused)])
             raise InputError(f"{named} holds {token!r}, a special token; a {self.name} must not hold it")
+        if isinstance(text, str) and self.name == "constraint":
+            for token in tokenizer.tokens(sorted(tokenizer.reserved - tokenizer.kept)):
+                if token in text:
+                    raise InputError(f"{named} holds {token!r}, a special token; a constraint must not hold it")
         if isinstance(text, str) and (written := tokenizer.special_in(text)) and written not in self._noticed:
             self._noticed.add(written)
             logger.warning(

@@ -8,7 +8,7 @@ log-probabilities only fall, so an open hypothesis is worth at most its present 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -53,6 +53,8 @@ class BeamSearch(Search):
             return self
 
     config: BeamSearch.Config
+    joins: ClassVar[bool] = True
+    """Whether texts may join a search under way."""
 
     def __init__(self, config: BeamSearch.Config, token_id: TokenIds = no_tokens) -> None:
         super().__init__(config, token_id)
@@ -63,7 +65,7 @@ class BeamSearch(Search):
         self.frame_size, self.wanted = config.beam_size, config.num_hypotheses
 
     def check(self, source: Any, where: str) -> None:
-        self._constraints.check(source.prefix, where)
+        self._constraints.check(source, where)
 
     def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
         model.check_lengths(sources.lengths, self.config.max_length)
@@ -145,7 +147,17 @@ def propose(
         Sums of log-probabilities, `(B', K, count)` float32, -inf for those of ended hypotheses; tokens, the same shape.
     """
     end_scores = log_probs[..., end].clone()
-    scores, ids = top_tokens(constraints(beam, log_probs), count)
+    return continuations(beam, constraints(beam, log_probs), end_scores, end, count)
+
+
+def continuations(beam: Beam, allowed: Tensor, end_scores: Tensor, end: int, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` best continuations, see `propose`.
+
+    Args:
+        allowed: Log-probabilities under the constraints, `(B', K, V)`.
+        end_scores: Those of the end token without them, `(B', K)`, for a hypothesis without an allowed token.
+    """
+    scores, ids = top_tokens(allowed, count)
     stuck = scores[..., 0] == -torch.inf
     scores[..., 0] = torch.where(stuck, end_scores, scores[..., 0])
     ids[..., 0] = torch.where(stuck, end, ids[..., 0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from pydantic import Field, model_validator
@@ -61,9 +62,16 @@ class Constraints:
                 raise ConfigError(f"decoder.{option}: {error}") from error
 
         names = ("no_repeat_ngram_ignore", "forbidden_tokens", "prefix_tokens")
-        self._ignored, self._forbidden, self._prefix = map(ids, names)
+        ignored, forbidden, self.prefix = map(ids, names)
+        self.ignored, self.forbidden = set(ignored), set(forbidden)
 
-    def check(self, prefix: list[int], where: str) -> None:
+    def check(self, source: Any, where: str) -> None:
+        """Raise InputError if a search cannot keep what a record asks of its output."""
+        self.check_prefix(source.prefix, where)
+        if getattr(source, "constraints", None):
+            raise InputError(f"{where}: 'constraints' needs decoder.name=constrained_beam, no other search keeps them")
+
+    def check_prefix(self, prefix: list[int], where: str) -> None:
         """Raise InputError if a record's own prefix is longer than outputs may be."""
         most = self._options.max_length
         if len(prefix) > most:
@@ -71,19 +79,19 @@ class Constraints:
 
     def of(self, sources: SourceBatch) -> BatchConstraints:
         """The constraints for one batch, on its device; ConfigError if an option names the end token."""
-        if sources.feeding.end in self._forbidden:
+        if sources.feeding.end in self.forbidden:
             raise ConfigError("decoder.forbidden_tokens: must not name the end token, without which no output ends")
-        if sources.feeding.end in self._prefix:
+        if sources.feeding.end in self.prefix:
             raise ConfigError("decoder.prefix_tokens: must not name the end token, which would end every output")
         device = sources.tokens.device
-        prefixes = [prefix or self._prefix for prefix in sources.prefixes]
+        prefixes = [prefix or self.prefix for prefix in sources.prefixes]
         width = max(map(len, prefixes), default=0)
         table = [prefix + [FREE] * (width - len(prefix)) for prefix in prefixes]
         return BatchConstraints(
             self._options,
             sources.feeding.end,
-            torch.tensor(self._ignored, dtype=torch.int64, device=device),
-            torch.tensor(self._forbidden, dtype=torch.int64, device=device),
+            torch.tensor(sorted(self.ignored), dtype=torch.int64, device=device),
+            torch.tensor(sorted(self.forbidden), dtype=torch.int64, device=device),
             torch.tensor(table, dtype=torch.int64, device=device).reshape(len(prefixes), width),
         )
 

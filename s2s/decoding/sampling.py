@@ -42,7 +42,7 @@ class Sampling(Search):
         self._constraints = Constraints(config, token_id)
 
     def check(self, source: Any, where: str) -> None:
-        self._constraints.check(source.prefix, where)
+        self._constraints.check(source, where)
 
     def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
         model.check_lengths(sources.lengths, self.config.max_length)

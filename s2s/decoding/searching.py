@@ -38,12 +38,15 @@ class Beam(Written):
         ended: Whether the last token is the end token, `(B', K)` bool.
         complete: Whether the search in a sentence is over, `(B',)` bool.
         finished: Ranks of the N best that ended, best first, `(B', N)`, in the widest type; -inf where there are fewer.
+        progress: States of the phrases that outputs must contain, `(B', K, C)`, see `s2s.decoding.phrases`; None if the
+            search knows none.
     """
 
     scores: Tensor
     ended: Tensor
     complete: Tensor
     finished: Tensor
+    progress: Tensor | None = None
 
     @classmethod
     def root(cls, sentences: int, wanted: int, device: torch.device) -> Beam:
@@ -66,7 +69,10 @@ class Beam(Written):
 
     def part(self, slots: slice) -> Beam:
         """Some hypotheses of each sentence."""
-        return replace(self, tokens=self.tokens[:, slots], scores=self.scores[:, slots], ended=self.ended[:, slots])
+        progress = None if self.progress is None else self.progress[:, slots]
+        tables = {"tokens": self.tokens, "scores": self.scores, "ended": self.ended}
+        parts: Any = {name: table[:, slots] for name, table in tables.items()}
+        return replace(self, **parts, progress=progress)
 
     def extend(self, scores: Tensor, parents: Tensor, tokens: Tensor, end: int) -> Beam:
         """The beam after one more step, whose survivors are `(B', K)`."""

@@ -206,7 +206,7 @@ class Generator:
             collate=lambda sources: chosen.task.collate_sources(sources).to(chosen.device),
             write=lambda found, read: [*generation(chosen.task, found, read[1]).nbest],
         )
-        if isinstance(chosen.search, BeamSearch):
+        if isinstance(chosen.search, BeamSearch) and chosen.search.joins:
             return Joined(texts, chosen.model, max_rows, chosen.search)
         return Batched(texts, chosen.model, max_rows, chosen.search)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from s2s.data.batch import Ids, ShiftedBatch, SourceBatch, TokenBatch
 from s2s.data.corpus import Corpus, Side, id_of, pairs_of, tags_of
 from s2s.data.fields import PSEUDO_TARGET, SOURCE, TARGET, Fields, TextField
 from s2s.data.layout import SHIFTED, Layout, Method, Noise, around, feeding, layout, pack, padded_tags, room
+from s2s.data.phrases import Phrase, phrases_of
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
@@ -74,7 +75,7 @@ class PairDataset:
 class Source:
     """A source to generate from: its id, its ids with special tokens, a forced prefix, how many tokens were cut.
 
-    With features also `tags`, `(n, F)`.
+    With features also `tags`, `(n, F)`; and the phrases that its output must contain.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Source:
     prefix: list[int]
     num_cut: int
     tags: Ids | None = None
+    constraints: list[Phrase] = field(default_factory=list)
 
 
 def _files(paths: str | list[str]) -> list[str]:
@@ -250,10 +252,12 @@ class Seq2Seq(GenerationTask):
         return {self.config.source_field: text}
 
     def source(self, record: dict[str, Any], where: str, id: str = "") -> Source:
-        """The source of one input record, cut to `max_source` slots; its "prefix" field begins the output.
+        """The source of one input record, cut to `max_source` slots; its "prefix" field begins the output, and the
+        output must contain the phrases in its "constraints".
 
         Raises:
-            InputError: the source is missing, empty or of the wrong type, or too long under `strict`.
+            InputError: the source is missing, empty or of the wrong type, or too long under `strict`; a phrase or the
+                prefix cannot be in an output.
         """
         self._fields.log_source(record, where)
         return self._source_of(record, where, id)
@@ -269,6 +273,7 @@ class Seq2Seq(GenerationTask):
             prefix=[] if record.get("prefix") in (None, "") else self._encoded(self._prefix, _PREFIX, record, where),
             num_cut=len(ids) - len(kept),
             tags=self._tags(record, field, where, len(tokens)),
+            constraints=phrases_of(record, where, self.tokenizer),
         )
 
     def _tags(self, record: dict[str, Any], field: TextField, where: str, length: int) -> Ids | None:
@@ -304,6 +309,7 @@ class Seq2Seq(GenerationTask):
             feeding=feeding(self.config.method, self._special),
             prefixes=[example.prefix for example in examples],
             tags=padded_tags([example.tags for example in examples]) if self._channels else None,
+            constraints=[[phrase.tokens for phrase in example.constraints] for example in examples],
         )
 
     def text(self, tokens: Sequence[int]) -> str:

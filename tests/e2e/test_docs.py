@@ -264,7 +264,7 @@ def run_document(name: str, home: Path) -> None:
     player = Player()
     variables: dict[str, Any] = {"player": player, "microphone": [np.zeros(16_000, np.float32)]}
     for language, content in blocks(document(name)):
-        file = re.match(r"# (\S+\.(?:yaml|txt))\n", content)
+        file = re.match(r"# (\S+\.(?:yaml|txt|jsonl))\n", content)
         if file and language in ("yaml", "text"):
             (home / file[1]).write_text(content if language == "yaml" else content[file.end() :])
         elif language == "bash":
@@ -285,6 +285,10 @@ def test_readme(home: Path) -> None:
 
 def test_guide_to_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_document("text", home)
+    phrases = [json.loads(line)["tgt"] for line in (home / "with_phrases.jsonl").read_text().splitlines()]
+    assert "text files" in phrases[0]
+    assert "fast" in phrases[0]
+    assert "small library" in phrases[1]
     assert len((home / "reranked.jsonl").read_text().splitlines()) == 4
     assert "task.target_mask_prob" in capsys.readouterr().out
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from command_line import unilatent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2s.decoding.constrained import ConstrainedBeamSearch
 from s2s.errors import ConfigError, InputError
 from s2s.generation.generator import Generation, Generator
 
@@ -43,6 +46,43 @@ def test_it_gives_what_decode_writes(run: Path, generator: Generator, tmp_path: 
     for made, record in zip(generator.generate(TEXTS, num_hypotheses=3), written, strict=True):
         assert (made.text, round(made.score, 3)) == (record["tgt"], pytest.approx(record["score"], abs=2e-3))
         assert [one.text for one in made.nbest] == [one["tgt"] for one in record["nbest"]]
+
+
+def test_phrases_of_a_line_survive_a_stop_and_other_windows(
+    run: Path, generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [re.findall("[a-z]{4,}", text)[number % 3 : 3] for number, text in enumerate(TEXTS)]
+    lines = [{"src": text, "constraints": phrases} for text, phrases in zip(TEXTS, asked, strict=True)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ["decoder.name=constrained_beam", "decoder.beam_size=3", "decoder.max_length=24"]
+
+    def decode(name: str, *more: str) -> bytes:
+        unilatent("decode", run, "--input", tmp_path / "in.jsonl", "--output", tmp_path / name, *options, *more)
+        return (tmp_path / name).read_bytes()
+
+    whole, search = decode("whole.jsonl"), ConstrainedBeamSearch.__call__
+    calls = [1, 2]
+
+    def stopped(*given: Any) -> Any:
+        if not calls:
+            raise SystemExit(7)
+        calls.pop()
+        return search(*given)
+
+    small = ("--window", "5", "--max-sentences", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(ConstrainedBeamSearch, "__call__", stopped)
+        with pytest.raises(SystemExit):
+            decode("stopped.jsonl", *small)
+    assert decode("stopped.jsonl", *small) == whole
+    for line, phrases in zip(whole.splitlines(), asked, strict=True):
+        assert all(phrase in json.loads(line)["tgt"].lower() for phrase in phrases)
+    search_options = {"name": "constrained_beam", "beam_size": 3, "max_length": 24}
+    made = [one.text for one in generator.generate(lines, **search_options)]
+    assert made == [json.loads(line)["tgt"] for line in whole.splitlines()]
+    session = generator.session(4, **search_options)
+    session.add(lines[0])
+    assert session.step()[0].hypotheses[0][0] == made[0]
 
 
 @settings(max_examples=8, deadline=None)

@@ -148,6 +148,32 @@ def test_sources_are_padded_and_carry_prefixes_and_what_was_cut(folder):
     assert [example.num_cut for example in examples] == [0, 2]
 
 
+def test_a_record_may_list_phrases_of_its_output(folder):
+    seq2seq = task(folder)
+    records = [{"src": "a b", "constraints": ["c ds", ["b"]]}, {"src": "a", "constraints": []}, {"src": "a"}]
+    examples = [seq2seq.source(record, "x:3") for record in records]
+    assert examples[0].constraints == [("c ds", [7, 8, 13]), ("b", [6])]
+    assert seq2seq.collate_sources(examples).constraints == [[[7, 8, 13], [6]], [], []]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        ("a b", "must be a list of texts, found a string"),
+        ({"a": 1}, "must be a list of texts, found an object"),
+        (["a", 3], "must be a string or a list of tokens, found a number"),
+        (["a", " "], "is empty"),
+        ([[]], "is empty"),
+        ([["b", "[SEP]"]], r"holds '\[SEP\]', a special token; a constraint must not hold it"),
+        (["b [SEP] a"], r"holds '\[SEP\]', a special token; a constraint must not hold it"),
+        (["a", "b \u4e00"], "asks for 'b \u4e00', which the vocabulary cannot write"),
+    ],
+)
+def test_phrases_that_no_output_can_contain_are_refused(folder, constraints, message):
+    with pytest.raises(InputError, match=f"^x:3: 'constraints' {message}"):
+        task(folder).source({"src": "a", "constraints": constraints}, "x:3")
+
+
 @pytest.mark.parametrize(
     ("method", "feeding"),
     [
