@@ -66,8 +66,8 @@ class SpeechAutoencoding(Task):
 
         train: str
         """Manifest of the recordings to learn from."""
-        valid: str
-        """Manifest of the recordings to validate with."""
+        valid: str | None = None
+        """Manifest of the recordings to validate with. Without it, the last weights are kept."""
         sample_rate: PositiveInt = 24_000
         """Samples per second (Hz); recordings of other rates are resampled."""
         segment_seconds: PositiveFloat = 0.5
@@ -75,9 +75,13 @@ class SpeechAutoencoding(Task):
 
     config: SpeechAutoencoding.Config
 
+    @property
+    def has_validation(self) -> bool:
+        return self.config.valid is not None
+
     def inputs(self) -> list[Path]:
         """The manifests; recordings are not read again for a comparison."""
-        return [Path(data_path(name)) for name in (self.config.train, self.config.valid)]
+        return [Path(data_path(name)) for name in (self.config.train, self.config.valid) if name is not None]
 
     def dataset(self, split: str, seed: int) -> SegmentDataset:
         utterances = read_manifest(data_path(getattr(self.config, split)))

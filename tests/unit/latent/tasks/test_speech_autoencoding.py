@@ -15,6 +15,7 @@ from latent.audio.files import write_audio
 from latent.audio_tokenizer import load_tokenizer
 from latent.models.sigma_vae import SigmaVAE
 from latent.tasks.speech_autoencoding import SpeechAutoencoding
+from s2s.checkpoint import WEIGHTS, read_tensors
 from s2s.errors import ConfigError
 from s2s.run import RunConfig, build_model, parse_config, read_run, train_run
 
@@ -79,13 +80,13 @@ def test_the_sample_rate_of_model_and_task_must_agree(manifest: Path) -> None:
         SigmaVAE.resolve(SigmaVAE.Config(sample_rate=8000), told)
 
 
-def tiny_run(manifest: Path, **model: object) -> RunConfig:
+def tiny_run(manifest: Path, valid: bool = True, **model: object) -> RunConfig:
     return parse_config(
         {
             "task": {
                 "name": "speech_autoencoding",
                 "train": str(manifest),
-                "valid": str(manifest),
+                "valid": str(manifest) if valid else None,
                 "sample_rate": 2000,
                 "segment_seconds": 0.1,
             },
@@ -122,6 +123,14 @@ def test_a_tokenizer_is_trained_into_a_run_folder(manifest: Path, tmp_path: Path
     assert saved.model.config.sample_rate == 2000
     model = build_model(saved)
     assert torch.isfinite(model.decode(model.encode(torch.zeros(1, 1, 16)))).all()
+
+
+def test_without_recordings_to_validate_with_the_last_weights_are_kept(manifest: Path, tmp_path: Path) -> None:
+    result = train_run(tiny_run(manifest, valid=False), tmp_path / "run")
+    assert (result.step, result.best) == (3, None)
+    last = read_tensors(tmp_path / "run/checkpoints/step-000003" / WEIGHTS)
+    kept = read_tensors(tmp_path / "run" / WEIGHTS)
+    assert all(torch.equal(tensor, last[name]) for name, tensor in kept.items())
 
 
 def test_a_decoder_goes_on_learning_for_latents_that_stay_as_they_are(manifest: Path, tmp_path: Path) -> None:
