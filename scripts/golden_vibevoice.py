@@ -251,9 +251,9 @@ def realtime_steps(
     for frame, latent in enumerate(tensors["mid.latents"]):
         window = list(islice(left, case["text_window"])) if frame % case["speech_window"] == 0 else []
         if window:
-            model.read(state, window)
+            model.read(state, [window])
         conditions.append(state.speech.hidden)
-        logits.append(model.remember(state, latent[None]))
+        logits.append(model.remember(state, latent[None]).squeeze(0))
     golden = torch.stack([tensors["mid.pos_cond"], tensors["mid.neg_cond"]], dim=1)
     yield Figure("conditions", excess(torch.stack(conditions), golden, 2e-4), 2e-4)
     yield Figure("stop logits", excess(torch.stack(logits), tensors["mid.eos_logit"], 2e-4), 2e-4)

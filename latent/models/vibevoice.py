@@ -13,7 +13,7 @@ from latent.models.latent_lm import Connector, LatentLM, MixedState
 from latent.models.sigma_vae import SigmaVAE
 from latent.nn.cache import joined_order
 from latent.nn.codec import AudioEncoder
-from latent.nn.conv import History, cleared, put_rows, take_rows
+from latent.nn.conv import History, cleared, put_rows, take_rows, with_silence
 from s2s.config import Fact, Section
 from s2s.models.base import Model
 from s2s.nn.linear import pack_linears
@@ -71,7 +71,7 @@ class SpeechState:
     def add(self, other: SpeechState) -> None:
         """Take in the sequences of another state with as many streams, after those that are here."""
         order = joined_order(self.batch, other.batch, self.streams, self.language.hidden.device)
-        self.decoder, self.encoder = _with_silence(self.decoder, other.batch), _with_silence(self.encoder, other.batch)
+        self.decoder, self.encoder = with_silence(self.decoder, other.batch), with_silence(self.encoder, other.batch)
         self.language.add(other.language, order)
 
     def silence(self, rows: Tensor) -> None:
@@ -88,13 +88,6 @@ class SpeechState:
             kept = torch.zeros_like(paused)
             self.language.cache.forget(torch.cat([kept, paused]))
             self.language.cache.clear(torch.cat([kept, restarted]))
-
-
-def _with_silence(history: History | None, rows: int) -> History | None:
-    """A history with more rows at the start of a signal."""
-    if history is None:
-        return None
-    return [torch.cat([past, past.new_zeros(rows, *past.shape[1:])]) for past in history]
 
 
 @register_model("vibevoice")

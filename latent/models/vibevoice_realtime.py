@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from latent.models.latent_lm import LatentLM, MixedState, make_block
 from latent.models.sigma_vae import SigmaVAE
-from latent.nn.cache import RowCache, extend
+from latent.nn.cache import RowCache, extend, joined_order
 from latent.nn.codec import AudioDecoder
-from latent.nn.conv import History
+from latent.nn.conv import History, take_rows, with_silence
 from latent.nn.transformer import CausalBlock
 from s2s.config import Section
 from s2s.errors import InputError
@@ -23,8 +23,8 @@ from s2s.nn.linear import pack_linears
 from s2s.registry import register_model
 
 _SPEECH, _TEXT = 0, 1
-_CONDITIONAL = torch.tensor([True, False])
-"""The rows of the speech layers that read the text."""
+_CONDITIONAL, _UNCONDITIONAL = 0, 1
+"""Streams of the speech layers: one reads the text, the other does not."""
 
 StoredRow = list[tuple[Tensor, Tensor]]
 """Keys and values `(G, T, D)` of each layer, keys with rotary positions."""
@@ -85,17 +85,41 @@ class VoicePreset:
 
 @dataclass
 class RealtimeState:
-    """What the model remembers of one utterance; the caller holds it.
+    """What the model remembers of B utterances; the caller holds it.
 
     Args:
-        text: Keys and values of the text layers.
-        speech: The speech layers, in two rows: with the text, and without it.
-        decoder: History of the acoustic decoder; None before the first latent.
+        text: Keys and values of the text layers, of B rows.
+        speech: The speech layers, in B rows with the text, and B more without it.
+        decoder: History of the acoustic decoder, of B rows; None before the first latent.
     """
 
     text: RowCache
     speech: MixedState
     decoder: History | None = None
+
+    @property
+    def batch(self) -> int:
+        """Utterances B."""
+        return len(self.text.lengths)
+
+    @property
+    def hidden(self) -> tuple[Tensor, Tensor]:
+        """Hidden states of the speech layers, with the text and without it, `(B, H)` each."""
+        conditional, unconditional = self.speech.hidden.chunk(2)
+        return conditional, unconditional
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep some utterances `(B',)` int64, in this order."""
+        self.speech.keep(torch.cat([rows, rows + self.batch]))
+        self.text.select(rows)
+        self.decoder = take_rows(self.decoder, rows)
+
+    def add(self, other: RealtimeState) -> None:
+        """Take in utterances that have not begun, after those that are here."""
+        here, more, device = self.batch, other.batch, self.text.lengths.device
+        self.decoder = with_silence(self.decoder, more)
+        self.speech.add(other.speech, joined_order(here, more, 2, device))
+        self.text.add(other.text, joined_order(here, more, 1, device))
 
 
 @register_model("vibevoice_realtime")
@@ -156,36 +180,45 @@ class VibeVoiceRealtime(Model):
             silent: The token that the unconditional stream begins with.
         """
         state = self._empty(len(text) + len(latents) + 1)
-        self.read(state, text)
+        self.read(state, [text])
         inputs = self.language.embed_latents(latents) + self.kinds.weight[_SPEECH]
-        self.language.append_many(state.speech, inputs.unsqueeze(0), _CONDITIONAL)
+        self._append(state, inputs.unsqueeze(0), _CONDITIONAL, torch.tensor([True]))
         without = self._empty(1)
         without.speech = state.speech
-        self.read(without, [silent], ~_CONDITIONAL)
+        self.read(without, [[silent]], _UNCONDITIONAL)
         caches = state.speech.cache
         hidden, silent_hidden = state.speech.hidden
         return VoicePreset(state.text.stored(0), caches.stored(0), hidden, caches.stored(1), silent_hidden)
 
-    def read(self, state: RealtimeState, tokens: Sequence[int], rows: Tensor = _CONDITIONAL) -> None:
-        """Read the next tokens of the text into the rows `(2,)` bool of the speech layers."""
-        device = state.speech.hidden.device
-        embedded = self.language.embeddings(torch.tensor([tokens], device=device))
+    def read(self, state: RealtimeState, windows: Sequence[Sequence[int]], stream: int = _CONDITIONAL) -> None:
+        """Read the next tokens of each text, maybe none, into a stream of the speech layers."""
         blocks = cast(list[CausalBlock], list(self.text_layers))
-        read = extend(blocks, state.text, embedded, self.config.language.rope_theta)
-        state.text.grow(torch.tensor([len(tokens)], device=device), len(tokens))
-        self.language.append_many(state.speech, read + self.kinds.weight[_TEXT], rows.to(device))
+        for length in sorted({len(window) for window in windows} - {0}):  # rows that read less do so by themselves
+            reading = torch.tensor([len(window) == length for window in windows])
+            tokens = torch.tensor([window if len(window) == length else [0] * length for window in windows])
+            embedded = self.language.embeddings(tokens.to(state.speech.hidden.device))
+            read = extend(blocks, state.text, embedded, self.config.language.rope_theta)
+            state.text.grow(length * reading.long().to(embedded.device), length)
+            self._append(state, read + self.kinds.weight[_TEXT], stream, reading)
+        state.text.settle()
+        state.speech.cache.settle()
 
-    def speak(self, state: RealtimeState, latent: Tensor) -> Tensor:
-        """Decode a normalized latent `(1, L)` to audio `(1, hop_length)`."""
-        frames = self.language.denormalize(latent).unsqueeze(1)
+    def speak(self, state: RealtimeState, latents: Tensor) -> Tensor:
+        """Decode the next normalized latent of each utterance, `(B, L)`, to audio `(B, hop_length)`."""
+        frames = self.language.denormalize(latents).unsqueeze(1)
         audio, state.decoder = self.decoder(frames, state.decoder)
         return audio.squeeze(1)  # type: ignore[no-any-return]
 
-    def remember(self, state: RealtimeState, latent: Tensor) -> Tensor:
-        """Read a normalized latent `(1, L)`; returns the logit `()` of the end of speech."""
-        inputs = self.language.embed_latents(latent) + self.kinds.weight[_SPEECH]
-        hidden = self.language.append(state.speech, inputs.expand(2, -1))
-        return self.stop(hidden[:1]).squeeze()  # type: ignore[no-any-return]
+    def remember(self, state: RealtimeState, latents: Tensor) -> Tensor:
+        """Read the normalized latents `(B, L)`; returns the logits `(B,)` of the end of speech."""
+        inputs = self.language.embed_latents(latents) + self.kinds.weight[_SPEECH]
+        self.language.append(state.speech, inputs.repeat(2, 1))
+        return self.stop(state.hidden[_CONDITIONAL]).squeeze(1)  # type: ignore[no-any-return]
+
+    def _append(self, state: RealtimeState, inputs: Tensor, stream: int, rows: Tensor) -> None:
+        """Append T positions `(B, T, H)` to rows `(B,)` bool of a stream of the speech layers."""
+        active = torch.stack([rows if index == stream else torch.zeros_like(rows) for index in range(2)]).flatten()
+        self.language.append_many(state.speech, inputs.repeat(2, 1, 1), active.to(inputs.device))
 
     def _empty(self, capacity: int) -> RealtimeState:
         config, weight = self.config.language, self.language.embeddings.weight

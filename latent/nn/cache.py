@@ -43,6 +43,10 @@ class RowCache:
         self.lengths = self.lengths + counts
         self._used += most
 
+    def settle(self) -> None:
+        """Forget that all rows might have grown where some have; waits for the device."""
+        self._used = int(self.lengths.max())
+
     def fill(self, row: int, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Start a row with stored keys and values `(G, T, D)` of each layer.
 

@@ -119,3 +119,10 @@ def put_rows(history: History | None, new: History, rows: Tensor | None, batch: 
     if history is None:
         history = [past.new_zeros(batch, *past.shape[1:]) for past in new]
     return [past.index_copy(0, rows, part) for past, part in zip(history, new, strict=True)]
+
+
+def with_silence(history: History | None, rows: int) -> History | None:
+    """A history with more rows at the start of a signal."""
+    if history is None:
+        return None
+    return [torch.cat([past, past.new_zeros(rows, *past.shape[1:])]) for past in history]

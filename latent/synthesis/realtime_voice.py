@@ -24,6 +24,7 @@ from latent.synthesis.consent import read_with_consent
 from latent.synthesis.realtime_text import ArrivingSequence, next_sequence
 from latent.synthesis.released import ReleasedVoice, speakable, voice_sample
 from latent.synthesis.saying import Saying, Utterance
+from latent.synthesis.session import Sharing, SpeechSession
 from latent.synthesis.takes import TooLong, Turn
 from latent.text.arriving import arriving_words
 from latent.text.front_end import NothingToSay
@@ -133,15 +134,22 @@ class RealtimeVoice(ReleasedVoice):
         preset: VoicePreset = self._model.preset(tokens, self._model.language.normalize(latents), silent)
         return preset
 
-    def batches(self, requests: Sequence[SpeechRequest], max_rows: int) -> Iterator[list[int]]:
-        """One by one: the model takes no more."""
-        yield from ([index] for index in range(len(requests)))
-
     def generate(self, requests: Sequence[SpeechRequest], chunk_frames: int) -> Iterator[AudioChunk]:
-        (request,) = requests
-        preset = request.voice.preset
-        prompt = RealtimePrompt(preset, request.tokens, request.max_frames, request.seed, request.temperature)
-        yield from self._decoder.stream(self._model, prompt)
+        telling = self._decoder.start(self._model)
+        telling.add(_prompts(requests))
+        while len(telling):
+            yield telling.step()
+
+    def session(self, max_rows: int) -> SpeechSession:
+        """A session in which requests join a running batch, with as many positions together as one of them may have."""
+        return Sharing(self._decoder.start(self._model), _prompts, max_rows, self.max_positions)
+
+
+def _prompts(requests: Sequence[SpeechRequest]) -> list[RealtimePrompt]:
+    return [
+        RealtimePrompt(request.voice.preset, request.tokens, request.max_frames, request.seed, request.temperature)
+        for request in requests
+    ]
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from latent.data.speech_prompts import SpeechRequest
 from latent.decoding.audio import AudioChunk, AudioRows
 from latent.decoding.next_token_diffusion import Drawing
 from latent.decoding.vibevoice import Speaking
+from latent.decoding.vibevoice_realtime import Telling
 
 
 @dataclass(frozen=True)
@@ -140,19 +142,19 @@ class Joined(SpeechSession):
 
 
 class Sharing(SpeechSession):
-    """Requests that join a running batch of a VibeVoice, whose rows share its positions.
+    """Requests that join a running batch of a VibeVoice or VibeVoice-Realtime, whose rows share its positions.
 
     Args:
         speaking: Makes their audio.
-        prompts: What is spoken of requests, on the device of the model.
+        prompts: What it takes of requests, on the device of the model.
         max_rows: Maximum number of requests.
         max_positions: Of all rows together, each as long as the longest may become; a request alone may have more.
     """
 
     def __init__(
         self,
-        speaking: Speaking,
-        prompts: Callable[[Sequence[SpeechRequest]], GenerationPrompts],
+        speaking: Speaking | Telling,
+        prompts: Callable[[Sequence[SpeechRequest]], Any],
         max_rows: int,
         max_positions: int,
     ) -> None:
