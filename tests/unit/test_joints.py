@@ -50,6 +50,7 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "encoder_decoder": ENCODER_DECODER,
     "latent_unilm": UNILM,
     "latent_lm": LATENT_LM,
+    "latent_lm_listener": LATENT_LM,
     "timed_latent_lm": LATENT_LM | {"cue_size": 2},
     "sigma_vae": SIGMA_VAE,
     "vibevoice": {"language": LATENT_LM | KNOWN, "acoustic": SIGMA_VAE, "semantic": SIGMA_VAE},
@@ -63,6 +64,7 @@ CRITERION_OPTIONS: dict[str, dict[str, Any]] = {
     | {"spectrum_windows": [64], "spectrum_width": 2},
     "sigma_vae_spectra": {"mel_windows": [32], "mel_bins": [5]},
 }
+TEXT_MODELS = ("unilm", "electra", "latent_lm", "latent_lm_listener", "timed_latent_lm")
 OWN = {  # task: (model, criterion) that it declares or implies
     "seq2seq": ("unilm", "cross_entropy"),
     "seq2seq causal": ("unilm", "cross_entropy"),
@@ -75,6 +77,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "speech_synthesis": ("latent_lm", "next_token_diffusion"),
     "speech_synthesis with cues": ("timed_latent_lm", "timed_next_token_diffusion"),
     "speech_recognition": ("latent_unilm", "hybrid_ctc"),
+    "speech_recognition causal": ("latent_unilm", "hybrid_ctc"),
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
 }
@@ -90,6 +93,9 @@ ALSO_TRAINS = {
     ("replaced_token_detection", "unilm", "pseudo_masked_lm"),
     ("speech_autoencoding", "sigma_vae", "sigma_vae_spectra"),
     ("speech_recognition", "latent_unilm", "cross_entropy"),
+    ("speech_recognition causal", "latent_unilm", "cross_entropy"),
+    ("speech_recognition causal", "latent_lm_listener", "cross_entropy"),
+    ("speech_recognition causal", "latent_lm_listener", "hybrid_ctc"),
 }
 
 
@@ -114,6 +120,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     for criterion in DISTILLATION:
         CRITERION_OPTIONS[criterion] = {"teacher": str(folder / "teacher")}
     latents = {"train": str(_store(folder)), "valid": str(folder / "store"), "name": "speech_synthesis"}
+    heard = latents | {"name": "speech_recognition", "max_source": 64, "max_target": 16}
     front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
     recordings = str(_recordings(folder))
     audio = {"train": recordings, "valid": recordings, "sample_rate": 2000, "segment_seconds": 0.1}
@@ -127,7 +134,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "replaced_token_detection": pretraining | {"name": "replaced_token_detection"},
         "speech_autoencoding": audio | {"name": "speech_autoencoding"},
         "speech_synthesis": latents,
-        "speech_recognition": latents | {"name": "speech_recognition", "max_source": 64, "max_target": 16},
+        "speech_recognition": heard,
+        "speech_recognition causal": heard | {"method": "causal"},
         "vibevoice_synthesis": _tuning(folder, "synthesis"),
         "vibevoice_recognition": _tuning(folder, "recognition"),
         "speech_synthesis with cues": latents | front_end | {"cues": {"per_latent": 1, "before": 1, "after": 1}},
@@ -190,9 +198,10 @@ def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -
     options = dict(MODEL_OPTIONS[model])
     if model in ("vibevoice_language", "vibevoice_listener") and task["name"].startswith("vibevoice"):
         options["init"] = task["tokenizer"]
-    if model in ("latent_lm", "timed_latent_lm") and task["name"] != "speech_synthesis":
+    gives_latents = task["name"] in ("speech_synthesis", "speech_recognition")
+    if model in ("latent_lm", "latent_lm_listener", "timed_latent_lm") and not gives_latents:
         options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}
-    if task["name"] == "speech_autoencoding" and model in ("unilm", "electra", "latent_lm", "timed_latent_lm"):
+    if task["name"] == "speech_autoencoding" and model in TEXT_MODELS:
         options["vocab_size"] = 40
     if model == "timed_latent_lm" and "cues" not in task:
         options["cue_tokens"] = 3
