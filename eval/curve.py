@@ -7,11 +7,12 @@ from typing import Any
 
 from s2s.data.files import read_lines
 from s2s.data.jsonl import parse_record
+from s2s.data.text_metrics import TEXT_METRICS
 from s2s.durable import check_target
 from s2s.errors import InputError
 from s2s.json_files import describe
 from s2s.packages import load
-from s2s.training.metrics import FACTS, TEXT_METRICS
+from s2s.training.metrics import FACTS
 
 _SPLITS = ("train", "valid")
 _NO_LOSS = {*FACTS, *TEXT_METRICS}

@@ -21,6 +21,7 @@ from s2s.config import apply_overrides, section_of
 from s2s.criteria.base import Criterion
 from s2s.criteria.distillation import Distillation
 from s2s.data.batching import BatchSampler
+from s2s.data.text_metrics import TEXT_METRICS
 from s2s.decoding.base import Decoder, Search, StepModel, TokenIds, no_tokens
 from s2s.durable import claimed
 from s2s.errors import ConfigError, InputError
@@ -49,7 +50,7 @@ from s2s.shipped import hint
 from s2s.tasks.base import GenerationTask, Task
 from s2s.training.data_loader import DataLoader
 from s2s.training.loggers import check_loggers
-from s2s.training.metrics import LOSS, TEXT_METRICS
+from s2s.training.metrics import LOSS
 from s2s.training.state import Progress
 from s2s.training.trainer import Trainer
 from s2s.training.validation import GenerationMetric, spread
@@ -86,6 +87,13 @@ def build_decoder(config: RunConfig, kind: type[D], token_id: TokenIds = no_toke
     return cls(config.decoder.config, token_id)
 
 
+def build_search(config: RunConfig, task: GenerationTask) -> Search:
+    """The search of a run that generates texts; raises as `build_decoder`."""
+    search = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
+    search.write_with(task.text)
+    return search
+
+
 def build_model(config: RunConfig) -> Model:
     """The model of a run, with fresh weights; every size must be in its section, and the weights must fit in memory."""
     cls: type[Model] = MODELS[config.model.name]
@@ -117,7 +125,7 @@ def load_run(
     config = read_run(run, overrides)
     task = build_generation_task(config, run)
     _check_vocabulary(config, task, run)
-    decoder = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
+    decoder = build_search(config, task)
     model = build_model(config)
     if not isinstance(model, StepModel):
         raise InputError(f"{run}: its model, {config.model.name!r}, does not generate text token by token")
@@ -359,7 +367,7 @@ def _generation_metric(
         raise ConfigError(
             f"train.keep_best_by: the model {config.model.name!r} does not generate text token by token; use {LOSS!r}"
         )
-    search = build_decoder(config, Search, task.token_id)  # type: ignore[type-abstract]
+    search = build_search(config, task)
     references = task.references("valid", spread(len(valid.dataset), config.train.generate_examples))
     return GenerationMetric(config.train.keep_best_by, task, search, references, ranks)
 

@@ -115,6 +115,9 @@ class Search(Decoder):
     def check(self, source: Any, where: str) -> None:
         """Raise InputError if this search cannot take a task's source example; `where` names its line."""
 
+    def write_with(self, text: Callable[[Sequence[int]], str]) -> None:
+        """Take the task's way from tokens to text, before the first call; most searches need none."""
+
     def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
         """Raise InputError if a source and the longest output are too long for the model."""
 

@@ -50,7 +50,7 @@ class Sampling(Search):
     @torch.inference_mode()
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """Drawn outputs of each sentence, the most likely first."""
-        size, steps, count = len(sources.ids), self.config.max_length, self.config.num_hypotheses
+        size, steps, count = len(sources.ids), self.config.max_length, self.num_draws
         end, device = sources.feeding.end, sources.tokens.device
         constraints = self._constraints.of(sources)
         draws = torch.stack([self._draws(id) for id in sources.ids]).to(device)  # (B, steps, N)
@@ -82,10 +82,15 @@ class Sampling(Search):
         sums = zip(tokens.tolist(), log_probs.sum(-1).tolist(), strict=True)
         return [outputs_of(paths, scores, end) for paths, scores in sums]
 
+    @property
+    def num_draws(self) -> int:
+        """Outputs drawn for each sentence."""
+        return self.config.num_hypotheses
+
     def _draws(self, id: str) -> Tensor:
         """Uniform numbers for a sentence, `(steps, N)`; a sentence's first outputs do not depend on N."""
         generator = generator_of(self.config.seed, id)
-        return torch.rand(self.config.num_hypotheses, self.config.max_length, generator=generator).T
+        return torch.rand(self.num_draws, self.config.max_length, generator=generator).T
 
     def _draw(self, scores: Tensor, uniform: Tensor, end: int) -> Tensor:
         """Tokens, `(B', N)`: where the cumulative probability passes a uniform number."""

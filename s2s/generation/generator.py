@@ -27,7 +27,7 @@ from s2s.hub import find_run
 from s2s.models.base import Model
 from s2s.ranks import choose_device
 from s2s.registry import DECODERS, nearest
-from s2s.run import build_decoder, load_run
+from s2s.run import build_search, load_run
 from s2s.run_config import RunConfig, with_decoder
 from s2s.tasks.base import GenerationTask
 
@@ -140,7 +140,7 @@ class Generator:
         if not decoder_options:
             return self
         config = with_decoder(self.config, decoder_options)
-        search = build_decoder(config, Search, self.task.token_id)  # type: ignore[type-abstract]
+        search = build_search(config, self.task)
         return replace(
             self, config=config, search=search, settings={**self.settings, "decoder": config.tree()["decoder"]}
         )

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from s2s.data.batching import BatchSampler
+from s2s.data.text_metrics import score
 from s2s.decoding.base import Search
 from s2s.errors import InputError
 from s2s.ranks import Ranks
 from s2s.tasks.base import GenerationTask, Reference
-from s2s.training.metrics import score
 
 SAMPLES = 3
 _MAX_TOKENS, _MAX_SENTENCES = 4096, 25
@@ -40,7 +40,7 @@ class GenerationMetric:
     """Decodes references and scores the outputs; every rank decodes some of the batches, and all get the same value.
 
     Args:
-        name: A name in `s2s.training.metrics.TEXT_METRICS`.
+        name: A name in `s2s.data.text_metrics.TEXT_METRICS`.
         task: Spells the outputs.
         search: The run's decoder.
         references: What to generate from, the same on all ranks.

@@ -285,6 +285,7 @@ def test_readme(home: Path) -> None:
 
 def test_guide_to_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_document("text", home)
+    assert all(json.loads(line)["tgt"] for line in (home / "least_risk.jsonl").read_text().splitlines())
     phrases = [json.loads(line)["tgt"] for line in (home / "with_phrases.jsonl").read_text().splitlines()]
     assert "text files" in phrases[0]
     assert "fast" in phrases[0]

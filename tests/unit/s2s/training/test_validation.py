@@ -16,13 +16,14 @@ from tiny_pairs import tree
 
 from s2s import checkpoint
 from s2s.config import write_tree
+from s2s.data.text_metrics import TEXT_METRICS, score
 from s2s.errors import ConfigError, InputError
 from s2s.generation.generator import Generator
 from s2s.run import TrainResult, parse_config, train_run
 from s2s.tasks.base import Reference
 from s2s.training.config import TrainConfig
 from s2s.training.logging import TrainingLog
-from s2s.training.metrics import TEXT_METRICS, cost, score
+from s2s.training.metrics import cost
 from s2s.training.state import Progress
 from s2s.training.validation import GenerationMetric, spread
 
