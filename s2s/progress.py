@@ -19,11 +19,19 @@ State = Callable[[float, float | None, float], str]
 """Describes progress, given the amount done, the total (None if unknown) and the seconds so far."""
 
 
-def sentences(done: float, total: float | None, seconds: float) -> str:
-    """`12/40 sentences  3.4 sentences/s  ETA 0:08`."""
-    rate = done / max(seconds, 1e-9)
-    text = f"{done:.0f}{'' if total is None else f'/{total:.0f}'} sentences  {rate:.1f} sentences/s"
-    return text if total is None or not done else f"{text}  ETA {duration(max(0.0, total - done) / rate)}"
+def counted(unit: str) -> State:
+    """Describes progress in a unit: `12/40 sentences  3.4 sentences/s  ETA 0:08`."""
+
+    def state(done: float, total: float | None, seconds: float) -> str:
+        rate = done / max(seconds, 1e-9)
+        text = f"{done:.0f}{'' if total is None else f'/{total:.0f}'} {unit}  {rate:.1f} {unit}/s"
+        return text if total is None or not done else f"{text}  ETA {duration(max(0.0, total - done) / rate)}"
+
+    return state
+
+
+sentences = counted("sentences")
+pictures = counted("pictures")
 
 
 def audio(done: float, total: float | None, seconds: float) -> str:
@@ -36,7 +44,7 @@ def audio(done: float, total: float | None, seconds: float) -> str:
 class Meter(AbstractContextManager["Meter"]):
     """Counts the work done of a `total` (an estimate, or None if unknown), and reports the rate and the time left.
 
-    A line starts with `did`, a verb such as "decoded"; `state` is `sentences` or `audio`.
+    A line starts with `did`, a verb such as "decoded"; `state` is `sentences`, `pictures` or `audio`.
     """
 
     def __init__(self, total: float | None, enabled: bool, did: str, state: State) -> None:

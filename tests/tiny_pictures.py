@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from latent.image_encoding import encode_pictures
 from latent.images.files import write_image
-from s2s.run import RunConfig, parse_config
+from s2s.run import RunConfig, parse_config, train_run
 
 NAMES = ("square", "cross", "frame", "stripe")
 
@@ -56,3 +57,33 @@ def tokenizer_config(pictures: Path, **model: Any) -> RunConfig:
             "train": {"max_steps": 2, "max_tokens": 128, "device": "cpu"},
         }
     )
+
+
+def drawing_config(store: Path, **parts: Any) -> RunConfig:
+    """A LatentLM, or with `dit=True` a DiT, that learns from a store; other `parts` are options of the task."""
+    dit = parts.pop("dit", False)
+    sizes = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 24}
+    small = {"num_kv_heads": 2, "head": {"num_layers": 1}, "max_positions": 40}
+    return parse_config(
+        {
+            "task": {"name": "image_generation", "train": str(store), "valid": str(store), **parts},
+            "model": {"name": "dit", **sizes} if dit else {"name": "latent_lm", **sizes, **small},
+            **({"criterion": {"name": "diffusion"}, "decoder": {"name": "diffusion"}} if dit else {}),
+            "train": {"max_steps": 2, "max_tokens": 80, "device": "cpu"},
+        }
+    )
+
+
+def write_store(folder: Path, copies: int = 1) -> Path:
+    """The latents of the shapes by a tokenizer that has hardly learned, as a store."""
+    train_run(tokenizer_config(write_pictures(folder / "pictures", copies)), folder / "tokenizer")
+    encode_pictures([folder / "pictures/pictures.jsonl"], folder / "tokenizer", folder / "store")
+    return folder / "store"
+
+
+def write_painter(folder: Path, dit: bool = False) -> Path:
+    """A run folder that draws, after two updates."""
+    store = folder / "store" if (folder / "store").exists() else write_store(folder)
+    run = folder / ("dit" if dit else "painter")
+    train_run(drawing_config(store, dit=dit), run)
+    return run

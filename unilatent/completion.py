@@ -25,7 +25,7 @@ _FILES = {
     "script": ("latent/longform/narrator.py",),
 }
 """Where the options of each section are."""
-_WHOLE = re.compile(r"Config|\w+Config|ConstraintOptions|SamplerSection|LongFormOptions")
+_WHOLE = re.compile(r"Config|\w+Config|ConstraintOptions|\w*SamplerSection|LongFormOptions")
 """Classes whose fields are options; the fields of other classes belong to an option that has such a class."""
 NAMED = ("task", "model", "criterion", "decoder")
 """Sections whose `name` chooses a class."""

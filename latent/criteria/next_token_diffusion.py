@@ -19,12 +19,17 @@ from s2s.registry import register_criterion
 
 
 @runtime_checkable
-class Denoiser(Protocol):
-    """A model of tokens and latents with a head that denoises the next latent: a LatentLM."""
+class WithHead(Protocol):
+    """A model with a diffusion head."""
 
     config: Any
     schedule: NoiseSchedule
     head: nn.Module
+
+
+@runtime_checkable
+class Denoiser(WithHead, Protocol):
+    """A model of tokens and latents with a head that denoises the next latent: a LatentLM."""
 
     def hidden(self, batch: MixedSequences) -> Tensor:
         """Hidden states, `(B, T, H)`."""
@@ -84,7 +89,7 @@ class NextTokenDiffusion(Criterion):
         }
 
 
-def diffusion_loss(model: Denoiser, clean: Tensor, conditions: Tensor, noise_draws: int) -> Tensor:
+def diffusion_loss(model: WithHead, clean: Tensor, conditions: Tensor, noise_draws: int) -> Tensor:
     """Mean squared error of each latent, over its noisy copies and its numbers, `(K,)` float32.
 
     Args:

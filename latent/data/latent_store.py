@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from latent.data.latent_shards import Latents as Latents
+from latent.data.latent_shards import ShardReader, ShardWriter, sample_around, sigma_of
 from latent.data.manifest import Alignment, Utterance, read_alignment, write_alignment
 from s2s import checkpoint
 from s2s.config import read_tree
@@ -31,14 +28,11 @@ from s2s.errors import InputError
 from s2s.json_files import describe, read_object
 from s2s.renamed import current_facts
 
-Latents = NDArray[np.float32]
-
 logger = logging.getLogger(__name__)
 
 TOKENIZER = "audio_tokenizer"
 """Folder of the audio tokenizer in a store, and in a run trained on it."""
 _FACTS = "latents.json"
-_SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -73,14 +67,11 @@ class StoreFacts:
     @property
     def sigma(self) -> float:
         """Standard deviation of what sampling adds to the means."""
-        return {"gaussian": self.std / 0.8, "fixed": self.std, "none": 0.0}[self.sigma_rule]
+        return sigma_of(self.sigma_rule, self.std)
 
     def sample(self, mean: Latents, generator: np.random.Generator) -> Latents:
         """Latents around the means `(F, L)` of one recording; "gaussian" draws its scale first."""
-        scale = generator.standard_normal() if self.sigma_rule == "gaussian" else 1.0
-        noise = generator.standard_normal(mean.shape, dtype=np.float32)
-        sampled: Latents = (mean + np.float32(self.sigma * scale) * noise).astype(np.float32)
-        return sampled
+        return sample_around(mean, self.sigma_rule, self.std, generator)
 
     def save(self, run: Path) -> None:
         """Write them into the folder of a run."""
@@ -98,12 +89,20 @@ class StoreFacts:
         return _read_facts(run / _FACTS)
 
 
-def copy_tokenizer(run: Path, folder: Path) -> None:
-    """Copy configuration and weights of an audio tokenizer's run, or of such a copy, to `TOKENIZER` in a folder."""
-    target = folder / TOKENIZER
+def copy_tokenizer(run: Path, folder: Path, name: str = TOKENIZER) -> None:
+    """Copy configuration and weights of a tokenizer's run, or of such a copy, to the folder `name` in a folder."""
+    target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     for name in (checkpoint.CONFIG, checkpoint.WEIGHTS):
         shutil.copyfile(run / name, target / name)
+
+
+def check_copy(tokenizer: Path) -> None:
+    """Raise InputError for a damaged copy of a tokenizer: it goes into runs, which could not generate with it."""
+    if missing := [name for name in (checkpoint.CONFIG, checkpoint.WEIGHTS) if not (tokenizer / name).is_file()]:
+        raise InputError(f"{tokenizer}: lacks {missing[0]}; encode the corpus again")
+    read_tree(tokenizer / checkpoint.CONFIG)
+    checkpoint.read_tensors(tokenizer / checkpoint.WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -145,35 +144,15 @@ def write_store(
         InputError: there are no entries.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    total, squares, frames, shard = 0.0, 0.0, 0, 0
-    waiting: dict[str, Latents] = {}
+    shards = ShardWriter(folder, facts.latent_size, shard_frames)
     with (folder / "index.jsonl").open("w", encoding="utf-8") as index:
-
-        def flush() -> None:
-            nonlocal shard
-            write_whole(folder / f"shard-{shard:05}.safetensors", save(waiting))
-            waiting.clear()
-            shard += 1
-
         for utterance, mean in entries:
-            waiting[utterance.id] = np.ascontiguousarray(mean, dtype=np.float32)
             same = {name: getattr(utterance, name) for name in ("id", "text", "speaker", "language", "alignment")}
-            stored = StoredUtterance(**same, frames=len(mean), shard=f"shard-{shard:05}.safetensors")
-            index.write(stored.line())
-            mean = mean[:, : facts.latent_size]
-            total += float(mean.sum(dtype=np.float64))
-            squares += float(np.square(mean, dtype=np.float64).sum())
-            frames += len(mean)
-            if sum(map(len, waiting.values())) >= shard_frames:
-                flush()
-        if waiting:
-            flush()
-    if not frames:
+            index.write(StoredUtterance(**same, frames=len(mean), shard=shards.add(utterance.id, mean)).line())
+    statistics = shards.finish(facts.sigma)
+    if statistics is None:
         raise InputError(f"{folder}: no recordings to store")
-    count = frames * facts.latent_size
-    mean_of_all = total / count
-    latent_std = math.sqrt(squares / count - mean_of_all**2 + facts.sigma**2)
-    facts = replace(facts, mean=mean_of_all, latent_std=latent_std, num_frames=frames)
+    facts = replace(facts, mean=statistics.mean, latent_std=statistics.std, num_frames=statistics.rows)
     write_whole(folder / "store.json", f"{json.dumps(asdict(facts), indent=1)}\n".encode())
     return facts
 
@@ -193,23 +172,13 @@ class LatentStore:
             pass  # of released weights, which stay where they are
         elif not copy.is_dir():
             logger.warning("%s: holds no %s/; to speak, its models will need --tokenizer", folder, TOKENIZER)
-        elif missing := [n for n in (checkpoint.CONFIG, checkpoint.WEIGHTS) if not (copy / n).is_file()]:
-            raise InputError(f"{copy}: lacks {missing[0]}; encode the corpus again")
-        else:  # it goes into the run, which could not speak with a damaged one
-            read_tree(copy / checkpoint.CONFIG)
-            checkpoint.read_tensors(copy / checkpoint.WEIGHTS)
+        else:
+            check_copy(copy)
         self.utterances: list[StoredUtterance] = []
-        shards: dict[str, dict[str, list[int]]] = {}
+        self._shards = ShardReader(self.folder)
         for where, record in read_records(self.folder / "index.jsonl"):
             stored = _read_line(record, where, self.facts)
-            if stored.shard not in shards:
-                shards[stored.shard] = _shapes(self.folder / stored.shard)
-            found, expected = shards[stored.shard].get(stored.id), [stored.frames, self.facts.frame_size]
-            if found != expected:
-                state = "lacks it" if found is None else f"holds one of shape {found}"
-                raise InputError(
-                    f"{where}: latents of {stored.id!r} must have shape {expected}, {stored.shard} {state}"
-                )
+            self._shards.check(stored.shard, stored.id, [stored.frames, self.facts.frame_size], where)
             self.utterances.append(stored)
         frames = sum(stored.frames for stored in self.utterances)
         if self.facts.num_frames not in (0, frames):
@@ -232,11 +201,7 @@ class LatentStore:
             InputError: a number in them is not finite.
         """
         utterance = self.utterances[index]
-        with safe_open(self.folder / utterance.shard, framework="np") as shard:
-            found: Latents = shard.get_tensor(utterance.id)
-        if not np.isfinite(found).all():
-            raise InputError(f"{self.folder / utterance.shard}: {utterance.id!r} holds NaN or infinity")
-        return found
+        return self._shards.rows(utterance.shard, utterance.id)
 
 
 def _read_facts(path: Path) -> StoreFacts:
@@ -265,24 +230,7 @@ def _read_line(record: dict[str, Any], where: str, facts: StoreFacts) -> StoredU
             raise InputError(f"{where}: {name!r} must be a string, found {describe(value)}")
     if not isinstance(stored.frames, int) or stored.frames < 1:
         raise InputError(f"{where}: 'frames' must be a whole number above 0, found {describe(stored.frames)}")
-    if not _SHARD.fullmatch(stored.shard):  # nothing outside the folder is read
-        raise InputError(f"{where}: 'shard' must be the name of a shard, {_SHARD.pattern}, found {stored.shard!r}")
     if stored.alignment is None:
         return stored
     seconds = stored.frames * facts.hop_length / facts.sample_rate
     return replace(stored, alignment=read_alignment(record["alignment"], seconds, where))
-
-
-def _shapes(path: Path) -> dict[str, list[int]]:
-    """The shapes of the tensors of a shard; the library checks the length of the file against them."""
-    if not path.is_file() or path.is_symlink():
-        raise InputError(f"{path}: there is no such file; encode the corpus again")
-    try:
-        with safe_open(path, framework="np") as shard:
-            slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118 (not a mapping)
-            wrong = [name for name, found in slices.items() if found.get_dtype() != "F32"]
-            if wrong:
-                raise InputError(f"{path}: {wrong[0]!r} must be float32; encode the corpus again")
-            return {name: list(found.get_shape()) for name, found in slices.items()}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); encode the corpus again") from error

@@ -1,10 +1,6 @@
 """Synthesis into files: one text into one file, or a file of records into a folder.
 
-    FOLDER/ID.wav                  one file for each record; it appears complete or not at all
-    FOLDER/manifest.jsonl          when all is done: the text of each file, a manifest as other verbs read it
-    FOLDER/errors.jsonl            the records that could not be spoken, if there are any
-    FOLDER/.synthesis/rank-0.jsonl what this process has made, one line each, until the manifest holds it
-
+The folder is that of a `FileJob`; its manifest has the text of each file, as other verbs read it.
 Batches do not depend on what is done already, and a batch that lacks a file is spoken again as a whole. So a job that
 is continued, by any number of processes, ends with the samples of one that never stopped.
 """
@@ -14,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -27,17 +22,17 @@ from latent.audio.files import AudioWriter, Samples, checked, write_audio
 from latent.audio.growing_wav import pcm_16, wav_header
 from latent.audio.watermark import Mark
 from latent.data.speech_prompts import SpeechRequest
+from latent.file_job import ERRORS, FileJob
 from latent.subtitles import write_subtitles
 from latent.synthesis.requests import Unusable, Wanted, warn_of_spelling
 from latent.synthesis.saying import Saying, warn_of_truncation
 from latent.synthesis.voice import Voice, prompt_digest
-from s2s.durable import WAY_OUT, Journal, claimed, read_journal, write_whole, writing
+from s2s.durable import WAY_OUT, claimed
 from s2s.errors import InputError
-from s2s.json_files import dump_json
 from s2s.progress import Meter, audio
 from s2s.ranks import Ranks
 
-MANIFEST, ERRORS, JOURNAL = "manifest.jsonl", "errors.jsonl", ".synthesis"
+JOURNAL = ".synthesis"
 CHUNK_FRAMES = 16
 
 
@@ -197,7 +192,7 @@ def synthesize_records(
         failed: list[Unusable] = []
         begun = time.monotonic()
         expected = sum(voice.expected_seconds(wanted[index].request) for batch in batches for index in batch)
-        journal = Journal(folder / JOURNAL / f"rank-{ranks.rank}.jsonl")
+        journal = job.journal(ranks.rank)
         with Meter(expected, ranks.first, "synthesized", audio) as meter:
             for index, spoken in _spoken(voice, wanted, batches, meter):
                 if isinstance(spoken, str):
@@ -211,7 +206,7 @@ def synthesize_records(
         (spoken_seconds,) = ranks.sum([meter.done])
         failed += [item for item in records if isinstance(item, Unusable)]
         if ranks.first:
-            job.finish(sorted(failed, key=lambda item: item.line))
+            job.finish([asdict(item) for item in sorted(failed, key=lambda item: item.line)])
             if subtitles is not None:
                 job.write_subtitles(subtitles)
         seconds, cut = sum(entry["seconds"] for entry in made), sum(not entry["ended"] for entry in made)
@@ -243,51 +238,21 @@ def _spoken(
                 left[:0] = [[index] for index in batch if index in missing]
 
 
-class _Job:
-    """The files of a job: which exist, and which of them it has made."""
+class _Job(FileJob):
+    """The files of a voice."""
 
     def __init__(self, voice: Voice, wanted: Sequence[Wanted], folder: Path, suffix: str, marked: bool) -> None:
-        self._voice, self._wanted, self._folder = voice, wanted, folder
-        self.paths = [folder / f"{item.request.id}{suffix}" for item in wanted]
-        self._digests, former = (
+        self._voice, self._wanted = voice, wanted
+        digests, former = (
             [_digest(item.request, {**fingerprint, "watermark": marked}) for item in wanted]
             for fingerprint in (voice.fingerprint(), voice.former_fingerprint())
         )
-        self._former = dict(zip(former, self._digests, strict=True))
-        self._entries: dict[tuple[Any, Any], dict[str, Any]] = {}
-        self.done: set[int] = set()
-        """Indices of the files that existed, and were made by this job, when `look` was called."""
-
-    def look(self) -> None:
-        """Read the manifest and the journals, and set `done`."""
-        self._entries = {}
-        for path in [self._folder / MANIFEST, *sorted((self._folder / JOURNAL).glob("rank-*.jsonl"))]:
-            for entry in read_journal(path):
-                digest = self._former.get(str(entry.get("digest")), entry.get("digest"))
-                self._entries[entry.get("id"), digest] = {**entry, "digest": digest}
-        keys = ((item.request.id, digest) for item, digest in zip(self._wanted, self._digests, strict=True))
-        known = [key in self._entries for key in keys]
-        self.done = {index for index, path in enumerate(self.paths) if known[index] and path.exists()}
-
-    def prepare(self, overwrite: bool) -> None:
-        """Create the folder and remove what is to be replaced; refuse files of other jobs."""
-        with writing(self._folder):
-            if overwrite:
-                shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
-                for path in [*self.paths, self._folder / MANIFEST, self._folder / ERRORS]:
-                    path.unlink(missing_ok=True)
-            (self._folder / JOURNAL).mkdir(exist_ok=True)
-        self.look()
-        for index, path in enumerate(self.paths):
-            if path.exists() and index not in self.done:
-                raise InputError(f"{path}: exists already, and is not of this job; {WAY_OUT}")
+        super().__init__(folder, JOURNAL, [item.request.id for item in wanted], suffix, digests, former)
 
     def entry(self, index: int, spoken: Spoken) -> dict[str, Any]:
         """The line of a file in the manifest."""
         request, prompt = self._wanted[index].request, self._wanted[index].prompt
-        return {
-            "id": request.id,
-            "audio": self.paths[index].relative_to(self._folder).as_posix(),
+        facts = {
             "seconds": round(len(spoken.samples) / self._voice.sample_rate, 4),
             "text": request.text,
             **({} if request.speaker is None else {"speaker": request.speaker}),
@@ -297,26 +262,14 @@ class _Job:
             **({} if request.speed == 1 else {"speed": request.speed}),
             "ended": spoken.ended,
             "work_seconds": round(spoken.work_seconds, 4),
-            "digest": self._digests[index],
         }
+        return self.described(index, "audio", facts)
 
     def write_subtitles(self, format: str) -> None:
         """Write those of all files, beside them."""
         for index in sorted(self.done):
-            request = self._wanted[index].request
-            seconds = self._entries[request.id, self._digests[index]]["seconds"]
+            request, seconds = self._wanted[index].request, self.line(index)["seconds"]
             write_subtitles(self.paths[index], format, self._voice.subtitles(request, 0.0, seconds))
-
-    def finish(self, unusable: Sequence[Unusable]) -> None:
-        """Write the manifest and the errors, and remove the journals."""
-        self.look()
-        entries = [self._entries[self._wanted[index].request.id, self._digests[index]] for index in sorted(self.done)]
-        write_whole(self._folder / MANIFEST, _lines(entries))
-        if unusable:
-            write_whole(self._folder / ERRORS, _lines([asdict(item) for item in unusable]))
-        else:
-            (self._folder / ERRORS).unlink(missing_ok=True)
-        shutil.rmtree(self._folder / JOURNAL, ignore_errors=True)
 
 
 def _write(voice: Voice, spoken: Spoken, path: Path, watermark: Mark | None) -> None:
@@ -330,7 +283,3 @@ def _digest(request: SpeechRequest, settings: dict[str, Any]) -> str:
     spoken = [request.text, request.speaker, prompt, request.seed, request.temperature, request.max_frames]
     spoken += [] if request.speed == 1 else [request.speed]
     return hashlib.sha256(json.dumps([spoken, settings], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _lines(records: Sequence[dict[str, Any]]) -> bytes:
-    return "".join(dump_json(record) + "\n" for record in records).encode()

@@ -212,14 +212,14 @@ def file_name(id: Any) -> str:
 def _request(
     voice: Voice, prompts: VoicePrompts, id: str, record: dict[str, Any], wishes: Wishes, folder: Path
 ) -> tuple[SpeechRequest, Path | None]:
-    text = _value(record, "text", str, "a string")
-    named = _value(record, "voice", str, "a string")
+    text = value_of(record, "text", str, "a string")
+    named = value_of(record, "voice", str, "a string")
     # a record that names a voice of its own is not spoken by the speaker of all others
-    speaker = _value(record, "speaker", str, "a string", wishes.speaker if named is None else None)
+    speaker = value_of(record, "speaker", str, "a string", wishes.speaker if named is None else None)
     prompt = wishes.prompt if named is None else folder / named
-    seed = _value(record, "seed", int, "a whole number")
-    temperature = _value(record, "temperature", (int, float), "a number", wishes.temperature)
-    speed = _value(record, "speed", (int, float), "a number", wishes.speed)
+    seed = value_of(record, "seed", int, "a whole number")
+    temperature = value_of(record, "temperature", (int, float), "a number", wishes.temperature)
+    speed = value_of(record, "speed", (int, float), "a number", wishes.speed)
     if text is None:
         raise InputError(f"'text' is missing; found {', '.join(map(repr, record))}")
     latents = None if prompt is None else prompts.read(prompt)
@@ -227,7 +227,8 @@ def _request(
     return voice.request(id, text, speaker, latents, seed, temperature, speed), prompt
 
 
-def _value(record: dict[str, Any], field: str, kind: Any, name: str, default: Any = None) -> Any:
+def value_of(record: dict[str, Any], field: str, kind: Any, name: str, default: Any = None) -> Any:
+    """The value of a field, by default where there is none; InputError, with the `name` of its kind, for another."""
     value = record.get(field)
     if value is None:
         return default

@@ -29,12 +29,13 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import tiny_listener
+import tiny_pictures
 from command_line import unilatent
 from tiny_models import write_encoder
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-GUIDES = ("README", "text", "pretraining", "speech", "vibevoice", "evaluation", "python", "server")
+GUIDES = ("README", "text", "pretraining", "speech", "vibevoice", "pictures", "evaluation", "python", "server")
 """Documents whose every command is for users to try; the others report what was run once."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
@@ -52,6 +53,9 @@ SMALLER = {
     "pretrain_laptop": ["train.max_steps=1", "model.hidden_size=32", "model.num_layers=1"],
     "sigma_vae_small": ["train.max_steps=1", "train.max_tokens=20000", "model.widths=[1,8,8]"],
     "latent_lm_small": ["train.max_steps=1", "model.num_layers=1", "train.precision=float32"],
+    "sigma_vae_images": ["train.max_steps=1", "task.image_size=8", "model.widths=[4,4,4]"],
+    "text_to_image_small": ["train.max_steps=1", "model.num_layers=1"],
+    "text_to_image_dit": ["train.max_steps=1", "model.num_layers=1"],
 }
 NOT_RUN = {
     "README": [
@@ -117,6 +121,7 @@ NOT_RUN = {
         "unilatent serve microsoft/VibeVoice-Realtime-0.5B --voice emma=emma.safetensors",
         "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
     ],
+    "pictures": [],
     "evaluation": [
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer",
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric prompt_similarity "
@@ -305,6 +310,17 @@ def test_guide_to_speech(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     run_document("speech", home)
     assert (home / "hold.wav").exists()
     assert "Synthetic speech" in capsys.readouterr().out
+
+
+def test_guide_to_pictures(home: Path) -> None:
+    pictures = tiny_pictures.write_pictures(home / "pictures")
+    named = pictures.read_text().replace('"square"', '"red circle"')
+    for split in ("train", "valid"):
+        (home / f"pictures/{split}.jsonl").write_text(named)
+    write_lines(home / "wishes.jsonl", [{"id": "first", "text": "red circle", "seed": 7}])
+    run_document("pictures", home)
+    assert {path.name for path in (home / "drawn").iterdir()} == {"first.png", "manifest.jsonl", "sheet.png"}
+    assert (home / "red_at_once.png").exists()
 
 
 def test_guide_to_evaluation(home: Path) -> None:

@@ -37,12 +37,12 @@ LAYERS = {
         {"publishing"},
     ],
     "latent": [
-        {"audio", "images", "text", "nn", "subtitles"},
+        {"audio", "images", "text", "nn", "file_job", "subtitles"},
         {"data", "diffusion", "subtitling"},
         {"models", "criteria", "decoding", "model_card"},
-        {"audio_tokenizer", "tuned_vibevoice", "tasks"},
-        {"encoding", "synthesis", "recognition"},
-        {"longform"},
+        {"audio_tokenizer", "image_tokenizer", "tuned_vibevoice", "tasks"},
+        {"encoding", "image_encoding", "synthesis", "recognition"},
+        {"longform", "drawing"},
     ],
     "data_prep": [
         {"workers", "corpus_writer", "package_lists", "debian_archives", "spoken_text", "squad", "teachers"},

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_pictures
 from tiny_checkpoint import write_vibevoice
 from tiny_listener import write_listener
 from tokenizers import Tokenizer as Backend
@@ -58,6 +59,9 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "vibevoice_asr": {"language": LATENT_LM | KNOWN, "acoustic": SIGMA_VAE, "semantic": SIGMA_VAE},
     "vibevoice_language": {},
     "vibevoice_listener": {},
+    "image_sigma_vae": {"widths": [2, 3], "latent_size": 3},
+    "image_sigma_vae_vit": {"patch_size": 4, "latent_size": 3, "hidden_size": 8, "num_layers": 1, "num_heads": 2},
+    "dit": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 8},
 }
 CRITERION_OPTIONS: dict[str, dict[str, Any]] = {
     "sigma_vae": {"mel_windows": [32], "mel_bins": [5], "periods": [2], "period_widths": [2, 2]}
@@ -80,6 +84,8 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "speech_recognition causal": ("latent_unilm", "hybrid_ctc"),
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
+    "image_autoencoding": ("image_sigma_vae", "image_sigma_vae"),
+    "image_generation": ("latent_lm", "next_token_diffusion"),
 }
 CORPORA = ("pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
 SEQ2SEQ = ("seq2seq", "seq2seq causal", "seq2seq masked", "seq2seq encoder_decoder")
@@ -96,6 +102,8 @@ ALSO_TRAINS = {
     ("speech_recognition causal", "latent_unilm", "cross_entropy"),
     ("speech_recognition causal", "latent_lm_listener", "cross_entropy"),
     ("speech_recognition causal", "latent_lm_listener", "hybrid_ctc"),
+    ("image_autoencoding", "image_sigma_vae_vit", "image_sigma_vae"),
+    ("image_generation", "dit", "diffusion"),
 }
 
 
@@ -123,6 +131,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     heard = latents | {"name": "speech_recognition", "max_source": 64, "max_target": 16}
     front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
     recordings = str(_recordings(folder))
+    pictures = str(tiny_pictures.write_pictures(folder / "pictures"))
+    drawings = str(tiny_pictures.write_store(folder / "drawings"))
     audio = {"train": recordings, "valid": recordings, "sample_rate": 2000, "segment_seconds": 0.1}
     return {
         "seq2seq": text,
@@ -136,6 +146,9 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "speech_synthesis": latents,
         "speech_recognition": heard,
         "speech_recognition causal": heard | {"method": "causal"},
+        "image_autoencoding": {"name": "image_autoencoding", "train": pictures, "valid": pictures}
+        | {"image_size": 8, "channels": 1},
+        "image_generation": {"name": "image_generation", "train": drawings, "valid": drawings},
         "vibevoice_synthesis": _tuning(folder, "synthesis"),
         "vibevoice_recognition": _tuning(folder, "recognition"),
         "speech_synthesis with cues": latents | front_end | {"cues": {"per_latent": 1, "before": 1, "after": 1}},
@@ -198,10 +211,10 @@ def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -
     options = dict(MODEL_OPTIONS[model])
     if model in ("vibevoice_language", "vibevoice_listener") and task["name"].startswith("vibevoice"):
         options["init"] = task["tokenizer"]
-    gives_latents = task["name"] in ("speech_synthesis", "speech_recognition")
+    gives_latents = task["name"] in ("speech_synthesis", "speech_recognition", "image_generation")
     if model in ("latent_lm", "latent_lm_listener", "timed_latent_lm") and not gives_latents:
         options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}
-    if task["name"] == "speech_autoencoding" and model in TEXT_MODELS:
+    if task["name"].endswith("autoencoding") and model in TEXT_MODELS:
         options["vocab_size"] = 40
     if model == "timed_latent_lm" and "cues" not in task:
         options["cue_tokens"] = 3

@@ -1,4 +1,4 @@
-"""The verbs of speech: encode, synthesize, provenance. Each parses, calls, and prints."""
+"""The verbs of speech, with `encode` for pictures too: encode, synthesize, provenance. Each parses, calls, prints."""
 
 from __future__ import annotations
 
@@ -38,22 +38,26 @@ class Subtitles(str, Enum):
 
 
 def encode(
-    manifests: Annotated[list[Path], typer.Argument(help="JSON lines with a unique `id`, `audio` and `text`.")],
+    manifests: Annotated[
+        list[Path], typer.Argument(help="JSON lines with a unique `id`, `audio` or `image`, and `text`.")
+    ],
     tokenizer: Annotated[
         Path,
-        typer.Option(help="Run folder of an audio tokenizer; or VibeVoice weights to fine-tune, a folder or hub id."),
+        typer.Option(help="Run folder of a tokenizer of audio or pictures; or VibeVoice weights, a folder or hub id."),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the latents.")],
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
 ) -> None:
-    """Encode the recordings of manifests once, so that a speech model can be trained on their latents.
+    """Encode recordings, or pictures, once, so that a model can be trained on their latents.
 
     The folder gets a copy of the tokenizer, and so does every run that is trained on it. Released weights stay where
     they are; they also encode semantic features.
     """
     from latent.encoding import encode_corpus
+    from latent.image_encoding import encode_pictures
+    from latent.image_tokenizer import is_image_tokenizer
     from s2s.durable import writing
     from s2s.errors import InputError
     from s2s.ranks import join_ranks
@@ -64,6 +68,14 @@ def encode(
     with join_ranks(device) as ranks:
         if ranks.size > 1:
             raise InputError("encode: runs in one process; start it without torchrun")
+        if is_image_tokenizer(tokenizer):
+            found = encode_pictures(manifests, tokenizer, output, ranks.device, show_progress=True)
+            typer.echo(
+                f"{output}: {found.num_pictures:,} pictures, {found.num_latents:,} latents of {found.latent_size} "
+                f"numbers each, mean {found.mean:.3f}, std {found.latent_std:.3f}",
+                err=True,
+            )
+            return
         facts = encode_corpus(manifests, tokenizer, output, ranks.device, show_progress=True)
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(

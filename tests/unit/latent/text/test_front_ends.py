@@ -15,6 +15,7 @@ from latent.text.front_end import FRONT_ENDS, FrontEnd, Reading
 from latent.text.phonemes import MARKS, PhonemeFrontEnd
 from latent.text.pieces import PieceFrontEnd
 from latent.text.spoken import spoken
+from latent.text.words import WordFrontEnd
 from s2s.errors import ConfigError, InputError
 
 TEXTS = ["so it is,", "euro sign: one!", "never mind the gap"]
@@ -44,11 +45,12 @@ def all_front_ends(dictionary: str) -> list[FrontEnd]:
         ByteFrontEnd.learn(TEXTS, None),
         CharacterFrontEnd.learn(TEXTS, None),
         PhonemeFrontEnd.learn(TEXTS, dictionary),
+        WordFrontEnd.learn([*TEXTS, "press"], None),
     ]
 
 
 def test_every_front_end_has_a_name() -> None:
-    assert FRONT_ENDS.names() == ["bytes", "characters", "phonemes", "sentencepiece"]
+    assert FRONT_ENDS.names() == ["bytes", "characters", "phonemes", "sentencepiece", "words"]
     assert [vars(FRONT_ENDS[name])["name"] for name in FRONT_ENDS.names()] == FRONT_ENDS.names()
     with pytest.raises(ConfigError, match=r"no front_end is called 'phoneme'\. Did you mean 'phonemes'"):
         FRONT_ENDS["phoneme"]
@@ -198,3 +200,9 @@ def test_pieces_of_a_sentencepiece_model(tmp_path: Path) -> None:
         PieceFrontEnd.learn(TEXTS, str(texts))
     with pytest.raises(ConfigError, match="needs a model"):
         PieceFrontEnd.learn(TEXTS, None)
+
+
+def test_words_are_whole_and_those_of_training_alone() -> None:
+    front_end = WordFrontEnd.learn(["Red circle", "blue square!"], None)
+    assert front_end.vocabulary == ("!", "blue", "circle", "red", "square")
+    assert front_end.read("a RED square") == Reading([3, 4], [], ["a"])

@@ -1,0 +1,1 @@
+"""Pictures from texts: a model that draws, and jobs that write files."""
