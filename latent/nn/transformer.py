@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,33 +10,10 @@ from torch.nn import functional as F
 
 from s2s.nn.attention import attend
 from s2s.nn.linear import Linear
+from s2s.nn.rotary import Rotation, rotate, rotation
 
 LayerAttention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention of queries `(B, H, T, D)` to keys and values `(B, G, T, D)`, and to earlier ones."""
-
-
-class Rotation(NamedTuple):
-    """Cosines and sines of the positions' angles, each `(B, 1, T, D / 2)` float32."""
-
-    cos: Tensor
-    sin: Tensor
-
-
-def rotation(positions: Tensor, head_dim: int, theta: float) -> Rotation:
-    """The angles of position ids `(B, T)`: position · theta^(-2i / D) for the i-th pair of a head's D numbers.
-
-    A pair is a number of the first half and one of the second. Source: RoFormer (arXiv 2104.09864), section 3.2.
-    """
-    exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    angles = positions.float().unsqueeze(-1) * theta**-exponents  # (B, T, D / 2)
-    return Rotation(angles.cos().unsqueeze(1), angles.sin().unsqueeze(1))
-
-
-def rotate(x: Tensor, turn: Rotation) -> Tensor:
-    """Turn each pair of numbers of heads `(B, H, T, D)` by the angle of its position; computed in float32."""
-    first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat([first * turn.cos - second * turn.sin, second * turn.cos + first * turn.sin], dim=-1)
-    return turned.to(x.dtype)
 
 
 class CausalBlock(nn.Module):
@@ -96,7 +72,7 @@ def run_blocks(
     """
     turn = None
     for index, block in enumerate(blocks):
-        turn = turn or rotation(positions, block.head_dim, theta)
+        turn = turn or rotation(positions, block.head_dim, theta, heads=1)
         x = block(x, turn, attention(index))
     return x
 

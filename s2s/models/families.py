@@ -16,6 +16,7 @@ FAMILIES = (
     "xlm-roberta",
     "camembert",
     "mpnet",
+    "modernbert",
     "electra",
     "distilbert",
 )
@@ -40,6 +41,9 @@ SIZES = {
     "initializer_range": "initializer_range",
 }
 """What BERT calls the options of `UniLM.Config` that a checkpoint settles."""
+_LAYER_OPTIONS = ("rotary_base", "local_rotary_base", "global_every", "window", "norm_first", "gated", "biases")
+SETTLED = frozenset([*SIZES, *_LAYER_OPTIONS])
+"""All options that a checkpoint settles, also those that BERT has no name for."""
 _OTHER_NAMES = {
     "distilbert": {
         "hidden_size": "dim",
@@ -51,14 +55,48 @@ _OTHER_NAMES = {
         "attention_dropout": "attention_dropout",
     },
     "mpnet": {"relative_buckets": "relative_attention_num_buckets"},
+    "modernbert": {
+        "activation": "hidden_activation",
+        "layer_norm_eps": "norm_eps",
+        "hidden_dropout": "mlp_dropout",
+        "attention_dropout": "attention_dropout",
+        "window": "local_attention",
+        "rotary_base": "global_rope_theta",
+        "local_rotary_base": "local_rope_theta",
+        "global_every": "global_attn_every_n_layers",
+    },
 }
 _UNSAID: dict[str, dict[str, Any]] = {
     "distilbert": {"num_segments": 0, "layer_norm_eps": 1e-12},
+    "modernbert": {
+        "num_segments": 0,
+        "rotary_base": 160_000.0,
+        "local_rotary_base": 10_000.0,
+        "global_every": 3,
+        "window": 128,
+        "norm_first": True,
+        "gated": True,
+        "biases": False,
+        "layer_norm_eps": 1e-5,
+        "hidden_dropout": 0.0,
+        "attention_dropout": 0.0,
+    },
     "mpnet": {"num_segments": 0, "relative_buckets": 32, "max_relative_distance": 128},
 }
 """What the configurations of a family leave unsaid."""
 ROWS_FOR_PADDING = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "mpnet": 2}
 """First rows of the position table that are for padding; `UniLM` has none."""
+_FIXED: dict[str, dict[str, Any]] = {
+    "modernbert": {
+        "attention_bias": False,
+        "mlp_bias": False,
+        "norm_bias": False,
+        "classifier_bias": False,
+        "decoder_bias": True,
+        "tie_word_embeddings": True,
+    },
+}
+"""What a family may vary in its configuration but `UniLM` does not; what is left out has this value."""
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 _PUBLIC = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu", "silu": "silu"}
@@ -83,6 +121,10 @@ def sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
     names = SIZES | _OTHER_NAMES.get(family, {})
     found = {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
     sizes = _UNSAID.get(family, {}) | found
+    for name, value in _FIXED.get(family, {}).items():
+        _check(config, name, value, where)
+    if family == "modernbert":
+        sizes |= _rotary(config, sizes, where)
     if family in ROWS_FOR_PADDING and "max_positions" in sizes:
         if not isinstance(sizes["max_positions"], int):
             raise InputError(
@@ -99,6 +141,29 @@ def sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
     return sizes
 
 
+def _check(config: Mapping[str, Any], name: str, value: Any, where: Path) -> None:
+    if config.get(name, value) != value:
+        raise InputError(f"{where}: {name} must be {shown(value)}, found {shown(config[name])}")
+
+
+def _rotary(config: Mapping[str, Any], sizes: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """What newer configurations of ModernBERT say by layer, and kind of layer."""
+    found: dict[str, Any] = {}
+    kinds, every = config.get("layer_types"), sizes["global_every"]
+    if isinstance(kinds, list) and kinds:
+        every = next((index for index, kind in enumerate(kinds) if index and kind == "full_attention"), len(kinds))
+        expected = ["sliding_attention" if index % every else "full_attention" for index in range(len(kinds))]
+        _check(config, "layer_types", expected, where)
+        found["global_every"] = every
+    by_kind = config.get("rope_parameters")
+    for option, kind in (("rotary_base", "full_attention"), ("local_rotary_base", "sliding_attention")):
+        rope = by_kind.get(kind) if isinstance(by_kind, dict) else None
+        if isinstance(rope, dict):
+            _check(rope, "rope_type", "default", where)
+            found |= {option: rope["rope_theta"]} if "rope_theta" in rope else {}
+    return found
+
+
 def _activation(name: Any, where: Path) -> str:
     if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise InputError(f"{where}: the activation must be one of {', '.join(_ACTIVATIONS)}, found {shown(name)}")
@@ -107,6 +172,8 @@ def _activation(name: Any, where: Path) -> str:
 
 def family_for(config: Any) -> str:
     """The family whose layout holds a model with this `UniLM.Config`."""
+    if config.rotary_base:
+        return "modernbert"
     if not config.relative_buckets:
         return "bert"
     as_mpnet = (config.relative_buckets, config.max_relative_distance, config.num_segments, config.activation)
@@ -118,6 +185,9 @@ def config_of(config: Any, family: str) -> dict[str, Any]:
     names = {ours: theirs for ours, theirs in (SIZES | _OTHER_NAMES.get(family, {})).items() if ours not in _NOT_BERTS}
     sizes = {theirs: getattr(config, ours) for ours, theirs in names.items()} | {"tie_word_embeddings": True}
     sizes[names["activation"]] = _PUBLIC[config.activation]
+    if family == "modernbert":
+        named = {"model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"], "pad_token_id": None}
+        return named | sizes | _FIXED[family]
     if family == "mpnet":
         sizes["max_position_embeddings"] += ROWS_FOR_PADDING[family]
         return {"model_type": "mpnet", "architectures": ["MPNetForMaskedLM"], **sizes}

@@ -23,6 +23,7 @@ _OURS = {
     "bert.embeddings.LayerNorm": "embeddings.norm",
     "bert.embeddings_project": "embeddings.project",
     "bert.rel_pos_bias": "relative_bias",
+    "bert.final_norm": "final_norm",
     "cls.predictions.transform.dense": "head.dense",
     "cls.predictions.transform.LayerNorm": "head.norm",
     "cls.predictions": "head",
@@ -54,6 +55,14 @@ _IN_LAYER = {
         "ffn.lin2": "output.dense",
         "output_layer_norm": "output.LayerNorm",
     },
+    "modernbert": {
+        "attn_norm": "attention.output.LayerNorm",
+        "attn.Wqkv": "attention.self.qkv_linear",
+        "attn.Wo": "attention.output.dense",
+        "mlp_norm": "output.LayerNorm",
+        "mlp.Wi": "intermediate.dense",
+        "mlp.Wo": "output.dense",
+    },
     "mpnet": {
         "attention.attn.q": "attention.self.query",
         "attention.attn.k": "attention.self.key",
@@ -72,6 +81,13 @@ _ROBERTAS_HEAD = {
 _OUTSIDE = {
     "roberta": _ROBERTAS_HEAD,
     "mpnet": _ROBERTAS_HEAD | {"bert.encoder.relative_attention_bias": "bert.rel_pos_bias"},
+    "modernbert": {
+        "bert.embeddings.tok_embeddings": "bert.embeddings.word_embeddings",
+        "bert.embeddings.norm": "bert.embeddings.LayerNorm",
+        "head.dense": "cls.predictions.transform.dense",
+        "head.norm": "cls.predictions.transform.LayerNorm",
+        "decoder": "cls.predictions",
+    },
     "electra": {
         "generator_predictions.dense": "cls.predictions.transform.dense",
         "generator_predictions.LayerNorm": "cls.predictions.transform.LayerNorm",
@@ -84,8 +100,12 @@ _OUTSIDE = {
     },
 }
 """What is outside of the layers, by family, and what BERT calls it."""
-_LAYERS = {"distilbert": "bert.transformer.layer"}
-_ROOTS = ("embeddings.", "encoder.", "pooler.", "transformer.", "embeddings_project.", "rel_pos_bias.")
+_LAYERS = {"distilbert": "bert.transformer.layer", "modernbert": "bert.layers"}
+_INNER = ("encoder.", "layers.", "transformer.", "final_norm.", "rel_pos_bias.", "pooler.")
+_ROOTS = ("embeddings.", "embeddings_project.", *_INNER)
+"""What names of bare models begin with."""
+_PREFIXES = {"unilm": "bert", "modernbert": "model"}
+"""What the names of a family begin with, if it is not the family."""
 _SAME = {"xlm-roberta": "roberta", "camembert": "roberta", "minilm": "bert", "unilm": "bert"}
 """Families with the names of another."""
 
@@ -105,7 +125,7 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-        name = f"bert.{name}" if name.startswith(_ROOTS) else re.sub(rf"^{kind}\.", "bert.", name)
+        name = f"bert.{name}" if name.startswith(_ROOTS) else re.sub(rf"^{_PREFIXES.get(kind, kind)}\.", "bert.", name)
         name = _rename(name, _OUTSIDE.get(kind, {}))
         named[_rename_in_layer(name, _LAYERS.get(kind, _BERTS_LAYER), _BERTS_LAYER, _IN_LAYER.get(kind, {}))] = tensor
     return _split_joint_projections(_in_berts_layout(named, family))
@@ -172,14 +192,16 @@ def into_family_names(state: Mapping[str, Tensor], family: str) -> dict[str, Ten
         state[_POSITIONS] = F.pad(state[_POSITIONS], (0, 0, rows, 0))
     if family == "mpnet":
         state[_BUCKETS] = state[_BUCKETS].t()
+    if family == "modernbert":
+        state = _join_projections(state)
     outside, inside = (
         {bert: theirs for theirs, bert in names.get(family, {}).items()} for names in (_OUTSIDE, _IN_LAYER)
     )
-    root = "bert." if family in ("bert", "unilm") else f"{family}."
-    return {
-        re.sub(r"^bert\.", root, _rename(_rename_in_layer(name, _BERTS_LAYER, _BERTS_LAYER, inside), outside)): tensor
-        for name, tensor in state.items()
+    layers, root = _LAYERS.get(family, _BERTS_LAYER), f"{_PREFIXES.get(family, family)}."
+    renamed = {
+        _rename_in_layer(_rename(name, outside), _BERTS_LAYER, layers, inside): tensor for name, tensor in state.items()
     }
+    return {re.sub(r"^bert\.", root, name): tensor for name, tensor in renamed.items()}
 
 
 def bert_parts(layer: str, weight: Tensor) -> dict[str, int]:
@@ -202,6 +224,19 @@ def _split_joint_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             split[name.replace("bert.encoder.rel_pos_bias", "bert.rel_pos_bias")] = tensor
     return split
+
+
+def _join_projections(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `_split_joint_projections` for weights without biases."""
+    joined: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        stem, _, leaf = name.rpartition(".self.")
+        if leaf == "query.weight":
+            parts = [state[f"{stem}.self.{part}.weight"] for part in ("query", "key", "value")]
+            joined[f"{stem}.self.qkv_linear.weight"] = torch.cat(parts)
+        elif not stem:
+            joined[name] = tensor
+    return joined
 
 
 def _rename(name: str, names: Mapping[str, str]) -> str:

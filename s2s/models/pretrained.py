@@ -22,7 +22,7 @@ from s2s.config import read_tree, section_of
 from s2s.errors import InputError, reason_of, shown
 from s2s.hub import fetch, is_hub_name
 from s2s.json_files import read_object
-from s2s.models.families import SIZES, family_of, sizes_of
+from s2s.models.families import SETTLED, family_of, sizes_of
 from s2s.models.keymaps import fold_segment_row, into_bert_names, to_bert_names
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def read_sizes(checkpoint: str) -> dict[str, Any]:
         model = section_of(read_tree(path / CONFIG), "model", path / CONFIG)
         if model.get("name") not in _ENCODER_OF:
             raise InputError(f"{path / CONFIG}: model.name must be unilm, found {shown(model.get('name'))}")
-        return {key: value for key, value in model.items() if key in SIZES}
+        return {key: value for key, value in model.items() if key in SETTLED}
     file = _config_file(path)
     return sizes_of(read_object(file), file)
 

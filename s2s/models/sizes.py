@@ -62,6 +62,10 @@ def refuse_others(defaults: dict[str, Any], known: set[str]) -> None:
 
 
 def _check_layers(config: Any, known: dict[str, Any]) -> None:
+    if known.get("norm_first"):
+        raise ConfigError(
+            f"model.layers_from: needs a checkpoint whose layers are alike; in {config.like} they differ by their place"
+        )
     count = len(config.layers_from)
     if "num_layers" in config.model_fields_set and config.num_layers != count:
         raise ConfigError(
@@ -135,6 +139,7 @@ def _check(config: Any, segments: int) -> None:
             f"model.max_relative_distance: must be more than a quarter of model.relative_buckets ({buckets}), "
             f"found {distance}"
         )
+    _check_rotary(config)
     rows, used = config.num_segments, (config.source_segment, config.target_segment)
     for name, row in zip(("source_segment", "target_segment"), used, strict=True):
         if rows and row >= rows:
@@ -143,4 +148,21 @@ def _check(config: Any, segments: int) -> None:
         raise ConfigError(
             f"model.num_segments: must be at least {segments} (or 0), with source_segment 0 and target_segment 1, "
             f"as the task names the rows itself; found {rows}, {used[0]} and {used[1]}"
+        )
+
+
+def _check_rotary(config: Any) -> None:
+    """Refuse options of layers that exclude or need one another."""
+    width = config.hidden_size // config.num_heads
+    if not config.rotary_base:
+        for name in ("window", "local_rotary_base"):
+            if getattr(config, name):
+                raise ConfigError(f"model.{name}: needs model.rotary_base (160000, say), found 0")
+    elif config.relative_buckets:
+        raise ConfigError("model.rotary_base: give it or model.relative_buckets, found both")
+    elif width % 2:
+        raise ConfigError(f"model.rotary_base: needs heads of an even width, found {width}")
+    if config.window and config.global_every == 1:
+        raise ConfigError(
+            "model.window: needs model.global_every of at least 2, since every layer sees everything at 1"
         )

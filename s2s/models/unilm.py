@@ -30,10 +30,11 @@ from s2s.nn.attention import Attention, Rows
 from s2s.nn.cache import Pool
 from s2s.nn.linear import PackedLinear, can_pack, pack_linears
 from s2s.nn.packing import Packing
-from s2s.nn.positions import RelativeBias
+from s2s.nn.placing import Layers, Placing, Rotary, Shared
+from s2s.nn.positions import RelativeBias, Window
 from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
-from s2s.nn.transformer import Block, LayerStates, Noting, projections
+from s2s.nn.transformer import Block, LayerStates, NormFirstBlock, Noting, projections
 from s2s.registry import register_model
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class UniLM(Model):
         intermediate_size: int = Field(3072, ge=1)
         """Inner size of the feed-forward networks."""
         max_positions: int = Field(512, ge=1)
-        """Rows of the position table; if the task needs more, rows are repeated."""
+        """Rows of the position table; if the task needs more, rows are repeated. Without a table, the longest input."""
         num_segments: Fact[int] = Field(2, ge=0)
         """Rows of the segment (token type) table; 0 for no table."""
         source_segment: Fact[int] = Field(0, ge=0)
@@ -79,6 +80,20 @@ class UniLM(Model):
         """Number of buckets of the relative position bias (UniLM v2: 32); 0 for none."""
         max_relative_distance: Fact[int] = Field(128, ge=0)
         """Distance from which on all share the last bucket."""
+        rotary_base: Fact[float] = Field(0, ge=0)
+        """Base of rotary positions, which take the place of the table (ModernBERT: 160000); 0 for none."""
+        local_rotary_base: Fact[float] = Field(0, ge=0)
+        """The same in layers with a window; 0 for the same base."""
+        global_every: Fact[int] = Field(1, ge=1)
+        """Of how many layers, from the first on, one has no window."""
+        window: Fact[int] = Field(0, ge=0)
+        """Width of the window of the other layers, half of it on each side; 0 for none."""
+        norm_first: Fact[bool] = False
+        """Normalize what each sublayer reads, and the last layer's output, instead of each sublayer's sum."""
+        gated: Fact[bool] = False
+        """Feed-forward networks with a gate (GeGLU)."""
+        biases: Fact[bool] = True
+        """Biases in layers, norms and the head; the scores of the vocabulary always have theirs."""
         neighbor_bias: float = Field(0, ge=0)
         """Initial relative bias of each head for one neighboring position, such as 4; 0 as published."""
         frequency_bias: bool = False
@@ -109,6 +124,11 @@ class UniLM(Model):
             """Whether the model starts from weights of a checkpoint, not from its sizes alone."""
             return self.init is not None or self.layers_from is not None
 
+        @property
+        def position_table(self) -> bool:
+            """Whether positions are added to the embeddings."""
+            return not self.rotary_base
+
     config: UniLM.Config
 
     def __init__(self, config: UniLM.Config) -> None:
@@ -127,8 +147,9 @@ class UniLM(Model):
             buckets, distance = config.relative_buckets, config.max_relative_distance
             self.relative_bias = RelativeBias(config.num_heads, buckets, distance)
             self.relative_bias.prefer_neighbors_(config.neighbor_bias)
+        kind = NormFirstBlock if config.norm_first else Block
         self.layers = nn.ModuleList(
-            Block(
+            kind(
                 config.hidden_size,
                 config.num_heads,
                 config.intermediate_size,
@@ -136,9 +157,15 @@ class UniLM(Model):
                 config.layer_norm_eps,
                 config.hidden_dropout,
                 config.attention_dropout,
+                config.gated,
+                config.biases,
             )
             for _ in range(config.num_layers)
         )
+        self.final_norm = None
+        if config.norm_first:
+            self.layers[0].attention_norm = nn.Identity()  # the embeddings are normalized
+            self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps, bias=config.biases)
         self.head = Head(config, width)
         self.apply(self._randomize)
         if self.tags is not None:
@@ -149,7 +176,7 @@ class UniLM(Model):
     def _randomize(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
     def blocks(self) -> list[nn.Module]:
@@ -168,22 +195,34 @@ class UniLM(Model):
         slots, order = batch.slots.sort()
         packing, x = self._read(batch, len(self.layers) - 1)
         reading = packing.rows_at(slots)
-        last = packing.attention(self.relative_bias, reading, self.config.attention == "flex")
-        hidden = self._run(self.layers[-1], x, last, reading)
+        last = self._placing().attention(packing, reading, self.config.attention == "flex")
+        hidden = self._closed(self._run(self.layers[-1], x, last(len(self.layers) - 1), reading))
         return torch.empty_like(hidden).index_copy(0, order, hidden)
 
     def _read(self, batch: TokenBatch, depth: int) -> tuple[Packing, Tensor]:
         """The rows of a batch after the first `depth` layers, `(N, hidden_size)`."""
         packing, x, everything = self._begin(batch)
-        for layer in self.layers[:depth]:
-            x = self._run(layer, x, everything)
+        for index, layer in enumerate(self.layers[:depth]):
+            x = self._run(layer, x, everything(index))
         return packing, x
 
-    def _begin(self, batch: TokenBatch) -> tuple[Packing, Tensor, Attention]:
-        """The rows of a batch, what the first layer reads, and the attention of every layer to all rows."""
+    def _begin(self, batch: TokenBatch) -> tuple[Packing, Tensor, Layers]:
+        """The rows of a batch, what the first layer reads, and the attention of each layer to all rows."""
         packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
         x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
-        return packing, x, packing.attention(self.relative_bias, flex=self.config.attention == "flex")
+        return packing, x, self._placing().attention(packing, flex=self.config.attention == "flex")
+
+    def _closed(self, hidden: Tensor) -> Tensor:
+        """The outputs of the last layer, as the head reads them."""
+        return hidden if self.final_norm is None else self.final_norm(hidden)
+
+    def _placing(self) -> Placing:
+        config = self.config
+        if not config.rotary_base:
+            return Shared(self.relative_bias)
+        window = Window(config.window // 2) if config.window else None
+        width, local_base = config.hidden_size // config.num_heads, config.local_rotary_base or config.rotary_base
+        return Rotary(width, config.rotary_base, local_base, window, config.global_every)
 
     @property
     def attention_sizes(self) -> tuple[int, int, int]:
@@ -199,8 +238,8 @@ class UniLM(Model):
         """See `s2s.criteria.layerwise_distillation.Layered`."""
         packing, x, everything = self._begin(batch)
         hidden, vectors = [packing.pad(x)], []
-        for layer in self.layers[:depth]:
-            noting = Noting(everything)
+        for index, layer in enumerate(self.layers[:depth]):
+            noting = Noting(everything(index))
             x = self._run(layer, x, noting)
             hidden.append(packing.pad(x))
             vectors.append(packing.pad(noting.vectors))
@@ -270,14 +309,15 @@ class UniLM(Model):
         real = positions < lengths.unsqueeze(1)
         packing = Packing(torch.where(real, 0, PADDING), positions, real, tokens.shape[1])
         x = self.embeddings(self.words(sources, packing), packing.positions, torch.zeros_like(packing.positions))
-        everything = scaled(packing.attention(self.relative_bias), factors.source)
+        placing = self._placing()
+        everything, stored = placing.attention(packing), placing.stored(packing)
         heads, width = self.config.num_heads, self.config.hidden_size // self.config.num_heads
         buffer = x.new_zeros(len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width)
         for index, layer in enumerate(self.layers):
-            keys_values = packing.pad(cast(Block, layer).attention.keys_values(x))  # (B, S, 2, H, D)
+            keys_values = packing.pad(stored(index, cast(Block, layer).keys_values(x)))  # (B, S, 2, H, D)
             buffer[index, ..., :-1, :] = keys_values.permute(2, 0, 3, 1, 4)
             if index + 1 < len(self.layers):
-                x = layer(x, everything)
+                x = layer(x, scaled(everything(index), factors.source))
         if factors.cross != factors.target:  # outputs ask with queries that are multiplied by the factor of targets
             buffer[:, 0] *= factors.cross / factors.target
         pool, most = Pool(buffer, real, positions), self.config.max_positions
@@ -293,7 +333,7 @@ class UniLM(Model):
         hypotheses, remembered = fed[0].shape[1], len(fed) - (mask is not None)
         positions = torch.cat([following - behind for behind in reversed(range(len(fed)))], dim=1)  # (B, G)
         state.advance()
-        attention = state.pool.feed(positions, remembered, state.steps_left, self.relative_bias)
+        attention = self._placing().feed(state.pool, positions, remembered, state.steps_left)
         ids = torch.cat(fed, dim=1)  # (B, G K)
         words = self.embeddings.tokens(ids)
         words = words if self.tags is None else self.tags(words, None)
@@ -301,7 +341,7 @@ class UniLM(Model):
         for index, layer in enumerate(self.layers[:-1]):
             x = layer(x, scaled(attention(index), state.query_factor))
         last = scaled(attention(len(self.layers) - 1), state.query_factor)
-        return self.logits(self.layers[-1](x, last, slice(-hypotheses, None)))
+        return self.logits(self._closed(self.layers[-1](x, last, slice(-hypotheses, None))))
 
     def prepare(self) -> None:
         pack_linears(self)

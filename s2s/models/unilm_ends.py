@@ -17,9 +17,9 @@ class Embeddings(nn.Module):
     def __init__(self, config: Any, width: int) -> None:
         super().__init__()
         self.tokens = nn.Embedding(config.vocab_size, width)
-        self.positions = nn.Embedding(config.max_positions, width)
+        self.positions = nn.Embedding(config.max_positions, width) if config.position_table else None
         self.segments = nn.Embedding(config.num_segments, width) if config.num_segments else None
-        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.norm = nn.LayerNorm(width, config.layer_norm_eps, bias=config.biases)
         self.project = Linear(width, config.hidden_size) if width != config.hidden_size else None
         self.dropout = nn.Dropout(config.hidden_dropout)
         self._source_segment = config.source_segment
@@ -27,7 +27,7 @@ class Embeddings(nn.Module):
 
     def forward(self, words: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """Of word embeddings `(..., width)`, ids of positions and segments 0 (source) or 1 (target), `(...)`."""
-        x = words + self.positions(positions)
+        x = words if self.positions is None else words + self.positions(positions)
         if self.segments is not None:
             x = x + self.segments(segments * self._target_offset + self._source_segment)
         x = self.dropout(self.norm(x))
@@ -48,8 +48,8 @@ class Head(nn.Module):
 
     def __init__(self, config: Any, width: int) -> None:
         super().__init__()
-        self.dense = Linear(config.hidden_size, width)
-        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.dense = Linear(config.hidden_size, width, config.biases)
+        self.norm = nn.LayerNorm(width, config.layer_norm_eps, bias=config.biases)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.output: PackedLinear | None = None
         self._activation = ACTIVATIONS[config.activation]

@@ -76,13 +76,13 @@ def attend_in_groups(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor
 class SelfAttention(nn.Module):
     """Multi-head attention over the rows of one input; `num_heads` divides `hidden_size`, `dropout` is on weights."""
 
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float, biases: bool = True) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.query = Linear(hidden_size, hidden_size)
-        self.key_value = Linear(hidden_size, 2 * hidden_size)
-        self.out = Linear(hidden_size, hidden_size)
+        self.query = Linear(hidden_size, hidden_size, biases)
+        self.key_value = Linear(hidden_size, 2 * hidden_size, biases)
+        self.out = Linear(hidden_size, hidden_size, biases)
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         """Outputs `(..., Q, hidden_size)` for the queries of `rows` (None: all) over the keys of all rows of `x`."""

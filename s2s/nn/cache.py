@@ -16,7 +16,8 @@ Axes: B sentences, K hypotheses, P slots in use, H heads, D width of a head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 
 from s2s.nn.attention import Attention, attend_in_groups
 from s2s.nn.masks import additive
-from s2s.nn.positions import RelativeBias
+from s2s.nn.positions import Relative
 
 
 class Pool:
@@ -80,16 +81,14 @@ class Pool:
         self._positions = self._positions.gather(1, slots)
         return longest
 
-    def feed(
-        self, positions: Tensor, remembered: int, steps_left: int, relative_bias: RelativeBias | None
-    ) -> Callable[[int], Attention]:
+    def feed(self, positions: Tensor, remembered: int, steps_left: int, relative: Relative | None = None) -> Fed:
         """Add G tokens to each hypothesis; each sees the ones before it.
 
         Args:
             positions: Position ids of the tokens, `(B, G)`, the same for all hypotheses of a sentence.
             remembered: How many of the G, from the first on, later calls see too.
             steps_left: The maximum number of later calls, to size the buffer once.
-            relative_bias: The relative position bias, if any.
+            relative: What positions add to the scores, if anything.
 
         Returns:
             The attention of each layer, for rows `(B, G K, ...)`: all hypotheses of the first token, then of the
@@ -104,25 +103,12 @@ class Pool:
         sees = torch.cat([self._sees.repeat(1, tokens, 1), fed], dim=2)  # (B, G K, stop)
         every_position = torch.cat([self._positions, positions.repeat_interleave(hypotheses, 1)], dim=1)
         buffer = self._rows()
-        bias = additive(sees, buffer.dtype).unsqueeze(1)
-        if relative_bias is not None:
-            bias = relative_bias(positions, every_position).repeat_interleave(hypotheses, 2) + bias
         if remembered:
             rows = slice((remembered - 1) * hypotheses, remembered * hypotheses)  # the last of them sees all
             self._sees = sees[:, rows, : used + remembered * hypotheses]
         self._positions = every_position[:, : used + remembered * hypotheses]
-
-        def attention(layer: int) -> Attention:
-            def look_up(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
-                buffer[layer, :, :, :, used:stop] = keys_values.permute(2, 0, 3, 1, 4)
-                keys, values = buffer[layer, ..., :stop, :]
-                seen = bias[:, :, -queries.shape[1] :]
-                output = attend_in_groups(queries.transpose(1, 2), keys, values, seen, dropout)
-                return output.transpose(1, 2)
-
-            return look_up
-
-        return attention
+        bias = additive(sees, buffer.dtype).unsqueeze(1)
+        return Fed(buffer, slice(used, stop), positions, every_position, hypotheses, bias).under(relative)
 
     def forget(self, tokens: int) -> None:
         """Drop the last tokens of each sentence, before hypotheses part."""
@@ -150,6 +136,51 @@ class Pool:
     def _rows(self) -> Tensor:
         """The buffer of the B sentences, `(layers, 2, B, H, slots, D)`."""
         return self._buffer[:, :, : len(self._sees)]
+
+
+@dataclass(frozen=True)
+class Fed:
+    """The attention of each layer while a pool takes G tokens for each of K hypotheses; see `Pool.feed`.
+
+    Args:
+        buffer: The pool's, of B sentences.
+        slots: Where the tokens go.
+        positions: Of the tokens, `(B, G)`.
+        every_position: Of the slots before and of theirs, `(B, P)`.
+        hypotheses: K.
+        bias: Of the scores, `(B, 1 or H, G K, P)`.
+    """
+
+    buffer: Tensor
+    slots: slice
+    positions: Tensor
+    every_position: Tensor
+    hypotheses: int
+    bias: Tensor
+
+    @property
+    def rows(self) -> Tensor:
+        """Position ids of the rows, `(B, G K)`."""
+        return self.every_position[:, self.slots]
+
+    def under(self, relative: Relative | None) -> Fed:
+        """The same with a bias more."""
+        if relative is None:
+            return self
+        more = relative.onto(None, self.positions, self.every_position)
+        return replace(self, bias=more.repeat_interleave(self.hypotheses, 2) + self.bias)
+
+    def __call__(self, layer: int) -> Attention:
+        """The attention of one layer."""
+
+        def look_up(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+            self.buffer[layer, :, :, :, self.slots] = keys_values.permute(2, 0, 3, 1, 4)
+            keys, values = self.buffer[layer, ..., : self.slots.stop, :]
+            seen = self.bias[:, :, -queries.shape[1] :]
+            output = attend_in_groups(queries.transpose(1, 2), keys, values, seen, dropout)
+            return output.transpose(1, 2)
+
+        return look_up
 
 
 def placed(table: Tensor, rows: Tensor, places: Sequence[int]) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from s2s.nn.masks import sees
-from s2s.nn.positions import RelativeBias
+from s2s.nn.positions import Relative, RelativeBias, Window
 
 
 class Slots(NamedTuple):
@@ -27,15 +27,20 @@ class Slots(NamedTuple):
 class FlexAttention:
     """`torch.nn.attention.flex_attention` over M query rows, `asking`, and all N key rows, `answering`."""
 
-    def __init__(self, asking: Slots, answering: Slots, relative_bias: RelativeBias | None) -> None:
+    def __init__(self, asking: Slots, answering: Slots, relative: Relative | None) -> None:
         def allowed(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             own = asking.sentences[query] == answering.sentences[key]
-            return own & sees(asking.steps[query], answering.steps[key])
+            seen = own & sees(asking.steps[query], answering.steps[key])
+            if isinstance(relative, Window):
+                seen = seen & ((asking.positions[query] - answering.positions[key]).abs() <= relative.reach)
+            return seen
 
         device = asking.steps.device
         sizes = len(asking.steps), len(answering.steps)
         self._visible = _functions(device.type)[1](allowed, None, None, *sizes, device=device)
-        self._bias = None if relative_bias is None else _bias_of(asking.positions, answering.positions, relative_bias)
+        self._bias = None
+        if isinstance(relative, RelativeBias):
+            self._bias = _bias_of(asking.positions, answering.positions, relative)
 
     def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
         """See `s2s.nn.attention.Attention`; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""

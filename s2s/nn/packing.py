@@ -20,7 +20,7 @@ from torch import Tensor
 from s2s.nn.attention import Attention, attend
 from s2s.nn.flex import FlexAttention, Slots
 from s2s.nn.masks import additive, visible
-from s2s.nn.positions import RelativeBias
+from s2s.nn.positions import Relative
 
 
 class Packing:
@@ -60,13 +60,13 @@ class Packing:
         return torch.searchsorted(self.slots, slots)
 
     def attention(
-        self, relative_bias: RelativeBias | None = None, reading: Tensor | None = None, flex: bool = False
+        self, relative: Relative | None = None, reading: Tensor | None = None, flex: bool = False
     ) -> Attention:
         """Attention for the device, or FlexAttention; queries are the rows `reading`, ascending, or all."""
         if flex:
-            return FlexAttention(self._described(reading), self._described(None), relative_bias)
+            return FlexAttention(self._described(reading), self._described(None), relative)
         kind = RaggedAttention if self.slots.device.type == "cpu" else PaddedAttention
-        return kind(self, relative_bias, reading)
+        return kind(self, relative, reading)
 
     def _described(self, rows: Tensor | None) -> Slots:
         sentences = torch.div(self.slots, self.padded_steps.shape[1], rounding_mode="floor")
@@ -77,7 +77,7 @@ class Packing:
 class RaggedAttention:
     """Attention over packed rows, with one call per sentence and kind of row; `reading` as in `Packing.attention`."""
 
-    def __init__(self, packing: Packing, relative_bias: RelativeBias | None, reading: Tensor | None) -> None:
+    def __init__(self, packing: Packing, relative: Relative | None, reading: Tensor | None) -> None:
         steps, positions = packing.steps, packing.positions
         asking_steps, asking_positions = (steps, positions) if reading is None else (steps[reading], positions[reading])
         self._lengths = packing.lengths
@@ -89,9 +89,8 @@ class RaggedAttention:
             bias = None
             if keys > packing.context_lengths[sentence]:
                 bias = additive(visible(asking_steps[asking], steps[answering]), torch.float32)[None, None]
-            if relative_bias is not None:
-                distances = relative_bias(asking_positions[asking], positions[answering])[None]
-                bias = distances if bias is None else distances + bias
+            if relative is not None:
+                bias = relative.onto(bias, asking_positions[None, asking], positions[None, answering])
             self._spans.append(_Span(sentence, queries, keys, bias))
             done += queries
 
@@ -132,7 +131,7 @@ def _spans(packing: Packing, reading: Tensor | None) -> Iterator[tuple[int, int,
 class PaddedAttention:
     """Attention over packed rows, padded to one or two calls for the whole batch."""
 
-    def __init__(self, packing: Packing, relative_bias: RelativeBias | None, reading: Tensor | None) -> None:
+    def __init__(self, packing: Packing, relative: Relative | None, reading: Tensor | None) -> None:
         steps, positions = packing.padded_steps, packing.padded_positions
         asking = packing.slots if reading is None else packing.slots[reading]
         empty = steps.numel()  # a slot after all others, for padding
@@ -143,8 +142,8 @@ class PaddedAttention:
         self._groups: list[tuple[Tensor, int, Tensor]] = []
         for slots, stop in grids:
             bias = additive(visible(_at(steps, slots), steps[:, :stop]), torch.float32).unsqueeze(1)
-            if relative_bias is not None:
-                bias = relative_bias(_at(positions, slots), positions[:, :stop]) + bias
+            if relative is not None:
+                bias = relative.onto(bias, _at(positions, slots), positions[:, :stop])
             self._groups.append((rows[slots], stop, bias))
 
     def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:

@@ -1,11 +1,15 @@
-"""Relative positions: logarithmic buckets, and one learned bias per bucket and head, shared by all layers."""
+"""Relative positions: logarithmic buckets, one learned bias per bucket and head, and windows."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from s2s.nn.masks import HIDDEN
 
 
 def relative_bucket(relative: Tensor, num_buckets: int, max_distance: int) -> Tensor:
@@ -30,6 +34,13 @@ def relative_bucket(relative: Tensor, num_buckets: int, max_distance: int) -> Te
     log_ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
     far = (exact + (log_ratio * (half - exact)).long()).clamp(max=half - 1)
     return torch.where(distance < exact, distance, far) + half * (relative > 0).long()
+
+
+class Relative(Protocol):
+    """What the positions of two tokens add to their attention score."""
+
+    def onto(self, bias: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor:
+        """A bias `(..., 1 or H, Q, K)`, None for zeros, plus that of position ids `(..., Q)` and `(..., K)`."""
 
 
 class RelativeBias(nn.Module):
@@ -57,3 +68,21 @@ class RelativeBias(nn.Module):
         relative = keys.unsqueeze(-2) - queries.unsqueeze(-1)
         index = self.buckets[relative.clamp(-self.max_distance, self.max_distance) + self.max_distance]
         return self.weight.t()[index].movedim(-1, -3)
+
+    def onto(self, bias: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor:
+        """See `Relative`."""
+        own = self(queries, keys)
+        return own if bias is None else own + bias  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Hides tokens more than `reach` positions away: by their positions, wherever their slots are."""
+
+    reach: int
+
+    def onto(self, bias: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor:
+        """See `Relative`."""
+        far = ((keys.unsqueeze(-2) - queries.unsqueeze(-1)).abs() > self.reach).unsqueeze(-3)
+        bias = torch.zeros(far.shape, device=far.device) if bias is None else bias
+        return bias.masked_fill(far, HIDDEN)

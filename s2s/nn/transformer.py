@@ -1,4 +1,4 @@
-"""The Transformer layer with normalization after each residual sum, as in BERT."""
+"""Transformer layers: with normalization after each residual sum, as in BERT, or before each sublayer."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ class Block(nn.Module):
         layer_norm_eps: float,
         hidden_dropout: float,
         attention_dropout: float,
+        gated: bool = False,
+        biases: bool = True,
     ) -> None:
         super().__init__()
-        self.attention = SelfAttention(hidden_size, num_heads, attention_dropout)
-        self.attention_norm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.up = Linear(hidden_size, intermediate_size)
-        self.down = Linear(intermediate_size, hidden_size)
-        self.down_norm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.activation = ACTIVATIONS[activation]
+        self.attention = SelfAttention(hidden_size, num_heads, attention_dropout, biases)
+        self.attention_norm = nn.LayerNorm(hidden_size, layer_norm_eps, bias=biases)
+        self.up = Linear(hidden_size, (1 + gated) * intermediate_size, biases)
+        self.down = Linear(intermediate_size, hidden_size, biases)
+        self.down_norm = nn.LayerNorm(hidden_size, layer_norm_eps, bias=biases)
+        self.activation = Gate(activation) if gated else ACTIVATIONS[activation]
         self.dropout = nn.Dropout(hidden_dropout)
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
@@ -50,6 +52,35 @@ class Block(nn.Module):
         x = self.attention_norm(select_rows(x, rows) + self.dropout(self.attention(x, attention, rows)))
         transformed = self.down(self.activation(self.up(x)))
         return self.down_norm(x + self.dropout(transformed))  # type: ignore[no-any-return]
+
+    def keys_values(self, x: Tensor) -> Tensor:
+        """Keys and values of its inputs; see `SelfAttention.keys_values`."""
+        return self.attention.keys_values(x)
+
+
+class NormFirstBlock(Block):
+    """A layer whose sublayers read normalized inputs; the output of the last one is left to be normalized."""
+
+    def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
+        """See `Block`."""
+        x = select_rows(x, rows) + self.dropout(self.attention(self.attention_norm(x), attention, rows))
+        transformed = self.down(self.activation(self.up(self.down_norm(x))))
+        return x + self.dropout(transformed)  # type: ignore[no-any-return]
+
+    def keys_values(self, x: Tensor) -> Tensor:
+        """See `Block`."""
+        return self.attention.keys_values(self.attention_norm(x))
+
+
+class Gate(NamedTuple):
+    """An activation whose outputs are multiplied by a gate: `(..., 2 I)` to `(..., I)`, the gate last (GLU)."""
+
+    activation: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Source: GLU variants (arXiv 2002.05202)."""
+        inner, gate = x.chunk(2, dim=-1)
+        return ACTIVATIONS[self.activation](inner) * gate
 
 
 class Noting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import transformers
 from torch import Tensor
 
 from s2s.data.batch import PADDING, TokenBatch
+from s2s.errors import ConfigError, InputError
 from s2s.models.export import save_bert_folder
 from s2s.models.unilm import UniLM
 from s2s.nn.masks import visible
@@ -27,6 +29,7 @@ SIZES = {
 }
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mpnet": ("MPNet", {**SIZES, "max_position_embeddings": 302}),
+    "modernbert": ("ModernBert", {**SIZES, "max_position_embeddings": 300, "local_attention": 16, "pad_token_id": 0}),
 }
 
 
@@ -84,7 +87,16 @@ def scores_of_mpnet(theirs: Any, batch: TokenBatch, seen: Tensor) -> Tensor:
     return theirs.lm_head(hidden)
 
 
-SCORES: dict[str, Callable[[Any, TokenBatch, Tensor], Tensor]] = {"mpnet": scores_of_mpnet}
+def scores_of_modernbert(theirs: Any, batch: TokenBatch, seen: Tensor) -> Tensor:
+    near = (batch.positions.unsqueeze(1) - batch.positions.unsqueeze(2)).abs() <= 8
+    masks = {"full_attention": seen.unsqueeze(1), "sliding_attention": (seen & near).unsqueeze(1)}
+    return theirs(batch.tokens, position_ids=batch.positions, attention_mask=masks).logits
+
+
+SCORES: dict[str, Callable[[Any, TokenBatch, Tensor], Tensor]] = {
+    "mpnet": scores_of_mpnet,
+    "modernbert": scores_of_modernbert,
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -138,3 +150,69 @@ def test_transformers_reads_back_what_was_fine_tuned(family: str, tmp_path: Path
     assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in again.state_dict().items())
     kept = {"init", "hidden_dropout"}
     assert again.config.model_dump(exclude=kept) == ours.config.model_dump(exclude=kept)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("modernbert", {"norm_bias": True}, "norm_bias must be False, found True"),
+        ("modernbert", {"decoder_bias": False}, "decoder_bias must be True, found False"),
+        (
+            "modernbert",
+            {"layer_types": ["full_attention", "full_attention", "sliding_attention"]},
+            "layer_types must be",
+        ),
+        (
+            "modernbert",
+            {"rope_parameters": {"full_attention": {"rope_type": "yarn", "rope_theta": 5}}},
+            "rope_type must be 'default', found 'yarn'",
+        ),
+        ("modernbert", {"rope_parameters": 7, "global_attn_every_n_layers": "three"}, r"model.global_every: must be"),
+    ],
+)
+def test_what_our_layers_cannot_compute_is_refused_by_the_name_of_the_option(
+    family: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = {"model_type": family, **FAMILIES[family][1], **changes}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"{tmp_path}.*{message}") as caught:
+        UniLM.resolve(UniLM.Config(like=str(tmp_path)), {})
+    assert "\n" not in str(caught.value)
+
+
+def test_older_configurations_of_modernbert_are_understood(tmp_path: Path) -> None:
+    sizes = {**SIZES, "num_hidden_layers": 5, "max_position_embeddings": 300}
+    older = {
+        "global_attn_every_n_layers": 2,
+        "local_attention": 32,
+        "global_rope_theta": 500.0,
+        "local_rope_theta": 7.0,
+    }
+    newer = transformers.ModernBertConfig(**sizes, **older).to_dict()
+    found = []
+    for config in ({"model_type": "modernbert", **sizes, **older}, newer, {**newer, **older}):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        found.append(UniLM.resolve(UniLM.Config(like=str(tmp_path)), {}))
+    assert found[0] == found[1] == found[2]
+    options = found[0].global_every, found[0].window, found[0].rotary_base, found[0].local_rotary_base
+    assert options == (2, 32, 500, 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 8}, r"model.window: needs model.rotary_base"),
+        ({"rotary_base": 100, "window": 8}, r"model.window: needs model.global_every of at least 2"),
+        ({"rotary_base": 100, "relative_buckets": 8}, r"model.rotary_base: give it or model.relative_buckets"),
+        ({"rotary_base": 100, "num_heads": 256}, r"model.rotary_base: needs heads of an even width, found 3"),
+    ],
+)
+def test_options_of_layers_that_do_not_fit_together_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        UniLM.resolve(UniLM.Config(vocab_size=9, **options), {})
+
+
+def test_layers_that_differ_by_their_place_are_not_chosen(tmp_path: Path) -> None:
+    random_checkpoint("modernbert", tmp_path)
+    with pytest.raises(ConfigError, match=r"model.layers_from: needs a checkpoint whose layers are alike"):
+        UniLM.resolve(UniLM.Config(like=str(tmp_path), layers_from=[0, 2]), {})

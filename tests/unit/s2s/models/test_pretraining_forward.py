@@ -31,6 +31,7 @@ from s2s.nn.positions import RelativeBias
 
 VOCAB, MASK, PSEUDO, PAD, LAYERS = 37, 4, 5, 0, 3
 RELATIVE = {"relative_buckets": 8, "max_relative_distance": 6}
+WINDOWS = {"rotary_base": 100.0, "global_every": 2, "window": 4}
 VARIANTS: list[dict[str, Any]] = [{}, RELATIVE]
 
 
@@ -99,7 +100,7 @@ def test_factored_losses_and_gradients_equal_those_of_the_dense_mask(
     torch.testing.assert_close(gradients, dense_gradients, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [*VARIANTS, WINDOWS])
 def test_flex_attention_computes_the_same_model(variant: dict[str, Any]) -> None:
     batch = random_batch()
     plain, flexible = tiny(**variant), tiny(**variant, attention="flex")

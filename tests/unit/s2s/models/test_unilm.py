@@ -27,6 +27,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no segments": {"num_segments": 0},
     "one layer": {"num_layers": 1},
 }
+MODERN = {"norm_first": True, "gated": True, "biases": False, "num_segments": 0}
+OTHER_LAYERS: dict[str, dict[str, Any]] = {
+    "rotary": {"rotary_base": 100.0},
+    "modern": {"rotary_base": 100.0, "local_rotary_base": 10.0, "global_every": 2, "window": 6, **MODERN},
+}
+"""Layers that BERT has not; `test_encoder_families` compares them with `transformers`."""
 
 
 def tiny(dtype: torch.dtype = torch.float64, **options: Any) -> UniLM:
@@ -143,20 +149,21 @@ def test_any_slots_in_any_order_can_be_read(variant: str) -> None:
     torch.testing.assert_close(found, dense_hidden(model, batch).flatten(0, 1)[slots])
 
 
-@pytest.mark.parametrize("variant", ["plain", "relative"])
+@pytest.mark.parametrize("variant", ["plain", "relative", *OTHER_LAYERS])
 def test_padded_attention_computes_the_same_model(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, batch = tiny(**VARIANTS[variant]), pseudo_masked_batch()
+    model, batch = tiny(**(VARIANTS | OTHER_LAYERS)[variant]), pseudo_masked_batch((12, 3, 1), (2, 9, 3))
     expected = model(batch)
     monkeypatch.setattr(packing, "RaggedAttention", packing.PaddedAttention)
     torch.testing.assert_close(model(batch), expected)
 
 
-def test_float32_and_bfloat16_follow_float64() -> None:
-    batch = pseudo_masked_batch()
-    expected = tiny()(batch)
-    torch.testing.assert_close(tiny(torch.float32)(batch).double(), expected, atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("variant", ["plain", *OTHER_LAYERS])
+def test_float32_and_bfloat16_follow_float64(variant: str) -> None:
+    batch, options = pseudo_masked_batch(), (VARIANTS | OTHER_LAYERS)[variant]
+    expected = tiny(**options)(batch)
+    torch.testing.assert_close(tiny(torch.float32, **options)(batch).double(), expected, atol=1e-4, rtol=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = tiny(torch.float32)(batch)
+        mixed = tiny(torch.float32, **options)(batch)
     assert (mixed.double() - expected).norm() < 0.05 * expected.norm()
 
 
@@ -186,11 +193,12 @@ def test_gradients_flow_exactly_where_the_rule_lets_them() -> None:
         assert torch.equal(gradient[1:13].abs().sum(-1) > 0, reached[slot])
 
 
-def test_checkpointed_layers_give_the_same_gradients() -> None:
+@pytest.mark.parametrize("variant", ["relative", *OTHER_LAYERS])
+def test_checkpointed_layers_give_the_same_gradients(variant: str) -> None:
     batch = pseudo_masked_batch()
     gradients = []
     for checkpointing in (False, True):
-        model = tiny(relative_buckets=8, max_relative_distance=6, activation_checkpointing=checkpointing)
+        model = tiny(**(VARIANTS | OTHER_LAYERS)[variant], activation_checkpointing=checkpointing)
         model(batch).pow(2).sum().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for one, other in zip(*gradients, strict=True):
@@ -215,9 +223,11 @@ def test_encode_reads_both_ways_and_ignores_padding() -> None:
     assert torch.equal(changed[1], hidden[1])
 
 
-@pytest.mark.parametrize(("variant", "feeding"), product(["plain", "relative", "projected", "one layer"], FEEDINGS))
+@pytest.mark.parametrize(
+    ("variant", "feeding"), product(["plain", "relative", "projected", "one layer", *OTHER_LAYERS], FEEDINGS)
+)
 def test_cached_step_equals_full_forward(variant: str, feeding: str) -> None:
-    model, sources = tiny(**VARIANTS[variant]), sources_of([5, 2, 7], FEEDINGS[feeding])
+    model, sources = tiny(**(VARIANTS | OTHER_LAYERS)[variant]), sources_of([5, 2, 7], FEEDINGS[feeding])
     fed = torch.randint(1, VOCAB, (6, 3, 1), generator=torch.Generator().manual_seed(3))
     state = model.start(sources, max_steps=6)
     found = model.step(state, None)
@@ -230,9 +240,12 @@ def test_cached_step_equals_full_forward(variant: str, feeding: str) -> None:
             found = model.step(state, fed[time])
 
 
-@pytest.mark.parametrize(("variant", "feeding"), product(["plain", "relative"], FEEDINGS))
+@pytest.mark.parametrize(("variant", "feeding"), product(["plain", "relative", *OTHER_LAYERS], FEEDINGS))
 def test_hypotheses_branch_and_sentences_leave_as_in_separate_runs(variant: str, feeding: str) -> None:
-    model, sources = tiny(torch.float32, **VARIANTS[variant]), sources_of([5, 2, 7, 3], FEEDINGS[feeding])
+    model, sources = (
+        tiny(torch.float32, **(VARIANTS | OTHER_LAYERS)[variant]),
+        sources_of([5, 2, 7, 3], FEEDINGS[feeding]),
+    )
     generator = torch.Generator().manual_seed(4)
     state = model.start(sources, max_steps=9)
     model.step(state, None)
