@@ -17,6 +17,7 @@ FAMILIES = (
     "camembert",
     "mpnet",
     "modernbert",
+    "deberta-v2",
     "electra",
     "distilbert",
 )
@@ -41,8 +42,8 @@ SIZES = {
     "initializer_range": "initializer_range",
 }
 """What BERT calls the options of `UniLM.Config` that a checkpoint settles."""
-_LAYER_OPTIONS = ("rotary_base", "local_rotary_base", "global_every", "window", "norm_first", "gated", "biases")
-SETTLED = frozenset([*SIZES, *_LAYER_OPTIONS])
+_POSITIONS = ("rotary_base", "local_rotary_base", "global_every", "window", "distance_buckets")
+SETTLED = frozenset([*SIZES, *_POSITIONS, "norm_first", "gated", "biases"])
 """All options that a checkpoint settles, also those that BERT has no name for."""
 _OTHER_NAMES = {
     "distilbert": {
@@ -55,6 +56,7 @@ _OTHER_NAMES = {
         "attention_dropout": "attention_dropout",
     },
     "mpnet": {"relative_buckets": "relative_attention_num_buckets"},
+    "deberta-v2": {"distance_buckets": "position_buckets", "max_relative_distance": "max_relative_positions"},
     "modernbert": {
         "activation": "hidden_activation",
         "layer_norm_eps": "norm_eps",
@@ -67,6 +69,7 @@ _OTHER_NAMES = {
     },
 }
 _UNSAID: dict[str, dict[str, Any]] = {
+    "deberta-v2": {"num_segments": 0, "layer_norm_eps": 1e-7},
     "distilbert": {"num_segments": 0, "layer_norm_eps": 1e-12},
     "modernbert": {
         "num_segments": 0,
@@ -87,6 +90,14 @@ _UNSAID: dict[str, dict[str, Any]] = {
 ROWS_FOR_PADDING = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "mpnet": 2}
 """First rows of the position table that are for padding; `UniLM` has none."""
 _FIXED: dict[str, dict[str, Any]] = {
+    "deberta-v2": {
+        "relative_attention": True,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+        "position_biased_input": False,
+        "conv_kernel_size": 0,
+        "type_vocab_size": 0,
+    },
     "modernbert": {
         "attention_bias": False,
         "mlp_bias": False,
@@ -96,7 +107,12 @@ _FIXED: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
     },
 }
-"""What a family may vary in its configuration but `UniLM` does not; what is left out has this value."""
+"""What a family may vary in its configuration but `UniLM` does not."""
+_OTHER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "deberta-v2": {"relative_attention": False, "share_att_key": False, "norm_rel_ebd": "none"},
+}
+_OTHER_DEFAULTS["deberta-v2"] |= {"position_biased_input": True, "pos_att_type": None, "position_buckets": -1}
+"""What is meant where the configuration of a family leaves out an option whose value is fixed."""
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 _ACTIVATIONS |= {"silu": "silu", "swish": "silu"}
 _PUBLIC = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu", "silu": "silu"}
@@ -121,10 +137,13 @@ def sizes_of(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
     names = SIZES | _OTHER_NAMES.get(family, {})
     found = {ours: config[theirs] for ours, theirs in names.items() if config.get(theirs) is not None}
     sizes = _UNSAID.get(family, {}) | found
+    stated = _OTHER_DEFAULTS.get(family, {}) | dict(config)
     for name, value in _FIXED.get(family, {}).items():
-        _check(config, name, value, where)
+        _check(stated, name, value, where)
     if family == "modernbert":
         sizes |= _rotary(config, sizes, where)
+    if family == "deberta-v2":
+        sizes |= _distances(stated, sizes, where)
     if family in ROWS_FOR_PADDING and "max_positions" in sizes:
         if not isinstance(sizes["max_positions"], int):
             raise InputError(
@@ -164,6 +183,18 @@ def _rotary(config: Mapping[str, Any], sizes: Mapping[str, Any], where: Path) ->
     return found
 
 
+def _distances(config: Mapping[str, Any], sizes: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """What DeBERTa says of distances in several ways."""
+    kinds = config["pos_att_type"]
+    if (sorted(kinds.split("|")) if isinstance(kinds, str) else kinds) not in (["c2p", "p2c"], ["p2c", "c2p"]):
+        raise InputError(f"{where}: pos_att_type must be ['p2c', 'c2p'], found {shown(kinds)}")
+    buckets, most = config["position_buckets"], sizes.get("max_relative_distance", -1)
+    if not isinstance(buckets, int) or buckets < 1:
+        raise InputError(f"{where}: position_buckets must be an integer above 0, found {shown(buckets)}")
+    _check(config, "embedding_size", sizes.get("hidden_size"), where)
+    return {"max_relative_distance": sizes.get("max_positions", 512)} if most == -1 else {}
+
+
 def _activation(name: Any, where: Path) -> str:
     if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise InputError(f"{where}: the activation must be one of {', '.join(_ACTIVATIONS)}, found {shown(name)}")
@@ -174,6 +205,8 @@ def family_for(config: Any) -> str:
     """The family whose layout holds a model with this `UniLM.Config`."""
     if config.rotary_base:
         return "modernbert"
+    if config.distance_buckets:
+        return "deberta-v2"
     if not config.relative_buckets:
         return "bert"
     as_mpnet = (config.relative_buckets, config.max_relative_distance, config.num_segments, config.activation)
@@ -188,6 +221,9 @@ def config_of(config: Any, family: str) -> dict[str, Any]:
     if family == "modernbert":
         named = {"model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"], "pad_token_id": None}
         return named | sizes | _FIXED[family]
+    if family == "deberta-v2":
+        named = {"model_type": family, "architectures": ["DebertaV2ForMaskedLM"], "pos_att_type": ["p2c", "c2p"]}
+        return {**named, **sizes, "max_relative_positions": config.max_relative_distance, **_FIXED[family]}
     if family == "mpnet":
         sizes["max_position_embeddings"] += ROWS_FOR_PADDING[family]
         return {"model_type": "mpnet", "architectures": ["MPNetForMaskedLM"], **sizes}

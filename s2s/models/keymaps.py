@@ -24,6 +24,8 @@ _OURS = {
     "bert.embeddings_project": "embeddings.project",
     "bert.rel_pos_bias": "relative_bias",
     "bert.final_norm": "final_norm",
+    "bert.encoder.rel_embeddings": "distances.table",
+    "bert.encoder.LayerNorm": "distances.norm",
     "cls.predictions.transform.dense": "head.dense",
     "cls.predictions.transform.LayerNorm": "head.norm",
     "cls.predictions": "head",
@@ -63,6 +65,11 @@ _IN_LAYER = {
         "mlp.Wi": "intermediate.dense",
         "mlp.Wo": "output.dense",
     },
+    "deberta-v2": {
+        "attention.self.query_proj": "attention.self.query",
+        "attention.self.key_proj": "attention.self.key",
+        "attention.self.value_proj": "attention.self.value",
+    },
     "mpnet": {
         "attention.attn.q": "attention.self.query",
         "attention.attn.k": "attention.self.key",
@@ -100,11 +107,17 @@ _OUTSIDE = {
     },
 }
 """What is outside of the layers, by family, and what BERT calls it."""
+_DEBERTAS_OWN_HEAD = {
+    "lm_predictions.lm_head.dense": "cls.predictions.transform.dense",
+    "lm_predictions.lm_head.LayerNorm": "cls.predictions.transform.LayerNorm",
+    "lm_predictions.lm_head": "cls.predictions",
+}
+"""The head of released checkpoints. Other programs add one of BERT's names, untrained, which comes second."""
 _LAYERS = {"distilbert": "bert.transformer.layer", "modernbert": "bert.layers"}
 _INNER = ("encoder.", "layers.", "transformer.", "final_norm.", "rel_pos_bias.", "pooler.")
 _ROOTS = ("embeddings.", "embeddings_project.", *_INNER)
 """What names of bare models begin with."""
-_PREFIXES = {"unilm": "bert", "modernbert": "model"}
+_PREFIXES = {"unilm": "bert", "modernbert": "model", "deberta-v2": "deberta"}
 """What the names of a family begin with, if it is not the family."""
 _SAME = {"xlm-roberta": "roberta", "camembert": "roberta", "minilm": "bert", "unilm": "bert"}
 """Families with the names of another."""
@@ -122,6 +135,7 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
     if family not in FAMILIES:
         raise InputError(f"checkpoint family must be one of {', '.join(FAMILIES)}, found {family!r}")
     kind = _SAME.get(family, family)
+    state = _with_own_head(state)
     named: dict[str, Tensor] = {}
     for name, tensor in state.items():
         name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
@@ -129,6 +143,15 @@ def to_bert_names(state: Mapping[str, Tensor], family: str) -> dict[str, Tensor]
         name = _rename(name, _OUTSIDE.get(kind, {}))
         named[_rename_in_layer(name, _LAYERS.get(kind, _BERTS_LAYER), _BERTS_LAYER, _IN_LAYER.get(kind, {}))] = tensor
     return _split_joint_projections(_in_berts_layout(named, family))
+
+
+def _with_own_head(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """DeBERTa's own head under BERT's names, in place of one that has them."""
+    own = {name: tensor for name, tensor in state.items() if name.startswith("lm_predictions.")}
+    if not own:
+        return state
+    others = {name: tensor for name, tensor in state.items() if name not in own and not name.startswith("cls.")}
+    return others | {_rename(name, _DEBERTAS_OWN_HEAD): tensor for name, tensor in own.items()}
 
 
 def _in_berts_layout(named: dict[str, Tensor], family: str) -> dict[str, Tensor]:

@@ -140,6 +140,7 @@ def _check(config: Any, segments: int) -> None:
             f"found {distance}"
         )
     _check_rotary(config)
+    _check_distances(config)
     rows, used = config.num_segments, (config.source_segment, config.target_segment)
     for name, row in zip(("source_segment", "target_segment"), used, strict=True):
         if rows and row >= rows:
@@ -166,3 +167,19 @@ def _check_rotary(config: Any) -> None:
         raise ConfigError(
             "model.window: needs model.global_every of at least 2, since every layer sees everything at 1"
         )
+
+
+def _check_distances(config: Any) -> None:
+    buckets, most = config.distance_buckets, config.max_relative_distance
+    if not buckets:
+        return
+    if config.rotary_base or config.relative_buckets:
+        other = "rotary_base" if config.rotary_base else "relative_buckets"
+        raise ConfigError(f"model.distance_buckets: give it or model.{other}, found both")
+    if most - 1 <= buckets // 2:
+        raise ConfigError(
+            f"model.max_relative_distance: must be more than {buckets // 2 + 1}, half of model.distance_buckets and 1, "
+            f"found {most}"
+        )
+    if config.attention == "flex":
+        raise ConfigError("model.attention: must be auto with model.distance_buckets, found flex")

@@ -24,17 +24,19 @@ from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights
 from s2s.models.sizes import resolve_sizes
 from s2s.models.unilm_ends import Embeddings, Head
+from s2s.models.unilm_layers import make_layers, placing_of
 from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
 from s2s.nn.attention import Attention, Rows
 from s2s.nn.cache import Pool
+from s2s.nn.disentangled import Distances
 from s2s.nn.linear import PackedLinear, can_pack, pack_linears
 from s2s.nn.packing import Packing
-from s2s.nn.placing import Layers, Placing, Rotary, Shared
-from s2s.nn.positions import RelativeBias, Window
+from s2s.nn.placing import Layers, Placing
+from s2s.nn.positions import RelativeBias
 from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
-from s2s.nn.transformer import Block, LayerStates, NormFirstBlock, Noting, projections
+from s2s.nn.transformer import Block, LayerStates, Noting, projections
 from s2s.registry import register_model
 
 logger = logging.getLogger(__name__)
@@ -88,6 +90,8 @@ class UniLM(Model):
         """Of how many layers, from the first on, one has no window."""
         window: Fact[int] = Field(0, ge=0)
         """Width of the window of the other layers, half of it on each side; 0 for none."""
+        distance_buckets: Fact[int] = Field(0, ge=0, multiple_of=4)
+        """Buckets in each direction of disentangled attention, which takes the place of the table (DeBERTa: 256)."""
         norm_first: Fact[bool] = False
         """Normalize what each sublayer reads, and the last layer's output, instead of each sublayer's sum."""
         gated: Fact[bool] = False
@@ -127,7 +131,7 @@ class UniLM(Model):
         @property
         def position_table(self) -> bool:
             """Whether positions are added to the embeddings."""
-            return not self.rotary_base
+            return not (self.rotary_base or self.distance_buckets)
 
     config: UniLM.Config
 
@@ -147,24 +151,13 @@ class UniLM(Model):
             buckets, distance = config.relative_buckets, config.max_relative_distance
             self.relative_bias = RelativeBias(config.num_heads, buckets, distance)
             self.relative_bias.prefer_neighbors_(config.neighbor_bias)
-        kind = NormFirstBlock if config.norm_first else Block
-        self.layers = nn.ModuleList(
-            kind(
-                config.hidden_size,
-                config.num_heads,
-                config.intermediate_size,
-                config.activation,
-                config.layer_norm_eps,
-                config.hidden_dropout,
-                config.attention_dropout,
-                config.gated,
-                config.biases,
-            )
-            for _ in range(config.num_layers)
-        )
+        self.distances = None
+        if config.distance_buckets:
+            sizes = config.hidden_size, config.distance_buckets, config.max_relative_distance
+            self.distances = Distances(*sizes, config.layer_norm_eps, config.hidden_dropout)
+        self.layers = make_layers(config)
         self.final_norm = None
         if config.norm_first:
-            self.layers[0].attention_norm = nn.Identity()  # the embeddings are normalized
             self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps, bias=config.biases)
         self.head = Head(config, width)
         self.apply(self._randomize)
@@ -217,12 +210,7 @@ class UniLM(Model):
         return hidden if self.final_norm is None else self.final_norm(hidden)
 
     def _placing(self) -> Placing:
-        config = self.config
-        if not config.rotary_base:
-            return Shared(self.relative_bias)
-        window = Window(config.window // 2) if config.window else None
-        width, local_base = config.hidden_size // config.num_heads, config.local_rotary_base or config.rotary_base
-        return Rotary(width, config.rotary_base, local_base, window, config.global_every)
+        return placing_of(self.config, self.relative_bias, self.distances, self.layers)
 
     @property
     def attention_sizes(self) -> tuple[int, int, int]:
@@ -299,7 +287,10 @@ class UniLM(Model):
 
     def start_tempered(self, sources: SourceBatch, max_steps: int, temperature: AttentionTemperature) -> UniLMState:
         """See `s2s.decoding.search_config.TemperedModel`."""
-        return self._start(sources, max_steps, temperature.factors(self.config.hidden_size // self.config.num_heads))
+        factors = temperature.factors(self.config.hidden_size // self.config.num_heads)
+        if self.distances is not None and factors != NEUTRAL:
+            raise InputError("decoder.attention_temperature: must be neutral with disentangled attention (DeBERTa)")
+        return self._start(sources, max_steps, factors)
 
     @torch.no_grad()
     def _start(self, sources: SourceBatch, max_steps: int, factors: Factors) -> UniLMState:
@@ -321,7 +312,7 @@ class UniLM(Model):
         if factors.cross != factors.target:  # outputs ask with queries that are multiplied by the factor of targets
             buffer[:, 0] *= factors.cross / factors.target
         pool, most = Pool(buffer, real, positions), self.config.max_positions
-        return UniLMState(pool, lengths, sources.feeding, max_steps, most, factors.target)
+        return UniLMState(pool, placing, lengths, sources.feeding, max_steps, most, factors.target)
 
     @torch.no_grad()
     def step(self, state: UniLMState, tokens: Tensor | None) -> Tensor:
@@ -333,7 +324,7 @@ class UniLM(Model):
         hypotheses, remembered = fed[0].shape[1], len(fed) - (mask is not None)
         positions = torch.cat([following - behind for behind in reversed(range(len(fed)))], dim=1)  # (B, G)
         state.advance()
-        attention = self._placing().feed(state.pool, positions, remembered, state.steps_left)
+        attention = state.placing.feed(state.pool, positions, remembered, state.steps_left)
         ids = torch.cat(fed, dim=1)  # (B, G K)
         words = self.embeddings.tokens(ids)
         words = words if self.tags is None else self.tags(words, None)

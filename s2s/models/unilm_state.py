@@ -9,6 +9,7 @@ from torch import Tensor
 
 from s2s.data.batch import Feeding
 from s2s.nn.cache import Pool, placed
+from s2s.nn.placing import Placing
 
 
 @dataclass
@@ -17,6 +18,7 @@ class UniLMState:
 
     Args:
         pool: Keys and values of sources and outputs.
+        placing: What positions do to attention.
         following: The position of the next token of each sentence, `(B,)` int64.
         feeding: How the model is fed.
         steps_left: Maximum number of steps that may follow.
@@ -25,6 +27,7 @@ class UniLMState:
     """
 
     pool: Pool
+    placing: Placing
     following: Tensor
     feeding: Feeding
     steps_left: int

@@ -6,6 +6,7 @@ Axes: B sentences, N packed rows, Q queries, K keys, H heads, D width of a head.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,22 @@ Attention = Callable[[Tensor, Tensor, float], Tensor]
 The implementation decides who sees whom and where keys and values are kept: packed rows (`s2s.nn.packing`), or a cache
 of earlier steps (`s2s.nn.cache`).
 """
+
+
+class OpenBias(Protocol):
+    """A bias on scores that depends on what asks and what answers, in each layer otherwise."""
+
+    def of(self, queries: Tensor, keys: Tensor, vectors: Any) -> Tensor:
+        """The bias `(B, H, Q, K)` of queries `(B, H, Q, D)` and keys `(B, H, K, D)`, with the vectors of a layer."""
+
+
+Bias = Tensor | OpenBias | None
+"""What is added to scores."""
+
+
+def settled(bias: Bias, queries: Tensor, keys: Tensor, vectors: Any) -> Tensor | None:
+    """A bias for `attend`; arguments as for `OpenBias.of`."""
+    return bias if bias is None or isinstance(bias, Tensor) else bias.of(queries, keys, vectors)
 
 
 def attend(

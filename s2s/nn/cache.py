@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2s.nn.attention import Attention, attend_in_groups
+from s2s.nn.attention import Attention, Bias, attend_in_groups, settled
 from s2s.nn.masks import additive
 from s2s.nn.positions import Relative
 
@@ -148,7 +149,7 @@ class Fed:
         positions: Of the tokens, `(B, G)`.
         every_position: Of the slots before and of theirs, `(B, P)`.
         hypotheses: K.
-        bias: Of the scores, `(B, 1 or H, G K, P)`.
+        bias: Of the scores, `(B, 1 or H, G K, P)`, or as `settled` makes it.
     """
 
     buffer: Tensor
@@ -156,7 +157,7 @@ class Fed:
     positions: Tensor
     every_position: Tensor
     hypotheses: int
-    bias: Tensor
+    bias: Bias
 
     @property
     def rows(self) -> Tensor:
@@ -167,17 +168,19 @@ class Fed:
         """The same with a bias more."""
         if relative is None:
             return self
-        more = relative.onto(None, self.positions, self.every_position)
-        return replace(self, bias=more.repeat_interleave(self.hypotheses, 2) + self.bias)
+        return replace(self, bias=relative.onto(self.bias, self.positions, self.every_position, self.hypotheses))
 
     def __call__(self, layer: int) -> Attention:
-        """The attention of one layer."""
+        """The attention of one layer; it also takes `vectors` as in `settled`."""
 
-        def look_up(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+        def look_up(queries: Tensor, keys_values: Tensor, dropout: float, vectors: Any = None) -> Tensor:
             self.buffer[layer, :, :, :, self.slots] = keys_values.permute(2, 0, 3, 1, 4)
             keys, values = self.buffer[layer, ..., : self.slots.stop, :]
-            seen = self.bias[:, :, -queries.shape[1] :]
-            output = attend_in_groups(queries.transpose(1, 2), keys, values, seen, dropout)
+            asked = queries.transpose(1, 2)
+            bias = self.bias[:, :, -queries.shape[1] :] if isinstance(self.bias, Tensor) else self.bias
+            seen = settled(bias, asked, keys, vectors)
+            assert seen is not None
+            output = attend_in_groups(asked, keys, values, seen, dropout)
             return output.transpose(1, 2)
 
         return look_up

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from s2s.nn.attention import Attention, attend
+from s2s.nn.attention import Attention, Bias, attend, settled
 from s2s.nn.flex import FlexAttention, Slots
 from s2s.nn.masks import additive, visible
 from s2s.nn.positions import Relative
@@ -86,7 +86,7 @@ class RaggedAttention:
         for sentence, queries, keys in _spans(packing, reading):
             asking = slice(done, done + queries)
             answering = slice(packing.starts[sentence], packing.starts[sentence] + keys)
-            bias = None
+            bias: Bias = None
             if keys > packing.context_lengths[sentence]:
                 bias = additive(visible(asking_steps[asking], steps[answering]), torch.float32)[None, None]
             if relative is not None:
@@ -94,8 +94,8 @@ class RaggedAttention:
             self._spans.append(_Span(sentence, queries, keys, bias))
             done += queries
 
-    def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
-        """See `s2s.nn.attention.Attention`; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
+    def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float, vectors: Any = None) -> Tensor:
+        """See `s2s.nn.attention`, for `vectors` too; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
         if not self._spans:
             return queries
         # The backward pass of a split is one concatenation, unlike that of slices.
@@ -103,7 +103,8 @@ class RaggedAttention:
         outputs = []
         for asked, span in zip(torch.split(queries, [span.queries for span in self._spans]), self._spans, strict=True):
             keys, values = answering[span.sentence][: span.keys].permute(1, 2, 0, 3).unsqueeze(1)  # (1, H, n, D)
-            output = attend(asked.transpose(0, 1)[None], keys, values, span.bias, dropout)
+            asked = asked.transpose(0, 1)[None]
+            output = attend(asked, keys, values, settled(span.bias, asked, keys, vectors), dropout)
             outputs.append(output[0].transpose(0, 1))
         return torch.cat(outputs)
 
@@ -114,7 +115,7 @@ class _Span(NamedTuple):
     sentence: int
     queries: int
     keys: int
-    bias: Tensor | None
+    bias: Bias
 
 
 def _spans(packing: Packing, reading: Tensor | None) -> Iterator[tuple[int, int, int]]:
@@ -139,20 +140,21 @@ class PaddedAttention:
         rows = _numbered(asking, empty)
         self._keys = _numbered(packing.slots, empty)[:empty].view_as(steps)
         self._order = _numbered(torch.cat([slots.flatten() for slots, _ in grids]), empty)[asking]
-        self._groups: list[tuple[Tensor, int, Tensor]] = []
+        self._groups: list[tuple[Tensor, int, Bias]] = []
         for slots, stop in grids:
-            bias = additive(visible(_at(steps, slots), steps[:, :stop]), torch.float32).unsqueeze(1)
+            bias: Bias = additive(visible(_at(steps, slots), steps[:, :stop]), torch.float32).unsqueeze(1)
             if relative is not None:
                 bias = relative.onto(bias, _at(positions, slots), positions[:, :stop])
             self._groups.append((rows[slots], stop, bias))
 
-    def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
-        """See `s2s.nn.attention.Attention`; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
+    def __call__(self, queries: Tensor, keys_values: Tensor, dropout: float, vectors: Any = None) -> Tensor:
+        """See `s2s.nn.attention`, for `vectors` too; `(M, H, D)` and `(N, 2, H, D)` give `(M, H, D)`."""
         keys, values = _gather(keys_values, self._keys).permute(2, 0, 3, 1, 4)  # (B, H, L, D)
         outputs = []
         for rows, stop, bias in self._groups:
             asked = _gather(queries, rows).transpose(1, 2)  # (B, H, Q, D)
-            output = attend(asked, keys[:, :, :stop], values[:, :, :stop], bias, dropout)
+            seen = settled(bias, asked, keys[:, :, :stop], vectors)
+            output = attend(asked, keys[:, :, :stop], values[:, :, :stop], seen, dropout)
             outputs.append(output.transpose(1, 2).flatten(0, 1))
         return torch.cat(outputs).index_select(0, self._order)
 

@@ -1,16 +1,17 @@
-"""What positions do to the attention of each layer: nothing, a bias that all layers share, or rotations and windows."""
+"""What positions do to the attention of each layer: nothing, a shared bias, rotations and windows, or distances."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
 from torch import Tensor
 
-from s2s.nn.attention import Attention
+from s2s.nn.attention import Attention, SelfAttention
 from s2s.nn.cache import Pool
+from s2s.nn.disentangled import Distances, DistanceVectors, disentangling
 from s2s.nn.packing import Packing
 from s2s.nn.positions import Relative, Window
 from s2s.nn.rotary import Rotation, rotate_keys, rotation, turning
@@ -100,3 +101,35 @@ class Rotary:
 
     def _kind(self, layer: int) -> tuple[float, Window | None]:
         return (self.base, None) if layer % self.global_every == 0 else (self.local_base, self.window)
+
+
+@dataclass(frozen=True)
+class Disentangled:
+    """Words ask for distances and distances for words, with vectors that each layer makes of one table.
+
+    Args:
+        distances: The table.
+        layers: The attention of each layer.
+    """
+
+    distances: Distances
+    layers: Sequence[SelfAttention]
+    _vectors: dict[int, DistanceVectors] = field(default_factory=dict)
+
+    def attention(self, packing: Packing, reading: Tensor | None = None, flex: bool = False) -> Layers:
+        """See `Placing`, also for the methods that follow."""
+        attention = packing.attention(self.distances, reading, flex)
+        return lambda layer: disentangling(attention, self._of(layer))
+
+    def stored(self, packing: Packing) -> Callable[[int, Tensor], Tensor]:
+        return lambda layer, keys_values: keys_values
+
+    def feed(self, pool: Pool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
+        fed = pool.feed(positions, remembered, steps_left, self.distances)
+        return lambda layer: disentangling(fed(layer), self._of(layer))
+
+    def _of(self, layer: int) -> DistanceVectors:
+        """Made once for a batch, and for a whole generation."""
+        if layer not in self._vectors:
+            self._vectors[layer] = self.distances.vectors(self.layers[layer])
+        return self._vectors[layer]

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from s2s.nn.attention import Bias
 from s2s.nn.masks import HIDDEN
 
 
@@ -39,8 +40,11 @@ def relative_bucket(relative: Tensor, num_buckets: int, max_distance: int) -> Te
 class Relative(Protocol):
     """What the positions of two tokens add to their attention score."""
 
-    def onto(self, bias: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor:
-        """A bias `(..., 1 or H, Q, K)`, None for zeros, plus that of position ids `(..., Q)` and `(..., K)`."""
+    def onto(self, bias: Bias, queries: Tensor, keys: Tensor, repeats: int = 1) -> Bias:
+        """A bias `(..., 1 or H, Q, K)`, None for zeros, plus that of position ids `(..., Q)` and `(..., K)`.
+
+        Each position of a query may stand for several rows, one after the other: `repeats`.
+        """
 
 
 class RelativeBias(nn.Module):
@@ -69,10 +73,11 @@ class RelativeBias(nn.Module):
         index = self.buckets[relative.clamp(-self.max_distance, self.max_distance) + self.max_distance]
         return self.weight.t()[index].movedim(-1, -3)
 
-    def onto(self, bias: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor:
+    def onto(self, bias: Bias, queries: Tensor, keys: Tensor, repeats: int = 1) -> Bias:
         """See `Relative`."""
-        own = self(queries, keys)
-        return own if bias is None else own + bias  # type: ignore[no-any-return]
+        own = _repeated(self(queries, keys), repeats)
+        assert bias is None or isinstance(bias, Tensor)
+        return own if bias is None else own + bias
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,14 @@ class Window:
 
     reach: int
 
-    def onto(self, bias: Tensor | None, queries: Tensor, keys: Tensor) -> Tensor:
+    def onto(self, bias: Bias, queries: Tensor, keys: Tensor, repeats: int = 1) -> Bias:
         """See `Relative`."""
         far = ((keys.unsqueeze(-2) - queries.unsqueeze(-1)).abs() > self.reach).unsqueeze(-3)
         bias = torch.zeros(far.shape, device=far.device) if bias is None else bias
-        return bias.masked_fill(far, HIDDEN)
+        assert isinstance(bias, Tensor)
+        return bias.masked_fill(_repeated(far, repeats), HIDDEN)
+
+
+def _repeated(rows: Tensor, repeats: int) -> Tensor:
+    """Each of the rows `(..., Q, K)` several times."""
+    return rows if repeats == 1 else rows.repeat_interleave(repeats, -2)

@@ -18,7 +18,10 @@ from s2s.run import load_run
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+DEBERTA = {"relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+DEBERTA |= {"pos_att_type": "p2c|c2p", "position_biased_input": False}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "deberta-v2": ("DebertaV2", DEBERTA),
     "modernbert": ("ModernBert", {"local_attention": 4, "global_attn_every_n_layers": 2, "pad_token_id": 0}),
 }
 
@@ -35,7 +38,15 @@ def bytes_tokenizer() -> Backend:
     return backend
 
 
-TOKENIZERS = {"modernbert": bytes_tokenizer}
+def pieces_tokenizer() -> Backend:
+    """As DeBERTa has it: Unigram, with BERT's special tokens and these words."""
+    pieces = [*SPECIAL, *(f"▁{word}" for word in WORDS), "▁", *sorted(set("".join(WORDS)))]
+    backend = Backend(models.Unigram([(piece, -len(pieces) / len(piece)) for piece in pieces], unk_id=1))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    return backend
+
+
+TOKENIZERS = {"modernbert": bytes_tokenizer, "deberta-v2": pieces_tokenizer}
 
 
 @pytest.fixture(params=FAMILIES)

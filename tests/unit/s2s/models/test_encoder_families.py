@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 from torch import Tensor
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
 from s2s.data.batch import PADDING, TokenBatch
 from s2s.errors import ConfigError, InputError
@@ -27,8 +29,15 @@ SIZES = {
     "intermediate_size": 24,
     "initializer_range": 0.3,
 }
+DEBERTA = {"relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+DEBERTA |= {"pos_att_type": "p2c|c2p", "position_biased_input": False}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mpnet": ("MPNet", {**SIZES, "max_position_embeddings": 302}),
+    "deberta-v2": ("DebertaV2", {**SIZES, **DEBERTA, "max_position_embeddings": 300}),
+    "deberta-v2, short": (
+        "DebertaV2",
+        {**SIZES, **DEBERTA, "max_position_embeddings": 300, "max_relative_positions": 40},
+    ),
     "modernbert": ("ModernBert", {**SIZES, "max_position_embeddings": 300, "local_attention": 16, "pad_token_id": 0}),
 }
 
@@ -93,8 +102,19 @@ def scores_of_modernbert(theirs: Any, batch: TokenBatch, seen: Tensor) -> Tensor
     return theirs(batch.tokens, position_ids=batch.positions, attention_mask=masks).logits
 
 
+def scores_of_deberta(theirs: Any, batch: TokenBatch, seen: Tensor) -> Tensor:
+    encoder = theirs.deberta.encoder
+    distances = batch.positions.unsqueeze(2) - batch.positions.unsqueeze(1)
+    buckets = make_log_bucket_position(distances, encoder.position_buckets, encoder.max_relative_positions)
+    embedded = theirs.deberta.embeddings(batch.tokens)
+    hidden = encoder(embedded, seen.long(), relative_pos=buckets.long()).last_hidden_state
+    return theirs.cls(hidden)
+
+
 SCORES: dict[str, Callable[[Any, TokenBatch, Tensor], Tensor]] = {
     "mpnet": scores_of_mpnet,
+    "deberta-v2": scores_of_deberta,
+    "deberta-v2, short": scores_of_deberta,
     "modernbert": scores_of_modernbert,
 }
 
@@ -155,6 +175,13 @@ def test_transformers_reads_back_what_was_fine_tuned(family: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("family", "changes", "message"),
     [
+        ("deberta-v2", {"share_att_key": False}, "share_att_key must be True, found False"),
+        ("deberta-v2", {"conv_kernel_size": 3}, "conv_kernel_size must be 0, found 3"),
+        ("deberta-v2", {"position_biased_input": True}, "position_biased_input must be False, found True"),
+        ("deberta-v2", {"pos_att_type": "c2p"}, r"pos_att_type must be \['p2c', 'c2p'\], found 'c2p'"),
+        ("deberta-v2", {"pos_att_type": 5}, "pos_att_type must be"),
+        ("deberta-v2", {"position_buckets": -1}, "position_buckets must be an integer above 0, found -1"),
+        ("deberta-v2", {"embedding_size": 8}, "embedding_size must be 16, found 8"),
         ("modernbert", {"norm_bias": True}, "norm_bias must be False, found True"),
         ("modernbert", {"decoder_bias": False}, "decoder_bias must be True, found False"),
         (
@@ -198,12 +225,29 @@ def test_older_configurations_of_modernbert_are_understood(tmp_path: Path) -> No
     assert options == (2, 32, 500, 7)
 
 
+def test_the_own_head_of_a_released_deberta_comes_before_one_of_berts_names(tmp_path: Path) -> None:
+    theirs = random_checkpoint("deberta-v2", tmp_path)
+    state = {name: tensor for name, tensor in theirs.state_dict().items() if "decoder" not in name}
+    names = {"cls.predictions.transform": "lm_predictions.lm_head", "cls.predictions": "lm_predictions.lm_head"}
+    own = {}
+    for name in filter(lambda name: name.startswith("cls."), state):
+        theirs_of = next(root for root in names if name.startswith(root))
+        own[name.replace(theirs_of, names[theirs_of])] = state[name] + 1
+    for both in (state | own, own | state):
+        (tmp_path / "model.safetensors").unlink()
+        save_file({name: tensor.contiguous() for name, tensor in both.items()}, tmp_path / "model.safetensors")
+        assert torch.equal(read(tmp_path).head.bias, theirs.cls.predictions.bias + 1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"window": 8}, r"model.window: needs model.rotary_base"),
         ({"rotary_base": 100, "window": 8}, r"model.window: needs model.global_every of at least 2"),
         ({"rotary_base": 100, "relative_buckets": 8}, r"model.rotary_base: give it or model.relative_buckets"),
+        ({"rotary_base": 100, "distance_buckets": 8}, r"model.distance_buckets: give it or model.rotary_base"),
+        ({"distance_buckets": 16, "max_relative_distance": 8}, r"model.max_relative_distance: must be more than 9"),
+        ({"attention": "flex", "distance_buckets": 8}, r"model.attention: must be auto with model.distance_buckets"),
         ({"rotary_base": 100, "num_heads": 256}, r"model.rotary_base: needs heads of an even width, found 3"),
     ],
 )

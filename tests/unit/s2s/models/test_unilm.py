@@ -32,6 +32,7 @@ OTHER_LAYERS: dict[str, dict[str, Any]] = {
     "rotary": {"rotary_base": 100.0},
     "modern": {"rotary_base": 100.0, "local_rotary_base": 10.0, "global_every": 2, "window": 6, **MODERN},
 }
+OTHER_LAYERS["disentangled"] = {"distance_buckets": 4, "max_relative_distance": 8, "num_segments": 0}
 """Layers that BERT has not; `test_encoder_families` compares them with `transformers`."""
 
 

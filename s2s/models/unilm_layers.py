@@ -1,0 +1,48 @@
+"""The layers of a UniLM, of the kind that its options describe, and what positions do to their attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from torch import nn
+
+from s2s.nn.disentangled import Distances
+from s2s.nn.placing import Disentangled, Placing, Rotary, Shared
+from s2s.nn.positions import RelativeBias, Window
+from s2s.nn.transformer import Block, NormFirstBlock
+
+
+def make_layers(config: Any) -> nn.ModuleList:
+    """The layers for a `UniLM.Config`."""
+    kind = NormFirstBlock if config.norm_first else Block
+    layers = nn.ModuleList(
+        kind(
+            config.hidden_size,
+            config.num_heads,
+            config.intermediate_size,
+            config.activation,
+            config.layer_norm_eps,
+            config.hidden_dropout,
+            config.attention_dropout,
+            config.gated,
+            config.biases,
+        )
+        for _ in range(config.num_layers)
+    )
+    if config.norm_first:
+        layers[0].attention_norm = nn.Identity()  # the embeddings are normalized
+    return layers
+
+
+def placing_of(
+    config: Any, relative_bias: RelativeBias | None, distances: Distances | None, layers: Iterable[nn.Module]
+) -> Placing:
+    """What positions do to the attention of the layers for a `UniLM.Config`, with the weights as they are."""
+    if distances is not None:
+        return Disentangled(distances, [cast(Block, layer).attention for layer in layers])
+    if not config.rotary_base:
+        return Shared(relative_bias)
+    window = Window(config.window // 2) if config.window else None
+    width, local_base = config.hidden_size // config.num_heads, config.local_rotary_base or config.rotary_base
+    return Rotary(width, config.rotary_base, local_base, window, config.global_every)
