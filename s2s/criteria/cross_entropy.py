@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2s.config import Fact, Section
 from s2s.criteria.base import Criterion, Scorer
-from s2s.data.batch import TokenBatch
+from s2s.data.batch import Batch, CopyBatch, TokenBatch
+from s2s.errors import ConfigError
 from s2s.nn.token_loss import score_labels
 from s2s.registry import register_criterion
 
@@ -29,6 +30,11 @@ class CrossEntropy(Criterion):
     model_type = Scorer
     batch_type: ClassVar[type] = TokenBatch
     config: CrossEntropy.Config
+
+    def check(self, model: nn.Module, batch: Batch) -> None:
+        super().check(model, batch)
+        if isinstance(batch, CopyBatch):
+            raise ConfigError("its labels may be copied, which hard_switch and pointer_generator learn")
 
     def weights(self, batch: TokenBatch) -> dict[str, float]:
         """The number of labels."""

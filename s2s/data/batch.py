@@ -94,6 +94,19 @@ class ShiftedBatch(TokenBatch):
     """A batch of sources and targets, whose target slots hold the token before the one that is predicted there."""
 
 
+@dataclass(frozen=True)
+class CopyBatch(ShiftedBatch):
+    """A batch whose labels may be copied from the source; see `s2s.data.copying`.
+
+    Args:
+        copies: Extended ids of the context, `(B, context)` int64; -1 at special tokens and padding.
+        extended: The labels as extended ids, `(N,)` int64.
+    """
+
+    copies: Tensor = field(kw_only=True)
+    extended: Tensor = field(kw_only=True)
+
+
 class BatchBuilder:
     """Fills a `TokenBatch` of `context` and `width` more columns; slots are padding until they are filled."""
 
@@ -157,6 +170,7 @@ class SourceBatch(Movable):
         prefixes: Tokens that each output must begin with, one list a sentence; empty lists force nothing.
         tags: Features of the tokens, `(B, S, F)` int64; see `s2s.data.token_features`.
         constraints: Phrases that each output must contain, as ids, a list of them for each sentence; or an empty list.
+        copies: Extended ids of the tokens, `(B, S)` int64, if they can be copied; -1 at special tokens and padding.
     """
 
     ids: list[str]
@@ -166,3 +180,4 @@ class SourceBatch(Movable):
     prefixes: list[list[int]]
     tags: Tensor | None = field(default=None, kw_only=True)
     constraints: list[list[list[int]]] = field(default_factory=list, kw_only=True)
+    copies: Tensor | None = field(default=None, kw_only=True)

@@ -7,13 +7,14 @@ import itertools
 import json
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from s2s.data.copying import Extension
 from s2s.data.fields import Fields, TextField
 from s2s.data.records import Records
 from s2s.data.token_features import Channel, Pieces
@@ -157,6 +158,7 @@ class Corpus:
         sides: tuple[Side, Side],
         id_field: str,
         channels: Sequence[Channel] = (),
+        extended: bool = False,
     ) -> Corpus:
         """Read and tokenize all records of some inputs, in their order.
 
@@ -167,6 +169,7 @@ class Corpus:
                 the known ones they are.
             sides: The source and the target.
             channels: Features of the source.
+            extended: Keep unknown words of sources as extended ids, see `s2s.data.copying`.
 
         Raises:
             InputError: an input is missing or empty, or one of its records is bad.
@@ -178,21 +181,36 @@ class Corpus:
             losses = [_Losses(side, tokenizer.unknown) for side in sides]
             while chunk := list(itertools.islice(pairs, _CHUNK)):
                 places, found, *texts = zip(*chunk, strict=True)
-                for side, text_field, column, lost, side_texts in zip(
-                    sides, chosen, columns, losses, texts, strict=True
-                ):
+                rows = []
+                for side, text_field, lost, side_texts in zip(sides, chosen, losses, texts, strict=True):
                     encoded = side.encode(side_texts, text_field.written, places, tokenizer)
                     lost.count(side_texts, encoded)
-                    column.extend(row[: side.limit] for row in encoded)
+                    rows.append([row[: side.limit] for row in encoded])
+                if extended:
+                    rows = [list(side) for side in zip(*map(_extender(tokenizer), *texts, *rows), strict=True)]
+                for column, kept in zip(columns, rows, strict=True):
+                    column.extend(kept)
                 for place, record, text in zip(places, found, texts[0], strict=True) if channels else ():
-                    rows = tags_of(record, chosen[0], text, place, tokenizer, sides[0], channels)
-                    for table, row in zip(tags, rows, strict=True):
+                    made = tags_of(record, chosen[0], text, place, tokenizer, sides[0], channels)
+                    for table, row in zip(tags, made, strict=True):
                         table.extend([row])
                 names.extend(id_of(*item, id_field).encode("utf-8") for item in zip(found, places, strict=True))
             for number, lost in enumerate(losses):
                 lost.warn(records.name)
                 num_cut[number] += lost.num_cut
         return cls(*columns, names, (num_cut[0], num_cut[1]), tags)
+
+
+def _extender(tokenizer: Tokenizer) -> Callable[..., tuple[list[int], list[int]]]:
+    """From the texts and ids of a source and a target to their extended ids."""
+
+    def extend(
+        source: str | list[str], target: str | list[str], source_ids: list[int], target_ids: list[int]
+    ) -> tuple[list[int], list[int]]:
+        extension = Extension(source, source_ids, tokenizer)
+        return extension.extend(source, source_ids), extension.extend(target, target_ids)
+
+    return extend
 
 
 def tags_of(

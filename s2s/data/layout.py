@@ -25,13 +25,17 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from s2s.data.batch import BatchBuilder, Feeding, Ids, TokenBatch
+from s2s.data.batch import BatchBuilder, CopyBatch, Feeding, Ids, TokenBatch
 from s2s.data.masking import corrupt
 from s2s.data.tokenizer import SpecialIds
 
 Method = Literal["causal", "masked", "pseudo_masked", "encoder_decoder"]
 SHIFTED = ("causal", "encoder_decoder")
 """Methods that feed the token before each one that is predicted."""
+
+
+NOT_COPIED = -1
+"""Extended id of special tokens and padding."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Layout:
         slots: Target slots (pseudo slots if there are any) where a label is predicted, `(N,)`.
         labels: The labels there, `(N,)`.
         tags: Features of the source, `(ns, F)`; None without features.
+        copies: Extended ids of the source, `(ns,)`, and `extended`, those of the labels; None without copying.
     """
 
     source: Ids
@@ -74,6 +79,8 @@ class Layout:
     labels: Ids
     id: str = ""
     tags: Ids | None = None
+    copies: Ids | None = None
+    extended: Ids | None = None
 
 
 def room(method: Method, max_source: int, max_target: int) -> tuple[int, int]:
@@ -163,12 +170,25 @@ def pack(layouts: Sequence[Layout], pad_id: int, kind: type[TokenBatch] = TokenB
             builder.fill(row, columns, tokens=ids, positions=ns + place, segments=1, steps=sign * (place + 1))
         builder.predict(row, context + (blocks - 1) * width + item.slots, item.labels)
     batch = builder.build(kind, [item.id for item in layouts])
-    return batch if layouts[0].tags is None else replace(batch, tags=padded_tags([item.tags for item in layouts]))
+    if layouts[0].copies is not None:
+        extended = np.concatenate([item.extended for item in layouts if item.extended is not None])
+        copies = padded([item.copies for item in layouts], NOT_COPIED)
+        batch = CopyBatch(**vars(batch), copies=copies, extended=torch.from_numpy(extended))
+    return batch if layouts[0].tags is None else replace(batch, tags=padded([item.tags for item in layouts]))
 
 
-def padded_tags(rows: Sequence[Ids | None]) -> Tensor:
-    """The features of some sources, `(n, F)` each, as `(B, longest, F)` with zeros at padding."""
-    return pad_sequence([torch.from_numpy(row) for row in rows if row is not None], batch_first=True)
+def padded(rows: Sequence[Ids | None], value: int = 0) -> Tensor:
+    """What belongs to the tokens of some sources, `(n, ...)` each, as `(B, longest, ...)` with `value` at padding."""
+    given = [torch.from_numpy(row) for row in rows if row is not None]
+    return pad_sequence(given, batch_first=True, padding_value=value)
+
+
+def copies_around(ids: Sequence[int] | Ids, length: int) -> Ids:
+    """The extended ids `(length,)` of a source with special tokens, of those without them."""
+    row = np.full(length, NOT_COPIED, np.int64)
+    kept = np.asarray(ids)[: length - 1]
+    row[1 : 1 + len(kept)] = kept
+    return row
 
 
 def around(tags: Sequence[Ids], length: int) -> Ids:

@@ -247,7 +247,7 @@ def generation(task: GenerationTask, hypotheses: Sequence[Hypothesis], source: s
         raise InputError("the model's scores are not numbers; its weights hold NaN or infinity")
     scores: dict[str, float] = {}
     for item in hypotheses:  # other tokens may give the same text, which then keeps its best score
-        scores.setdefault(task.spell(task.text(item.tokens), source), item.score)
+        scores.setdefault(task.output(item.tokens, source), item.score)
     return Generation(tuple(Scored(*item) for item in scores.items()), num_cut)
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from s2s.config import Section
-from s2s.data.batch import Batch
+from s2s.data.batch import Batch, CopyBatch
+from s2s.errors import ConfigError
 
 
 class Model(nn.Module):
@@ -49,6 +50,8 @@ class Model(nn.Module):
 
     def check(self, batch: Batch) -> None:
         """Raise a ConfigError if it cannot train on such a batch; called once, before the first update."""
+        if isinstance(batch, CopyBatch):
+            raise ConfigError("task.copying: must be null, this model has no copy head")
 
     def prepare(self) -> None:
         """Convert the weights, in place, to the form that generates fastest; they can no longer be trained or saved.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from s2s import hub
 from s2s.checkpoint import check_fit
 from s2s.config import Fact, Section, parse_section
-from s2s.data.batch import PADDING, Batch, ShiftedBatch, SourceBatch, TokenBatch
+from s2s.data.batch import PADDING, Batch, CopyBatch, ShiftedBatch, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.bart import SIZES, read_sizes, read_weights
 from s2s.models.base import Model
@@ -22,6 +22,7 @@ from s2s.models.pretrained import resize_positions
 from s2s.models.sizes import check_copied, check_heads, features_for, positions_for, refuse_others, vocabulary_for
 from s2s.nn.attention import Attention
 from s2s.nn.cache import Pool
+from s2s.nn.copying import CopyHead, Copying, CopySources, joint_scores
 from s2s.nn.crossing import DecoderBlock, crossing
 from s2s.nn.linear import PackedLinear, can_pack, linear, pack_linears
 from s2s.nn.packing import Packing
@@ -71,6 +72,8 @@ class EncoderDecoder(Model):
         """Standard deviation of random weights."""
         features: TagSection = TagSection(size=16)
         """How the features of source tokens, which the task names, are read."""
+        copies: bool = False
+        """A copy head beside the vocabulary; task.copying implies it."""
 
         @property
         def copies_weights(self) -> bool:
@@ -84,6 +87,7 @@ class EncoderDecoder(Model):
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.tags = tag_embeddings(config.features, config.hidden_size)
         self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self.copier = CopyHead(config.hidden_size) if config.copies else None
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.output: PackedLinear | None = None
         self.apply(self._randomize)
@@ -126,8 +130,30 @@ class EncoderDecoder(Model):
                 "task.method: must be encoder_decoder (or causal) for this model, which is fed with the tokens before"
             )
 
+        if isinstance(batch, CopyBatch) != (self.copier is not None):
+            raise ConfigError(
+                f"model.copies: must be {str(self.copier is None).lower()} for this task, as task.copying implies"
+            )
+
     def features(self, batch: TokenBatch) -> Tensor:
-        width, context = batch.steps.shape[1], batch.context
+        x, target, _, _ = self._read(batch)
+        return x[self._rows(batch, target)]
+
+    def copying(self, batch: CopyBatch) -> tuple[Tensor, Copying]:
+        """See `s2s.criteria.copying.Copier`."""
+        assert self.copier is not None, "checked before the first update"
+        x, target, memory, source = self._read(batch)
+        rows = self._rows(batch, target)
+        found = self.copier(target.pad(x), self.copier.sources(source.pad(memory), batch.copies))
+        return x[rows], Copying(*(target.pack(part)[rows] for part in found))
+
+    def _rows(self, batch: TokenBatch, target: Packing) -> Tensor:
+        row = torch.div(batch.slots, batch.steps.shape[1], rounding_mode="floor")
+        return target.rows_at(batch.slots - (row + 1) * batch.context)
+
+    def _read(self, batch: TokenBatch) -> tuple[Tensor, Packing, Tensor, Packing]:
+        """Hidden states of target rows and of source rows, `(N, hidden_size)`, each with its packing."""
+        context = batch.context
         source = _packed(batch.steps[:, :context], batch.positions[:, :context], context)
         steps = batch.steps[:, context:]
         target = _packed(steps, (steps - 1).masked_fill(steps == PADDING, 0), 0)
@@ -139,8 +165,7 @@ class EncoderDecoder(Model):
             crossing(target, source),
         )
         x = self.decoder(words, target.positions, memory, lambda _: own, lambda _: across)
-        row = torch.div(batch.slots, width, rounding_mode="floor")
-        return x[target.rows_at(batch.slots - (row + 1) * context)]  # type: ignore[no-any-return]
+        return x, target, memory, source
 
     def _words(self, packing: Packing, tokens: Tensor) -> Tensor:
         return self.tokens(packing.pack(tokens))  # type: ignore[no-any-return]
@@ -192,19 +217,31 @@ class EncoderDecoder(Model):
         nothing = seen.new_empty(len(self.decoder.layers), 2, len(real), heads, 0, width)
         pool, most = Pool(nothing, real[:, :0], positions[:, :0]), self.config.max_positions
         following = torch.zeros_like(sources.lengths)
-        return EncoderDecoderState(pool, seen, real, following, sources.feeding.start, max_steps, most, factors)
+        copies = self._copies(source.pad(memory), sources)
+        return EncoderDecoderState(pool, seen, real, following, sources.feeding.start, max_steps, most, factors, copies)
+
+    def _copies(self, memory: Tensor, sources: SourceBatch) -> CopySources | None:
+        if self.copier is None or sources.copies is None:
+            return None
+        made: CopySources = self.copier.sources(memory, sources.copies)
+        if len(unknown := sources.tokens[sources.copies >= self.config.vocab_size]):
+            made.extra, made.unknown = int(sources.copies.max()) + 1 - self.config.vocab_size, int(unknown[0])
+        return made
 
     @torch.no_grad()
     def step(self, state: EncoderDecoderState, tokens: Tensor | None) -> Tensor:
         positions = state.following.unsqueeze(1)  # (B, 1)
         fed = torch.full_like(positions, state.start) if tokens is None else tokens  # (B, K)
+        fed = fed if state.copies is None else state.copies.read(fed, self.config.vocab_size)
         state.advance()
         own = state.pool.feed(positions, 1, state.steps_left, None)
         target = state.factors.target
         x = self.decoder(
             self.tokens(fed), positions.expand_as(fed), None, lambda layer: scaled(own(layer), target), state.across
         )
-        return self.logits(x)
+        if self.copier is None or state.copies is None:
+            return self.logits(x)
+        return joint_scores(self.logits(x), self.copier(x, state.copies), state.copies)
 
     def prepare(self) -> None:
         pack_linears(self)
@@ -223,7 +260,7 @@ class EncoderDecoder(Model):
                 state[name] = resize_positions(tensor, config.max_positions)
             if name in ("tokens.weight", "bias"):
                 state[name] = fit_rows(tensor, config.vocab_size, config.initializer_range)
-        fresh = [name for name in self.state_dict() if name.startswith("tags.")]
+        fresh = [name for name in self.state_dict() if name.startswith(("tags.", "copier."))]
         check_fit(checkpoint, state, self.state_dict(), may_lack=fresh)
         self.load_state_dict(state, strict=False)
 

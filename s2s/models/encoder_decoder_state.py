@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from s2s.nn.attention import Attention
 from s2s.nn.cache import Pool, placed
+from s2s.nn.copying import CopySources
 from s2s.nn.crossing import see_all
 from s2s.nn.temperature import Factors, scaled
 
@@ -27,6 +28,7 @@ class EncoderDecoderState:
         steps_left: Maximum number of steps that may follow.
         max_positions: Of the model.
         factors: By what scores of attention are multiplied.
+        copies: What can be copied, if the model has a copy head.
     """
 
     pool: Pool
@@ -37,6 +39,7 @@ class EncoderDecoderState:
     steps_left: int
     max_positions: int
     factors: Factors
+    copies: CopySources | None = None
 
     def across(self, layer: int) -> Attention:
         """Attention of a layer to the sources."""
@@ -58,6 +61,8 @@ class EncoderDecoderState:
             self.sources, self.real, self.following = (
                 table.index_select(0, sentences) for table in (self.sources, self.real, self.following)
             )
+            if self.copies is not None:
+                self.copies.select(sentences)
 
     def join(self, other: EncoderDecoderState, places: Sequence[int]) -> None:
         """See `s2s.decoding.base.JoinableState`."""
@@ -67,5 +72,7 @@ class EncoderDecoderState:
         width = max(self.real.shape[1], other.real.shape[1])
         mine, theirs = ((0, width - state.real.shape[1]) for state in (self, other))
         self.real = placed(F.pad(self.real, mine), F.pad(other.real, theirs), places)
+        if self.copies is not None and other.copies is not None:
+            self.copies.join(other.copies, places)
         around = (0, 0, 0, 0, 0, 0)  # of heads, their widths, and keys and values
         self.sources = placed(F.pad(self.sources, around + mine), F.pad(other.sources, around + theirs), places)

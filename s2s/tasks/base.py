@@ -135,12 +135,16 @@ class GenerationTask(Task):
         """The text of generated tokens (without the end token)."""
 
     def source_text(self, record: dict[str, Any]) -> str:
-        """The text of an input record whose spelling its output takes; none by default."""
+        """The text of an input record whose spelling or words its output takes; none by default."""
         return ""
 
     def spell(self, text: str, source: str) -> str:
         """An output with its words spelled as in the text of its source; unchanged by default."""
         return text
+
+    def output(self, tokens: Sequence[int], source: str) -> str:
+        """The text of generated tokens, spelled as in `source_text`; tokens beyond the vocabulary are words of it."""
+        return self.spell(self.text(tokens), source)
 
     @abstractmethod
     def token_id(self, token: str) -> int:

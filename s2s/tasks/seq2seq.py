@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -18,16 +18,30 @@ from torch.nn.utils.rnn import pad_sequence
 from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import Ids, ShiftedBatch, SourceBatch, TokenBatch
+from s2s.data.copying import Extension
 from s2s.data.corpus import Corpus, Side, id_of, pairs_of, tags_of
 from s2s.data.fields import PSEUDO_TARGET, SOURCE, TARGET, Fields, TextField
-from s2s.data.layout import SHIFTED, Layout, Method, Noise, around, feeding, layout, pack, padded_tags, room
+from s2s.data.layout import (
+    NOT_COPIED,
+    SHIFTED,
+    Layout,
+    Method,
+    Noise,
+    around,
+    copies_around,
+    feeding,
+    pack,
+    padded,
+    room,
+)
+from s2s.data.pair_dataset import PairDataset
 from s2s.data.phrases import Phrase, phrases_of
 from s2s.data.records import Records, open_records
 from s2s.data.spelling import FILE as SPELLING
 from s2s.data.spelling import Spelling
 from s2s.data.splits import Role
 from s2s.data.token_features import FeatureOptions, channels_of
-from s2s.data.tokenizer import SpecialIds, Tokenizer
+from s2s.data.tokenizer import Tokenizer
 from s2s.durable import refuse_unfinished
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
@@ -41,41 +55,12 @@ _SPELLED_BY = 100_000
 """Characters of a source that give its output their spelling."""
 
 
-class PairDataset:
-    """Training examples of a corpus; the noise of one depends on (seed, epoch, index) alone."""
-
-    def __init__(
-        self, corpus: Corpus, method: Method, special: SpecialIds, limits: tuple[int, int], noise: Noise, seed: int
-    ) -> None:
-        self._corpus = corpus
-        self._method: Method = method
-        self._special = special
-        self._limits = limits
-        self._noise = noise
-        self._seed = seed
-        source = corpus.sources.lengths + (1 if method == "causal" else 2)
-        target = corpus.targets.lengths + 1
-        self.lengths = np.stack([source, target * (2 if method == "pseudo_masked" else 1)], axis=1)
-        """Slots of the source and of the target blocks, `(N, 2)`."""
-        self.num_cut = dict(zip(("source", "target"), corpus.num_cut, strict=True))
-
-    def __len__(self) -> int:
-        return len(self._corpus)
-
-    def example(self, index: int, epoch: int) -> Layout:
-        """One example, laid out."""
-        generator = np.random.default_rng([self._seed, epoch, index])
-        source, target = self._corpus.sources[index], self._corpus.targets[index]
-        made = layout(source, target, self._method, self._special, self._limits, self._noise, generator)
-        tags = [table[index] for table in self._corpus.tags]
-        return replace(made, id=self._corpus.id(index), tags=around(tags, len(made.source)) if tags else None)
-
-
 @dataclass(frozen=True)
 class Source:
     """A source to generate from: its id, its ids with special tokens, a forced prefix, how many tokens were cut.
 
-    With features also `tags`, `(n, F)`; and the phrases that its output must contain.
+    With features also `tags`, `(n, F)`; with copying `copies`, its extended ids `(n,)`; and the phrases that its output
+    must contain.
     """
 
     id: str
@@ -84,6 +69,7 @@ class Source:
     num_cut: int
     tags: Ids | None = None
     constraints: list[Phrase] = field(default_factory=list)
+    copies: Ids | None = None
 
 
 def _files(paths: str | list[str]) -> list[str]:
@@ -152,6 +138,9 @@ class Seq2Seq(GenerationTask):
         are kept, as `added_tokens`."""
         features: FeatureOptions | None = None
         """Features of source tokens that the model reads beside the words: where the answer stands, case, tags."""
+        copying: Literal["hard_switch", "pointer_generator"] | None = None
+        """Copy words from the source, also those that the vocabulary lacks: hard_switch learns to copy those alone,
+        pointer_generator from every place where a word stands. Both imply the criterion and the head of the model."""
         id_field: str = "id"
         """Field that holds the record's id; a record may lack it."""
         strict: bool = False
@@ -191,12 +180,18 @@ class Seq2Seq(GenerationTask):
         self._target = Side("target", max_target, config.strict)
         self._prefix = Side("prefix", max_target)
         self._channels = channels_of(config.features)
+        if config.copying and config.method not in SHIFTED:
+            raise ConfigError(f"task.copying: needs task.method=encoder_decoder, found {config.method!r}")
         self._opened: dict[tuple[str, Role], Records] = {}
 
     @classmethod
     def implied(cls, config: Seq2Seq.Config) -> dict[str, dict[str, Any]]:
-        model = {"model": {"name": "encoder_decoder"}} if config.method == "encoder_decoder" else {}
-        return {"decoder": {"max_length": config.max_target}, **model}
+        sections: dict[str, dict[str, Any]] = {"decoder": {"max_length": config.max_target}}
+        if config.method == "encoder_decoder":
+            sections["model"] = {"name": "encoder_decoder", "copies": config.copying is not None}
+        if config.copying:
+            sections["criterion"] = {"name": config.copying}
+        return sections
 
     @property
     def has_validation(self) -> bool:
@@ -232,7 +227,8 @@ class Seq2Seq(GenerationTask):
 
     def dataset(self, split: str, seed: int) -> PairDataset:
         inputs = self._inputs_with_fields(split)
-        corpus = Corpus.read(inputs, self.tokenizer, (self._source, self._target), self.config.id_field, self._channels)
+        sides, extended = (self._source, self._target), self.config.copying is not None
+        corpus = Corpus.read(inputs, self.tokenizer, sides, self.config.id_field, self._channels, extended)
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -242,7 +238,7 @@ class Seq2Seq(GenerationTask):
             np.setdiff1d(np.arange(self.tokenizer.vocab_size), self.tokenizer.special_ids),
         )
         limits = (self.config.max_source, self.config.max_target)
-        return PairDataset(corpus, self.config.method, self._special, limits, noise, seed)
+        return PairDataset(corpus, self.config.method, self.tokenizer, limits, noise, seed, extended)
 
     def collate(self, examples: Sequence[Layout]) -> TokenBatch:
         kind = ShiftedBatch if self.config.method in SHIFTED else TokenBatch
@@ -274,7 +270,13 @@ class Seq2Seq(GenerationTask):
             num_cut=len(ids) - len(kept),
             tags=self._tags(record, field, where, len(tokens)),
             constraints=phrases_of(record, where, self.tokenizer),
+            copies=self._copies(field.text(record, where), kept, where, len(tokens)) if self.config.copying else None,
         )
+
+    def _copies(self, text: str | list[str], kept: list[int], where: str, length: int) -> Ids:
+        if not isinstance(text, str):
+            raise InputError(f"{where}: the source must be a string with task.copying, found a list")
+        return copies_around(Extension(text, kept, self.tokenizer).extend(text, kept), length)
 
     def _tags(self, record: dict[str, Any], field: TextField, where: str, length: int) -> Ids | None:
         if not self._channels:
@@ -308,15 +310,24 @@ class Seq2Seq(GenerationTask):
             lengths=torch.tensor([len(row) for row in rows]),
             feeding=feeding(self.config.method, self._special),
             prefixes=[example.prefix for example in examples],
-            tags=padded_tags([example.tags for example in examples]) if self._channels else None,
+            tags=padded([example.tags for example in examples]) if self._channels else None,
+            copies=padded([one.copies for one in examples], NOT_COPIED) if self.config.copying else None,
             constraints=[[phrase.tokens for phrase in example.constraints] for example in examples],
         )
 
     def text(self, tokens: Sequence[int]) -> str:
         return self.tokenizer.text(tokens) if self.config.output == "readable" else self.tokenizer.s2s_ft_text(tokens)
 
+    def output(self, tokens: Sequence[int], source: str) -> str:
+        if max(tokens, default=0) < self.tokenizer.vocab_size:
+            return super().output(tokens, source)
+        kept = self.tokenizer.encode(source)[: self._source.limit]
+        attach = self.config.output == "readable" and self.tokenizer.is_wordpiece
+        text = Extension(source, kept, self.tokenizer).text(tokens, self.text, attach)
+        return self.spell(text, source)
+
     def source_text(self, record: dict[str, Any]) -> str:
-        text = self._fields.source_of(record).text(record, "") if self._restores else ""
+        text = self._fields.source_of(record).text(record, "") if self._restores or self.config.copying else ""
         return text[:_SPELLED_BY] if isinstance(text, str) else ""
 
     def spell(self, text: str, source: str) -> str:

@@ -88,4 +88,4 @@ class GenerationMetric:
         return [(row, list(hypothesis.tokens)) for row, hypothesis in zip(rows, best, strict=True)]
 
     def _text(self, tokens: Sequence[int], reference: Reference) -> str:
-        return self._task.spell(self._task.text(tokens), reference.spelled_by)
+        return self._task.output(tokens, reference.spelled_by)

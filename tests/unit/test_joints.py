@@ -74,6 +74,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "seq2seq causal": ("unilm", "cross_entropy"),
     "seq2seq masked": ("unilm", "cross_entropy"),
     "seq2seq encoder_decoder": ("encoder_decoder", "cross_entropy"),
+    "seq2seq copying": ("encoder_decoder", "pointer_generator"),
     "pseudo_masked_lm": ("unilm", "pseudo_masked_lm"),
     "unilm_v1": ("unilm", "cross_entropy"),
     "replaced_token_detection": ("electra", "replaced_token_detection"),
@@ -93,6 +94,7 @@ DISTILLATION = ("layerwise_distillation", "logit_distillation", "relation_distil
 ALSO_TRAINS = {
     *((kind, "unilm", criterion) for kind in SEQ2SEQ + CORPORA for criterion in DISTILLATION),
     ("seq2seq causal", "encoder_decoder", "cross_entropy"),
+    ("seq2seq copying", "encoder_decoder", "hard_switch"),
     ("seq2seq encoder_decoder", "unilm", "cross_entropy"),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),
     ("replaced_token_detection", "unilm", "cross_entropy"),
@@ -139,6 +141,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "seq2seq causal": text | {"method": "causal"},
         "seq2seq masked": text | {"method": "masked"},
         "seq2seq encoder_decoder": text | {"method": "encoder_decoder"},
+        "seq2seq copying": text | {"method": "encoder_decoder", "copying": "pointer_generator"},
         "pseudo_masked_lm": pretraining | {"name": "pseudo_masked_lm", "pseudo_token": "[PSEUDO]"},
         "unilm_v1": pretraining | {"name": "unilm_v1"},
         "replaced_token_detection": pretraining | {"name": "replaced_token_detection"},

@@ -12,7 +12,7 @@ from tiny_models import draw_weights_, tiny_encoder_decoder, tiny_unilm
 from torch import Tensor
 
 from s2s.data.batch import ShiftedBatch, SourceBatch
-from s2s.data.layout import Method, Noise, around, feeding, layout, pack, padded_tags
+from s2s.data.layout import Method, Noise, around, feeding, layout, pack, padded
 from s2s.data.tokenizer import SpecialIds
 from s2s.errors import InputError
 from s2s.models.export import save_bert_folder
@@ -43,7 +43,7 @@ def batches(method: Method, tags: Any) -> tuple[ShiftedBatch, SourceBatch]:
     batch = pack(laid, 0, ShiftedBatch)
     assert isinstance(batch, ShiftedBatch)
     lengths = torch.tensor([len(one.source) for one, _ in made])
-    tables = padded_tags([table for _, table in made])
+    tables = padded([table for _, table in made])
     tokens = batch.tokens[:, : batch.context]
     return batch, SourceBatch(["a", "b"], tokens, lengths, feeding(method, SPECIAL), [[], []], tags=tables)
 
