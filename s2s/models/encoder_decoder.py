@@ -119,6 +119,9 @@ class EncoderDecoder(Model):
             "max_positions": positions_for(config, given, defaults.get("num_positions", 0)),
         }
         sizes["features"] = features_for(config, defaults)
+        tokens = defaults.get("vocab_size", sizes["vocab_size"])
+        if config.copies and sizes["vocab_size"] != tokens:  # ids of copied words begin after those of the tokenizer
+            raise ConfigError(f"model.vocab_size: must be {tokens} with task.copying, found {sizes['vocab_size']}")
         check_heads(config)
         return config.model_copy(update=sizes)
 
