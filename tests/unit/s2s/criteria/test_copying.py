@@ -45,10 +45,10 @@ def batch() -> CopyBatch:
     )  # fmt: skip
 
 
+@torch.no_grad()
 def expected(kind: type[CopyCriterion], model: Any, given: CopyBatch) -> tuple[float, Tensor]:
     """The loss by the equations, in probabilities, and those of the joint vocabulary."""
-    with torch.no_grad():
-        features, copying = model.copying(given)
+    features, copying = model.copying(given)
     total, rows = 0.0, []
     for row, (label, logits) in enumerate(zip(given.extended.tolist(), model.logits(features), strict=True)):
         gate, words = torch.sigmoid(copying.gate[row]), logits.softmax(-1)
