@@ -42,6 +42,28 @@ SIZES = {
     "initializer_range": "initializer_range",
 }
 """What BERT calls the options of `UniLM.Config` that a checkpoint settles."""
+_NEAREST = {
+    "albert": "bert",
+    "bart": "roberta, or task.method=encoder_decoder for all of it",
+    "big_bird": "modernbert",
+    "deberta": "deberta-v2",
+    "ernie": "bert",
+    "eurobert": "modernbert",
+    "flaubert": "camembert",
+    "longformer": "modernbert",
+    "mbart": "xlm-roberta",
+    "mobilebert": "minilm",
+    "modernbert-decoder": "modernbert",
+    "mt5": "xlm-roberta",
+    "nomic_bert": "modernbert",
+    "pegasus": "roberta",
+    "squeezebert": "distilbert",
+    "t5": "roberta",
+    "xlm": "xlm-roberta",
+    "xlm-roberta-xl": "xlm-roberta",
+    "xlnet": "mpnet",
+}
+"""What to start from in place of families that are not supported: the most alike in vocabulary and training."""
 _POSITIONS = ("rotary_base", "local_rotary_base", "global_every", "window", "distance_buckets")
 SETTLED = frozenset([*SIZES, *_POSITIONS, "norm_first", "gated", "biases"])
 """All options that a checkpoint settles, also those that BERT has no name for."""
@@ -123,7 +145,9 @@ def family_of(config: Mapping[str, Any], where: Path) -> str:
     """The family that the config.json `where` names; InputError if it is none of `FAMILIES`."""
     family = config.get("model_type", "bert")  # the configurations of UniLM lack it
     if not isinstance(family, str) or family not in FAMILIES:
-        raise InputError(f"{where}: model_type must be one of {', '.join(FAMILIES)}, found {shown(family)}")
+        near = _NEAREST.get(family) if isinstance(family, str) else None
+        hint = f"; the nearest to it is {near}" if near else ""
+        raise InputError(f"{where}: model_type must be one of {', '.join(FAMILIES)}, found {shown(family)}{hint}")
     return family
 
 

@@ -227,6 +227,26 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         read_sizes(str(write_folder(tmp_path / "mish", {}, hidden_act="mish")))
 
 
+@pytest.mark.parametrize(
+    ("family", "nearest"),
+    [
+        ("albert", "bert"),
+        ("xlnet", "mpnet"),
+        ("bart", "roberta, or task.method=encoder_decoder for all of it"),
+        ("t5", "roberta"),
+        ("deberta", "deberta-v2"),
+    ],
+)
+def test_a_family_that_is_not_supported_is_refused_with_the_nearest_one(
+    family: str, nearest: str, tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path, {}, model_type=family)
+    with pytest.raises(
+        InputError, match=rf"config.json: model_type .*, found '{family}'; the nearest to it is {nearest}$"
+    ):
+        UniLM.resolve(UniLM.Config(init=str(folder)), {})
+
+
 class Malicious:
     def __reduce__(self) -> Any:
         return (print, ("this code must not run",))
