@@ -32,7 +32,8 @@ class Section(BaseModel):
     @classmethod
     def _true_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         kind = cls.model_fields[info.field_name or ""].annotation
-        kinds = {getattr(part, "__origin__", part) for part in (kind, *get_args(kind))}
+        parts = (kind, *get_args(kind))  # values, in a Literal
+        kinds = {int if isinstance(part, int) else getattr(part, "__origin__", part) for part in parts}
         if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
             raise ValueError(f"must be a number, found {value}")
         return value

@@ -124,6 +124,10 @@ def stacked(*parts: MixedSequences) -> MixedSequences:
     )
 
 
+NOT_HEARD = "model.name: this model reads latents, and the task gives it none; that of speech_recognition does"
+"""Message of models whose batches must be `HeardBatch` or `HeardSources`."""
+
+
 @dataclass(frozen=True)
 class HeardBatch(TokenBatch):
     """Texts to learn from; between the first and the last token of its source each row holds latents.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latent.data.batch import HeardBatch, HeardSources, MixedSequences
+from latent.data.batch import NOT_HEARD, HeardBatch, HeardSources, MixedSequences
 from latent.models.latent_lm import LatentLM
 from latent.nn.writing import TextState, Writing, joined
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
@@ -41,7 +41,8 @@ class LatentLMListener(LatentLM):
 
     def features(self, batch: TokenBatch) -> Tensor:
         """See `s2s.criteria.base.Scorer`."""
-        assert isinstance(batch, HeardBatch), "the criterion and the task of this model have checked it"
+        if not isinstance(batch, HeardBatch):
+            raise ConfigError(NOT_HEARD)
         start_token(batch.feeding)
         sequences, moved = _compact(batch)
         return self.hidden(sequences).flatten(0, 1).index_select(0, moved[batch.slots])

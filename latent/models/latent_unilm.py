@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from latent.data.batch import HeardBatch, HeardSources
+from latent.data.batch import NOT_HEARD, HeardBatch, HeardSources
 from s2s.config import Fact
 from s2s.data.batch import PADDING, SourceBatch, TokenBatch
 from s2s.errors import ConfigError
@@ -53,7 +53,8 @@ class LatentUniLM(UniLM):
         return super().resolve(config, rest).model_copy(update=facts)
 
     def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
-        assert isinstance(batch, HeardBatch | HeardSources), "the criterion and the task of this model have checked it"
+        if not isinstance(batch, HeardBatch | HeardSources):
+            raise ConfigError(NOT_HEARD)
         words = super().words(batch, packing)
         latents = (batch.latents - self.config.latent_mean) / self.config.latent_std
         heard = self.listen(latents.to(words.dtype)).to(words.dtype)

@@ -281,8 +281,8 @@ def _check_names(config: RunConfig, options: Mapping[str, Any], method: Any) -> 
     name = options.get("name", config.decoder and config.decoder.name)
     fields = _options_of(str(name))
     for option in options.keys() - fields - {"name"}:
-        searches = (other for other in DECODERS.names() if issubclass(DECODERS[other], Search))
-        for other in searches:
+        searches = [other for other in DECODERS.names() if issubclass(DECODERS[other], Search)]
+        for other in sorted(searches, key=lambda name: len(_options_of(name))):  # the plainest first
             if option in _options_of(other):
                 raise ConfigError(f"{option}: is an option of the decoder {other!r}; give name={other!r} with it")
         known = [*fields, *inspect.signature(method).parameters]

@@ -58,8 +58,8 @@ def start_from_base(model: Model) -> None:
     section = adapters_in(config)
     if section is not None and section.base is not None and (found := weights_hash(_base(config))) != section.base:
         raise InputError(
-            f"model.init: {config.init}: is not the base of these adapters: its weights have the hash {found[:12]}, "
-            f"the adapters were trained on {section.base[:12]}"
+            f"model.init: {config.init}: is not the base of these adapters: "
+            f"its hash is {found[:8]}, not {section.base[:8]}"
         )
     model.initialize()
     if section is not None:

@@ -106,7 +106,10 @@ def test_long_sources_are_refused_when_strict(home: Path, tmp_path: Path) -> Non
         ("model.name=unilmm", "no model is called 'unilmm'. Did you mean 'unilm'?"),
         ("criterion.name=cross-entropy", "no criterion is called 'cross-entropy'. Did you mean 'cross_entropy'?"),
         ("decoder.name=beem", "no decoder is called 'beem'. Did you mean 'beam'?"),
-        ("task.method=pseudo", "task.method: must be 'causal', 'masked' or 'pseudo_masked', found 'pseudo'"),
+        (
+            "task.method=pseudo",
+            "task.method: must be 'causal', 'masked', 'pseudo_masked' or 'encoder_decoder', found 'pseudo'",
+        ),
         ("imports=[no_such_module]", "imports: cannot import 'no_such_module'"),
         ("task", "'task': an override must read key.path=value"),
     ],
