@@ -157,6 +157,18 @@ class Feeding:
     def __post_init__(self) -> None:
         assert (self.start is None) != (self.mask is None), "exactly one of start and mask feeds the model"
 
+    def fed(self, tokens: Tensor | None, one: Tensor) -> list[Tensor]:
+        """What a step reads for each hypothesis: its latest token, its mask, or both, `(B, K)` each.
+
+        Args:
+            tokens: The latest tokens `(B, K)`, None at the first step.
+            one: Any int64 tensor `(B, 1)`, for the shape and device of the first step.
+        """
+        if self.start is not None:
+            return [torch.full_like(one, self.start) if tokens is None else tokens]
+        assert self.mask is not None
+        return [torch.full_like(one, self.mask)] if tokens is None else [tokens, torch.full_like(tokens, self.mask)]
+
 
 @dataclass(frozen=True)
 class SourceBatch(Movable):

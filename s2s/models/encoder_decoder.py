@@ -233,6 +233,11 @@ class EncoderDecoder(Model):
 
     @torch.no_grad()
     def step(self, state: EncoderDecoderState, tokens: Tensor | None) -> Tensor:
+        return self.step_represented(state, tokens)[0]
+
+    @torch.no_grad()
+    def step_represented(self, state: EncoderDecoderState, tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `s2s.decoding.contrastive.RepresentingModel`."""
         positions = state.following.unsqueeze(1)  # (B, 1)
         fed = torch.full_like(positions, state.start) if tokens is None else tokens  # (B, K)
         fed = fed if state.copies is None else state.copies.read(fed, self.config.vocab_size)
@@ -243,8 +248,8 @@ class EncoderDecoder(Model):
             self.tokens(fed), positions.expand_as(fed), None, lambda layer: scaled(own(layer), target), state.across
         )
         if self.copier is None or state.copies is None:
-            return self.logits(x)
-        return joint_scores(self.logits(x), self.copier(x, state.copies), state.copies)
+            return self.logits(x), x
+        return joint_scores(self.logits(x), self.copier(x, state.copies), state.copies), x
 
     def prepare(self) -> None:
         pack_linears(self)

@@ -236,9 +236,7 @@ class UniLM(Model):
     def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
         """What the rows of a batch hold, `(N, embedding_size)`, before positions and segments are added."""
         words = self.embeddings.tokens(packing.pack(batch.tokens))
-        if self.tags is None:
-            return words  # type: ignore[no-any-return]
-        return self.tags(words, pack_tags(batch.tags, packing))  # type: ignore[no-any-return]
+        return words if self.tags is None else self.tags(words, pack_tags(batch.tags, packing))  # type: ignore[no-any-return]
 
     def logits(self, features: Tensor) -> Tensor:
         return self.head(features, self.embeddings.tokens.weight)  # type: ignore[no-any-return]
@@ -316,23 +314,31 @@ class UniLM(Model):
 
     @torch.no_grad()
     def step(self, state: UniLMState, tokens: Tensor | None) -> Tensor:
-        start, mask, following = state.feeding.start, state.feeding.mask, state.following.unsqueeze(1)  # (B, 1)
-        if start is not None:
-            fed = [torch.full_like(following, start) if tokens is None else tokens]
-        elif mask is not None:
-            fed = [torch.full_like(following, mask)] if tokens is None else [tokens, torch.full_like(tokens, mask)]
-        hypotheses, remembered = fed[0].shape[1], len(fed) - (mask is not None)
+        return self.logits(self._feed(state, tokens, slice(-1 if tokens is None else -tokens.shape[1], None)))
+
+    @torch.no_grad()
+    def step_represented(self, state: UniLMState, tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `s2s.decoding.contrastive.RepresentingModel`."""
+        hypotheses = 1 if tokens is None else tokens.shape[1]
+        rows = self._feed(state, tokens, slice(None))
+        shown = rows if state.feeding.mask is None else rows[:, :-hypotheses]
+        return self.logits(rows[:, -hypotheses:]), shown
+
+    def _feed(self, state: UniLMState, tokens: Tensor | None, rows: slice) -> Tensor:
+        """Hidden states of some of the rows that are fed, `(B, rows, hidden_size)`: of the tokens, then of masks."""
+        following = state.following.unsqueeze(1)  # (B, 1)
+        fed = state.feeding.fed(tokens, following)
+        hypotheses, remembered = fed[0].shape[1], len(fed) - (state.feeding.mask is not None)
         positions = torch.cat([following - behind for behind in reversed(range(len(fed)))], dim=1)  # (B, G)
         state.advance()
         attention = state.placing.feed(state.pool, positions, remembered, state.steps_left)
         ids = torch.cat(fed, dim=1)  # (B, G K)
-        words = self.embeddings.tokens(ids)
-        words = words if self.tags is None else self.tags(words, None)
-        x = self.embeddings(words, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
+        x = self.embeddings.tokens(ids)
+        x = x if self.tags is None else self.tags(x, None)
+        x = self.embeddings(x, positions.repeat_interleave(hypotheses, 1), torch.ones_like(ids))
         for index, layer in enumerate(self.layers[:-1]):
             x = layer(x, scaled(attention(index), state.query_factor))
-        last = scaled(attention(len(self.layers) - 1), state.query_factor)
-        return self.logits(self._closed(self.layers[-1](x, last, slice(-hypotheses, None))))
+        return self._closed(self.layers[-1](x, scaled(attention(len(self.layers) - 1), state.query_factor), rows))
 
     def prepare(self) -> None:
         pack_linears(self)
