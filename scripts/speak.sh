@@ -22,20 +22,20 @@ started=$SECONDS
 export OMP_WAIT_POLICY=PASSIVE
 
 if [ $# -gt 0 ]; then
-    unilatent synthesize demo --speaker Allison --text "$2" --output "$RUNS/text.wav" --overwrite
+    unilatent synthesize demo --speaker af_heart --text "$2" --output "$RUNS/text.wav" --overwrite
     say "done in $((SECONDS - started)) s after set-up; listen to $RUNS/text.wav"
     exit
 fi
 
 say "speaking a dialogue"
 cat > "$RUNS/dialogue.txt" << 'EOF'
-Desk: Please enter your number, followed by the pound key. [pause 0.6] Thank you.
-Caller: How many messages are in my folder?
-Desk: There are seven new messages in your folder.
+Desk: Good morning. How can I help you?
+Caller: Hi! My flight to Boston leaves at 10:45 on March 3rd. Is there a later one?
+Desk: There are two: one at 1:15 p.m., and one at 6 p.m. for $89.50. [pause 0.4] Which one would you like?
 
-Desk: To listen to a message, press one. To call back later, hang up now.
+Caller: The first one, please. My number is 555-0142.
 EOF
-unilatent synthesize demo --script "$RUNS/dialogue.txt" --cast Desk=Allison --cast Caller=flite_rms \
+unilatent synthesize demo --script "$RUNS/dialogue.txt" --cast Desk=af_heart --cast Caller=am_michael \
     --output "$RUNS/dialogue.wav" --overwrite
 
 say "done in $((SECONDS - started)) s after set-up; listen to $RUNS/dialogue.wav

@@ -14,7 +14,7 @@ from latent.synthesis.voices import open_voice
 from s2s.checkpoint import MODEL_CARD
 
 DEMO = Path(latent.__file__).parent / "demo_voice"
-SPEAKER, TEXT = "Allison", "Please enter your number, followed by the pound key."
+SPEAKER, TEXT = "af_heart", "Please enter your number, followed by the pound key."
 MOST_BYTES = 16_000_000
 
 pytestmark = pytest.mark.skipif(not DEMO.is_dir(), reason="this checkout ships no demo voice")

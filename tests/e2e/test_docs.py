@@ -229,7 +229,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [f"The {a} library {b} files. It shows {b} {a} images and text." for a in WORDS for b in WORDS]
     write_lines(folder / "texts/all.jsonl", [{"text": text} for text in texts])
     (folder / "texts/one.txt").write_text("A file of plain text. It is one document.\n")
-    write_lines(folder / "lines.jsonl", [{"id": "greeting", "text": "Hello.", "speaker": "Allison"}])
+    write_lines(folder / "lines.jsonl", [{"id": "greeting", "text": "Hello.", "speaker": "af_heart"}])
     (folder / "talk.txt").write_text("Speaker 1: Hello. [pause 0.2]\nSpeaker 2: Thank you.\n")
     write_encoder(folder / "bert-base-uncased", WORDS)
     return folder
@@ -306,8 +306,11 @@ def test_guide_to_pretraining(home: Path) -> None:
 
 def test_guide_to_speech(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pocketsphinx")
+    soundfile = pytest.importorskip("soundfile")
     write_recordings(home / "recordings")
+    soundfile.write(home / "anna.wav", *soundfile.read(REPO / "data_prep/sample/speech/en-agent-alreadyon.ogg"))
     run_document("speech", home)
+    assert (home / "anna_says.wav").exists()
     assert (home / "hold.wav").exists()
     assert "Synthetic speech" in capsys.readouterr().out
 

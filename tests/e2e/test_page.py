@@ -199,7 +199,7 @@ def test_a_dialogue_is_heard_before_it_is_made_and_can_be_downloaded(page: Page,
     file = page.downloads / "speech.wav"
     page.wait(file.exists)
     samples, rate = soundfile.read(file, dtype="int16")
-    roles = {"Anna": "Allison", "Ben": "flite_rms"}
+    roles = {"Anna": "af_alloy", "Ben": "af_aoede"}
     body = {"model": "demo", "input": DIALOGUE, "cast": roles, "response_format": "pcm"}
     answer = server.client.post("/v1/audio/script", json=body)
     assert samples.astype("<i2").tobytes() == answer.content

@@ -206,7 +206,7 @@ def demo_voice() -> None:
     spoken = Voice.load(Path(latent.__file__).parent / "demo_voice")
     Path("demo_voice").mkdir()
     for id, text in TEXTS.items():
-        chunks = list(spoken.stream([spoken.request(id, text, "Allison", seed=3)]))
+        chunks = list(spoken.stream([spoken.request(id, text, "af_heart", seed=3)]))
         samples = np.concatenate([samples for chunk in chunks for samples in chunk.audio.numpy()])
         soundfile.write(f"demo_voice/{id}.flac", samples, spoken.sample_rate)
 

@@ -164,7 +164,7 @@ def test_a_voice_is_loaded_by_its_name_and_public_only_with_a_complete_card(hub:
     opened = Voice.load("ann/voice", device="cpu")
     commit = hub.repositories["ann/voice"].branches["main"]
     assert opened.name == f"ann/voice@{commit[:12]}"
-    assert opened.request("a", "Good morning.").speaker == "Allison"
+    assert opened.request("a", "Good morning.").speaker == "af_alloy"
 
 
 def test_a_misspelled_run_folder_is_not_looked_for_on_the_hub(hub: Hub, run: Path) -> None:
