@@ -16,10 +16,10 @@ from torch import Tensor
 
 from s2s.data.batch import SourceBatch
 from s2s.decoding import ranking
-from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.constraints import BatchConstraints, Constraints
+from s2s.decoding.base import Hypothesis, StepModel, TokenIds, no_tokens
+from s2s.decoding.constraints import BatchConstraints
 from s2s.decoding.repetition import penalize_repeated
-from s2s.decoding.search_config import SearchConfig
+from s2s.decoding.search_config import SearchConfig, TextSearch
 from s2s.decoding.searching import Beam, Searching
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
@@ -28,7 +28,7 @@ from s2s.registry import register_decoder
 
 
 @register_decoder("beam")
-class BeamSearch(Search):
+class BeamSearch(TextSearch):
     """Beam search by the rule of s2s-ft (K survivors from K * K proposals); `beam_size: 1` is greedy search.
 
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling_decoding.py`. fairseq's and transformers' search is `wide_beam`.
@@ -58,17 +58,10 @@ class BeamSearch(Search):
 
     def __init__(self, config: BeamSearch.Config, token_id: TokenIds = no_tokens) -> None:
         super().__init__(config, token_id)
-        self._constraints = Constraints(config, token_id)
         form = ranking.gnmt if config.length_penalty_form == "gnmt" else ranking.power
         self._ranking = form(config.length_penalty)
         self.beam_size, self.max_length = config.beam_size, config.max_length
         self.frame_size, self.wanted = config.beam_size, config.num_hypotheses
-
-    def check(self, source: Any, where: str) -> None:
-        self._constraints.check(source, where)
-
-    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
-        model.check_lengths(sources.lengths, self.config.max_length)
 
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s.data.batch import SourceBatch
-from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.constraints import Constraints, Written
+from s2s.decoding.base import Hypothesis, StepModel
+from s2s.decoding.constraints import Written
 from s2s.decoding.repetition import penalize_repeated
 from s2s.decoding.sampling import outputs_of
-from s2s.decoding.search_config import SearchConfig, start
+from s2s.decoding.search_config import SearchConfig, TextSearch, start
 from s2s.decoding.searching import worth_leaving
 from s2s.errors import ConfigError
 from s2s.registry import register_decoder
@@ -32,7 +32,7 @@ class RepresentingModel(StepModel, Protocol):
 
 
 @register_decoder("contrastive")
-class ContrastiveSearch(Search):
+class ContrastiveSearch(TextSearch):
     """Takes, of the k most likely tokens, the one with the best balance of probability and difference from the output.
 
     A token costs its greatest cosine similarity to a token of the output, by their last hidden states; the source does
@@ -49,13 +49,6 @@ class ContrastiveSearch(Search):
         """Weight of the similarity; that of the probability is 1 minus it. 0 is greedy search."""
 
     config: ContrastiveSearch.Config
-
-    def __init__(self, config: ContrastiveSearch.Config, token_id: TokenIds = no_tokens) -> None:
-        super().__init__(config, token_id)
-        self._constraints = Constraints(config, token_id)
-
-    def check(self, source: Any, where: str) -> None:
-        self._constraints.check(source, where)
 
     def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
         model.check_lengths(sources.lengths, self.config.max_length + 1)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from s2s.data.batch import SourceBatch
-from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.constraints import Constraints, Written
+from s2s.decoding.base import Hypothesis, StepModel
+from s2s.decoding.constraints import Written
 from s2s.decoding.cuts import DrawConfig, candidates
 from s2s.decoding.repetition import penalize_repeated
-from s2s.decoding.search_config import start
+from s2s.decoding.search_config import TextSearch, start
 from s2s.decoding.searching import worth_leaving
 from s2s.nn.precision import widened
 from s2s.registry import register_decoder
 
 
 @register_decoder("sampling")
-class Sampling(Search):
+class Sampling(TextSearch):
     """Draws each token, at a temperature, from the most likely ones (top-k, nucleus, min-p), typical ones, or all.
 
     Outputs of a sentence come best first by log-probability, which is the model's own, before penalty, temperature and
@@ -36,16 +35,6 @@ class Sampling(Search):
         """Outputs drawn for each sentence; decoding a file writes equal ones once."""
 
     config: Sampling.Config
-
-    def __init__(self, config: Sampling.Config, token_id: TokenIds = no_tokens) -> None:
-        super().__init__(config, token_id)
-        self._constraints = Constraints(config, token_id)
-
-    def check(self, source: Any, where: str) -> None:
-        self._constraints.check(source, where)
-
-    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
-        model.check_lengths(sources.lengths, self.config.max_length)
 
     @torch.inference_mode()
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from s2s.data.batch import SourceBatch
-from s2s.decoding.base import State, StepModel
-from s2s.decoding.constraints import ConstraintOptions
+from s2s.decoding.base import Search, State, StepModel, TokenIds, no_tokens
+from s2s.decoding.constraints import ConstraintOptions, Constraints
 from s2s.errors import ConfigError
 from s2s.nn.temperature import AttentionTemperature, Temperature
 
@@ -21,6 +21,22 @@ class SearchConfig(ConstraintOptions):
     attention_temperature: Temperature = None
     """Flattens the attention of the model (above 1) or sharpens it, as PLATE does for pseudo-labels; null is neutral. A
     number, or a mapping for sources, targets and targets that read sources."""
+
+
+class TextSearch(Search):
+    """A search under these options."""
+
+    config: SearchConfig
+
+    def __init__(self, config: SearchConfig, token_id: TokenIds = no_tokens) -> None:
+        super().__init__(config, token_id)
+        self._constraints = Constraints(config, token_id)
+
+    def check(self, source: Any, where: str) -> None:
+        self._constraints.check(source, where)
+
+    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
+        model.check_lengths(sources.lengths, self.config.max_length)
 
 
 @runtime_checkable

@@ -8,18 +8,17 @@ the K that would be greatest if every output had its own noise: a sample without
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from s2s.data.batch import SourceBatch
-from s2s.decoding.base import Hypothesis, Search, StepModel, TokenIds, no_tokens
-from s2s.decoding.constraints import BatchConstraints, Constraints, Written
+from s2s.decoding.base import Hypothesis, StepModel
+from s2s.decoding.constraints import BatchConstraints, Written
 from s2s.decoding.cuts import DrawConfig, candidates
 from s2s.decoding.sampling import generator_of, outputs_of, weighed
-from s2s.decoding.search_config import start
+from s2s.decoding.search_config import TextSearch, start
 from s2s.decoding.searching import worth_leaving
 from s2s.registry import register_decoder
 
@@ -46,7 +45,7 @@ class Drawn(Written):
 
 
 @register_decoder("stochastic_beam")
-class StochasticBeamSearch(Search):
+class StochasticBeamSearch(TextSearch):
     """Draws different outputs, as many as asked for, from the distribution that `sampling` draws from.
 
     Outputs of a sentence come best first by log-probability, as in `sampling`; there are fewer only if the cuts leave
@@ -60,16 +59,6 @@ class StochasticBeamSearch(Search):
         """Outputs drawn for each sentence, all different."""
 
     config: StochasticBeamSearch.Config
-
-    def __init__(self, config: StochasticBeamSearch.Config, token_id: TokenIds = no_tokens) -> None:
-        super().__init__(config, token_id)
-        self._constraints = Constraints(config, token_id)
-
-    def check(self, source: Any, where: str) -> None:
-        self._constraints.check(source, where)
-
-    def check_lengths(self, model: StepModel, sources: SourceBatch) -> None:
-        model.check_lengths(sources.lengths, self.config.max_length)
 
     @torch.inference_mode()
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
