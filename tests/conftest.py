@@ -10,5 +10,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="append", default=[], metavar="FOLDER", help="golden cases to check as well")
 
 
-def pytest_configure() -> None:
+def pytest_collection_finish() -> None:
     st.text().validate()  # makes hypothesis' table of characters now, a second's work that counts as a slow test later
