@@ -21,6 +21,7 @@ from s2s.decoding.constraints import BatchConstraints
 from s2s.decoding.repetition import penalize_repeated
 from s2s.decoding.search_config import SearchConfig, TextSearch
 from s2s.decoding.searching import Beam, Searching
+from s2s.decoding.static import StaticSearch, can_be_static
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
 from s2s.nn.precision import widened
@@ -62,6 +63,7 @@ class BeamSearch(TextSearch):
         self._ranking = form(config.length_penalty)
         self.beam_size, self.max_length = config.beam_size, config.max_length
         self.frame_size, self.wanted = config.beam_size, config.num_hypotheses
+        self.static = StaticSearch()
 
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The best hypotheses of each sentence; the same whatever else is in the batch."""
@@ -83,8 +85,11 @@ class BeamSearch(TextSearch):
     @torch.inference_mode()
     def _search(self, model: StepModel, sources: SourceBatch, exhaustive: bool) -> Trace:
         search = self.start(model, sources, exhaustive)
-        while len(search.step()):
-            pass
+        if sources.tokens.device.type == "cuda" and can_be_static(search):
+            self.static.finish(search, sources.feeding)
+        else:
+            while len(search.step()):
+                pass
         return search.trace
 
     def survivors(

@@ -128,7 +128,7 @@ class BatchConstraints:
         wanted = self._wanted(written)
         forced = None if wanted is None else scores.gather(-1, wanted.clamp(min=0).expand(-1, scores.shape[1], -1))
         if len(self.forbidden):
-            scores[..., self.forbidden] = -torch.inf
+            scores.index_fill_(-1, self.forbidden, -torch.inf)
         if written.youngest < self.options.min_length:
             scores[..., self.end].masked_fill_((written.ages < self.options.min_length).unsqueeze(1), -torch.inf)
         if 0 < self.options.no_repeat_ngram_size <= written.tokens.shape[-1]:

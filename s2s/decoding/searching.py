@@ -64,7 +64,7 @@ class Beam(Written):
 
     def select(self, rows: Tensor) -> Beam:
         """The sentences at some rows."""
-        tables: Any = {name: table[rows] for name, table in self._tables().items()}
+        tables: Any = {name: table[rows] for name, table in self.tables().items()}
         return replace(self, **tables)
 
     def part(self, slots: slice) -> Beam:
@@ -89,7 +89,7 @@ class Beam(Written):
     def join(self, other: Beam, places: Sequence[int]) -> Beam:
         """With the sentences of another beam at some places."""
         length = int(torch.cat([self.ages[~self.complete], other.ages]).max())
-        mine, theirs = (beam._of_length(length)._tables() for beam in (self, other))
+        mine, theirs = (beam._of_length(length).tables() for beam in (self, other))
         joined: Any = {name: placed(mine[name], theirs[name], places) for name in mine}
         return replace(self, **joined, youngest=min(self.youngest, other.youngest))
 
@@ -97,7 +97,8 @@ class Beam(Written):
         """The beam with the last `length` tokens."""
         return replace(self, tokens=F.pad(self.tokens, (length - self.tokens.shape[2], 0), value=FREE))
 
-    def _tables(self) -> dict[str, Tensor]:
+    def tables(self) -> dict[str, Tensor]:
+        """All tensors by name, a row for each sentence."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
@@ -141,28 +142,38 @@ class Searching:
     def __init__(
         self, rule: Rule, model: StepModel, sources: SourceBatch, constraints: BatchConstraints, exhaustive: bool
     ) -> None:
-        self._rule, self._model, self._constraints, self._exhaustive = rule, model, constraints, exhaustive
-        size, self._end, device = len(sources.ids), sources.feeding.end, sources.tokens.device
-        self.trace = Trace.empty(size, rule.max_length, rule.frame_size, self._end, device)
+        self.rule, self.model, self.constraints, self.exhaustive = rule, model, constraints, exhaustive
+        size, self.end, device = len(sources.ids), sources.feeding.end, sources.tokens.device
+        self.trace = Trace.empty(size, rule.max_length, rule.frame_size, self.end, device)
         self.beam = Beam.root(size, rule.wanted, device)
         self.state: Any = start(model, sources, rule.max_length, rule.config)
-        self._last: Tensor | None = None
+        self.last: Tensor | None = None
+        """The last token of each hypothesis, `(B', K)`; None before the first step."""
 
     @torch.inference_mode()
     def step(self) -> Tensor:
         """One more token of each hypothesis; returns the numbers of the open sentences, `(B',)`."""
-        logits = self._model.step(self.state, self._last)
-        scores, parents, tokens = self._rule.survivors(self.beam, logits, self._constraints, self._end)
-        beam = self.beam.extend(scores, parents, tokens, self._end)
-        frames = (beam.ages - 1).clamp(max=self._rule.max_length - 1)  # complete ones go on, which changes nothing
-        self.trace.write(beam.sentences, frames, scores, tokens, parents)
-        complete = self._rule.is_complete(beam, self._exhaustive) | (beam.ages >= self._rule.max_length)
-        self.trace.complete(beam.sentences, frames, complete & ~beam.complete)
-        beam.complete = beam.complete | complete
+        logits = self.model.step(self.state, self.last)
+        frames = self.beam.ages.clamp(max=self.rule.max_length - 1)  # complete ones go on, which changes nothing
+        beam, parents = self.survive(logits, frames)
         keep = (~beam.complete).nonzero().squeeze(1)  # the one place where the host waits for the device
         if len(keep):
-            self._continue(beam, keep, parents, tokens)
+            self._continue(beam, keep, parents)
         return beam.sentences[keep]
+
+    def survive(self, logits: Tensor, frames: Tensor) -> tuple[Beam, Tensor]:
+        """Choose who survives a step and write it to the trace, at `frames` `(B',)`; never waits for the device.
+
+        Returns:
+            The beam of all survivors, and the hypotheses that they continue, `(B', frame_size)`.
+        """
+        scores, parents, tokens = self.rule.survivors(self.beam, logits, self.constraints, self.end)
+        beam = self.beam.extend(scores, parents, tokens, self.end)
+        self.trace.write(beam.sentences, frames, scores, tokens, parents)
+        complete = self.rule.is_complete(beam, self.exhaustive) | (beam.ages >= self.rule.max_length)
+        self.trace.complete(beam.sentences, frames, complete & ~beam.complete)
+        beam.complete = beam.complete | complete
+        return beam, parents
 
     @torch.inference_mode()
     def join(self, other: Searching) -> dict[int, int]:
@@ -178,12 +189,12 @@ class Searching:
         places, numbers = map(list, zip(*islice(chosen, len(other.beam.sentences)), strict=True))
         theirs = other.beam.sentences
         self.trace = self.trace.join(other.trace, theirs, numbers)
-        self._constraints = self._constraints.join(other._constraints, theirs, numbers)
+        self.constraints = self.constraints.join(other.constraints, theirs, numbers)
         other.beam.sentences = torch.tensor(numbers, device=theirs.device)
         self.beam = self.beam.join(other.beam, places)
-        assert self._last is not None, "after the first step"
-        assert other._last is not None, "after the first step"
-        self._last = placed(self._last, other._last, places)
+        assert self.last is not None, "after the first step"
+        assert other.last is not None, "after the first step"
+        self.last = placed(self.last, other.last, places)
         self.state.join(other.state, places)
         return dict(zip(theirs.tolist(), numbers, strict=True))
 
@@ -191,15 +202,14 @@ class Searching:
         """Give a sentence up."""
         self.beam.complete = self.beam.complete | (self.beam.sentences == number)
 
-    def _continue(self, beam: Beam, keep: Tensor, parents: Tensor, tokens: Tensor) -> None:
+    def _continue(self, beam: Beam, keep: Tensor, parents: Tensor) -> None:
         """Let the first survivors of each sentence go on; `keep` are the rows of the open ones."""
-        size = self._rule.beam_size
-        beam, parents, tokens = beam.part(slice(size)), parents[:, :size], tokens[:, :size]
+        beam, parents = beam.part(slice(self.rule.beam_size)), parents[:, : self.rule.beam_size]
         rows = keep if worth_leaving(keep, beam.sentences) else None
         if rows is not None:
-            beam, parents, tokens = beam.select(rows), parents[rows], tokens[rows]
+            beam, parents = beam.select(rows), parents[rows]
         self.state.select(rows, parents)
-        self.beam, self._last = beam, tokens
+        self.beam, self.last = beam, beam.tokens[..., -1]
 
 
 def worth_leaving(keep: Tensor, sentences: Tensor) -> bool:

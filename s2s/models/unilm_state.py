@@ -10,6 +10,7 @@ from torch import Tensor
 from s2s.data.batch import Feeding
 from s2s.nn.cache import Pool, placed
 from s2s.nn.placing import Placing
+from s2s.nn.static_cache import StaticPool
 
 
 @dataclass
@@ -45,8 +46,53 @@ class UniLMState:
         if sentences is not None:
             self.following = self.following.index_select(0, sentences)
 
+    @property
+    def slots(self) -> int:
+        """See `s2s.decoding.static.Steadied`."""
+        return self.pool.slots
+
+    def static(self, rows: int, slots: int, steps: int, hypotheses: int) -> StaticUniLMState:
+        """See `s2s.decoding.static.Steadied`."""
+        pool = StaticPool(self.pool, rows, slots, steps, hypotheses)
+        following = self.following.new_ones(rows)  # as after one token, also of rows that hold no sentence
+        return StaticUniLMState(
+            pool, self.placing, following, self.feeding, steps, self.max_positions, self.query_factor
+        )
+
     def join(self, other: UniLMState, places: Sequence[int]) -> None:
         """See `s2s.decoding.base.JoinableState`."""
         self.steps_left = max(self.steps_left, other.steps_left)
         self.pool.join(other.pool, places, self.steps_left)
         self.following = placed(self.following, other.following, places)
+
+
+@dataclass
+class StaticUniLMState:
+    """A state whose tensors keep their places and shapes; `UniLM.step` takes it as it takes a `UniLMState`."""
+
+    pool: StaticPool
+    placing: Placing
+    following: Tensor
+    feeding: Feeding
+    steps_left: int
+    max_positions: int
+    query_factor: float
+
+    def advance(self) -> None:
+        """See `UniLMState`."""
+        self.following.add_(1).clamp_(max=self.max_positions - 1)
+
+    def select(self, sentences: Tensor | None, parents: Tensor) -> None:
+        """See `s2s.decoding.base.State`; all sentences stay."""
+        self.pool.select(parents)
+
+    def load(self, state: UniLMState) -> None:
+        """See `s2s.decoding.static.StaticState`."""
+        self.pool.load(state.pool)
+        self.following[: len(state.following)] = state.following
+
+    def give_back(self, state: UniLMState, rows: Tensor, steps: int) -> None:
+        """See `s2s.decoding.static.StaticState`."""
+        state.pool = self.pool.pool(rows, state.slots + steps * self.pool.hypotheses)
+        state.following = self.following[rows]
+        state.steps_left -= steps

@@ -111,6 +111,22 @@ class Pool:
         bias = additive(sees, buffer.dtype).unsqueeze(1)
         return Fed(buffer, slice(used, stop), positions, every_position, hypotheses, bias).under(relative)
 
+    @property
+    def slots(self) -> int:
+        """Slots in use."""
+        return self._sees.shape[2]
+
+    @classmethod
+    def holding(cls, buffer: Tensor, sees: Tensor, positions: Tensor) -> Pool:
+        """A pool whose hypotheses have parted: `sees` is `(B, K, P)`, the others as for a new one."""
+        pool = cls(buffer, sees[:, 0], positions)
+        pool._sees = sees
+        return pool
+
+    def held(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What `holding` takes."""
+        return self._rows()[..., : self.slots, :], self._sees, self._positions
+
     def forget(self, tokens: int) -> None:
         """Drop the last tokens of each sentence, before hypotheses part."""
         kept = self._sees.shape[2] - tokens
@@ -145,7 +161,7 @@ class Fed:
 
     Args:
         buffer: The pool's, of B sentences.
-        slots: Where the tokens go.
+        slots: Where the tokens go: the last slots in use, or an index `(G K,)` where all slots are in use.
         positions: Of the tokens, `(B, G)`.
         every_position: Of the slots before and of theirs, `(B, P)`.
         hypotheses: K.
@@ -153,7 +169,7 @@ class Fed:
     """
 
     buffer: Tensor
-    slots: slice
+    slots: slice | Tensor
     positions: Tensor
     every_position: Tensor
     hypotheses: int
@@ -174,8 +190,7 @@ class Fed:
         """The attention of one layer; it also takes `vectors` as in `settled`."""
 
         def look_up(queries: Tensor, keys_values: Tensor, dropout: float, vectors: Any = None) -> Tensor:
-            self.buffer[layer, :, :, :, self.slots] = keys_values.permute(2, 0, 3, 1, 4)
-            keys, values = self.buffer[layer, ..., : self.slots.stop, :]
+            keys, values = self._store(layer, keys_values.permute(2, 0, 3, 1, 4))
             asked = queries.transpose(1, 2)
             bias = self.bias[:, :, -queries.shape[1] :] if isinstance(self.bias, Tensor) else self.bias
             seen = settled(bias, asked, keys, vectors)
@@ -184,6 +199,13 @@ class Fed:
             return output.transpose(1, 2)
 
         return look_up
+
+    def _store(self, layer: int, keys_values: Tensor) -> Tensor:
+        """Put keys and values of the tokens `(2, B, H, G K, D)` into their slots; those of all slots in use."""
+        if isinstance(self.slots, slice):
+            self.buffer[layer, :, :, :, self.slots] = keys_values
+            return self.buffer[layer, ..., : self.slots.stop, :]
+        return self.buffer[layer].index_copy_(3, self.slots, keys_values)
 
 
 def placed(table: Tensor, rows: Tensor, places: Sequence[int]) -> Tensor:

@@ -15,6 +15,7 @@ from s2s.nn.disentangled import Distances, DistanceVectors, disentangling
 from s2s.nn.packing import Packing
 from s2s.nn.positions import Relative, Window
 from s2s.nn.rotary import Rotation, rotate_keys, rotation, turning
+from s2s.nn.static_cache import StaticPool
 
 Layers = Callable[[int], Attention]
 """The attention of each layer, counted from 0."""
@@ -29,7 +30,7 @@ class Placing(Protocol):
     def stored(self, packing: Packing) -> Callable[[int, Tensor], Tensor]:
         """A function from a layer, and its keys and values for the rows of a batch, to what the cache holds."""
 
-    def feed(self, pool: Pool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
+    def feed(self, pool: Pool | StaticPool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
         """Over a cache, with more tokens; the arguments are those of `Pool.feed`."""
 
 
@@ -47,7 +48,7 @@ class Shared:
     def stored(self, packing: Packing) -> Callable[[int, Tensor], Tensor]:
         return lambda layer, keys_values: keys_values
 
-    def feed(self, pool: Pool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
+    def feed(self, pool: Pool | StaticPool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
         return pool.feed(positions, remembered, steps_left, self.relative)
 
 
@@ -89,7 +90,7 @@ class Rotary:
 
         return lambda layer, keys_values: rotate_keys(keys_values, turn(self._kind(layer)[0]))
 
-    def feed(self, pool: Pool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
+    def feed(self, pool: Pool | StaticPool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
         fed = pool.feed(positions, remembered, steps_left)
 
         @cache
@@ -124,7 +125,7 @@ class Disentangled:
     def stored(self, packing: Packing) -> Callable[[int, Tensor], Tensor]:
         return lambda layer, keys_values: keys_values
 
-    def feed(self, pool: Pool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
+    def feed(self, pool: Pool | StaticPool, positions: Tensor, remembered: int, steps_left: int) -> Layers:
         fed = pool.feed(positions, remembered, steps_left, self.distances)
         return lambda layer: disentangling(fed(layer), self._of(layer))
 
