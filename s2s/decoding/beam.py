@@ -21,7 +21,7 @@ from s2s.decoding.constraints import BatchConstraints
 from s2s.decoding.repetition import penalize_repeated
 from s2s.decoding.search_config import SearchConfig, TextSearch
 from s2s.decoding.searching import Beam, Searching
-from s2s.decoding.static import StaticSearch, can_be_static
+from s2s.decoding.static import StaticSearch
 from s2s.decoding.top import top_tokens
 from s2s.decoding.trace import Trace
 from s2s.nn.precision import widened
@@ -85,7 +85,7 @@ class BeamSearch(TextSearch):
     @torch.inference_mode()
     def _search(self, model: StepModel, sources: SourceBatch, exhaustive: bool) -> Trace:
         search = self.start(model, sources, exhaustive)
-        if sources.tokens.device.type == "cuda" and can_be_static(search):
+        if sources.tokens.device.type == "cuda":
             self.static.finish(search, sources.feeding)
         else:
             while len(search.step()):

@@ -96,10 +96,13 @@ class StaticSearch:
 
     @torch.inference_mode()
     def finish(self, search: Searching, feeding: Feeding) -> None:
-        """Search to the end, for a search for which `can_be_static` holds and that no others join."""
+        """Search to the end, in sections if `can_be_static`; no others may have joined the search."""
+        left = len(search.step())
+        if not can_be_static(search):
+            while left:
+                left = len(search.step())
         if self._model is not search.model:
             self._model, self._sections = search.model, OrderedDict()
-        left = len(search.step())
         while left:
             left = self._section(search, Sizes.of(search, feeding)).run(search)
 

@@ -16,6 +16,7 @@ from s2s.decoding import static
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.decoding.diverse import DiverseBeamSearch
+from s2s.decoding.sampling import Sampling
 from s2s.decoding.static import Section, can_be_static
 from s2s.decoding.wide import WideBeamSearch
 from s2s.models.unilm import UniLM
@@ -92,8 +93,9 @@ def assert_same(found: list[list[Hypothesis]], expected: list[list[Hypothesis]])
     assert [[one.tokens for one in row] for row in found] == [[one.tokens for one in row] for row in expected]
     assert [[one.finished for one in row] for row in found] == [[one.finished for one in row] for row in expected]
     for row, other in zip(found, expected, strict=True):
-        assert [one.score for one in row] == pytest.approx([one.score for one in other], abs=1e-5)
-        assert [one.log_prob for one in row] == pytest.approx([one.log_prob for one in other], abs=1e-5)
+        # sums in float32, which the plain sampling adds up in another order
+        assert [one.score for one in row] == pytest.approx([one.score for one in other], abs=1e-5, rel=1e-6)
+        assert [one.log_prob for one in row] == pytest.approx([one.log_prob for one in other], abs=1e-5, rel=1e-6)
 
 
 NUMBERS, MASK = torch.arange(4), torch.tensor([True, False, True, False])
@@ -172,6 +174,28 @@ def test_every_rule_and_constraint_is_the_same_in_sections(
     with guarded_steps(monkeypatch):
         found = in_sections(search, model, sources)
     assert_same(found, search(model, sources))
+
+
+DRAWS: dict[str, dict[str, Any]] = {
+    "all": {"no_repeat_ngram_size": 2},
+    "top-k": {"top_k": 5, "temperature": 0.7, "prefix_tokens": ["8", "4", "8"]},
+    "nucleus": {"top_p": 0.8, "repetition_penalty": 1.2},
+    "typical": {"typical_p": 0.6, "min_p": 0.02, "forbidden_tokens": ["7"]},
+    "one": {"num_hypotheses": 1},
+}
+
+
+@pytest.mark.parametrize("options", DRAWS)
+@pytest.mark.usefixtures("short_sections")
+def test_sampling_draws_the_same_in_sections_and_never_waits_in_a_step(
+    options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Sampling.Config(**({"num_hypotheses": 3, "max_length": 14} | DRAWS[options]))
+    sampling, model, sources = Sampling(config, int), model_of(), sources_of(LENGTHS, prefixes={1: [6, 5, 4, 4]})
+    with guarded_steps(monkeypatch) as steps:
+        found = sampling.in_sections(model, sources)
+    assert len(steps) > 4, "more than one section"
+    assert_same(found, sampling(model, sources))
 
 
 @pytest.mark.usefixtures("short_sections")
