@@ -6,7 +6,8 @@ batch, and others may enter it between two steps. So batching does not change wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,12 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from latent.data.batch import GenerationPrompts, stacked
+from latent.decoding.frame_block import FRAMES, FrameBlock, FrameRule
 from latent.diffusion.sampler import RowNoise, SamplerSection
 from latent.nn.cache import joined_order
+from latent.nn.static_cache import capacity_for
 from s2s.decoding.base import Streamer
+from s2s.nn.capture import in_bucket
 from s2s.registry import register_decoder
 
 
@@ -62,7 +66,8 @@ class NextTokenDiffusionDecoder(Streamer):
 
     def start(self, model: Any) -> Drawing:
         """A batch without rows, for a LatentLM."""
-        return Drawing(model, self.config)
+        kind = BlockDrawing if next(model.parameters()).device.type == "cuda" else Drawing
+        return kind(model, self.config)
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Drawing:
         self._state: Any = None
         self._unread: Tensor | None = None
         self._noise: RowNoise
-        self._legal: Tensor
+        self._rule: FrameRule
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -114,7 +119,8 @@ class Drawing:
         else:
             device = state.hidden.device
             self._state, self._noise = state, RowNoise(prompts.seeds, self._model.config.latent_size, device)
-            self._legal = torch.tensor([prompts.latent_token, prompts.end_token], device=device)
+            legal = torch.tensor([prompts.latent_token, prompts.end_token], device=device)
+            self._rule = FrameRule(self._model, self._sampler, legal, self._config.stop_threshold, self._timed)
         first = self._next_key
         self._next_key += len(prompts.seeds)
         for row, (temperature, most) in enumerate(zip(prompts.temperatures, prompts.max_frames, strict=True)):
@@ -147,8 +153,11 @@ class Drawing:
         """Indices of rows that end before this frame: True where the model ends them, False where the limit does."""
         said: list[bool] = [False] * len(self._rows)
         if any(row.frame >= self._config.min_frames for row in self._rows):
-            logits = self._model.logits(self._state.hidden[: len(self._rows)], self._legal)
-            said = (logits.float().softmax(-1)[:, 1] >= self._config.stop_threshold).tolist()
+            said = self._rule.says_end(self._state.hidden[: len(self._rows)]).tolist()
+        return self._over(said)
+
+    def _over(self, said: Sequence[bool]) -> dict[int, bool]:
+        """See `_ended`; `said` is what the model says of each row."""
         ended = {}
         for index, row in enumerate(self._rows):
             by_model = said[index] and row.frame >= self._config.min_frames
@@ -187,3 +196,96 @@ class Drawing:
         else:
             self._state = None  # with its memory
         self._rows = [self._rows[index] for index in kept]
+
+
+class BlockDrawing(Drawing):
+    """The same on a GPU: rows draw a block of latents without the host, see `latent.decoding.frame_block`.
+
+    The latents of a block are given out step by step; rows that enter begin with the next block.
+    """
+
+    def __init__(self, model: Any, config: NextTokenDiffusionDecoder.Config) -> None:
+        super().__init__(model, config)
+        self._waiting: deque[Frames] = deque()
+        self._told: set[int] = set()  # rows whose end was not given out
+        self._blocks: dict[tuple[int, int], FrameBlock] = {}
+        self._loaded: FrameBlock | None = None
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    @torch.inference_mode()
+    def add(self, prompts: GenerationPrompts) -> list[int]:
+        """See `Drawing`."""
+        self._settle()
+        keys = super().add(prompts)
+        self._told.update(keys)
+        return keys
+
+    @torch.inference_mode()
+    def remove(self, keys: Collection[int]) -> None:
+        """See `Drawing`; also forgets latents that were not given out."""
+        super().remove(keys)
+        self._told.difference_update(keys)
+        self._waiting = deque(_without(frames, keys) for frames in self._waiting)
+
+    @torch.inference_mode()
+    def step(self) -> Frames:
+        """See `Drawing`."""
+        if not self._waiting:
+            self._draw_block()
+        frames = self._waiting.popleft()
+        self._told.difference_update(frames.ended)
+        return frames
+
+    def _draw_block(self) -> None:
+        block = self._loaded or self._load()
+        cues = None if self._rows[0].cues is None else [_next_cues(row) for row in self._rows]
+        latents, said = block.run(self._noise, cues)
+        gone: list[int] = []
+        for frame in range(FRAMES):
+            over = {index: by_model for index, by_model in self._over(said[frame]).items() if index not in gone}
+            gone += over
+            stay = [index for index in range(len(self._rows)) if index not in gone]
+            ended = {self._rows[index].key: by_model for index, by_model in over.items()}
+            self._waiting.append(Frames([self._rows[index].key for index in stay], latents[frame, stay], ended))
+            for index in stay:
+                self._rows[index].frame += 1
+            if not stay:
+                break
+        self._leave(gone)
+
+    def _load(self) -> FrameBlock:
+        """A block that holds the state."""
+        rows, width = in_bucket(len(self._rows)), 0 if self._rows[0].cues is None else self._rows[0].cues.shape[1]
+        sizes = rows, capacity_for(self._state.cache, FRAMES)
+        if sizes not in self._blocks:
+            self._blocks.clear()  # its tensors are as large as the cache
+            self._blocks[sizes] = FrameBlock(self._rule, self._state, rows, width)
+        self._loaded = self._blocks[sizes]
+        self._loaded.load(self._state, [row.temperature for row in self._rows])
+        return self._loaded
+
+    def _settle(self) -> None:
+        """Give the state back to where rows enter and leave."""
+        if self._loaded is not None:
+            self._loaded.give_back(self._state)
+            self._loaded = None
+
+    def _leave(self, leaving: Collection[int]) -> None:
+        if leaving:
+            self._settle()
+        super()._leave(leaving)
+
+
+def _next_cues(row: _Row) -> Tensor:
+    """What the model reads after each of the next `FRAMES` latents of a row, `(FRAMES, C)`."""
+    assert row.cues is not None, "of a model with cues"
+    frames = torch.arange(row.frame + 1, row.frame + FRAMES + 1, device=row.cues.device)
+    return row.cues[frames.clamp(max=len(row.cues) - 1)]
+
+
+def _without(frames: Frames, keys: Collection[int]) -> Frames:
+    kept = [index for index, key in enumerate(frames.rows) if key not in keys]
+    ended = {key: by_model for key, by_model in frames.ended.items() if key not in keys}
+    return Frames([frames.rows[index] for index in kept], frames.latents[kept], ended)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import Field, NonNegativeFloat
@@ -16,6 +16,13 @@ from s2s.config import Section
 
 StreamName = Literal["conditional", "textual", "unconditional"]
 """A stream of guidance: with all conditions, with the text alone, with none; as in `GenerationPrompts`."""
+
+
+class Noise(Protocol):
+    """A source of noise for the rows of a batch."""
+
+    def draw(self) -> Tensor:
+        """Unit noise, `(N, size)`."""
 
 
 class RowNoise:
@@ -32,6 +39,16 @@ class RowNoise:
         """Unit noise, `(N, size)`."""
         rows = [torch.randn(self._size, generator=generator) for generator in self._generators]
         return torch.stack(rows).to(self._device, non_blocking=True)
+
+    def draw_many(self, count: int) -> Tensor:
+        """The next `count` draws `(count, N, size)`, on the CPU."""
+        return torch.stack(
+            [
+                torch.stack([torch.randn(self._size, generator=generator) for _ in range(count)])
+                for generator in self._generators
+            ],
+            dim=1,
+        )
 
     def add(self, seeds: Sequence[int]) -> None:
         """Sources for more rows, after the others."""
@@ -85,12 +102,12 @@ class GuidedSampler:
             streams.append("unconditional")
         return streams
 
-    def sample(self, conditions: Sequence[Tensor], noise: Tensor, step_noise: RowNoise | None = None) -> Tensor:
+    def sample(self, conditions: Sequence[Tensor], noise: Tensor, step_noise: Noise | None = None) -> Tensor:
         """The latents `(N, L)` after the last step of `trajectory`."""
         return list(self.trajectory(conditions, noise, step_noise))[-1]
 
     def trajectory(
-        self, conditions: Sequence[Tensor], noise: Tensor, step_noise: RowNoise | None = None
+        self, conditions: Sequence[Tensor], noise: Tensor, step_noise: Noise | None = None
     ) -> Iterator[Tensor]:
         """The noisy latents after each step.
 

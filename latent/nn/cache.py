@@ -34,6 +34,11 @@ class RowCache:
         self._used = 0  # an upper bound of the lengths, known without a synchronization with the device
 
     @property
+    def buffer(self) -> Tensor:
+        """Keys and values, `(layers, 2, B, G, capacity, D)`."""
+        return self._buffer
+
+    @property
     def capacity(self) -> int:
         """Maximum number of tokens in a row."""
         return self._buffer.shape[4]

@@ -23,7 +23,7 @@ LAYERS = {
     "s2s": [
         {"errors", "renamed"},
         {"json_files", "yaml_files", "packages"},
-        {"registry", "ranks", "durable", "progress", "precision"},
+        {"registry", "ranks", "durable", "progress", "precision", "devices"},
         {"checkpoint", "shipped"},
         {"config"},
         {"hub"},
