@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from s2s.devices import sent
 
 Ids = NDArray[np.int64]
 
@@ -43,10 +45,25 @@ class Movable:
         for part in fields(self):  # type: ignore[arg-type]
             value = getattr(self, part.name)
             if isinstance(value, Tensor):
-                moved[part.name] = value.to(device, non_blocking=True)
+                moved[part.name] = sent(value, device)
             elif isinstance(value, Movable):
                 moved[part.name] = value.to(device)
         return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Extents(Movable):
+    """Where the slots of a batch that are not padding are, counted on the host, so that nobody need ask the device.
+
+    Args:
+        slots: Their flat indices row * L + column, `(N,)` int64.
+        lengths: Their number in each row.
+        context_lengths: Their number in the context of each row.
+    """
+
+    slots: Tensor
+    lengths: list[int]
+    context_lengths: list[int]
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,7 @@ class TokenBatch(Movable):
         labels: Token ids to predict there, `(N,)` int64.
         pad_id: The pad token, which label smoothing leaves out.
         tags: Features of the context's tokens, `(B, context, F)` int64; see `s2s.data.token_features`.
+        extents: Counted before a batch leaves the CPU; None where they can be counted when they are needed.
     """
 
     ids: list[str]
@@ -77,6 +95,21 @@ class TokenBatch(Movable):
     labels: Tensor
     pad_id: int
     tags: Tensor | None = field(default=None, kw_only=True)
+    extents: Extents | None = field(default=None, kw_only=True)
+
+    def to(self: T, device: torch.device | str) -> T:
+        """See `Movable`."""
+        leaves = torch.device(device).type != "cpu" and self.steps.device.type == "cpu"
+        return Movable.to(self.counted() if leaves else self, device)
+
+    def counted(self: T) -> T:
+        """The same batch with its extents, for a batch on the CPU."""
+        if self.extents is not None:
+            return self
+        real = self.steps != PADDING
+        slots = real.flatten().nonzero().squeeze(1)
+        lengths, of_context = (part.sum(1).tolist() for part in (real, real[:, : self.context]))
+        return replace(self, extents=Extents(slots, lengths, of_context))
 
     @property
     def num_tokens(self) -> int:
@@ -130,9 +163,10 @@ class BatchBuilder:
 
     def build(self, kind: type[T], ids: list[str]) -> T:
         """The batch."""
+        tables: dict[str, Any] = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
         return kind(
             ids=ids,
-            **{name: torch.from_numpy(array) for name, array in self.arrays.items()},
+            **tables,
             context=self._context,
             slots=torch.from_numpy(np.concatenate(self._predicted)),
             labels=torch.from_numpy(np.concatenate(self._labels)),

@@ -79,14 +79,16 @@ class Sampling(TextSearch):
     @torch.inference_mode()
     def in_sections(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The same outputs, drawn without the host on a GPU, see `s2s.decoding.static`."""
+        search = self.as_search(model, sources)
+        self._static.finish(search, sources.feeding)
+        return outputs_of_search(search)
+
+    def as_search(self, model: StepModel, sources: SourceBatch) -> Searching:
+        """The same as a search that has done no step."""
         search = Searching(DrawingRule(self), model, sources, self._constraints.of(sources), exhaustive=True)
         tables: Any = {field.name: getattr(search.beam, field.name) for field in fields(search.beam)}
         search.beam = Drawing(**tables, uniform=self.draws(sources))
-        self._static.finish(search, sources.feeding)
-        tokens, scores = search.trace.tokens.transpose(1, 2), search.trace.scores
-        last = scores[torch.arange(len(scores), device=scores.device), search.trace.last]  # (B, N)
-        paths = zip(tokens.tolist(), search.trace.last.tolist(), last.tolist(), strict=True)
-        return [outputs_of([path[: stop + 1] for path in row], sums, search.end) for row, stop, sums in paths]
+        return search
 
     @property
     def num_draws(self) -> int:
@@ -154,7 +156,7 @@ class DrawingRule:
         self, beam: Beam, logits: Tensor, constraints: BatchConstraints, end: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Rule`: each output goes on with the token that is drawn for it."""
-        assert isinstance(beam, Drawing), "made by `Sampling.in_sections`"
+        assert isinstance(beam, Drawing), "made by `Sampling.as_search`"
         age = beam.ages.clamp(max=self.max_length - 1)[:, None, None].expand(-1, 1, self.beam_size)
         uniform = beam.uniform.gather(1, age).squeeze(1)  # (B', N)
         tokens, gained = self._sampling.draw(logits, beam, constraints, uniform, beam.ended.expand_as(uniform), end)
@@ -164,6 +166,14 @@ class DrawingRule:
     def is_complete(self, beam: Beam, exhaustive: bool) -> Tensor:
         """See `Rule`: when all outputs have ended."""
         return beam.ended.all(1)
+
+
+def outputs_of_search(search: Searching) -> list[list[Hypothesis]]:
+    """The outputs of each sentence of a search by `DrawingRule` that is over."""
+    tokens, scores = search.trace.tokens.transpose(1, 2), search.trace.scores
+    last = scores[torch.arange(len(scores), device=scores.device), search.trace.last]  # (B, N)
+    paths = zip(tokens.tolist(), search.trace.last.tolist(), last.tolist(), strict=True)
+    return [outputs_of([path[: stop + 1] for path in row], sums, search.end) for row, stop, sums in paths]
 
 
 def generator_of(seed: int, id: str) -> torch.Generator:

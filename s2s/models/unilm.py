@@ -201,7 +201,7 @@ class UniLM(Model):
 
     def _begin(self, batch: TokenBatch) -> tuple[Packing, Tensor, Layers]:
         """The rows of a batch, what the first layer reads, and the attention of each layer to all rows."""
-        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context)
+        packing = Packing(batch.steps, batch.positions, batch.steps != PADDING, batch.context, batch.extents)
         x = self.embeddings(self.words(batch, packing), packing.positions, packing.pack(batch.segments))
         return packing, x, self._placing().attention(packing, flex=self.config.attention == "flex")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,26 +23,43 @@ from s2s.nn.masks import additive, visible
 from s2s.nn.positions import Relative
 
 
+class KnownExtents(Protocol):
+    """What a batch knows of its rows, see `s2s.data.batch.Extents`."""
+
+    @property
+    def slots(self) -> Tensor: ...
+    @property
+    def lengths(self) -> list[int]: ...
+    @property
+    def context_lengths(self) -> list[int]: ...
+
+
 class Packing:
-    """The rows of a batch. Waits for the device once, for the lengths.
+    """The rows of a batch. Waits for the device twice, for slots and lengths, unless it is told them.
 
     Args:
         steps: Step codes, `(B, L)`.
         positions: Position ids, `(B, L)`.
         real: Slots that are not padding, `(B, L)` bool.
         context: The number of columns of context, which come first.
+        extents: Slots and lengths, if they are known on the host.
     """
 
-    def __init__(self, steps: Tensor, positions: Tensor, real: Tensor, context: int) -> None:
+    def __init__(
+        self, steps: Tensor, positions: Tensor, real: Tensor, context: int, extents: KnownExtents | None = None
+    ) -> None:
         self.padded_steps = steps
         self.padded_positions = positions
         self.context = context
-        self.slots = real.flatten().nonzero().squeeze(1)  # (N,) flat slot of each row
+        if extents is None:
+            counts = torch.stack([real.sum(1), real[:, :context].sum(1)], dim=1).tolist()
+            self.slots = real.flatten().nonzero().squeeze(1)  # (N,) flat slot of each row
+            self.lengths: list[int] = [length for length, _ in counts]
+            self.context_lengths: list[int] = [length for _, length in counts]
+        else:
+            self.slots, self.lengths, self.context_lengths = extents.slots, extents.lengths, extents.context_lengths
         self.steps = self.pack(steps)
         self.positions = self.pack(positions)
-        counts = torch.stack([real.sum(1), real[:, :context].sum(1)], dim=1).tolist()
-        self.lengths: list[int] = [length for length, _ in counts]
-        self.context_lengths: list[int] = [length for _, length in counts]
         self.starts: list[int] = [0, *accumulate(self.lengths)]
 
     def pack(self, padded: Tensor) -> Tensor:
@@ -167,9 +184,9 @@ def _column_grids(packing: Packing) -> list[tuple[Tensor, int]]:
 
 
 def _sentence_grid(slots: Tensor, steps: Tensor, empty: int) -> Tensor:
-    """Ascending flat slots `(M,)` as a grid `(B, most of a sentence)`, filled up with `empty`."""
+    """Ascending flat slots `(M,)` as a grid `(B, most of a sentence)`, filled up with `empty`; waits for the device."""
     sentence = torch.div(slots, steps.shape[1], rounding_mode="floor")
-    counts = torch.bincount(sentence, minlength=steps.shape[0])
+    counts = torch.zeros_like(steps[:, 0]).index_add(0, sentence, torch.ones_like(sentence))
     rank = torch.arange(len(slots), device=slots.device) - (counts.cumsum(0) - counts)[sentence]
     grid = slots.new_full((steps.shape[0], int(counts.max())), empty)
     return grid.index_put((sentence, rank), slots)

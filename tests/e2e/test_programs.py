@@ -15,6 +15,7 @@ BENCHMARKS = {
     "speech": "--filters 2 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --vocabulary 300 --prompt 8 --frames 3"
     " --steps 2 --rounds 1",
     "longform": "--minutes 0.1",
+    "gpu": "--small --rounds 1",
     "serve": f"--text {REPO}/tests/regression/data/run --clients 6 --seconds 1 --warm-up 1 --rounds 1 --round-seconds 1"
     " --many 2",
 }
@@ -31,6 +32,7 @@ PRINTS = {
     "train_step": "ratio to ours",
     "speech": "ratio",
     "longform": "MiB",
+    "gpu": "| beam search",
     "serve": "lost = 0",
 }
 SCRIPTS = sorted(

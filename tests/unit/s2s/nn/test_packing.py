@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from host_waits import no_host_waits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from s2s.data.batch import TokenBatch
 from s2s.nn.masks import visible
 from s2s.nn.packing import Packing, PaddedAttention, RaggedAttention
 from s2s.nn.positions import RelativeBias
@@ -77,6 +79,31 @@ def test_padding_and_packing_undo_each_other() -> None:
     assert torch.equal(padded, values * real.unsqueeze(-1))
     assert torch.equal(packing.rows_at(packing.slots), torch.arange(int(real.sum())))
     assert packing.lengths == real.sum(1).tolist()
+
+
+def test_a_batch_that_was_counted_on_the_host_is_packed_without_waiting() -> None:
+    steps, positions = batch_of(3, 4, 5)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    batch = TokenBatch([], steps, positions, steps, steps, 4, nothing, nothing, pad_id=0)
+    extents = batch.counted().extents
+    with no_host_waits():
+        packing = Packing(steps, positions, steps != PADDING, 4, extents)
+        PaddedAttention(packing, None, None)
+    asked = Packing(steps, positions, steps != PADDING, 4)
+    assert torch.equal(packing.slots, asked.slots)
+    assert (packing.lengths, packing.context_lengths) == (asked.lengths, asked.context_lengths)
+    assert packing.starts == asked.starts
+
+
+def test_a_batch_is_counted_before_it_leaves_the_host() -> None:
+    steps, positions = batch_of(3, 4, 5)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    batch = TokenBatch([], steps, positions, steps, steps, 4, nothing, nothing, pad_id=0)
+    assert batch.to("cpu").extents is None
+    moved = batch.to("meta")
+    assert moved.extents is not None
+    assert moved.extents.slots.device.type == moved.tokens.device.type == "meta"
+    assert moved.extents.lengths == (steps != PADDING).sum(1).tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)
