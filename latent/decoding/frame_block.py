@@ -71,7 +71,7 @@ class FrameBlock:
         self._said = torch.zeros(FRAMES, rows, dtype=torch.bool, device=hidden.device)
         self._latents = hidden.new_zeros(FRAMES, rows, size, dtype=precision)
         self._frame = torch.zeros(1, dtype=torch.int64, device=hidden.device)
-        self._step, self._appended = Captured(self._advance, hidden.device), 0
+        self._captured, self._appended = Captured(hidden.device), 0
 
     def load(self, state: Any, temperatures: Sequence[Tensor]) -> None:
         """Take in a state of R rows in each stream, and their temperatures, `()` each."""
@@ -103,7 +103,7 @@ class FrameBlock:
             self._cues[:, :rows] = torch.stack(list(cues), 1)
         self._frame.zero_()
         for _ in range(FRAMES):
-            self._step()
+            self._captured(self._advance)
         self._appended += FRAMES
         return self._latents[:, :rows].clone(), self._said[:, :rows].tolist()
 

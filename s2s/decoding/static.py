@@ -134,7 +134,7 @@ class Section:
         self._at.state = like.state.static(rows, sizes.slots, STEPS, hypotheses)
         self._frames = torch.zeros(rows, dtype=torch.int64, device=device)
         self._open = torch.zeros((), dtype=torch.int64, device=device)
-        self._step, self._glance = Captured(self._advance, device), Glance(device)
+        self._captured, self._glance = Captured(device), Glance(device)
 
     def run(self, search: Searching) -> int:
         """Go on with a search until few sentences are open, or there is no room; returns how many are open."""
@@ -142,7 +142,7 @@ class Section:
         before = self._load(search)
         enough, steps = before // 2 if before > FEW else 0, 0
         while steps < min(STEPS, search.rule.max_length - age):
-            self._step()
+            self._captured(self._advance)
             steps += 1
             if steps % LOOK_EVERY == 0:
                 left = self._glance.answer()

@@ -13,29 +13,26 @@ from torch import Tensor
 
 
 class Captured:
-    """A step that runs as a CUDA graph on a GPU, and as it is elsewhere.
+    """A place for a step, which runs as a CUDA graph on a GPU, and as it is elsewhere.
 
-    The first call runs it as it is, so that kernels and workspaces exist; the second one captures it.
-
-    Args:
-        step: See above. It is called in inference mode.
-        device: Of its tensors.
+    The first call runs the step as it is, so that kernels and workspaces exist; the second one captures it. The step is
+    given to each call, not kept: whoever has the tensors also has this, and a circle would keep the GPU's memory.
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
-        self._step, self._on_gpu = step, device.type == "cuda"
+    def __init__(self, device: torch.device) -> None:
+        self._on_gpu, self._is_warm = device.type == "cuda", False
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._is_warm = False
 
     @torch.inference_mode()
-    def __call__(self) -> None:
-        """Run the step once."""
+    def __call__(self, step: Callable[[], None]) -> None:
+        """Run the step once; it must be the same at every call."""
         if self._graph is None and self._on_gpu and self._is_warm:
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # records, computes nothing
-                self._step()
+            # records, computes nothing; other threads may use the GPU meanwhile
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                step()
         if self._graph is None:
-            self._step()
+            step()
             self._is_warm = True
         else:
             self._graph.replay()

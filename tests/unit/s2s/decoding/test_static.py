@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,10 +71,10 @@ def guarded_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Let every step of a section run under the guard; counts them."""
     counted = []
 
-    def call(self: Captured) -> None:
+    def call(self: Captured, step: Callable[[], None]) -> None:
         counted.append(1)
         with torch.inference_mode(), no_host_waits():
-            self._step()
+            step()
 
     with monkeypatch.context() as patched:
         patched.setattr(Captured, "__call__", call)
