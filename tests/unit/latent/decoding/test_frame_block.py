@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from host_waits import HostWait, no_host_waits
+from recorded_graph import record_steps
 from tiny_models import draw_weights_, latent_lm_config, tiny_latent_lm
 from torch import Tensor
 
@@ -141,6 +142,19 @@ def test_rows_that_join_between_blocks_are_drawn_as_alone(model: str) -> None:
     options = config(min_frames=2)
     together = drawn(BlockDrawing(MODELS[model], options), *batches)
     assert_same(together, drawn(Drawing(MODELS[model], options), *batches))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("solver", ["dpm", "dpm_sde"])
+def test_a_recorded_frame_draws_the_same_when_it_is_repeated(
+    model: str, solver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cues = model == "timed_latent_lm"
+    batches, options = [prompts(MOST, cues), prompts([12], cues, seed=40)], config(solver=solver, min_frames=9)
+    expected = drawn(Drawing(MODELS[model], options), *batches, join_after=6)
+    done = record_steps(monkeypatch)
+    assert_same(drawn(BlockDrawing(MODELS[model], options), *batches, join_after=6), expected)
+    assert done.count("replay") > 2 * done.count("record") > 0
 
 
 def test_rows_leave_with_latents_that_were_not_given_out() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from host_waits import HostWait, no_host_waits
+from recorded_graph import record_steps
 from tiny_models import tiny_unilm
 
 from s2s.data.batch import Feeding, SourceBatch
@@ -176,6 +177,21 @@ def test_every_rule_and_constraint_is_the_same_in_sections(
     assert_same(found, search(model, sources))
 
 
+@pytest.mark.parametrize("feeding", FEEDINGS)
+@pytest.mark.parametrize("variant", MODELS)
+def test_a_recorded_step_finds_the_same_when_it_is_repeated(
+    variant: str, feeding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static, "STEPS", 7)
+    search, model = search_of(no_repeat_ngram_size=2), model_of(**MODELS[variant])
+    batches = [sources_of(LENGTHS, feeding), sources_of(LENGTHS[::-1], feeding)]
+    expected = [search(model, batch) for batch in batches]
+    done = record_steps(monkeypatch)
+    for batch, outputs in zip(batches, expected, strict=True):
+        assert_same(in_sections(search, model, batch), outputs)
+    assert done.count("replay") > 2 * done.count("record") > 0
+
+
 DRAWS: dict[str, dict[str, Any]] = {
     "all": {"no_repeat_ngram_size": 2},
     "top-k": {"top_k": 5, "temperature": 0.7, "prefix_tokens": ["8", "4", "8"]},
@@ -195,7 +211,12 @@ def test_sampling_draws_the_same_in_sections_and_never_waits_in_a_step(
     with guarded_steps(monkeypatch) as steps:
         found = sampling.in_sections(model, sources)
     assert len(steps) > 4, "more than one section"
-    assert_same(found, sampling(model, sources))
+    expected = sampling(model, sources)
+    assert_same(found, expected)
+    done = record_steps(monkeypatch)
+    for _ in range(2):
+        assert_same(sampling.in_sections(model, sources), expected)
+    assert "replay" in done
 
 
 @pytest.mark.usefixtures("short_sections")
