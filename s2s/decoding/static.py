@@ -101,6 +101,7 @@ class StaticSearch:
         if not can_be_static(search):
             while left:
                 left = len(search.step())
+            return
         if self._model is not search.model:
             self._model, self._sections = search.model, OrderedDict()
         while left:

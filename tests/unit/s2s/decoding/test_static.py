@@ -16,6 +16,7 @@ from s2s.data.batch import Feeding, SourceBatch
 from s2s.decoding import static
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
+from s2s.decoding.constrained import ConstrainedBeamSearch
 from s2s.decoding.diverse import DiverseBeamSearch
 from s2s.decoding.sampling import Sampling
 from s2s.decoding.static import Section, can_be_static
@@ -217,6 +218,15 @@ def test_sampling_draws_the_same_in_sections_and_never_waits_in_a_step(
     for _ in range(2):
         assert_same(sampling.in_sections(model, sources), expected)
     assert "replay" in done
+
+
+def test_a_search_that_has_no_sections_goes_on_plainly() -> None:
+    options = ConstrainedBeamSearch.Config(beam_size=4, max_length=14)
+    search, model, sources = ConstrainedBeamSearch(options, int), model_of(), sources_of(LENGTHS)
+    searching = search.start(model, sources)
+    assert not can_be_static(searching)
+    search.static.finish(searching, sources.feeding)
+    assert_same(search.best(searching.trace), search(model, sources))
 
 
 @pytest.mark.usefixtures("short_sections")
