@@ -33,8 +33,8 @@ LAYERS = {
         {"run_config"},
         {"run_folder"},
         {"run"},
-        {"generation", "describe", "rehearsal", "first_config", "trim", "merging", "model_card"},
-        {"publishing"},
+        {"generation", "describe", "rehearsal", "first_config", "trim", "merging", "model_card", "from_fairseq"},
+        {"publishing", "fairseq_plugin"},
     ],
     "latent": [
         {"audio", "images", "text", "nn", "file_job", "subtitles"},
@@ -45,7 +45,16 @@ LAYERS = {
         {"longform", "drawing"},
     ],
     "data_prep": [
-        {"workers", "corpus_writer", "package_lists", "debian_archives", "spoken_text", "squad", "teachers"},
+        {
+            "workers",
+            "corpus_writer",
+            "package_lists",
+            "debian_archives",
+            "spoken_text",
+            "squad",
+            "teachers",
+            "fairseq_names",
+        },
         {
             "pretrain_text",
             "debian_synopsis",
@@ -57,6 +66,8 @@ LAYERS = {
             "phonetic_coverage",
             "sentence_templates",
             "wordnet_examples",
+            "fairseq_data",
+            "fairseq_text",
         },
         {
             "speech_alignment",

@@ -248,3 +248,39 @@ def s2s_ft(
 
     files = {"train": train, "valid": valid, "test": test}
     typer.echo(write(out, "Files for s2s-ft", {name: read_s2s_ft(path, name) for name, path in files.items() if path}))
+
+
+@app.command(short_help="Folders that fairseq-preprocess wrote.")
+def fairseq(
+    data: Annotated[
+        Path, typer.Argument(help="Folder with dict.LANGUAGE.txt and SPLIT.SRC-TGT.LANGUAGE.bin and .idx.")
+    ],
+    out: Out,
+    source_lang: Annotated[str | None, typer.Option(help="Language of the sources, if the files do not tell.")] = None,
+    target_lang: Annotated[str | None, typer.Option(help="Language of the targets.")] = None,
+    pieces: Annotated[
+        Literal["words", "subword_nmt", "sentencepiece", "wordpiece", "items"],
+        typer.Option(help="How items become text, as --post-process of fairseq; items keeps lists of them."),
+    ] = "words",
+) -> None:
+    """Folders that fairseq-preprocess wrote: dictionaries, .bin and .idx. Needs no fairseq.
+
+    An unknown word is <unk> in the text; which word it was, such folders do not tell.
+    """
+    from data_prep.fairseq_data import languages_of, read_splits
+    from data_prep.pair_files import write
+
+    languages = (source_lang, target_lang) if source_lang and target_lang else languages_of(data)
+    typer.echo(write(out, "Folders of fairseq-preprocess", read_splits(data, languages, pieces)))
+
+
+@app.command(short_help="A prepared corpus for fairseq-preprocess.")
+def fairseq_text(
+    corpus: Annotated[Path, typer.Argument(help="Folder of a prepared corpus.")],
+    out: Annotated[Path, typer.Argument(help="Folder that gets SPLIT.src, SPLIT.tgt and dict.txt.")],
+    tokenizer: Annotated[str, typer.Option(help="Tokenizer of the encoder: a folder or a hub id.")],
+) -> None:
+    """A prepared corpus for fairseq-preprocess: vocabulary items between spaces, and their dictionary."""
+    from data_prep.fairseq_text import write
+
+    typer.echo(write(out, corpus, tokenizer))
