@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -142,6 +143,14 @@ def _parse_override(override: str) -> tuple[str, Any]:
         return key, parse_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{key}: the value {shown(text)} is not YAML: {problem_of(error)}") from error
+
+
+def options_in(text: str, where: str) -> dict[str, Any]:
+    """The options in a string, `key.path=value` between blanks, quoted as in a shell; ConfigError for others."""
+    try:
+        return apply_overrides({}, shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def write_tree(tree: dict[str, Any], path: Path) -> None:

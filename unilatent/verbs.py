@@ -32,6 +32,7 @@ VERBS = {
     "merge": ("merge:merge", "Join adapters and the model that they change."),
     "trim": ("trim:trim", "Make a run smaller: vocabulary and precision."),
     "push": ("push:push", "Upload a run to the hub, with a model card."),
+    "fairseq-plugin": ("text:fairseq_plugin", "Print the folder for `--user-dir` of fairseq."),
     "provenance": ("speech:provenance", "Print where audio files come from."),
 }
 """Verb: where it is below `unilatent.commands`, and its line in the list of verbs."""

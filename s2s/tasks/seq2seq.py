@@ -175,7 +175,8 @@ class Seq2Seq(GenerationTask):
         added_tokens = dict.fromkeys([*config.added_tokens, *self._fields.tokens])
         self.tokenizer = Tokenizer.load(config.tokenizer, config.lower_case, tuple(added_tokens))
         self._special = self.tokenizer.special
-        max_source, max_target = room(config.method, config.max_source, config.max_target)
+        self.room = max_source, max_target = room(config.method, config.max_source, config.max_target)
+        """Tokens of a source and of a target that are kept, without special tokens."""
         self._source = Side("source", max_source, config.strict)
         self._target = Side("target", max_target, config.strict)
         self._prefix = Side("prefix", max_target)
@@ -229,6 +230,10 @@ class Seq2Seq(GenerationTask):
         inputs = self._inputs_with_fields(split)
         sides, extended = (self._source, self._target), self.config.copying is not None
         corpus = Corpus.read(inputs, self.tokenizer, sides, self.config.id_field, self._channels, extended)
+        return self.examples(corpus, seed)
+
+    def examples(self, corpus: Corpus, seed: int) -> PairDataset:
+        """The examples of tokenized pairs, laid out and with noise as the task is configured."""
         noise = Noise(
             self.config.target_mask_prob,
             self.config.source_mask_prob,
@@ -238,6 +243,7 @@ class Seq2Seq(GenerationTask):
             np.setdiff1d(np.arange(self.tokenizer.vocab_size), self.tokenizer.special_ids),
         )
         limits = (self.config.max_source, self.config.max_target)
+        extended = self.config.copying is not None
         return PairDataset(corpus, self.config.method, self.tokenizer, limits, noise, seed, extended)
 
     def collate(self, examples: Sequence[Layout]) -> TokenBatch:
@@ -262,7 +268,7 @@ class Seq2Seq(GenerationTask):
         field = self._fields.source_of(record)
         ids = self._encoded(self._source, field, record, where)
         kept = ids[: self._source.limit]
-        tokens = [self._special.cls, *kept] + ([] if self.config.method == "causal" else [self._special.sep])
+        tokens = self.framed(kept)
         return Source(
             id=id_of(record, id or where, self.config.id_field),
             tokens=tokens,
@@ -272,6 +278,10 @@ class Seq2Seq(GenerationTask):
             constraints=phrases_of(record, where, self.tokenizer),
             copies=self._copies(field.text(record, where), kept, where, len(tokens)) if self.config.copying else None,
         )
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """The ids of a source, with special tokens around them."""
+        return [self._special.cls, *ids] + ([] if self.config.method == "causal" else [self._special.sep])
 
     def _copies(self, text: str | list[str], kept: list[int], where: str, length: int) -> Ids:
         if not isinstance(text, str):

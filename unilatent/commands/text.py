@@ -321,12 +321,23 @@ def average(
     typer.echo(f"{output}: mean of {len(checkpoints)} checkpoints", err=True)
 
 
+def fairseq_plugin() -> None:
+    """Print the folder of our task, model and criterion for fairseq: `fairseq-train --user-dir "$(unilatent ...)"`."""
+    from importlib.util import find_spec
+
+    spec = find_spec("s2s")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    typer.echo(Path(spec.submodule_search_locations[0]) / "fairseq_plugin")
+
+
 def convert(
     run: Annotated[
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A run folder; or a voice preset of VibeVoice-Realtime (.pt), or a recording to make one of.",
+            help="A run folder; a checkpoint that fairseq trained with our plugin (.pt); a voice preset of "
+            "VibeVoice-Realtime (.pt), or a recording to make one of.",
             autocompletion=completion.runs,
         ),
     ],
@@ -341,12 +352,22 @@ def convert(
     consent: Annotated[
         bool, typer.Option("--i-have-consent", help="The person in the recording agreed. Noted beside it.")
     ] = False,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="For a checkpoint of fairseq: where its tokenizer is now, if it has moved.")
+    ] = None,
     trust_imports: TrustImports = False,
 ) -> None:
     """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer.
 
-    A voice preset becomes a safetensors file, which holds tensors alone; code in it is refused, and never run.
+    A voice preset becomes a safetensors file, which holds tensors alone; code in it is refused, and never run. A
+    checkpoint of fairseq becomes a run folder, in the same way.
     """
+    from s2s.from_fairseq import convert_checkpoint, looks_like_fairseq
+
+    if looks_like_fairseq(run):
+        convert_checkpoint(run, output, tokenizer)
+        typer.echo(f"{output}: a run folder", err=True)
+        return
     if run.is_file():
         _convert_voice(run, output, voice_model, transcript, consent)
         return
