@@ -19,7 +19,7 @@ from s2s.durable import writing
 from s2s.errors import InputError, shown
 from s2s.json_files import parse_object
 from s2s.run import build_model, build_task
-from s2s.run_config import parse_config
+from s2s.run_folder import parse_saved
 
 PLUGIN = "unilatent"
 """The name of our task, model and criterion in fairseq."""
@@ -51,7 +51,8 @@ def convert_checkpoint(path: Path, output: Path, tokenizer: str | None = None) -
     """
     checkpoint.refuse_run(output)
     stored = _read(path)
-    config = parse_config({**_tree(stored["cfg"], path, tokenizer), "train": {"max_steps": _updates(stored)}})
+    tree = {**_tree(stored["cfg"], path, tokenizer), "train": {"max_steps": _updates(stored)}}
+    config = parse_saved(tree, path)
     task, model = build_task(config), build_model(config)
     weights = {name.removeprefix(_PREFIX): tensor for name, tensor in stored["model"].items() if _of_model(name)}
     wanted = checkpoint.named_tensors(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,13 @@ def cases() -> Iterator[Case]:
             yield Case(f"corpus/{verb}: {name}", _corpus(verb, name), r"corpus")
     for name, (lines, names) in _KALDI.items():
         yield Case(f"kaldi/{name}", _kaldi(lines), names, Ending.EITHER if name.startswith("text ") else Ending.REFUSED)
+    for file, ending in ((_FAIRSEQ[0], Ending.REFUSED), (_FAIRSEQ[1], Ending.REFUSED), (_FAIRSEQ[2], Ending.EITHER)):
+        for name, content in {**JUNK, **_BAD_DICTIONARIES}.items() if "dict" in file else JUNK.items():
+            yield Case(f"fairseq/{file} {name}", _fairseq(file, content), r"dict\.en\.txt|en-de\.en\.(bin|idx)", ending)
+    for file in _FAIRSEQ:
+        for part in (0.1, 0.5, 0.9):
+            ending = Ending.EITHER if "dict" in file and part else Ending.REFUSED
+            yield Case(f"fairseq/{part} of {file}", _fairseq(file, part), r"dict\.en\.txt|en-de\.en\.(bin|idx)", ending)
     yield Case("parallel/of other lengths", _parallel("a\nb\n", "a\n"), r"b\.txt|a\.txt")
     yield Case(
         "parallel/a blank line", _parallel("a\n\nc\n", "a\nb\nc\n"), r"a\.txt:2|empty|left out|skipped", Ending.TOLD
@@ -116,11 +124,34 @@ _KALDI = {
 }
 
 
+_FAIRSEQ = ("dict.en.txt", "train.en-de.en.idx", "train.en-de.en.bin")
+_BAD_DICTIONARIES = {
+    "no count": b"the\n",
+    "a count below 0": b"the -1\n",
+    "a count of a million digits": b"the " + b"9" * 1_000_000 + b"\n",
+    "one item twice": b"the 1\nthe 1\n",
+    "an item of fairseq": b"</s> 1\n",
+}
+
+
 def _at(path: tuple[str | int, ...]) -> Any:
     node: Any = _SQUAD
     for key in path:
         node = node[key]
     return node
+
+
+def _fairseq(file: str, content: bytes | float) -> Command:
+    """A folder of fairseq-preprocess with one file replaced, or cut to a share of it."""
+
+    def command(home: Home) -> list[str]:
+        shutil.copytree(Path(__file__).parents[1] / "unit/data_prep/data/fairseq", "data")
+        path = Path("data", file)
+        whole = path.read_bytes()
+        path.write_bytes(content if isinstance(content, bytes) else whole[: int(content * len(whole))])
+        return ["prepare", "fairseq", "data", "out"]
+
+    return command
 
 
 def _write(file: str, content: bytes, arguments: list[str]) -> Command:

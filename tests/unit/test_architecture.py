@@ -172,6 +172,12 @@ def test_speaking_imports_no_training() -> None:
     assert not [name for name in seen if name.startswith(("latent.tasks", "latent.criteria"))]
 
 
+def test_only_fairseq_imports_our_plugin_for_it() -> None:
+    plugin = "s2s.fairseq_plugin"
+    others = [name for name in MODULES if not name.startswith(plugin)]
+    assert not [name for name in others if any(other.startswith(plugin) for other in imports_of(name))]
+
+
 def test_files_and_functions_are_short() -> None:
     lengths = {name: path.read_text(encoding="utf-8").count("\n") for name, path in MODULES.items()}
     assert not [f"{name}: {length} lines" for name, length in lengths.items() if length > MAX_FILE_LINES]

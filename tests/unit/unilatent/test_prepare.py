@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_models import write_encoder
 from typer.testing import CliRunner
 
 from s2s.errors import InputError
@@ -34,6 +35,16 @@ def test_plain_files_become_a_corpus(tmp_path: Path) -> None:
     prepare("parallel", tmp_path / "2", "--test", tmp_path / "a.src", tmp_path / "a.tgt")
     prepare("s2s-ft", tmp_path / "3", "--test", tmp_path / "a.json")
     assert len({(tmp_path / name / "test.jsonl").read_bytes() for name in "123"}) == 1
+
+
+def test_folders_of_fairseq_become_a_corpus_and_corpora_text_for_fairseq(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "data_prep/data/fairseq"
+    prepare("fairseq", golden, tmp_path / "found", "--pieces", "subword_nmt")
+    write_encoder(tmp_path / "encoder", ["tool"])
+    assert "3 of train, 1 of valid" in prepare(
+        "fairseq-text", tmp_path / "found", tmp_path / "text", "--tokenizer", tmp_path / "encoder"
+    )
+    assert (tmp_path / "text/train.tgt").read_text().splitlines()[0] == "a tool"
 
 
 def test_given_lists_become_the_debian_corpus(tmp_path: Path) -> None:
