@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from data_prep.debian_archives import unpack_archive
+from data_prep.debian_archives import fetch_archives, unpack_archives
 from data_prep.speech_corpus import Recording
 from s2s.data.text_lines import read_text_lines
 from s2s.errors import InputError
@@ -34,55 +33,16 @@ _BRACKETS = frozenset("[]<>()")
 
 
 def fetch_packages(languages: Sequence[str], folder: Path) -> list[Path]:
-    """Download the packages of some languages with apt-get into `folder`; needs no root and installs nothing.
-
-    Raises:
-        InputError: apt-get is not installed, or has no such package.
-    """
-    names = [f"asterisk-core-sounds-{language}{kind}" for language in languages for kind in ("", "-g722")]
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)  # as root, apt downloads as another user, who has to reach the folder
-    if _apt(folder, "download", *names):
-        private = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
-        for part in ("lists/partial", "cache/archives/partial"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        failure = _apt(folder, *private, "update") or _apt(folder, *private, "download", *names)
-        if failure:
-            raise InputError(f"apt-get download {names[0]}: {failure}; give the .deb files by --packages instead")
-    return sorted(folder.glob("*.deb"))
-
-
-def _apt(folder: Path, *arguments: str) -> str:
-    """The last line of apt-get's errors, "" if it succeeded."""
-    try:
-        run = subprocess.run(["apt-get", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise InputError("apt-get: not found; fetch the .deb files and give them by --packages") from error
-    if not run.returncode:
-        return ""
-    return (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
+    """Download the packages of some languages; see `fetch_archives`."""
+    kinds = ("", "-g722")
+    return fetch_archives(
+        [f"asterisk-core-sounds-{language}{kind}" for language in languages for kind in kinds], folder
+    )
 
 
 def unpack(packages: Sequence[Path], folder: Path) -> list[Path]:
-    """Folders with the contents of .deb files, of folders of .deb files, and of folders that are unpacked already.
-
-    Raises:
-        InputError: a path is none of these, or dpkg-deb is missing or fails.
-    """
-    roots = []
-    archives: list[Path] = []
-    for path in packages:
-        if (path / "usr/share/asterisk/sounds").is_dir():
-            roots.append(path)
-        elif list(path.glob("*.deb")):
-            archives += sorted(path.glob("asterisk-core-sounds-*.deb"))
-        elif path.is_file() and path.suffix == ".deb":
-            archives.append(path)
-        else:
-            raise InputError(f"--packages {path}: expected a .deb file, or a folder of them, or one unpacked from them")
-    for archive in archives:
-        unpack_archive(archive, folder)
-    return [*roots, *([folder] if archives else [])]
+    """The unpacked packages; see `unpack_archives`."""
+    return unpack_archives(packages, folder, "asterisk-core-sounds-*.deb", "usr/share/asterisk/sounds")
 
 
 def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], None]) -> Iterator[Recording]:
@@ -98,9 +58,9 @@ def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], Non
         package = f"{name}-g722" if not sounds else name
         raise InputError(f"--packages: no {'audio' if not sounds else 'transcripts'} in {language!r}; add {package}")
     speaker = sounds[0].name.rpartition("_")[2]
+    recorded = [os.fspath(path.relative_to(sounds[0]).with_suffix("")) for path in sorted(sounds[0].rglob("*.g722"))]
     found: set[str] = set()
     for prompt, text in _transcripts(texts[0], skip):
-        audio = sounds[0] / f"{prompt}.g722"
         text = _NAMED_SIGN.sub("", text.removeprefix(f"{prompt}: "))
         if prompt in found:
             skip("second transcripts of a prompt")
@@ -108,13 +68,13 @@ def read_prompts(roots: Sequence[Path], language: str, skip: Callable[[str], Non
             skip("prompts without speech")
         elif _BRACKETS & set(text):
             skip("transcripts with a note in brackets")
-        elif not audio.is_file():
+        elif prompt not in recorded:
             skip("transcripts without audio")
         else:
-            yield Recording(f"{language}/{prompt}", audio, text, speaker, language)
+            yield Recording(f"{language}/{prompt}", sounds[0] / f"{prompt}.g722", text, speaker, language)
         found.add(prompt)
-    for path in sorted(sounds[0].rglob("*.g722")):
-        if os.fspath(path.relative_to(sounds[0]).with_suffix("")) not in found:
+    for prompt in recorded:
+        if prompt not in found:
             skip("audio without a transcript")
 
 
