@@ -40,7 +40,7 @@ class Pair:
     id: str
     source: Text
     target: Text
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str | int] = field(default_factory=dict)
 
     def line(self) -> str:
         """The record as one line of JSON in the format of s2s-ft: id, src, tgt, then the further fields."""

@@ -33,8 +33,13 @@ TEMPLATES = {
     "unilm": "{passage} [SEP] {answer}",
     "glge": "{answer} [SEP] {passage}",
     "highlight": "{before}<hl> {answer} <hl>{after}",
+    "bio-feature": "{passage}",
 }
-"""Sources by name of their format. The fields are passage, answer, and the passage before and after the answer."""
+"""Sources by name of their format. The fields are passage, answer, and the passage before and after the answer.
+
+The source of bio-feature does not hold the answer apart, so its records say where it begins (`answer_start`), for
+`s2s.data.token_features`.
+"""
 
 
 def split_zhou(train: str, dev: str, seed: int, skip: Callable[[str], None]) -> Iterator[tuple[str, Question]]:
@@ -166,4 +171,15 @@ def to_pair(question: Question, template: str) -> Pair:
         before=question.passage[: question.start],
         after=question.passage[question.end :],
     )
-    return Pair(question.id, " ".join(source.split()), question.text, {"answer": question.answer})
+    fields: dict[str, str | int] = {"answer": question.answer}
+    if template == "bio-feature":
+        fields = {"answer": " ".join(question.answer.split()), "answer_start": _collapsed_start(question)}
+    return Pair(question.id, " ".join(source.split()), question.text, fields)
+
+
+def _collapsed_start(question: Question) -> int:
+    """Where the answer begins, in characters, once blanks are collapsed."""
+    blanks = len(question.answer) - len(question.answer.lstrip())
+    before = question.passage[: question.start + blanks]
+    words = " ".join(before.split())
+    return len(words) + (bool(words) and before[-1].isspace())

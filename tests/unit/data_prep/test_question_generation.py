@@ -22,6 +22,8 @@ from data_prep.question_generation import (
     window_of,
 )
 from data_prep.squad import read_questions
+from s2s.data.fields import TextField
+from s2s.data.token_features import FeatureOptions, Pieces, channels_of
 from s2s.errors import InputError
 
 PASSAGE = (
@@ -79,7 +81,12 @@ def test_window_is_as_long_as_it_may_be_and_holds_the_answer(words: list[str], d
 
 def test_templates_place_the_answer() -> None:
     sources = {name: to_pair(question("b", "a b c"), name).source for name in TEMPLATES}
-    assert sources == {"unilm": "a b c [SEP] b", "glge": "b [SEP] a b c", "highlight": "a <hl> b <hl> c"}
+    assert sources == {
+        "unilm": "a b c [SEP] b",
+        "glge": "b [SEP] a b c",
+        "highlight": "a <hl> b <hl> c",
+        "bio-feature": "a b c",
+    }
     assert to_pair(question("b", "a {b} c"), "unilm").source == "a {b} c [SEP] b"
 
 
@@ -190,3 +197,55 @@ def test_own_files_need_no_published_division(tmp_path: Path) -> None:
     written = qg.write(tmp_path / "out", None, qg.own_files({"train": str(path)}), lambda each: each, "unilm")
     assert "published" not in written
     assert json.loads((tmp_path / "out" / "train.jsonl").read_text())["src"] == "A b c d. [SEP] b"
+
+
+@given(
+    st.lists(st.text("ab \t\n", max_size=4), min_size=3, max_size=3).filter(lambda parts: bool(parts[1].strip())),
+)
+def test_bio_feature_says_where_the_answer_begins_after_blanks_are_collapsed(parts: list[str]) -> None:
+    before, answer, after = parts
+    pair = to_pair(Question("q", "a", "t", before + answer + after, len(before), answer), "bio-feature")
+    start = pair.fields["answer_start"]
+    assert isinstance(start, int)
+    assert isinstance(pair.source, str)
+    assert pair.source == " ".join((before + answer + after).split())
+    assert pair.source[start:].startswith(str(pair.fields["answer"]))
+    assert pair.source[:start].rstrip() == " ".join(before.split())
+
+
+def test_answers_of_bio_feature_are_read_back_as_features(tmp_path: Path) -> None:
+    options = FeatureOptions(names=["answer", "case"], answer_field="answer", answer_start_field="answer_start")
+    pair = to_pair(question("U.S. state"), "bio-feature")
+    record = json.loads(pair.line())
+    pieces = Pieces(record["src"], [match.span() for match in re.finditer(r"\S+", record["src"])])
+    tags = channels_of(options)[0].of(pieces, TextField("src"), record, "x.jsonl:1")
+    words = record["src"].split()
+    assert [(word, "BIO"[tag - 1]) for word, tag in zip(words, tags, strict=True) if tag != 3] == [
+        ("U.S.", "B"),
+        ("state", "I"),
+    ]
+
+
+def test_divisions_of_the_published_sizes_have_the_published_counts(tmp_path: Path) -> None:
+    """SQuAD 1.1 has 442 + 48 articles; articles here have sizes that add up to those of the lists."""
+    train = {f"T{n}": size for n, size in enumerate(_shares(70_484, 378))}
+    test = {f"U{n}": size for n, size in enumerate(_shares(11_877, 38))}
+    rest = {f"V{n}": size for n, size in enumerate(_shares(87_599 - 70_484 - 11_877, 26))}
+    files = (squad(tmp_path / "train.json", {**train, **test, **rest}), squad(tmp_path / "dev.json", {"D": 10_570}))
+    named = lists(tmp_path, "\n".join(train), "\n".join(test))
+    skipped: Counter[str] = Counter()
+    found = Counter(split for split, _ in split_du(*files, named, lambda reason: skipped.update([reason])))
+    assert tuple(found[name] for name in ("train", "valid", "test")) == qg.PUBLISHED["du"]
+    assert qg.PUBLISHED["reversed"] == (found["train"], found["test"], found["valid"])
+    assert skipped.total() == 87_599 - 70_484 - 11_877
+
+
+def test_zhou_halves_of_the_published_size_differ_by_one(tmp_path: Path) -> None:
+    train, dev = squad(tmp_path / "train.json", {"A": 3}), squad(tmp_path / "dev.json", {"B": 8_965 + 8_964})
+    found = Counter(split for split, _ in split_zhou(train, dev, 0, nothing))
+    assert (found["valid"], found["test"]) == qg.PUBLISHED["zhou"][1:]
+
+
+def _shares(total: int, parts: int) -> list[int]:
+    """Sizes of a number of articles that add up."""
+    return [total // parts + (part < total % parts) for part in range(parts)]
