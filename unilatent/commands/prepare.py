@@ -145,8 +145,11 @@ def squad_qg(
         typer.Option(help="One of three published splits of SQuAD; scores on them do not compare."),
     ] = None,
     template: Annotated[
-        Literal["unilm", "glge", "highlight"],
-        typer.Option(help="passage [SEP] answer; answer [SEP] passage; passage with the answer between two <hl>."),
+        Literal["unilm", "glge", "highlight", "bio-feature"],
+        typer.Option(
+            help="passage [SEP] answer; answer [SEP] passage; passage with the answer between two <hl>; passage alone, "
+            "and where the answer begins for task.features."
+        ),
     ] = "unilm",
     context: Annotated[
         Literal["sentence", "paragraph"] | None,
@@ -201,6 +204,28 @@ def _questions(
     if lists is None:
         raise InputError(f"--split {split}: needs --train-articles and --test-articles, which it is defined by")
     return partial(qg.split_du, own["train"], dev, lists)
+
+
+@app.command(short_help="Questions from answers: FAQs in Debian packages.")
+def package_faqs(
+    out: Out,
+    packages: Annotated[
+        list[Path] | None,
+        typer.Option(help=".deb files, a folder of them, or one unpacked from them; else apt-get fetches them."),
+    ] = None,
+) -> None:
+    """Question generation from the FAQs of Perl, Python and Debian: 547 pairs of an answer and its question.
+
+    Without --packages, apt-get fetches perl-doc, python3.11-doc and debian-faq of Debian 12, without root.
+    """
+    import tempfile
+
+    from data_prep import package_faqs as faqs
+    from data_prep.debian_archives import fetch_archives
+
+    with tempfile.TemporaryDirectory() as temporary:
+        fetched = packages or fetch_archives(faqs.PACKAGES, Path(temporary) / "packages")
+        typer.echo(faqs.write(out, faqs.unpack(fetched, Path(temporary) / "unpacked")))
 
 
 @app.command(short_help="Tables of tab-separated columns, one pair a line.")

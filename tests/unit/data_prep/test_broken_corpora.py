@@ -6,6 +6,7 @@ are lost, doubled or replaced.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -104,6 +105,18 @@ def asterisk() -> Files:
     return {f"{folder}/hello.g722": sounds, "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt": texts}
 
 
+def faqs() -> Files:
+    answer = b"a word of the answer " * 4
+    numbered = b"1.1. What is it?\n\n    " + answer + b"\n\n"
+    return {
+        "usr/share/perl/5.36.0/pod/perlfaq1.pod": b"=head2 What is C<Perl>?\n\n" + answer + b"\n",
+        "usr/share/doc/python3.11/html/_sources/faq/gui.rst.txt": b"What is a GUI?\n==============\n\n"
+        + answer
+        + b"\n",
+        "usr/share/doc/debian/FAQ/debian-faq.en.txt.gz": gzip.compress(numbered),
+    }
+
+
 SPOKEN = b"four words are spoken"
 FORMATS: dict[str, tuple[Callable[[], Files], list[str]]] = {
     "squad-qg zhou": (squad, ["OUT", "--split", "zhou", "--train", "train.json", "--dev", "dev.json"]),
@@ -165,6 +178,7 @@ FORMATS: dict[str, tuple[Callable[[], Files], list[str]]] = {
     ),
     "transcripts": (speech(**{"transcripts.tsv": b"a.wav\t" + SPOKEN + b"\tme\n", "a.wav": b""}), [".", "OUT"]),
     "asterisk-prompts": (asterisk, ["OUT", "--packages", "."]),
+    "package-faqs": (faqs, ["OUT", "--packages", "."]),
     "pretrain-text": (
         lambda: {"a.txt": (BODY + "\n").encode() * 3, "b.jsonl": lines({"text": BODY})},
         [
