@@ -62,6 +62,7 @@ LAYERS = {
             "speech_corpus",
             "aligners",
             "question_generation",
+            "package_faqs",
             "subset",
             "phonetic_coverage",
             "sentence_templates",
