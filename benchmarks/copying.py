@@ -25,6 +25,11 @@ from s2s.run import parse_config, train_run
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 KNOWN = [f"k{number}" for number in range(40)]
 VOCABULARY = [*SPECIAL, "who", *KNOWN]
+NETWORKS: dict[str, dict[str, Any]] = {
+    "transformer": {"encoder_layers": 1, "decoder_layers": 1, "num_heads": 4, "intermediate_size": 128},
+    "gru": {"name": "recurrent_encoder_decoder", "embedding_size": 64},
+}
+"""Options of the model by name of the network."""
 
 
 def sentences(count: int, unknown: float, generator: random.Random) -> list[dict[str, str]]:
@@ -57,13 +62,12 @@ def prepare(folder: Path, unknown: float) -> list[dict[str, str]]:
     return sentences(200, unknown, generator)
 
 
-def outputs(folder: Path, head: str | None, steps: int, pairs: list[dict[str, str]]) -> list[str]:
+def outputs(folder: Path, network: str, head: str | None, steps: int, pairs: list[dict[str, str]]) -> list[str]:
     """What a model that was trained with a head writes."""
     task = {"train": str(folder / "train.jsonl"), "tokenizer": str(folder), "method": "encoder_decoder"}
-    model = {"hidden_size": 64, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 4, "intermediate_size": 128}
     tree: dict[str, Any] = {
         "task": task | {"max_source": 16, "max_target": 16, "copying": head},
-        "model": model | {"hidden_dropout": 0.0},
+        "model": {"hidden_size": 64, "hidden_dropout": 0.0, **NETWORKS[network]},
         "optim": {"lr": 3e-3, "warmup_steps": 50},
         "train": {"max_steps": steps, "max_sentences": 48, "device": "cpu", "workers": 0},
     }
@@ -91,12 +95,13 @@ def main() -> None:
     """Train, decode and print a line for each head."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a new folder for data and runs")
+    parser.add_argument("--network", choices=NETWORKS, default="transformer", help="what is trained")
     parser.add_argument("--unknown", type=float, default=0.3, help="share of unknown words")
     parser.add_argument("--steps", type=int, default=600, help="updates of each model")
     arguments = parser.parse_args()
     pairs = prepare(arguments.folder, arguments.unknown)
     for head in ("pointer_generator", "hard_switch", None):
-        texts = outputs(arguments.folder, head, arguments.steps, pairs)
+        texts = outputs(arguments.folder, arguments.network, head, arguments.steps, pairs)
         exact, known = exact_match(texts, pairs), known_words(texts, pairs)
         print(f"{head or 'none'}: {exact:.1%} exact, {known:.1%} of the known words", flush=True)
 

@@ -33,6 +33,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 """Options of the task by name of the system."""
 NETWORKS: dict[str, dict[str, Any]] = {
     "transformer": {"encoder_layers": 2, "decoder_layers": 2, "num_heads": 4, "intermediate_size": 256},
+    "gru": {"name": "recurrent_encoder_decoder", "embedding_size": 128, "share_embeddings": True},
 }
 """Options of the model by name of the network."""
 

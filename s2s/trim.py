@@ -91,8 +91,8 @@ def trim_run(
     config, task, model = load_model(run, checkpoint_name=checkpoint_name)
     if not isinstance(model, Trimmable):
         raise InputError(
-            f"{run}: its model, {config.model.name!r}, has no vocabulary that can be trimmed; it must be unilm or "
-            "encoder_decoder"
+            f"{run}: its model, {config.model.name!r}, has no vocabulary that can be trimmed; it must be unilm, "
+            "encoder_decoder or recurrent_encoder_decoder"
         )
     before = task.tokenizer
     counts = _count(before, files)

@@ -15,6 +15,7 @@ from torch import nn
 from s2s.models.electra import Electra, GeneratorSection
 from s2s.models.encoder_decoder import EncoderDecoder
 from s2s.models.export import save_bert_folder
+from s2s.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from s2s.models.unilm import UniLM
 
 
@@ -47,6 +48,13 @@ def tiny_encoder_decoder(seed: int = 0, **options: Any) -> EncoderDecoder:
     sizes |= {"intermediate_size": 20, "max_positions": 16, "hidden_dropout": 0.0, "initializer_range": 0.4}
     torch.manual_seed(seed)
     return EncoderDecoder(EncoderDecoder.Config(**(sizes | options))).eval()
+
+
+def tiny_recurrent(seed: int = 0, **options: Any) -> RecurrentEncoderDecoder:
+    """An encoder-decoder of GRUs; without dropout, in evaluation mode."""
+    sizes = {"vocab_size": 31, "embedding_size": 10, "hidden_size": 12, "hidden_dropout": 0.0}
+    torch.manual_seed(seed)
+    return RecurrentEncoderDecoder(RecurrentEncoderDecoder.Config(**(sizes | options))).eval()
 
 
 def tiny_sigma_vae(seed: int = 1, **options: Any) -> Any:

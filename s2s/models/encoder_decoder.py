@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from s2s import hub
 from s2s.checkpoint import check_fit
 from s2s.config import Fact, Section, parse_section
-from s2s.data.batch import PADDING, Batch, CopyBatch, ShiftedBatch, SourceBatch, TokenBatch
+from s2s.data.batch import PADDING, Batch, CopyBatch, SourceBatch, TokenBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.bart import SIZES, read_sizes, read_weights
 from s2s.models.base import Model
 from s2s.models.encoder_decoder_state import EncoderDecoderState
 from s2s.models.initial_weights import fit_rows
 from s2s.models.pretrained import resize_positions
+from s2s.models.shifted import check_batch, check_vocabulary, start_token
 from s2s.models.sizes import check_copied, check_heads, features_for, positions_for, refuse_others, vocabulary_for
 from s2s.nn.attention import Attention
 from s2s.nn.cache import Pool
@@ -119,24 +120,14 @@ class EncoderDecoder(Model):
             "max_positions": positions_for(config, given, defaults.get("num_positions", 0)),
         }
         sizes["features"] = features_for(config, defaults)
-        tokens = defaults.get("vocab_size", sizes["vocab_size"])
-        if config.copies and sizes["vocab_size"] != tokens:  # ids of copied words begin after those of the tokenizer
-            raise ConfigError(f"model.vocab_size: must be {tokens} with task.copying, found {sizes['vocab_size']}")
+        check_vocabulary(config.copies, sizes["vocab_size"], defaults)
         check_heads(config)
         return config.model_copy(update=sizes)
 
     # Training
 
     def check(self, batch: Batch) -> None:
-        if not isinstance(batch, ShiftedBatch):
-            raise ConfigError(
-                "task.method: must be encoder_decoder (or causal) for this model, which is fed with the tokens before"
-            )
-
-        if isinstance(batch, CopyBatch) != (self.copier is not None):
-            raise ConfigError(
-                f"model.copies: must be {str(self.copier is None).lower()} for this task, as task.copying implies"
-            )
+        check_batch(batch, self.config.copies)
 
     def features(self, batch: TokenBatch) -> Tensor:
         x, target, _, _ = self._read(batch)
@@ -207,8 +198,7 @@ class EncoderDecoder(Model):
     @torch.no_grad()
     def _start(self, sources: SourceBatch, max_steps: int, factors: Factors) -> EncoderDecoderState:
         self.check_lengths(sources.lengths, max_steps)
-        if sources.feeding.start is None:
-            raise ConfigError("task.method: must be encoder_decoder (or causal) for this model, it reads no masks")
+        start = start_token(sources.feeding)
         positions = torch.arange(sources.tokens.shape[1], device=sources.tokens.device).expand_as(sources.tokens)
         real = positions < sources.lengths.unsqueeze(1)
         source = _packed(torch.where(real, 0, PADDING), positions, positions.shape[1])
@@ -221,15 +211,13 @@ class EncoderDecoder(Model):
         pool, most = Pool(nothing, real[:, :0], positions[:, :0]), self.config.max_positions
         following = torch.zeros_like(sources.lengths)
         copies = self._copies(source.pad(memory), sources)
-        return EncoderDecoderState(pool, seen, real, following, sources.feeding.start, max_steps, most, factors, copies)
+        return EncoderDecoderState(pool, seen, real, following, start, max_steps, most, factors, copies)
 
     def _copies(self, memory: Tensor, sources: SourceBatch) -> CopySources | None:
         if self.copier is None or sources.copies is None:
             return None
         made: CopySources = self.copier.sources(memory, sources.copies)
-        if len(unknown := sources.tokens[sources.copies >= self.config.vocab_size]):
-            made.extra, made.unknown = int(sources.copies.max()) + 1 - self.config.vocab_size, int(unknown[0])
-        return made
+        return made.limited(sources.tokens, self.config.vocab_size)
 
     @torch.no_grad()
     def step(self, state: EncoderDecoderState, tokens: Tensor | None) -> Tensor:

@@ -47,6 +47,13 @@ class CopySources:
     extra: int = 0
     unknown: int = 0
 
+    def limited(self, tokens: Tensor, size: int) -> CopySources:
+        """The same with `extra` and `unknown` as `tokens` `(B, S)` of a vocabulary of a `size` show them."""
+        unknown = tokens[self.ids >= size]
+        if len(unknown):
+            self.extra, self.unknown = int(self.ids.max()) + 1 - size, int(unknown[0])
+        return self
+
     def read(self, tokens: Tensor, size: int) -> Tensor:
         """Tokens as a model with a vocabulary of a `size` reads them."""
         return tokens.masked_fill(tokens >= size, self.unknown) if self.extra else tokens

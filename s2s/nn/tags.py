@@ -29,13 +29,22 @@ class TagEmbeddings(nn.Module):
     """One table for each feature. The tag 0, of special tokens and outputs, is a zero vector.
 
     Source: Zhou et al. 2017 (arXiv 1704.01792) for embeddings that are put beside those of words.
+
+    Args:
+        width: Of the words.
+        project: Whether words with embeddings beside them are projected to their width again.
     """
 
-    def __init__(self, section: TagSection, width: int) -> None:
+    def __init__(self, section: TagSection, width: int, project: bool = True) -> None:
         super().__init__()
-        size = width if section.join == "sum" else section.size
+        self._beside = section.join == "concat"
+        size = section.size if self._beside else width
         self.tables = nn.ModuleList(nn.Embedding(count + 1, size, padding_idx=0) for count in section.counts.values())
-        self.project = None if section.join == "sum" else Linear(width + size * len(self.tables), width)
+        joined = width + size * len(self.tables) if self._beside else width
+        self.project = Linear(joined, width) if self._beside and project else None
+        self.width = joined if self.project is None else width
+        """Of what it gives."""
+        self._added = joined - width
 
     def start_(self, std: float) -> None:
         """Give the tables random rows and pass words on as they are; call it after the other weights are drawn."""
@@ -47,14 +56,12 @@ class TagEmbeddings(nn.Module):
             nn.init.zeros_(table.weight[0])
 
     def forward(self, words: Tensor, tags: Tensor | None) -> Tensor:
-        """Words `(..., width)` with their tags `(..., F)`, or with none: `(..., width)`."""
-        if self.project is None:
+        """Words `(..., width)` with their tags `(..., F)`, or with none: `(..., self.width)`."""
+        if not self._beside:
             return words if tags is None else words + sum(self._looked_up(tags))
-        if tags is None:
-            beside = [words.new_zeros(*words.shape[:-1], self.project.in_features - words.shape[-1])]
-        else:
-            beside = self._looked_up(tags)
-        return self.project(torch.cat([words, *beside], -1))  # type: ignore[no-any-return]
+        beside = [words.new_zeros(*words.shape[:-1], self._added)] if tags is None else self._looked_up(tags)
+        joined = torch.cat([words, *beside], -1)
+        return joined if self.project is None else self.project(joined)
 
     def _looked_up(self, tags: Tensor) -> list[Tensor]:
         return [table(column) for table, column in zip(self.tables, tags.unbind(-1), strict=True)]
@@ -68,6 +75,6 @@ def pack_tags(tags: Tensor | None, packing: Packing) -> Tensor | None:
     return packing.pack(F.pad(tags, (0, 0, 0, behind)))
 
 
-def tag_embeddings(section: TagSection, width: int) -> TagEmbeddings | None:
+def tag_embeddings(section: TagSection, width: int, project: bool = True) -> TagEmbeddings | None:
     """The embeddings of a section; None if the task has no features."""
-    return TagEmbeddings(section, width) if section.counts else None
+    return TagEmbeddings(section, width, project) if section.counts else None

@@ -49,6 +49,7 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "unilm": UNILM,
     "electra": UNILM,
     "encoder_decoder": ENCODER_DECODER,
+    "recurrent_encoder_decoder": {"embedding_size": 6, "hidden_size": 8},
     "latent_unilm": UNILM,
     "latent_lm": LATENT_LM,
     "latent_lm_listener": LATENT_LM,
@@ -94,6 +95,10 @@ DISTILLATION = ("layerwise_distillation", "logit_distillation", "relation_distil
 ALSO_TRAINS = {
     *((kind, "unilm", criterion) for kind in SEQ2SEQ + CORPORA for criterion in DISTILLATION),
     ("seq2seq causal", "encoder_decoder", "cross_entropy"),
+    ("seq2seq causal", "recurrent_encoder_decoder", "cross_entropy"),
+    ("seq2seq encoder_decoder", "recurrent_encoder_decoder", "cross_entropy"),
+    ("seq2seq copying", "recurrent_encoder_decoder", "pointer_generator"),
+    ("seq2seq copying", "recurrent_encoder_decoder", "hard_switch"),
     ("seq2seq copying", "encoder_decoder", "hard_switch"),
     ("seq2seq encoder_decoder", "unilm", "cross_entropy"),
     ("pseudo_masked_lm", "unilm", "cross_entropy"),

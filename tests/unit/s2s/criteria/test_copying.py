@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import draw_weights_, tiny_encoder_decoder
+from tiny_models import draw_weights_, tiny_encoder_decoder, tiny_recurrent
 from torch import Tensor
 
 from s2s.criteria.copying import CopyCriterion, HardSwitch, PointerGenerator
@@ -22,10 +22,16 @@ SIZE, UNKNOWN = 31, 4
 P = PADDING
 
 
-def copier() -> Any:
+def copier(kind: str = "encoder_decoder") -> Any:
+    if kind == "recurrent_encoder_decoder":
+        return tiny_recurrent(copies=True)
     model = tiny_encoder_decoder(copies=True)
     draw_weights_(model.copier)  # type: ignore[arg-type]
     return model
+
+
+def gate(model: Any) -> Any:
+    return model.copier.gate if hasattr(model, "copier") else model.gate
 
 
 def batch() -> CopyBatch:
@@ -67,16 +73,21 @@ def expected(kind: type[CopyCriterion], model: Any, given: CopyBatch) -> tuple[f
     return total, torch.tensor(rows)
 
 
+MODELS = pytest.mark.parametrize("name", ["encoder_decoder", "recurrent_encoder_decoder"])
+
+
+@MODELS
 @pytest.mark.parametrize("kind", [HardSwitch, PointerGenerator])
-def test_the_loss_is_that_of_the_paper(kind: type[CopyCriterion]) -> None:
-    model, given = copier(), batch()
+def test_the_loss_is_that_of_the_paper(kind: type[CopyCriterion], name: str) -> None:
+    model, given = copier(name), batch()
     for rows in (1024, 2):
         found = kind(kind.Config(chunk_rows=rows))(model, given)
         assert found["loss"].item() == pytest.approx(expected(kind, model, given)[0], rel=1e-4)
     found["loss"].backward()
-    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.copier.parameters()), (
-        "every weight of the head learns"
-    )
+    assert all(
+        weight.grad is not None and weight.grad.isfinite().all()
+        for weight in getattr(model, "copier", model).parameters()
+    ), "every weight of the head learns"
 
 
 def sources(rows: slice = slice(0, 2)) -> SourceBatch:
@@ -93,8 +104,9 @@ def sources(rows: slice = slice(0, 2)) -> SourceBatch:
     )
 
 
-def test_a_step_scores_the_joint_vocabulary() -> None:
-    model, given = copier(), batch()
+@MODELS
+def test_a_step_scores_the_joint_vocabulary(name: str) -> None:
+    model, given = copier(name), batch()
     _, joint = expected(PointerGenerator, model, given)
     state = model.start(sources(), 4)
     assert torch.allclose(model.step(state, None)[:, 0].exp(), joint[[0, 3]], atol=1e-5)
@@ -111,20 +123,22 @@ SEARCHES: list[Any] = [
 ]
 
 
+@MODELS
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
-def test_every_search_writes_copied_words_of_its_own_source(search: Any) -> None:
-    model = copier()
+def test_every_search_writes_copied_words_of_its_own_source(search: Any, name: str) -> None:
+    model = copier(name)
     with torch.no_grad():
-        model.copier.gate.bias.fill_(8.0)  # rather copy
-        model.copier.gate.weight.zero_()
+        gate(model).bias.fill_(8.0)  # rather copy
+        gate(model).weight.zero_()
     together = [row[0].tokens for row in search(model, sources())]
     assert together == [search(model, sources(slice(row, row + 1)))[0][0].tokens for row in range(2)]
     assert any(token >= SIZE for tokens in together for token in tokens)
     assert all(token <= SIZE for token in together[1]), "the second source has one unknown word"
 
 
-def test_sources_with_more_unknown_words_join_a_search() -> None:
-    model, search = copier(), BeamSearch(BeamSearch.Config(beam_size=3, max_length=6, min_length=6))
+@MODELS
+def test_sources_with_more_unknown_words_join_a_search(name: str) -> None:
+    model, search = copier(name), BeamSearch(BeamSearch.Config(beam_size=3, max_length=6, min_length=6))
     running, entering = search.start(model, sources(slice(1, 2))), search.start(model, sources(slice(0, 1)))
     running.step()
     entering.step()
@@ -175,10 +189,24 @@ def copying_batch(extended: Tensor) -> CopyBatch:
     )
 
 
-@pytest.mark.parametrize(("kind", "steps"), [(PointerGenerator, 30), (HardSwitch, 70)])
-def test_a_model_learns_to_copy_what_it_has_no_word_for(kind: type[CopyCriterion], steps: int) -> None:
+def learning(name: str) -> Any:
+    if name == "recurrent_encoder_decoder":
+        return tiny_recurrent(copies=True, embedding_size=24, hidden_size=48).train()
     sizes = {"hidden_size": 32, "encoder_layers": 1, "decoder_layers": 1, "intermediate_size": 32}
-    model = tiny_encoder_decoder(copies=True, initializer_range=0.2, **sizes).train()
+    return tiny_encoder_decoder(copies=True, initializer_range=0.2, **sizes).train()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "steps"),
+    [
+        (PointerGenerator, "encoder_decoder", 30),
+        (HardSwitch, "encoder_decoder", 70),
+        (PointerGenerator, "recurrent_encoder_decoder", 80),
+        (HardSwitch, "recurrent_encoder_decoder", 80),
+    ],
+)
+def test_a_model_learns_to_copy_what_it_has_no_word_for(kind: type[CopyCriterion], name: str, steps: int) -> None:
+    model = learning(name)
     optimizer, criterion = torch.optim.Adam(model.parameters(), lr=1e-2), kind(kind.Config())
     for step in range(steps):
         optimizer.zero_grad()

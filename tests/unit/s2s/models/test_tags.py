@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import draw_weights_, tiny_encoder_decoder, tiny_unilm
+from tiny_models import draw_weights_, tiny_encoder_decoder, tiny_recurrent, tiny_unilm
 from torch import Tensor
 
 from s2s.data.batch import ShiftedBatch, SourceBatch
@@ -25,9 +25,16 @@ PAIRS = [([5, 6, 7], [8, 9]), ([10], [11, 12, 13])]
 TAGS = [[[1, 2, 3], [1, 1, 2]], [[3], [2]]]
 
 
+TINY: dict[str, Any] = {
+    "unilm": tiny_unilm,
+    "encoder_decoder": tiny_encoder_decoder,
+    "recurrent_encoder_decoder": tiny_recurrent,
+}
+
+
 def built(kind: str, join: Any, **options: Any) -> Any:
     section = TagSection(counts={"answer": 3, "case": 2}, join=join, size=5)
-    model: Any = (tiny_unilm if kind == "unilm" else tiny_encoder_decoder)(features=section, **options)
+    model: Any = TINY[kind](features=section, **options)
     draw_weights_(model.tags)
     for table in model.tags.tables:
         torch.nn.init.zeros_(table.weight[0])
@@ -59,7 +66,10 @@ def by_steps(model: Any, sources: SourceBatch) -> Tensor:
 
 
 @pytest.mark.parametrize("join", ["sum", "concat"])
-@pytest.mark.parametrize(("kind", "method"), [("unilm", "causal"), ("encoder_decoder", "encoder_decoder")])
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("unilm", "causal"), ("encoder_decoder", "encoder_decoder"), ("recurrent_encoder_decoder", "encoder_decoder")],
+)
 def test_training_and_generation_read_the_same_tags(kind: str, method: Method, join: str) -> None:
     model = built(kind, join)
     (batch, sources), (_, others) = batches(method, TAGS), batches(method, [[[1, 2, 3], [2, 1, 2]], [[3], [2]]])
