@@ -1,4 +1,4 @@
-"""Training a vocabulary: WordPiece, or sentencepiece's unigram and BPE models, as a folder that every tool reads."""
+"""A vocabulary from text: WordPiece, sentencepiece's models, or whole words, as a folder that every tool reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s2s.data.sentences import sentences
 from s2s.durable import write_whole
 from s2s.errors import InputError
 
-Kind = Literal["wordpiece", "unigram", "bpe"]
+Kind = Literal["wordpiece", "unigram", "bpe", "words"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PSEUDO]")
 """The first items of every vocabulary. [PSEUDO] is what pseudo-masked pretraining may predict from, beside [MASK]."""
@@ -43,7 +43,7 @@ def train(
     """Train a vocabulary on the text of some inputs and write it to `folder`; returns a summary.
 
     Args:
-        folder: Gets tokenizer.json, tokenizer_config.json, and vocab.txt (WordPiece) or spiece.model.
+        folder: Gets tokenizer.json, tokenizer_config.json, and vocab.txt (WordPiece, words) or spiece.model.
         inputs, document, field: As in `data_prep.pretrain_text.raw_text`.
         size: Items, including the special ones.
         lower_case: Lower-case the text; WordPiece strips accents as well, as BERT's uncased models do.
@@ -56,8 +56,8 @@ def train(
     drawn = _draw(_sentences(inputs, document, field), max_sentences, seed)
     if not drawn:
         raise InputError(f"--input {', '.join(inputs)}: no text to learn a vocabulary from")
-    if kind == "wordpiece":
-        backend = _wordpiece(drawn, size, lower_case)
+    if kind in ("wordpiece", "words"):
+        backend = (_wordpiece if kind == "wordpiece" else _words)(drawn, size, lower_case)
         tokens = [backend.id_to_token(id) for id in range(backend.get_vocab_size())]
         name, model = "vocab.txt", "".join(f"{token}\n" for token in tokens).encode()
     else:
@@ -120,10 +120,7 @@ def _wordpiece(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
 
 def _characters(drawn: list[str], backend: Tokenizer, most: int) -> tuple[list[str], list[str]]:
     """The `most` common characters, and those of them that occur inside words; in code point order."""
-    words: Counter[str] = Counter()
-    for sentence in drawn:
-        normal = backend.normalizer.normalize_str(sentence)
-        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+    words = _counted(drawn, backend)
     inner = {character for word in words for character in word[1:]}
     counts: Counter[str] = Counter()
     for word, count in words.items():
@@ -131,6 +128,27 @@ def _characters(drawn: list[str], backend: Tokenizer, most: int) -> tuple[list[s
             counts[character] += count
     alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:most])
     return alphabet, [character for character in alphabet if character in inner]
+
+
+def _counted(drawn: list[str], backend: Tokenizer) -> Counter[str]:
+    """How often each word comes, as a tokenizer divides text."""
+    words: Counter[str] = Counter()
+    for sentence in drawn:
+        normal = backend.normalizer.normalize_str(sentence)
+        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+    return words
+
+
+def _words(drawn: list[str], size: int, lower_case: bool) -> Tokenizer:
+    """The most frequent words; all others are unknown. Punctuation marks are words, too."""
+    normalizer = normalizers.BertNormalizer(lowercase=lower_case, strip_accents=False)
+    backend = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizers.BertPreTokenizer()
+    counts = _counted(drawn, backend)
+    words = sorted(counts, key=lambda word: (-counts[word], word))[: size - len(SPECIAL)]
+    backend.model = models.WordLevel({word: id for id, word in enumerate([*SPECIAL, *words])}, unk_token="[UNK]")
+    backend.add_special_tokens(_SPECIAL_TOKENS)
+    return backend
 
 
 def _sentencepiece(drawn: list[str], size: int, lower_case: bool, kind: Kind) -> bytes:

@@ -94,7 +94,8 @@ def vocabulary(
     input: Input,
     size: Annotated[int, typer.Option(min=64, max=_MOST, help="Number of items, with special tokens.")],
     kind: Annotated[
-        Literal["wordpiece", "unigram", "bpe"], typer.Option(help="WordPiece, or one of sentencepiece's two models.")
+        Literal["wordpiece", "unigram", "bpe", "words"],
+        typer.Option(help="WordPiece, one of sentencepiece's two models, or whole words (for task.copying)."),
     ] = "wordpiece",
     lower_case: Annotated[bool, typer.Option(help="Lower-case text; WordPiece strips accents, too.")] = True,
     document: Document = "file",

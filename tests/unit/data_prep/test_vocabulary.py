@@ -135,3 +135,18 @@ def test_a_disk_without_room_is_one_line(tmp_path: Path, raw: Path, monkeypatch:
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match=r"tokenizer\.json: cannot be written: No space left on device"):
         vocabulary(tmp_path, raw, "wordpiece")
+
+
+def test_a_vocabulary_of_words_has_the_most_frequent_ones(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.txt"
+    raw.write_text(
+        "The Café is open.\n" * 3 + "The bar is shut.\n" * 40 + "Rare words: " + " ".join("abcdefgh") * 9 + "\n"
+    )
+    vocabulary(tmp_path / "words", raw, "words", size=64)
+    tokenizer = Tokenizer.load(tmp_path / "words")
+    ids = tokenizer.encode("The zoo is open.")
+    assert ids[1] == tokenizer.unknown, "others are unknown"
+    assert [tokenizer.text([id]) for id in ids if id != tokenizer.unknown] == ["the", "is", "open", "."]
+    assert (tmp_path / "words/vocab.txt").read_text().splitlines()[6:11] == [".", "is", "the", "bar", "shut"]
+    vocabulary(tmp_path / "few", raw, "words", lower_case=False, size=11)
+    assert (tmp_path / "few/vocab.txt").read_text().splitlines()[6:] == [".", "The", "is", "bar", "shut"]

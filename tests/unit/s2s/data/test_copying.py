@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,29 @@ def test_a_batch_holds_words_with_unknown_ones_and_extended_ids_beside_them(tmp_
     sources = made.collate_sources([made.source(record, "here") for record in records])
     assert sources.copies is not None
     assert sources.copies.tolist() == batch.copies.tolist()
+
+
+def test_words_are_copied_from_their_first_place_if_the_vocabulary_lacks_them(tmp_path: Path) -> None:
+    """The labels of NQG: whether each word is copied, and from where."""
+    made = task(tmp_path, max_source=9)
+    rows = [
+        ("Anna lives in Bergen", "where does Anna live", {2: 1}),
+        ("Bo lives in Bo", "Bo lives in Oslo", {0: 1}),
+        ("lives in Oslo", "Oslo lives in Bergen", {0: 3}),
+    ]
+    lines = [json.dumps({"src": source, "tgt": target}) + "\n" for source, target, _ in rows]
+    (tmp_path / "train.jsonl").write_text("".join(lines))
+    dataset = made.dataset("train", 1)
+    batch = made.collate([dataset.example(number, 0) for number in range(3)])
+    assert isinstance(batch, CopyBatch)
+    for row, (_, target, copied) in enumerate(rows):
+        here = batch.slots // batch.steps.shape[1] == row
+        extended, labels = batch.extended[here].tolist(), batch.labels[here].tolist()
+        switches = [one != other for one, other in zip(extended, labels, strict=True)]
+        assert switches == [place in copied for place in range(len(target.split()) + 1)]
+        assert {
+            place: batch.copies[row].tolist().index(extended[place]) for place, copy in enumerate(switches) if copy
+        } == copied
 
 
 def test_copied_words_are_written(tmp_path: Path) -> None:
