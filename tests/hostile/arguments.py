@@ -326,6 +326,7 @@ _CONFLICTS: dict[str, tuple[list[str], str]] = {
         ["prepare", "tsv", "out", "--train", "in.jsonl", "--source-column", "²"],
         r"column|²",
     ),
+    "a package that is none": (["prepare", "package-faqs", "out", "--packages", "in.jsonl"], r"--packages in\.jsonl"),
     "a division without its lists": (
         ["prepare", "squad-qg", "out", "--train", "in.jsonl", "--dev", "in.jsonl", "--split", "du"],
         r"--train-articles",
