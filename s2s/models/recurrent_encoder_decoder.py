@@ -145,17 +145,22 @@ class RecurrentEncoderDecoder(Model):
     def _read(self, batch: TokenBatch) -> tuple[Tensor, Output]:
         """Features `(N, D / 2)` at `batch.slots`, and what the decoder has there, `(N, ...)`."""
         context, length = batch.context, batch.steps.shape[1]
-        memory, hidden = self._encode(batch.tokens[:, :context], batch.tags, batch.steps[:, :context] != PADDING)
-        real, keys = batch.steps[:, :context] != PADDING, self.decoder.key(memory)
+        real = batch.steps[:, :context] != PADDING
+        memory, hidden = self._encode(batch.tokens[:, :context], batch.tags, real)
         words = self.target_words(batch.tokens[:, context:])
-        last, made = Output(hidden.unsqueeze(1), torch.zeros_like(hidden).unsqueeze(1), hidden), list[Output]()
-        for word in words.split(1, 1):
-            last = self.decoder(word, last.state, last.context, memory, keys, real)
-            made.append(last)
+        made = self._teach(words, hidden.unsqueeze(1), memory, real)
         row = torch.div(batch.slots, length, rounding_mode="floor")
         column = batch.slots - row * length - context
         output = Output(*(torch.cat(parts, 1)[row, column] for parts in zip(*made, strict=True)))
         return self.readout(words[row, column], output.state, output.context), output
+
+    def _teach(self, words: Tensor, state: Tensor, memory: Tensor, real: Tensor) -> list[Output]:
+        """What the decoder has after each of the words `(B, T, E)`, which it is fed one by one."""
+        keys, attended, made = self.decoder.key(memory), torch.zeros_like(state), list[Output]()
+        for word in words.unbind(1):
+            made.append(self.decoder(word.unsqueeze(1), state, attended, memory, keys, real))
+            state, attended = made[-1].state, made[-1].context
+        return made
 
     def _encode(self, tokens: Tensor, tags: Tensor | None, real: Tensor) -> tuple[Tensor, Tensor]:
         words = self.source_words(tokens)
