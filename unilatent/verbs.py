@@ -20,6 +20,8 @@ VERBS = {
     "encode": ("speech:encode", "Encode recordings or pictures, to train on their latents."),
     "synthesize": ("speech:synthesize", "Speak a text, the lines of a file, or a script."),
     "draw": ("pictures:draw", "Draw a text, or the lines of a file."),
+    "compose": ("melodies:compose", "Write a melody for lyrics."),
+    "render": ("melodies:render", "Write a song as MIDI, sound, picture or JSON lines."),
     "transcribe": ("listening:transcribe", "Write down what is said in recordings, or while it is said."),
     "serve": ("serve:serve", "Answer requests over HTTP, with models that stay loaded."),
     "evaluate": ("evaluate:app", "Score text or speech; draw learning curves."),

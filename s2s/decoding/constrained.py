@@ -54,6 +54,7 @@ class ConstrainedBeamSearch(WideBeamSearch):
     def check(self, source: Any, where: str) -> None:
         """Raise InputError if the prefix and the phrases of a record cannot be in one output."""
         self._constraints.check_prefix(source.prefix, where)
+        self._constraints.check_form(source, where)
         phrases: Sequence[Phrase] = getattr(source, "constraints", [])
         self._check_length(phrases, source.prefix or self._constraints.prefix, where)
         for phrase in phrases:

@@ -68,6 +68,7 @@ class Constraints:
     def check(self, source: Any, where: str) -> None:
         """Raise InputError if a search cannot keep what a record asks of its output."""
         self.check_prefix(source.prefix, where)
+        self.check_form(source, where)
         if getattr(source, "constraints", None):
             raise InputError(f"{where}: 'constraints' needs decoder.name=constrained_beam, no other search keeps them")
 
@@ -76,6 +77,13 @@ class Constraints:
         most = self._options.max_length
         if len(prefix) > most:
             raise InputError(f"{where}: 'prefix' has {len(prefix)} tokens, more than decoder.max_length={most}")
+
+    def check_form(self, source: Any, where: str) -> None:
+        """Raise InputError if outputs have a form, as melodies do, that an option would break."""
+        if self._options.no_repeat_ngram_size and getattr(source, "gives_form", False):
+            raise InputError(
+                f"{where}: decoder.no_repeat_ngram_size must be 0 for this task, whose outputs must repeat tokens"
+            )
 
     def of(self, sources: SourceBatch) -> BatchConstraints:
         """The constraints for one batch, on its device; ConfigError if an option names the end token."""

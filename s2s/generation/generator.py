@@ -206,7 +206,8 @@ class Generator:
             collate=lambda sources: chosen.task.collate_sources(sources).to(chosen.device),
             write=lambda found, read: [*generation(chosen.task, found, read[1]).nbest],
         )
-        if isinstance(chosen.search, BeamSearch) and chosen.search.joins:
+        joins = getattr(chosen.model, "joins", True)  # some models take the same step in all rows
+        if isinstance(chosen.search, BeamSearch) and chosen.search.joins and joins:
             return Joined(texts, chosen.model, max_rows, chosen.search)
         return Batched(texts, chosen.model, max_rows, chosen.search)
 

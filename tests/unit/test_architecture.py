@@ -55,8 +55,11 @@ LAYERS = {
             "teachers",
             "fairseq_names",
         },
+        {"melodies"},
         {
             "pretrain_text",
+            "hymns",
+            "midi_tunes",
             "debian_synopsis",
             "pair_files",
             "speech_corpus",
@@ -86,6 +89,7 @@ LAYERS = {
         {"metric", "mos", "recognizers", "postprocess", "matching", "curve"},
         {
             "bootstrap",
+            "markov_melody",
             "py_rouge",
             "surface",
             "bleu",
@@ -97,7 +101,7 @@ LAYERS = {
             "word_errors",
         },
         {"report", "rouge", "question_generation", "intonation"},
-        {"evaluation", "speech", "long_form", "transcripts"},
+        {"evaluation", "speech", "long_form", "transcripts", "melodies", "melody_perplexity"},
     ],
     "unilatent": [{"siblings", "completion"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],
 }

@@ -62,6 +62,7 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "vibevoice_listener": {},
     "image_sigma_vae": {"widths": [2, 3], "latent_size": 3},
     "image_sigma_vae_vit": {"patch_size": 4, "latent_size": 3, "hidden_size": 8, "num_layers": 1, "num_heads": 2},
+    "melody_transformer": {"hidden_size": 8, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 2},
     "dit": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 8},
 }
 CRITERION_OPTIONS: dict[str, dict[str, Any]] = {
@@ -88,6 +89,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
     "image_autoencoding": ("image_sigma_vae", "image_sigma_vae"),
     "image_generation": ("latent_lm", "next_token_diffusion"),
+    "melody_from_lyrics": ("melody_transformer", "factored_cross_entropy"),
 }
 CORPORA = ("pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
 SEQ2SEQ = ("seq2seq", "seq2seq causal", "seq2seq masked", "seq2seq encoder_decoder")
@@ -139,6 +141,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
     recordings = str(_recordings(folder))
     pictures = str(tiny_pictures.write_pictures(folder / "pictures"))
+    tunes = str(_tunes(folder))
     drawings = str(tiny_pictures.write_store(folder / "drawings"))
     audio = {"train": recordings, "valid": recordings, "sample_rate": 2000, "segment_seconds": 0.1}
     return {
@@ -157,10 +160,17 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "image_autoencoding": {"name": "image_autoencoding", "train": pictures, "valid": pictures}
         | {"image_size": 8, "channels": 1},
         "image_generation": {"name": "image_generation", "train": drawings, "valid": drawings},
+        "melody_from_lyrics": {"name": "melody_from_lyrics", "train": tunes, "valid": tunes},
         "vibevoice_synthesis": _tuning(folder, "synthesis"),
         "vibevoice_recognition": _tuning(folder, "recognition"),
         "speech_synthesis with cues": latents | front_end | {"cues": {"per_latent": 1, "before": 1, "after": 1}},
     }
+
+
+def _tunes(folder: Path) -> Path:
+    record = {"src": "Twin-kle star", "tgt": "C4:1 R:1~C4:1/2~D4:1/2 G4:2", "context": "C4:1 D4:1"}
+    (folder / "tunes.jsonl").write_text(f"{json.dumps(record)}\n" * 4)
+    return folder / "tunes.jsonl"
 
 
 def _tokenizer(folder: Path) -> str:

@@ -193,6 +193,55 @@ def transcripts(
     present(evaluate_transcripts(ref, systems, settings), json_file)
 
 
+@app.command("melody", short_help="Score melodies by stream.")
+def melody(
+    ref: Annotated[str, typer.Option(help="Melodies of people: JSON lines with id, src and tgt.")],
+    hyp: Annotated[list[str], typer.Option(help="What `decode` has written, FILE or NAME=FILE; repeat to compare.")],
+    baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one.")] = None,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Score melodies against those of people, with 95 % bootstrap intervals.
+
+    Pitch and length: F1 of runs of one to four. Boundaries: F1 of the times at which syllables end. Durations: share of
+    syllables that last as long as in the reference.
+    """
+    from eval.melodies import MelodySettings, evaluate_melodies
+    from eval.report import present
+    from s2s.durable import refuse_inputs
+
+    systems = _named_paths("--hyp", hyp)
+    refuse_inputs(json_file, [ref, *systems.values()])
+    present(evaluate_melodies(ref, systems, MelodySettings(baseline, resamples, seed)), json_file)
+
+
+@app.command("melody-perplexity", short_help="How well runs predict melodies, by stream.")
+def melody_perplexity(
+    ref: Annotated[str, typer.Option(help="Melodies that no run has seen: JSON lines with src, tgt, context, family.")],
+    run: Annotated[list[str], typer.Option(help="Run folder, FOLDER or NAME=FOLDER; repeat to compare.")],
+    markov: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="TRAIN VALID", help="Add a Markov baseline, learned from TRAIN, its orders from VALID."),
+    ] = None,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Perplexity of melodies, for each stream and for the whole note, with 95 % bootstrap intervals over families.
+
+    Every run is compared with the Markov baseline, if there is one; both have the same units.
+    """
+    from eval.melody_perplexity import PerplexitySettings, evaluate_perplexity
+    from eval.report import present
+    from s2s.durable import refuse_inputs
+
+    refuse_inputs(json_file, [ref, *(markov or ())])
+    present(
+        evaluate_perplexity(ref, _named_paths("--run", run), PerplexitySettings(markov, resamples, seed)), json_file
+    )
+
+
 @app.command("long-form", short_help="Score a long recording of a script.")
 def long_form(
     audio: Annotated[Path, typer.Argument(help="Audio of `synthesize --script`, with its report beside it.")],

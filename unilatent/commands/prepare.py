@@ -86,6 +86,28 @@ def subset(
     typer.echo(write(out, corpus, {"train": train, "valid": valid, "test": test}))
 
 
+@app.command(short_help="Melodies and lyrics: hymns in Bach's settings.")
+def hymns(out: Out) -> None:
+    """Melodies for lyrics: German hymns, from the scores that music21 brings. Tunes of one family are in one split.
+
+    Needs the extra music. The scores are there by permission of who has encoded them: do not pass the result on.
+    """
+    from data_prep.hymns import write
+
+    typer.echo(write(out))
+
+
+@app.command(short_help="Melodies and lyrics: your own MIDI files.")
+def midi_tunes(files: Annotated[Path, typer.Argument(help="Folder of MIDI files with lyrics.")], out: Out) -> None:
+    """Melodies for lyrics: MIDI files with a lyric event for each syllable. Tunes of one family are in one split.
+
+    Needs the extra music.
+    """
+    from data_prep.midi_tunes import write
+
+    typer.echo(write(out, files))
+
+
 Published = Annotated[
     str,
     typer.Argument(help="Folder of the published files; or a `datasets` folder, or a hub id (NAME or NAME@CONFIG)."),
