@@ -93,6 +93,8 @@ setup(
             "peft>=0.15",
             "accelerate>=1",
             "pillow>=10.1",
+            "mido>=1.3",
+            "pyphen>=0.16",
             "types-PyYAML",
             "types-tqdm",
         ],

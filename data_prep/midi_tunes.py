@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from data_prep.melodies import Tune, refusal
 from data_prep.melodies import write as write_tunes
 from s2s.data.melody import NUM_PITCHES, REST, Note
-from s2s.data.midi import EXTRA, read_midi
+from s2s.data.midi import open_midi, read_midi
 from s2s.data.song import Line
 from s2s.durable import refuse_inputs
 from s2s.errors import InputError
-from s2s.packages import load
 
 _SUFFIXES = (".mid", ".midi", ".kar")
 _ABOUT = (
@@ -58,11 +56,7 @@ def _moved(note: Note, steps: int) -> Note:
 
 def _steps_to_c(path: Path) -> int:
     """Semitones from the key of a file to C major or A minor, from -6 to 5; 0 if it does not say its key."""
-    mido: Any = load("mido", EXTRA)
-    try:
-        messages = [message for track in mido.MidiFile(path, charset="utf-8").tracks for message in track]
-    except Exception as error:  # mido raises many kinds for broken files
-        raise InputError(f"{path}: cannot be read as a MIDI file: {error or type(error).__name__}") from error
+    messages = (message for track in open_midi(path).tracks for message in track)
     key = next((message.key for message in messages if message.type == "key_signature"), "C")
     tonic = _TONICS[key[0]] + key.count("#") - key[1:].count("b")
     return ((9 if key.endswith("m") else 0) - tonic + 6) % 12 - 6

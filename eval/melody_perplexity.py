@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from eval import markov_melody as markov
-from eval.metric import Array, Metric
+from eval.metric import Array, Metric, mean
 from eval.report import Report, Scored, make_report
 from s2s.criteria.factored_cross_entropy import StreamScorer
 from s2s.data.jsonl import read_records
@@ -28,7 +28,7 @@ from s2s.tasks.melody_from_lyrics import MelodyFromLyrics
 
 MARKOV = "markov"
 _BATCH = 64
-_SIGNATURE = "e to the mean negative log-probability of a note's {}, in the streams of the run"
+_SIGNATURE = "e to the mean negative log-probability per note, with the pitches and lengths that the run knows"
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,8 @@ def _scored(losses: Array, lines: _Lines) -> Scored:
     np.add.at(rows, [names.index(family) for family in lines.families], by_line)
     columns = {name: rows[:, [stream, -1]] for stream, name in enumerate(STREAMS)}
     columns["note"] = np.stack([rows[:, :-1].sum(1), rows[:, -1]], 1)
-    quality = [Metric(name, part, _perplexity, _SIGNATURE.format(name)) for name, part in columns.items()]
-    tunes = Metric("notes", rows[:, -1:], lambda sums: sums[:, 0], "notes of the reference")
-    return Scored(quality, [tunes])
+    quality = [Metric(name, part, _perplexity, _SIGNATURE) for name, part in columns.items()]
+    return Scored(quality, [mean("notes", list(rows[:, -1]), "notes of a family", scale=1.0)])
 
 
 def _perplexity(sums: Array) -> Array:

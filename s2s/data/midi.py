@@ -68,6 +68,19 @@ def _messages(mido: Any, song: Song) -> Iterator[tuple[int, Any]]:
             yield end, mido.MetaMessage("lyrics", text="\r")
 
 
+def open_midi(path: Path) -> Any:
+    """The `mido.MidiFile` of a file; InputError if mido is not installed, or the file cannot be read."""
+    mido: Any = load("mido", EXTRA)
+    try:
+        file = mido.MidiFile(path, charset="utf-8")
+    except Exception as error:  # mido raises many kinds for broken files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as a MIDI file: {reason}") from error
+    if not 0 < file.ticks_per_beat < 0x8000:
+        raise InputError(f"{path}: counts time in frames of film, which has no beats")
+    return file
+
+
 def read_midi(path: Path) -> Song:
     """The song in a MIDI file; where tones overlap, a tone ends when the next one begins.
 
@@ -75,13 +88,8 @@ def read_midi(path: Path) -> Song:
         InputError: mido is not installed; the file cannot be read; or it has no lyrics, or no notes under them.
     """
     mido: Any = load("mido", EXTRA)
-    try:
-        file = mido.MidiFile(path, charset="utf-8")
-        tracks = [list(track) for track in file.tracks]
-    except Exception as error:  # mido raises many kinds for broken files
-        raise InputError(f"{path}: cannot be read as a MIDI file: {error or type(error).__name__}") from error
-    if file.ticks_per_beat <= 0:
-        raise InputError(f"{path}: counts time in frames of film, which has no beats")
+    file = open_midi(path)
+    tracks = file.tracks
     lyrics = [_lyrics(track, file.ticks_per_beat) for track in tracks]
     tones = [_tones(track, file.ticks_per_beat) for track in tracks]
     if not any(lyrics):

@@ -34,7 +34,7 @@ def hyphenated(text: str, language: str) -> str:
     pyphen = load("pyphen", EXTRA)
     if pyphen.language_fallback(language) is None:
         raise InputError(f"--hyphenate: no hyphenation of {language!r} is known; en, de, fr and others are")
-    known = pyphen.Pyphen(lang=pyphen.language_fallback(language), left=1, right=1)
+    known = pyphen.Pyphen(lang=pyphen.language_fallback(language))
     return " ".join(known.inserted(word) for word in text.split())
 
 

@@ -29,13 +29,25 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import tiny_listener
+import tiny_melodies
 import tiny_pictures
 from command_line import unilatent
 from tiny_models import write_encoder
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-GUIDES = ("README", "text", "pretraining", "speech", "vibevoice", "pictures", "evaluation", "python", "server")
+GUIDES = (
+    "README",
+    "text",
+    "pretraining",
+    "speech",
+    "vibevoice",
+    "pictures",
+    "melodies",
+    "evaluation",
+    "python",
+    "server",
+)
 """Documents whose every command is for users to try; the others report what was run once."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"needs (?:a|released|four) [^)#]*")
@@ -55,6 +67,7 @@ SMALLER = {
     "latent_lm_small": ["train.max_steps=1", "model.num_layers=1", "train.precision=float32"],
     "sigma_vae_images": ["train.max_steps=1", "task.image_size=8", "model.widths=[4,4,4]"],
     "text_to_image_small": ["train.max_steps=1", "model.num_layers=1"],
+    "melody_hymns": ["train.max_steps=1", "model.hidden_size=16", "model.encoder_layers=1", "model.decoder_layers=1"],
     "text_to_image_dit": ["train.max_steps=1", "model.num_layers=1"],
 }
 NOT_RUN = {
@@ -122,6 +135,11 @@ NOT_RUN = {
         "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
     ],
     "pictures": [],
+    "melodies": [
+        "unilatent prepare hymns data/hymns",
+        "unilatent prepare midi-tunes my_songs data/mine",
+        "unilatent render moon.jsonl --output moon.mid --tempo 80",
+    ],
     "evaluation": [
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer",
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric prompt_similarity "
@@ -324,6 +342,19 @@ def test_guide_to_pictures(home: Path) -> None:
     run_document("pictures", home)
     assert {path.name for path in (home / "drawn").iterdir()} == {"first.png", "manifest.jsonl", "sheet.png"}
     assert (home / "red_at_once.png").exists()
+
+
+def test_guide_to_melodies(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "data/hymns").mkdir(parents=True)
+    for seed, split in enumerate(("train", "valid", "test")):
+        tiny_melodies.write_tunes(home / f"data/hymns/{split}.jsonl", 3, seed)
+    run_document("melodies", home)
+    assert [len(json.loads(line)["tgt"].split()) for line in (home / "moon.jsonl").read_text().splitlines()] == [
+        len(line.replace("-", " ").split()) for line in (home / "moon.txt").read_text().splitlines()
+    ]
+    assert (home / "moon.wav").stat().st_size > 100_000
+    assert (home / "moon.png").exists()
+    assert "markov" in capsys.readouterr().out
 
 
 def test_guide_to_evaluation(home: Path) -> None:

@@ -30,6 +30,7 @@ WORK: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ("recordings", "audio_tokenizer"),
     ),
     "synthesize": (["voice", *SPEAK, "--text", "Good.", "--output", "out.wav"], ("voice",)),
+    "render": (["song.jsonl", "--output", "out.wav"], ("song.jsonl",)),
     "evaluate text": (["--task", "xsum", "--hyp", "in.jsonl", "--ref", "in.jsonl"], ("in.jsonl",)),
     "evaluate speech": (
         ["--manifest", "recordings/manifest.jsonl", "--metric", "mel", "--resamples", "2"],

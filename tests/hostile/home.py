@@ -32,8 +32,8 @@ def write_lines(path: Path | str, records: list[Any]) -> str:
 class Home:
     """A folder of valid things; each is made when it is first asked for.
 
-    text.yaml, train.jsonl, tokenizer/, run/, trace.jsonl; recordings/, audio_tokenizer/, store/, voice.yaml, voice/;
-    raw.txt, shards/.
+    text.yaml, train.jsonl, tokenizer/, run/, trace.jsonl; song.jsonl; recordings/, audio_tokenizer/, store/,
+    voice.yaml, voice/; raw.txt, shards/.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,6 +62,7 @@ class Home:
         vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
         (folder / "tokenizer/vocab.txt").write_text("\n".join(vocabulary) + "\n")
         write_lines(folder / "train.jsonl", PAIRS)
+        write_lines(folder / "song.jsonl", [{"src": "la la", "tgt": "C4:1 D4:1"}])
         data = str(folder / "train.jsonl")
         task = {"train": data, "valid": data, "tokenizer": str(folder / "tokenizer")}
         train = {"max_steps": 4, "validate_every": 2, "keep_last": 2, "max_tokens": 512, "device": "cpu", "workers": 0}
