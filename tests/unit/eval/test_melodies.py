@@ -79,7 +79,9 @@ def test_ngrams_are_distributions(stream: int) -> None:
     for line in markov_lines(20, 0):
         grams.add(line)
     note, history = [61, 0, 1], [(61, 1, 1), (63, 0, 0)]
-    total = sum(grams._probability((*note[:stream], value, *note[stream + 1 :]), history) for value in range(size))
+    total = sum(
+        grams.probability((*note[:stream], value, *note[stream + 1 :]), history, False) for value in range(size)
+    )
     assert total == pytest.approx(1)
 
 
