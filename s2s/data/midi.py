@@ -157,13 +157,20 @@ def _words(lyrics: Sequence[tuple[Fraction, str]], starts: Sequence[Fraction]) -
     begins = False
     for time, text in lyrics:
         begins |= text.startswith(_BEFORE_LINE)
-        if word := text.strip(_MARKS):
+        if word := _syllable(text.strip(_MARKS)):
             place = min(bisect_left(starts, time - EARLY), len(starts) - 1)
             before, began = words.get(place, ("", False))
             words[place] = (before.rstrip("-") + word, began or begins)
             begins = False
         begins |= text.endswith(_AFTER_LINE)
     return words
+
+
+def _syllable(text: str) -> str:
+    """The text of an event as one syllable, with a hyphen only at its end; empty if it only holds a tone on."""
+    if not any(character.isalnum() for character in text):
+        return ""
+    return "‿".join(text.replace("-", " ").split()) + ("-" if text.endswith("-") else "")
 
 
 def _line(tones: Sequence[tuple[_Tone, str | None]]) -> Line:

@@ -75,6 +75,15 @@ def test_karaoke_marks_begin_lines_and_long_rests_do_where_there_are_none(tmp_pa
     assert len(read_midi(write(tmp_path / "c.mid", late)).lines) == 2
 
 
+def test_an_event_is_one_syllable_and_one_without_letters_holds_the_tone_on(tmp_path: Path) -> None:
+    texts = ("the a- ", "-", "Twin-kle ")
+    messages = [message for text in texts for message in (lyric(text), *tone(60, 480))]
+    (line,) = read_midi(write(tmp_path / "a.mid", messages)).lines
+    assert line.syllables == ["the‿a-", "Twin‿kle"]
+    assert line.notes == read_notes("C4:1~C4:1 C4:1", "here")
+    assert syllables_of(" ".join(line.syllables), "here") == line.syllables
+
+
 def test_of_tones_together_the_highest_is_sung(tmp_path: Path) -> None:
     messages = [lyric("Oh"), mido.Message("note_on", note=60, time=0), *tone(67, 480)]
     messages.append(mido.Message("note_off", note=60, time=0))
