@@ -9,7 +9,7 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 BENCHMARKS = {
-    "decode": "--sizes 2x64 --rounds 1 --batch 2 --source 16 --target 4 --vocabulary 500",
+    "run": "--suite decode --sizes 2x64 --rounds 1 --batch 2 --source 16 --target 4 --vocabulary 500 --threads 1",
     "pretrain": "--sizes 1x32 --length 32 --texts 2 --rounds 1 --vocabulary 200",
     "train_step": "--sizes 1x32 --corpora debian --dropouts 0 --batches 1 --rounds 1 --vocabulary 200",
     "speech": "--filters 2 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --vocabulary 300 --prompt 8 --frames 3"
@@ -20,14 +20,14 @@ BENCHMARKS = {
     " --many 2",
 }
 NEEDS = {
-    "decode": "transformers",
+    "run": "transformers",
     "train_step": "transformers",
     "speech": "diffusers",
     "longform": "matplotlib",
     "serve": "fastapi",
 }
 PRINTS = {
-    "decode": "ratio",
+    "run": "times as fast as transformers BART",
     "pretrain": "factored",
     "train_step": "ratio to ours",
     "speech": "ratio",
