@@ -23,7 +23,7 @@ def load_tokenizer(run: str | Path) -> SigmaVAE:
     config = read_run(run)
     if config.model.name != "sigma_vae":
         raise InputError(f"{run}: must be a run of the model 'sigma_vae', found {config.model.name!r}")
-    model = build_model(config)
+    model = build_model(config, fresh=False)
     checkpoint.load_weights(model, checkpoint.weights_path(Path(run), None))
     assert isinstance(model, SigmaVAE)
     return model.eval()

@@ -23,7 +23,7 @@ def load_image_tokenizer(run: str | Path) -> ImageTokenizer:
     config = read_run(run)
     if not issubclass(MODELS[config.model.name], ImageTokenizer):
         raise InputError(f"{run}: must be a run of a tokenizer of pictures, found the model {config.model.name!r}")
-    model = build_model(config)
+    model = build_model(config, fresh=False)
     checkpoint.load_weights(model, checkpoint.weights_path(Path(run), None))
     assert isinstance(model, ImageTokenizer)
     return model.eval()

@@ -25,9 +25,7 @@ Fact = Annotated[T, FACT]
 class Section(BaseModel):
     """Base of every `Config`: unknown keys are errors, numbers are finite, a string under a field is its help text."""
 
-    model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, frozen=True, protected_namespaces=(), allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

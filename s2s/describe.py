@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
+import textwrap
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -80,15 +84,30 @@ def _table(path: str | None, section: type[Section], everything: bool) -> str:
 
 def _rows(path: str | None, section: type[Section], given: Section | None) -> Iterator[tuple[str, bool]]:
     """Each option as text, and whether it is a fact; `given` holds the defaults of a section inside another."""
+    texts = _help_texts(section)
     for name, field in section.model_fields.items():
         key = name if path is None else f"{path}.{name}"
         default = field.get_default(call_default_factory=True) if given is None else getattr(given, name)
         limits = _limits(field.metadata)
-        meaning = [" ".join((field.description or "").split()), *([f"Range: {limits}."] if limits else [])]
+        meaning = [" ".join(texts.get(name, "").split()), *([f"Range: {limits}."] if limits else [])]
         yield f"{key}: {_type(field.annotation)}{_default(default)}\n    {' '.join(meaning)}", FACT in field.metadata
         for part in (field.annotation, *typing.get_args(field.annotation)):
             if isinstance(part, type) and issubclass(part, Section):
                 yield from _rows(key, part, default if isinstance(default, Section) else None)
+
+
+def _help_texts(section: type[Section]) -> dict[str, str]:
+    """The string under each field, from the source: pydantic would read it at every start, for every section."""
+    texts: dict[str, str] = {}
+    for cls in reversed(section.__mro__[: section.__mro__.index(Section)]):
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        assert isinstance(node, ast.ClassDef)
+        for field, below in itertools.pairwise(node.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                text = below.value if isinstance(below, ast.Expr) else None
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    texts[field.target.id] = text.value
+    return texts
 
 
 def _type(annotation: Any) -> str:

@@ -32,6 +32,7 @@ from s2s.models.memory import check_memory
 from s2s.models.teacher import load_teacher, teacher_files
 from s2s.models.unilm import UniLM
 from s2s.nn.adapters import merge
+from s2s.nn.unfilled import Unfilled
 from s2s.packages import load
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
@@ -94,11 +95,15 @@ def build_search(config: RunConfig, task: GenerationTask) -> Search:
     return search
 
 
-def build_model(config: RunConfig) -> Model:
-    """The model of a run, with fresh weights; every size must be in its section, and the weights must fit in memory."""
+def build_model(config: RunConfig, fresh: bool = True) -> Model:
+    """The model of a run; every size must be in its section, and the weights must fit in memory.
+
+    Its weights are fresh, or to be loaded, all of them, before it is used.
+    """
     cls: type[Model] = MODELS[config.model.name]
     check_memory(cls, config.model.config)
-    return cls(config.model.config)
+    with contextlib.nullcontext() if fresh else Unfilled():
+        return cls(config.model.config)
 
 
 def resolve(config: RunConfig, defaults: Mapping[str, Any]) -> RunConfig:
@@ -126,7 +131,7 @@ def load_run(
     task = build_generation_task(config, run)
     _check_vocabulary(config, task, run)
     decoder = build_search(config, task)
-    model = build_model(config)
+    model = build_model(config, fresh=False)
     if not isinstance(model, StepModel):
         raise InputError(f"{run}: its model, {config.model.name!r}, does not generate text token by token")
     load_weights(model, run, checkpoint_name)
@@ -171,7 +176,7 @@ def load_model(
     """A run without its decoder, whether it generates anything or not; see `load_run`."""
     run = find_run(run)
     config = read_run(run, overrides)
-    task, model = build_task(config), build_model(config)
+    task, model = build_task(config), build_model(config, fresh=False)
     _check_vocabulary(config, task, run)
     load_weights(model, run, checkpoint_name)
     return config, task, model.eval()

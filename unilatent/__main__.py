@@ -1,5 +1,7 @@
 """The start of the command line: `unilatent`, and `python -m unilatent`."""
 
+import atexit
+import gc
 import sys
 
 from unilatent import siblings
@@ -9,6 +11,7 @@ siblings.install()  # here too: a folder `unilatent` on the path keeps an editab
 
 def main() -> None:
     """Run the command line; one line if our own files are not what they were when they were installed."""
+    atexit.register(gc.freeze)  # else Python's end searches all objects of torch for cycles, half a second for nothing
     try:
         from unilatent.cli import main as run
     except Exception:

@@ -67,7 +67,7 @@ class Painter:
         run = find_run(run)
         config = read_run(run, _of_decoder(overrides))
         tokenizer, facts = matching_image_tokenizer(run)
-        vocabulary, model = ImageVocabulary.load(run), build_model(config)
+        vocabulary, model = ImageVocabulary.load(run), build_model(config, fresh=False)
         size = getattr(model.config, "vocab_size", None)
         if len(vocabulary) != size:
             raise InputError(f"{run}: its vocabulary has {len(vocabulary)} tokens, its model {size}; they must agree")

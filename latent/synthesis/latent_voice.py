@@ -116,7 +116,7 @@ class LatentVoice(Voice):
         config = _read(run, list(overrides))
         codec_run = run / TOKENIZER if tokenizer is None else Path(tokenizer)
         codec = matching_tokenizer(run, tokenizer)
-        vocabulary, model = SpeechVocabulary.load(run), build_model(config)
+        vocabulary, model = SpeechVocabulary.load(run), build_model(config, fresh=False)
         assert isinstance(model, LatentLM)
         if len(vocabulary) != model.config.vocab_size:
             size = model.config.vocab_size
