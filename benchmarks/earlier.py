@@ -1,6 +1,7 @@
 """This package at an earlier commit, as a system beside today's: its code in a process of its own, today's benchmark.
 
-The commit is checked out into a temporary worktree. Its process builds the system of a suite, and then runs it whenever
+Today's code then also runs in a process of its own: a process without the peers' libraries is a little faster. The
+commit is checked out into a temporary worktree. Its process builds the system of a suite, and then runs it whenever
 it is asked, so its runs alternate with those of the others. Without a request it waits and takes no processor time.
 """
 
@@ -21,6 +22,8 @@ from typing import Any
 import torch
 from measuring import REPO, Spent, System, in_process, python
 
+import s2s
+
 Earlier = Callable[[str], System]
 """A system of a suite, by name, as an earlier commit computes it."""
 
@@ -39,16 +42,16 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def systems_of(commits: Sequence[str], suite: str, args: argparse.Namespace, **more: Any) -> Iterator[list[Earlier]]:
-    """For each commit, what makes its systems of a suite; `more` replaces options."""
+def systems_of(commits: Sequence[str], suite: str, args: argparse.Namespace) -> Iterator[list[Earlier]]:
+    """For each commit, and for today's code if there is any, what makes its systems of a suite."""
     with contextlib.ExitStack() as stack:
-        options = {name: value for name, value in {**vars(args), **more}.items() if name not in ("json", "against")}
-        yield [_maker(stack, commit, suite, options) for commit in commits]
+        options = {name: value for name, value in vars(args).items() if name not in ("json", "against")}
+        trees = {f"at {commit}": stack.enter_context(checked_out(commit)) for commit in commits}
+        here = {"now, in its own process": REPO} if commits else {}
+        yield [_maker(stack, tree, where, suite, options) for where, tree in {**here, **trees}.items()]
 
 
-def _maker(stack: contextlib.ExitStack, commit: str, suite: str, options: dict[str, Any]) -> Earlier:
-    tree = stack.enter_context(checked_out(commit))
-
+def _maker(stack: contextlib.ExitStack, tree: Path, where: str, suite: str, options: dict[str, Any]) -> Earlier:
     def system(name: str) -> System:
         process = stack.enter_context(_started(tree, suite, name, options))
 
@@ -58,11 +61,11 @@ def _maker(stack: contextlib.ExitStack, commit: str, suite: str, options: dict[s
             print("run", file=process.stdin, flush=True)
             answer = process.stdout.readline()
             if not answer:
-                raise SystemExit(f"{name} at {commit}: its process ended with status {process.wait()}")
+                raise SystemExit(f"{name} {where}: its process ended with status {process.wait()}")
             wall, cpu, output = json.loads(answer)
             return Spent(wall, cpu), output
 
-        return System(f"{name} at {commit}", timed)
+        return System(f"{name} {where}", timed)
 
     return system
 
@@ -87,6 +90,7 @@ def main() -> None:
     """The process of an earlier commit: build a system, and run it once for every line of standard input."""
     suite, name, options = sys.argv[1:]
     args = argparse.Namespace(**json.loads(options))
+    assert s2s.__file__.startswith(os.environ["PYTHONPATH"]), "the code of another commit was imported"
     torch.set_num_threads(args.threads)
     timed = in_process(importlib.import_module(f"suites.{suite}").own(name, args))
     for _ in sys.stdin:

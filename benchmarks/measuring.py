@@ -7,6 +7,7 @@ single time; `report` makes text of it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,14 +101,12 @@ def in_process(run: Run) -> Timed:
     return timed
 
 
-def command(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Timed:
-    """Times a whole program, start and end included; its output is its standard output."""
+def command(arguments: Sequence[str], folder: Path = REPO) -> Timed:
+    """Times a whole program that starts in a folder, start and end included; its output is its standard output."""
 
     def timed() -> tuple[Spent, Any]:
         begun = time.perf_counter()
-        process = subprocess.Popen(
-            arguments, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -120,13 +119,13 @@ def command(arguments: Sequence[str], environment: Mapping[str, str] | None = No
 
 
 def compare(
-    title: str, unit: str, amount: float, systems: Sequence[System], rounds: int
+    title: str, unit: str, amount: float, systems: Sequence[System], rounds: int, device: str = "cpu"
 ) -> tuple[Table, dict[str, Any]]:
     """Time systems in turn; the first one is the base. Also gives the outputs of the warm-up, by system."""
     outputs = {system.name: system.timed()[1] for system in systems}
     table = Table(title, unit, amount, systems[0].name, [Row(one.name, [], [], one.gflop) for one in systems])
     for number in range(rounds):
-        for kernel, speed in peaks().items():
+        for kernel, speed in peaks().items() if device == "cpu" else ():
             table.peak.setdefault(kernel, []).append(speed)
         order = [(number + index) % len(systems) for index in range(len(systems))]
         for index in order:
@@ -172,6 +171,22 @@ def gflop(run: Run) -> float:
     return counter.get_total_flops() / 1e9
 
 
+def peak_memory(run: Run, device: str = "cpu") -> float:
+    """Peak MB of tensors during a call, less what there was before it."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    assert profile.profiler is not None
+    assert profile.profiler.kineto_results is not None
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(itertools.accumulate(event.nbytes() for event in events)) / 1e6
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Parse LAYERSxWIDTH."""
     layers, _, width = text.partition("x")
@@ -191,6 +206,7 @@ def machine() -> dict[str, Any]:
         "processor": named.get("model name", platform.processor() or platform.machine()),
         "family": f"{named['cpu family']}.{named['model']}" if {"cpu family", "model"} <= named.keys() else "",
         "instructions": [name for name in kinds if name in flags],
+        "limit": os.environ.get("ATEN_CPU_CAPABILITY", ""),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -230,16 +246,3 @@ def as_json(suite: str, arguments: Sequence[str], tables: Sequence[Table]) -> st
 def python(*arguments: str) -> list[str]:
     """A command of this interpreter."""
     return [sys.executable, *arguments]
-
-
-def probe(device: str = "cpu") -> float:
-    """GFLOP/s of a product of two 1024 x 1024 float32 matrices, now."""
-    matrix = torch.ones(1024, 1024, device=device)
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        matrix @ matrix
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begun)
-    return 2 * 1024**3 / min(times) / 1e9

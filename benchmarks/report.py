@@ -20,9 +20,10 @@ PAGE = REPO / "docs" / "benchmarks.md"
 def machine_line(machine: Mapping[str, Any]) -> str:
     """A machine, its software and its load, in a sentence."""
     family = f" (family {machine['family']})" if machine["family"] else ""
+    limit = f", limited to {machine['limit']}" if machine["limit"] else ""
     peers = "".join(f", {name} {version}" for name, version in machine["peers"].items())
     return (
-        f"{machine['processor']}{family}, {', '.join(machine['instructions']) or machine['capability']}, "
+        f"{machine['processor']}{family}, {', '.join(machine['instructions']) or machine['capability']}{limit}, "
         f"{machine['cores']} cores, {machine['threads']} threads; torch {machine['torch']}{peers}, "
         f"Python {machine['python']}; commit {machine['commit']}; load {machine['load']}"
     )

@@ -23,6 +23,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SUITES = ("decode", "files", "train", "pretrain", "speech", "serve", "start")
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "CT2_FORCE_CPU_ISA": "AVX2",
+}
+"""Environment in which torch, its libraries and CTranslate2 use no wider instructions."""
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -36,6 +43,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write every time; alone, print it")
     parser.add_argument("--against", metavar="COMMIT", action="append", default=[], help="also time an earlier commit")
+    parser.add_argument("--as-avx2", action="store_true", help="leave wider instructions alone, as on many laptops")
     if suite:
         importlib.import_module(f"suites.{suite}").add_options(parser)
     return parser.parse_args(given)
@@ -46,6 +54,8 @@ def main(given: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if given is None else given
     for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("TOKENIZERS_PARALLELISM", "false")):
         os.environ.setdefault(name, value)  # before torch reads them; a waiting thread must not count as work
+    if "--as-avx2" in given:
+        os.environ.update(AVX2)
     args = arguments(given)
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # for programs that are started
 

@@ -47,7 +47,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def precisions() -> list[str]:
     """The precisions that this package offers and this processor computes in."""
     offered: tuple[str, ...] = get_args(Precision)
-    return [name for name in offered if name != "bfloat16" or torch.cpu._is_avx512_bf16_supported()]
+    return [name for name in offered if name != "bfloat16" or has_bfloat16()]
+
+
+def has_bfloat16() -> bool:
+    """Whether products in bfloat16 are fast here."""
+    return torch.cpu._is_avx512_bf16_supported() and torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
 def measure(args: argparse.Namespace) -> Iterator[Table]:
