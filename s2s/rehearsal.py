@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from s2s.profiling import profiled
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
 from s2s.run import build_task, build_trainer, resolve
@@ -20,8 +21,10 @@ _TIMED = 3
 """Updates that are timed."""
 
 
-def rehearse(config: RunConfig, run: str | Path) -> str:
+def rehearse(config: RunConfig, run: str | Path, profile: Path | None = None) -> str:
     """Build the training of `run`, do some updates that are not kept, and report as lines of text.
+
+    `profile` is a folder for a trace and a table of further updates, see `profiled`.
 
     Raises:
         InputError: as for the training itself.
@@ -32,6 +35,9 @@ def rehearse(config: RunConfig, run: str | Path) -> str:
         config = resolve(config, task.model_defaults())
         trainer = build_trainer(config, task, Path(run), ranks)
         seconds = trainer.time_updates(_TIMED)
+        with profiled(profile):
+            if profile is not None:
+                trainer.time_updates(_TIMED)
         size = magnitude(sum(parameter.numel() for parameter in trainer.model.parameters()))
         lines = {
             "model": f"{config.model.name}, {size} parameters, {config.train.precision}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,6 +45,12 @@ class DataLoader:
         self._task, self._sampler = task, sampler
         self.dataset = dataset
         self._rank, self._size, self._workers = rank, size, workers
+        self._waited = 0.0
+
+    def take_wait(self) -> float:
+        """Seconds that `updates` waited for batches since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited
 
     @property
     def num_batches(self) -> int:
@@ -76,7 +83,10 @@ class DataLoader:
         made = self._make([batches[place] for share in shares for place, _ in share], epoch)
         for start, share in zip(starts, shares, strict=True):
             follows = (epoch, start + width) if start + width < len(batches) else (epoch + 1, 0)
-            yield [MicroBatch(next(made), *place) for place in share], follows
+            begun = time.perf_counter()
+            batches_of_update = [MicroBatch(next(made), *place) for place in share]
+            self._waited += time.perf_counter() - begun
+            yield batches_of_update, follows
 
     def _share(self, start: int, end: int) -> list[tuple[int, bool]]:
         """(position, counts) of this rank's batches among those from `start` to `end`."""

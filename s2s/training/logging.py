@@ -19,6 +19,8 @@ from s2s.training.validation import Sample
 
 logger = logging.getLogger(__name__)
 
+_NOTABLE_WAIT = 0.05
+"""Share of the time that the terminal shows."""
 _LONGEST = 200
 """Characters of a text in a printed sample."""
 
@@ -63,6 +65,8 @@ class TrainingLog:
         """Log means over the last updates."""
         self._write("train", record)
         rate = _rate(record["tokens_per_s"])
+        if record["wait"] > _NOTABLE_WAIT:
+            rate += f", {record['wait']:.0%} of it waiting for batches"
         if self._bar is not None:
             self._bar.set_postfix_str(f"epoch {record['epoch']}, {_means(record)}, {rate}")
         else:

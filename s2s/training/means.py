@@ -46,6 +46,11 @@ class Means:
         return {name: total / (self._weights[name] or 1.0) for name, total in zip(names, totals, strict=True)}
 
     @property
+    def seconds(self) -> float:
+        """Time of all updates."""
+        return self._seconds
+
+    @property
     def tokens_per_s(self) -> float:
         """Tokens per second over all ranks."""
         return self._weights["tokens"] / self._seconds

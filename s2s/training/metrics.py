@@ -5,7 +5,7 @@ from __future__ import annotations
 from s2s.data.text_metrics import TEXT_METRICS
 
 LOSS = "loss"
-FACTS = frozenset(("split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "seconds"))
+FACTS = frozenset(("split", "step", "epoch", "lr", "grad_norm", "tokens_per_s", "wait", "seconds"))
 """What a record of the log holds beside losses and metrics."""
 
 

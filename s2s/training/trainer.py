@@ -312,6 +312,7 @@ class Trainer:
         progress = self.progress
         record = {"step": progress.step, "epoch": epoch + 1, **means.read(self._ranks)}
         record |= {"lr": lr, "grad_norm": grad_norm, "tokens_per_s": means.tokens_per_s, "seconds": progress.seconds}
+        record["wait"] = self._train_loader.take_wait() / means.seconds
         left = means.seconds_per_update * (total_steps - progress.step)
         if self._config.max_minutes is not None:
             left = 60 * self._config.max_minutes - progress.seconds

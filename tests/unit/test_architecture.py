@@ -24,6 +24,7 @@ LAYERS = {
         {"errors", "renamed"},
         {"json_files", "yaml_files", "packages"},
         {"registry", "ranks", "durable", "progress", "precision", "devices"},
+        {"profiling"},
         {"checkpoint", "shipped"},
         {"config"},
         {"hub"},

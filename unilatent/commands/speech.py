@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unilatent import completion
-from unilatent.commands.text import TrustImports
+from unilatent.commands.text import Profile, TrustImports
 
 if TYPE_CHECKING:
     from latent.audio.watermark import Mark
@@ -185,6 +185,7 @@ def synthesize(
     device: Device = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be spoken.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
+    profile: Profile = None,
     trust_imports: TrustImports = False,
 ) -> None:
     """Speak a text, the records of a file, or a script of several speakers.
@@ -198,6 +199,7 @@ def synthesize(
     from latent.synthesis.voices import open_voice
     from s2s.durable import refuse_inputs, resumable
     from s2s.errors import InputError
+    from s2s.profiling import profiled
     from s2s.ranks import join_ranks
 
     if sum(given is not None for given in (text, input, script)) != 1:
@@ -216,7 +218,7 @@ def synthesize(
     consented = (*(named if consent else []), *(consent_for or []))
     wishes = Wishes(speaker, voice, seed, temperature, speed, consented)
     mark = Watermark.load() if watermark else None
-    with join_ranks(device) as ranks, resumable():
+    with join_ranks(device) as ranks, resumable(), profiled(profile):
         if ranks.size > 1 and input in (None, "-"):
             raise InputError("synthesize: several processes share the records of a file; give it by --input")
         opened = open_voice(

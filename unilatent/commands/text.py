@@ -48,6 +48,12 @@ TrustImports = Annotated[
 """Taken by every verb that loads a run; the callback acts, so the verb has nothing to do."""
 
 
+Profile = Annotated[
+    Path | None,
+    typer.Option(help="Folder for a trace and a table of where the time goes; give the command little to do."),
+]
+
+
 def train(
     config: Annotated[
         Path,
@@ -73,6 +79,10 @@ def train(
         bool,
         typer.Option("--dry-run", help="Print sizes, lengths, what is cut, time and memory, and write nothing."),
     ] = False,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a trace and a table of some updates. Like --dry-run, it trains nothing."),
+    ] = None,
     trust_imports: TrustImports = False,
 ) -> None:
     """Train a model into a run folder. The same command continues a run that was stopped or killed.
@@ -86,10 +96,10 @@ def train(
     from s2s import run
 
     changes = [*_fields(source_field, target_field), *(overrides or [])]
-    if dry_run:
+    if dry_run or profile is not None:
         from s2s.rehearsal import rehearse
 
-        typer.echo(rehearse(run.load_config(config, changes), output or Path("runs") / config.stem))
+        typer.echo(rehearse(run.load_config(config, changes), output or Path("runs") / config.stem, profile))
         return
     result = run.train(config, output, changes)
     if result.signal:
@@ -176,6 +186,7 @@ def decode(
     precision: InferencePrecision = Precision.float32,
     strict: Strict = False,
     overwrite: Overwrite = False,
+    profile: Profile = None,
     trust_imports: TrustImports = False,
 ) -> None:
     """Generate an output for every line or row of the input, in its order.
@@ -189,6 +200,7 @@ def decode(
     from s2s.durable import resumable
     from s2s.generation.decode import DecodeOptions, decode_file
     from s2s.generation.generator import Generator
+    from s2s.profiling import profiled
     from s2s.ranks import join_ranks
 
     changes = as_overrides(source_field, target_field, overrides, strict)
@@ -204,7 +216,8 @@ def decode(
         generator = Generator.load(
             run, checkpoint, revision, device=ranks.device, precision=precision.value, overrides=changes
         )
-        summary = decode_file(generator, input, output, options, ranks, trace)
+        with profiled(profile):
+            summary = decode_file(generator, input, output, options, ranks, trace)
     if ranks.first:
         summary.refuse_failure(input)
 

@@ -84,3 +84,10 @@ def test_background_threads_change_nothing(workers: int) -> None:
 def test_an_error_in_the_background_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="record 12 is bad"):
         list(loader(workers=2).updates(9, 0, 1))
+
+
+def test_the_wait_for_batches_is_counted_once() -> None:
+    chosen = loader()
+    list(chosen.updates(0, 0, 1))
+    assert chosen.take_wait() > 0
+    assert chosen.take_wait() == 0
