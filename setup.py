@@ -64,7 +64,7 @@ setup(
             "pystoi>=0.4",
             "onnxruntime>=1.17",
         ],
-        "benchmarks": ["diffusers>=0.30"],
+        "benchmarks": ["diffusers>=0.30", "ctranslate2>=4.5"],
         "serve": [
             "fastapi>=0.115",
             "uvicorn>=0.54",

@@ -5,8 +5,8 @@
     python benchmarks/run.py --suite train --against aa1bba7                 also the code of that commit
     python benchmarks/run.py --suite start --help                            the options of a suite
 
-Suites: decode (beam search), files (`unilatent decode`, whole), train (a fine-tuning step), pretrain (a pretraining
-step), speech (frames of speech), serve (the server), start (imports and first answers).
+Suites: decode (beam search), parts (of ours), files (`unilatent decode`, whole), train (a fine-tuning step), pretrain
+(a pretraining step), speech (frames of speech), serve (the server), start (imports and first answers).
 
 Every suite times its systems in turn in one process, or one whole program after the other, after a warm-up, and
 compares their outputs. Printed are medians and ranges of wall and processor time; on a machine that does other things,
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-SUITES = ("decode", "files", "train", "pretrain", "speech", "serve", "start")
+SUITES = ("decode", "parts", "files", "train", "pretrain", "speech", "serve", "start")
 AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",

@@ -1,14 +1,12 @@
-"""Load and throughput of `unilatent serve`, for speech and text, with the server in a process of its own.
+"""Throughput and load of `unilatent serve`, for speech and text, with the server in a process of its own.
 
-    python benchmarks/serve.py --text runs/summarizer
+Throughput: one client and eight, in turn: seconds of the clock and of the server's processors for what is made.
 
-Load: 100 clients at once for two minutes, with short and long texts. Every tenth reads slowly, every twentieth stops
-reading for a minute, every tenth goes away in the midst of its answer, and all come back when the server is busy.
-Prints how the requests ended (lost: neither a whole answer, nor an error with its status, nor ended by the client or
-for being too slow) and the memory of the server. A first load warms it up: the memory of the second is flat if its half
+Load (`--seconds`): 100 clients at once, with short and long texts. Every tenth reads slowly, every twentieth stops
+reading for a minute, every tenth goes away in the midst of its answer, and all come back when the server is busy. Notes
+say how the requests ended (lost: neither a whole answer, nor an error with its status, nor ended by the client or for
+being too slow) and the memory of the server. A first load warms it up: the memory of the second is flat if its half
 minutes differ no more than by chance. It is at rest when it had nothing to do for some seconds.
-
-Throughput: one client and eight, in turn, several times; prints what is made in a second and the ratio with its range.
 """
 
 from __future__ import annotations
@@ -29,6 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from measuring import Row, Table
+
+from suites.files import RUN
 
 SENTENCES = (
     "Good morning.",
@@ -185,8 +186,8 @@ async def throughput(
     return made.units / (time.monotonic() - begun), made.units / (server.processor_seconds() - used)
 
 
-def compare(server: Server, voice: str, rounds: int, seconds: float, clients: int) -> None:
-    """Print the throughput of many clients over that of one, in turn."""
+def throughputs(server: Server, voice: str, args: argparse.Namespace) -> Iterator[Table]:
+    """For speech and text, one client and many, in turn."""
 
     async def speak(client: httpx.AsyncClient, chooser: random.Random, made: Made) -> None:
         await request(client, "/v1/audio/speech", speech_body(chooser, voice, 1), made)
@@ -195,17 +196,13 @@ def compare(server: Server, voice: str, rounds: int, seconds: float, clients: in
         await request(client, "/v1/generate", text_body(chooser, 1), made)
 
     for name, unit, ask in (("speech", "s of audio", speak), ("text", "texts", write)):
-        pairs = [
-            [asyncio.run(throughput(server, count, seconds, ask)) for count in (1, clients)] for _ in range(rounds)
-        ]
-        for index, kind in enumerate(("a second", "a second of processor time")):
-            rates = [(one[index], many[index]) for one, many in pairs]
-            ratios = sorted(many / one for one, many in rates)
-            one, many = (sum(column) / rounds for column in zip(*rates, strict=True))
-            print(
-                f"{name}: {unit} in {kind}: 1 client {one:.2f}, {clients} clients {many:.2f}, ratio {many / one:.2f} "
-                f"({ratios[0]:.2f} to {ratios[-1]:.2f} in {rounds} rounds)"
-            )
+        rows = {count: Row(f"{count} client{'s' * (count > 1)}", [], []) for count in (1, args.many)}
+        for _ in range(args.rounds):
+            for count, row in rows.items():
+                by_clock, by_processor = asyncio.run(throughput(server, count, args.round_seconds, ask))
+                row.wall.append(1 / by_clock)
+                row.cpu.append(1 / by_processor)
+        yield Table(f"the server, {name}", unit, 1, "1 client", list(rows.values()))
 
 
 def rested(server: Server) -> float:
@@ -220,36 +217,39 @@ def half_minutes(memory: Sequence[float]) -> list[float]:
     return [sum(part) / len(part) for part in parts]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Start a server, load it, compare, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What is served, and how it is asked."""
     parser.add_argument("--speech", default="demo", help="voice to serve")
-    parser.add_argument("--text", required=True, help="text run to serve")
-    parser.add_argument("--clients", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=120, help="of the load")
+    parser.add_argument("--text", default=str(RUN), help="text run to serve")
+    parser.add_argument("--clients", type=int, default=100, help="of the load")
+    parser.add_argument("--seconds", type=float, default=0, help="of the load; 0: none")
     parser.add_argument("--warm-up", type=float, default=30, help="seconds of a load before it")
-    parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
-    parser.add_argument("--round-seconds", type=float, default=8)
+    parser.add_argument("--round-seconds", type=float, default=8, help="of a measurement of throughput")
     parser.add_argument("--many", type=int, default=8, help="clients that are compared with one")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder, started(options.speech, options.text, Path(folder, "log")) as server:
+
+
+def measure(args: argparse.Namespace) -> Iterator[Table]:
+    """Tables of throughput; the load is in the notes of the last."""
+    with tempfile.TemporaryDirectory() as folder, started(args.speech, args.text, Path(folder, "log")) as server:
         voice = httpx.get(f"{server.url}/v1/audio/voices").json()["data"][0]["id"]
-        compare(server, voice, options.rounds, options.round_seconds, options.many)
-        asyncio.run(load(server, voice, options.clients, options.warm_up))
-        before = rested(server)
-        made, memory = asyncio.run(load(server, voice, options.clients, options.seconds))
-        ends = ", ".join(f"{name} {count}" for name, count in made.ends.most_common())
-        first = sorted(made.first)
-        print(f"load: {options.clients} clients, {options.seconds:g} s: {ends}")
-        print(f"lost = {made.ends['lost']}")
-        if first:
-            print(f"first piece: median {first[len(first) // 2]:.2f} s, 95 % {first[len(first) * 19 // 20]:.2f} s")
-        print(f"memory at rest: {before:.0f} MiB before the load, {rested(server):.0f} after")
-        print(
-            f"memory under load, mean of each half minute: {', '.join(map('{:.0f}'.format, half_minutes(memory)))} MiB"
-        )
-        print(f"memory at most: {server.memory('VmHWM'):.0f} MiB")
+        *first, last = throughputs(server, voice, args)
+        yield from first
+        if args.seconds:
+            last.notes += under_load(server, voice, args)
+        yield last
 
 
-if __name__ == "__main__":
-    main()
+def under_load(server: Server, voice: str, args: argparse.Namespace) -> list[str]:
+    """How requests ended, and the memory of the server, in sentences."""
+    asyncio.run(load(server, voice, args.clients, args.warm_up))
+    before = rested(server)
+    made, memory = asyncio.run(load(server, voice, args.clients, args.seconds))
+    ends = ", ".join(f"{name} {count}" for name, count in made.ends.most_common())
+    first = sorted(made.first) or [float("nan")]
+    minutes = ", ".join(map("{:.0f}".format, half_minutes(memory)))
+    return [
+        f"Load of {args.clients} clients for {args.seconds:g} s: {ends}; lost = {made.ends['lost']}.",
+        f"First piece: median {first[len(first) // 2]:.2f} s, 95 % {first[len(first) * 19 // 20]:.2f} s.",
+        f"Memory at rest {before:.0f} MiB before, {rested(server):.0f} after; under load, mean of each half minute, "
+        f"{minutes} MiB; at most {server.memory('VmHWM'):.0f} MiB.",
+    ]

@@ -1,28 +1,26 @@
-"""Speed of VibeVoice generation compared with `transformers` on the same weights.
+"""Frames of VibeVoice beside `transformers` on the same weights, and the demo voice alone and in batches.
 
-    python benchmarks/speech.py --threads 1                     the sizes of docs/results.md
-    python benchmarks/speech.py --filters 2 --vocabulary 500 --hidden 32 --frames 4 --rounds 1
-
-Three systems alternate in one process after a warm-up: unilatent; transformers as it is; and transformers without the
-third pass of its language model, which applies guidance to the choice of tokens (neither the released code nor
-unilatent does this). Weights are random, but every step chooses a latent, so all runs have the same length. All
-systems get the same noise, and their audio is compared. Look at the ratio. transformers needs the package `diffusers`
-for its noise schedule. On a machine that is not idle, set OMP_WAIT_POLICY=PASSIVE and look at the processor time.
+The systems are unilatent; transformers as it is; and transformers without the third pass of its language model, which
+applies guidance to the choice of tokens (neither the released code nor unilatent does this). Weights are random, but
+every step chooses a latent, so all runs have the same length. All systems get the same noise, and their audio is
+compared. transformers needs the package `diffusers` for its noise schedule; without it unilatent runs alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import contextlib
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 import transformers
+from earlier import systems_of
+from measuring import Run, System, Table, compare, in_process
 from torch import Tensor
 from transformers.generation.logits_process import LogitsProcessorList, UnbatchedClassifierFreeGuidanceLogitsProcessor
 
@@ -32,10 +30,9 @@ from latent.diffusion.sampler import GuidedSampler, RowNoise
 from latent.models.checkpoints import vibevoice_config, vibevoice_state
 from latent.models.vibevoice import VibeVoice
 
-SAMPLE_RATE = 24_000
 PARTS = ("language model", "token scores", "diffusion head", "decoder", "semantic encoder")
-
-Run = Callable[[], Tensor]
+OURS = "unilatent"
+TEXT = "It rained all day, so we stayed at home and read to each other."
 
 
 class ChoosingByScores(transformers.VibeVoiceForConditionalGeneration):
@@ -163,7 +160,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = defaultdict(float)
         self._inner: list[float] = []
 
-    @contextmanager
+    @contextlib.contextmanager
     def on(self, *places: tuple[Any, str, str]) -> Any:
         """Time functions inside the context, each given as (owner, name, part)."""
         before = [(owner, name, vars(owner).get(name)) for owner, name, _ in places]
@@ -215,98 +212,8 @@ def places_of_ours(model: VibeVoice) -> list[tuple[Any, str, str]]:
     ]
 
 
-class Seconds(NamedTuple):
-    """Wall-clock and processor seconds of a run; the latter is steadier on a shared machine."""
-
-    clock: float
-    processor: float
-
-
-def seconds(run: Run) -> Seconds:
-    clock, processor = time.perf_counter(), time.process_time()
-    run()
-    return Seconds(time.perf_counter() - clock, time.process_time() - processor)
-
-
-def compare(args: argparse.Namespace) -> None:
-    """Time all systems in turn; print the time per frame, by part, and the ratios."""
-    config = make_config(args)
-    shipped = transformers.VibeVoiceForConditionalGeneration(config).eval().requires_grad_(False)
-    randomize(shipped)
-    plain = ChoosingByScores(config).eval().requires_grad_(False)
-    plain.load_state_dict(shipped.state_dict())
-    settings = vibevoice_config(config.to_dict(), "config")
-    model = VibeVoice(settings).eval().requires_grad_(False)
-    model.load_state_dict(vibevoice_state(shipped.state_dict(), settings))
-    model.prepare()
-    tokens = torch.randint(args.vocabulary - 4, (1, args.prompt), generator=torch.Generator().manual_seed(0))
-    tokens[0, -1] = settings.tokens.start
-    runs = {
-        "unilatent": ours(model, args, tokens),
-        "transformers, released semantics": theirs(plain, args, tokens),
-        "transformers as it is": theirs(shipped, args, tokens),
-    }
-    check(runs, args)
-
-    times: dict[str, list[Seconds]] = {name: [] for name in runs}
-    for _ in range(args.rounds):
-        for name, run in runs.items():
-            times[name].append(seconds(run))
-    places = [places_of_ours(model), places_of_theirs(plain), places_of_theirs(shipped)]
-    parts = [by_part(run, where, args.frames) for run, where in zip(runs.values(), places, strict=True)]
-    show(times, parts, args)
-
-
-def check(runs: dict[str, Run], args: argparse.Namespace) -> None:
-    """All audio has the same length, and the first frames agree (later, rounding errors accumulate)."""
-    audio = {name: run() for name, run in runs.items()}
-    length, first = args.frames * 3200, 3200 * min(3, args.frames)
-    own = audio["unilatent"]
-    for name, samples in audio.items():
-        assert len(samples) == length, f"{name}: {len(samples)} samples, expected {length}"
-        difference = float((samples - own)[:first].abs().max() / own[:first].abs().max())
-        assert difference < 1e-3, f"{name}: its first frames differ by {difference:.2g}"
-        print(f"{name}: its first frames differ from unilatent's by {difference:.1e} of the largest sample")
-
-
-def by_part(run: Run, places: list[tuple[Any, str, str]], frames: int) -> list[float]:
-    """Processor milliseconds per frame of each part and of the rest; medians of three runs."""
-    found = []
-    for _ in range(3):
-        with Stopwatch().on(*places) as watch:
-            whole = seconds(run).processor
-        spent = [watch.seconds[part] for part in PARTS]
-        found.append([1000 * value / frames for value in (*spent, whole - sum(spent))])
-    return [statistics.median(column) for column in zip(*found, strict=True)]
-
-
-def show(times: dict[str, list[Seconds]], parts: list[list[float]], args: argparse.Namespace) -> None:
-    frame = 3200 / SAMPLE_RATE
-    print(f"\n{'':34}{'frames/s':>9} {'ms a frame':>11} {'min':>6} {'max':>6}  {'real-time factor':>16}  processor ms")
-    for name, found in times.items():
-        clock = [1000 * one.clock / args.frames for one in found]
-        middle, processor = statistics.median(clock), statistics.median(one.processor for one in found)
-        print(
-            f"{name:34}{1000 / middle:9.2f} {middle:11.1f} {min(clock):6.1f} {max(clock):6.1f}"
-            f"  {middle / 1000 / frame:16.2f}  {1000 * processor / args.frames:12.1f}"
-        )
-    for name, found in list(times.items())[1:]:
-        pairs = list(zip(times["unilatent"], found, strict=True))
-        clock = [theirs.clock / mine.clock for mine, theirs in pairs]
-        processor = [theirs.processor / mine.processor for mine, theirs in pairs]
-        print(
-            f"ratio to {name}: {statistics.median(clock):.2f} (min {min(clock):.2f}, max {max(clock):.2f}); "
-            f"of processor time {statistics.median(processor):.2f} ({min(processor):.2f} to {max(processor):.2f})"
-        )
-    names = "".join(f"{name:>20}" for name in ("unilatent", "released", "as it is"))
-    print(f"\nprocessor ms a frame (share of real time) {names.strip():>56}")
-    for index, part in enumerate((*PARTS, "rest")):
-        cells = (f"{column[index]:12.2f} ({column[index] / 1000 / frame:.3f})" for column in parts)
-        print(f"{part:34}{''.join(f'{cell:>20}' for cell in cells)}")
-
-
-def arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The sizes of the model and of the work."""
     parser.add_argument(
         "--filters", type=int, default=8, help="channels of the tokenizers' first stage; 32 in VibeVoice"
     )
@@ -319,25 +226,106 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=24, help="frames of each run")
     parser.add_argument("--steps", type=int, default=10, help="diffusion steps per frame")
     parser.add_argument("--guidance", type=float, default=1.3)
-    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each system")
-    parser.add_argument("--threads", type=int, help="threads (default: torch chooses)")
-    return parser.parse_args(given)
+    parser.add_argument("--voice", default="demo", help="voice that says sentences")
+    parser.add_argument("--texts", type=int, nargs="*", default=[1, 16], help="sentences at once")
 
 
-def main(given: Sequence[str] | None = None) -> None:
-    args = arguments(given)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+def measure(args: argparse.Namespace) -> Iterator[Table]:
+    """Frames, then sentences of the voice, alone and several at once."""
     transformers.logging.set_verbosity_error()
-    print(
-        f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}, "
-        f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads\n"
+    yield of_frames(args)
+    for count in args.texts:
+        yield of_voice(count, args)
+
+
+def of_frames(args: argparse.Namespace) -> Table:
+    """All systems in turn, and the processor time of their parts."""
+    config = make_config(args)
+    shipped = transformers.VibeVoiceForConditionalGeneration(config).eval().requires_grad_(False)
+    randomize(shipped)
+    plain = ChoosingByScores(config).eval().requires_grad_(False)
+    plain.load_state_dict(shipped.state_dict())
+    model = our_model(shipped, config)
+    tokens = torch.randint(args.vocabulary - 4, (1, args.prompt), generator=torch.Generator().manual_seed(0))
+    tokens[0, -1] = args.vocabulary - 3
+    made = {OURS: (ours(model, args, tokens), places_of_ours(model))}
+    if find_spec("diffusers"):
+        made = {
+            "transformers, released semantics": (theirs(plain, args, tokens), places_of_theirs(plain)),
+            "transformers as it is": (theirs(shipped, args, tokens), places_of_theirs(shipped)),
+            **made,
+        }
+    systems = [System(name, in_process(run)) for name, (run, _) in made.items()]
+    title = (
         f"language model {args.layers} x {args.hidden}, vocabulary {args.vocabulary}, {args.filters} filters, "
-        f"{args.steps} steps, guidance {args.guidance}, prompt {args.prompt}, {args.frames} frames, float32, "
-        f"{args.rounds} rounds"
+        f"{args.steps} steps, guidance {args.guidance}, prompt {args.prompt}, {args.frames} frames"
     )
-    compare(args)
+    table, outputs = compare(title, "frames", args.frames, systems, args.rounds)
+    table.peak.clear()
+    for row in table.rows:
+        row.facts["audio"] = difference(outputs[row.system], outputs[OURS], args.frames)
+        parts = by_part(*made[row.system], args.frames)
+        row.facts |= {
+            f"{part}, ms a frame": f"{value:.1f}" for part, value in zip((*PARTS, "rest"), parts, strict=True)
+        }
+    return table
 
 
-if __name__ == "__main__":
-    main()
+def our_model(shipped: Any, config: transformers.VibeVoiceConfig) -> VibeVoice:
+    """A model of this package with the weights of one of transformers."""
+    settings = vibevoice_config(config.to_dict(), "config")
+    model = VibeVoice(settings).eval().requires_grad_(False)
+    model.load_state_dict(vibevoice_state(shipped.state_dict(), settings))
+    model.prepare()
+    return model
+
+
+def difference(audio: Tensor, own: Tensor, frames: int) -> str:
+    """How far the first frames are from ours (later, rounding errors accumulate); all must have the same length."""
+    assert len(audio) == frames * 3200, f"{len(audio)} samples, expected {frames * 3200}"
+    first = 3200 * min(3, frames)
+    apart = float((audio - own)[:first].abs().max() / own[:first].abs().max())
+    assert apart < 1e-3, f"the first frames differ by {apart:.2g}"
+    return f"{apart:.0e} apart"
+
+
+def by_part(run: Run, places: list[tuple[Any, str, str]], frames: int) -> list[float]:
+    """Processor milliseconds per frame of each part and of the rest; medians of three runs."""
+    found = []
+    for _ in range(3):
+        with Stopwatch().on(*places) as watch:
+            whole = in_process(run)()[0].cpu
+        spent = [watch.seconds[part] for part in PARTS]
+        found.append([1000 * value / frames for value in (*spent, whole - sum(spent))])
+    return [statistics.median(column) for column in zip(*found, strict=True)]
+
+
+def of_voice(count: int, args: argparse.Namespace) -> Table:
+    """So many sentences of a voice at once, here and in a process of their own, also of earlier commits."""
+    args = argparse.Namespace(**{**vars(args), "texts": [count]})
+    with contextlib.ExitStack() as stack:
+        systems = [System("unilatent sentences", in_process(own("sentences", args)))]
+        systems += [earlier("sentences") for earlier in stack.enter_context(systems_of(args.against, "speech", args))]
+        seconds = systems[0].timed()[1]
+        title = f"the voice {args.voice!r}, {count} sentences at once, {seconds:.1f} s of audio"
+        table, outputs = compare(title, "s of audio", seconds, systems, args.rounds)
+    table.peak.clear()
+    for row in table.rows:
+        assert abs(outputs[row.system] - seconds) < 0.5, f"{row.system}: {outputs[row.system]:.1f} s of audio"
+        row.facts["real-time factor"] = f"{statistics.median(row.wall) / seconds:.3f}"
+    return table
+
+
+def own(name: str, args: argparse.Namespace) -> Run:
+    """The voice says sentences; gives the seconds of audio."""
+    from latent.synthesis.voices import open_voice
+
+    voice = open_voice(args.voice, device="cpu")
+    requests = [
+        voice.request(str(number), TEXT, speaker=voice.speakers[0], seed=number) for number in range(args.texts[0])
+    ]
+
+    def run() -> float:
+        return sum(chunk.audio.numel() for chunk in voice.stream(requests)) / voice.sample_rate
+
+    return run
