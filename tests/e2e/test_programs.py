@@ -67,3 +67,9 @@ def test_a_benchmark_measures_tiny_sizes(
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_finds_what_it_imports(path: Path) -> None:
     assert callable(importlib.import_module(path.stem).main)
+
+
+def test_the_page_of_speeds_is_what_its_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REPO / "benchmarks"))
+    report = importlib.import_module("report")
+    assert report.PAGE.read_text(encoding="utf-8") == report.page(list(report.RESULTS.glob("*.json")))
