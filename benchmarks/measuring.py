@@ -158,6 +158,19 @@ def peaks() -> dict[str, float]:
     return found
 
 
+def probe(device: str = "cpu") -> float:
+    """GFLOP/s, by the clock, of a product of two 1024 x 1024 float32 matrices now."""
+    matrix = torch.ones(1024, 1024, device=device)
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        matrix @ matrix
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return 2 * 1024**3 / min(times) / 1e9
+
+
 def linear_flops(x: Sequence[int], weight: Any, *rest: Any, out_shape: Sequence[int], **others: Any) -> int:
     """Operations of a oneDNN linear layer, which the counter of torch does not know."""
     return 2 * math.prod(out_shape) * x[-1]
