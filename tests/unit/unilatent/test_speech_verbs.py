@@ -15,7 +15,7 @@ import tiny_voice
 
 from latent.audio.files import audio_info, load_audio
 from s2s.errors import InputError
-from unilatent.commands import speech, text
+from unilatent.commands import describing, speech, text
 
 FAST = ["decoder.num_inference_steps=1", "decoder.stop_threshold=0.9"]
 
@@ -162,8 +162,8 @@ def test_verbs_for_text_refuse_a_voice_in_one_line(home: Path, tmp_path: Path) -
     for verb in (
         text.decode,
         text.convert,
-        text.options,
-        text.show,
+        describing.options,
+        describing.show,
     ):
         text_verbs.command(verb.__name__)(verb)
 
