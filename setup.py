@@ -73,6 +73,7 @@ setup(
             "python-multipart>=0.0.20",
         ],
         "release": ["build>=1.2", "twine>=6", "setuptools>=77", "wheel>=0.43"],
+        "ray": ["ray>=2.44"],
         "plot": ["matplotlib>=3.8"],
         "logging": ["tensorboard>=2.16", "matplotlib>=3.8"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],

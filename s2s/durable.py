@@ -246,7 +246,7 @@ def with_fingerprints(job: Any, known: Any = None) -> Any:
 
 
 def refuse_other_job(
-    output: Path,
+    output: Path | str,
     before: Mapping[str, Any],
     now: Mapping[str, Any],
     former: Mapping[str, Any] | None = None,

@@ -16,6 +16,7 @@ VERBS = {
     "init": ("init:init", "Look at your data and write a first configuration."),
     "train": ("text:train", "Train a model; the same command continues a run."),
     "decode": ("text:decode", "Generate an output for every line of a file."),
+    "join": ("join:join", "Join what the tasks of a job array wrote, by --shard."),
     "rerank": ("text:rerank", "Choose again among the outputs of a beam search."),
     "encode": ("speech:encode", "Encode recordings or pictures, to train on their latents."),
     "synthesize": ("speech:synthesize", "Speak a text, the lines of a file, or a script."),

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from latent.recognition.transcript import Transcript
 from latent.recognition.words import WordAligner, with_words
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard
 from s2s.generation.output import Batches, FileOutput, Window, open_output
 from s2s.json_files import dump_json
 from s2s.progress import Meter, audio
@@ -59,7 +60,7 @@ class Summary:
 class TranscribeOptions:
     """Options of a job: maximum rows of a batch, the context and the language of all recordings, and how to go on.
 
-    `words` finds when each word is said.
+    `words` finds when each word is said. With a `shard`, a part of the recordings goes to an output of its own.
     """
 
     max_rows: int = 8
@@ -68,6 +69,7 @@ class TranscribeOptions:
     overwrite: bool = False
     strict: bool = False
     words: WordAligner | None = None
+    shard: Shard | None = None
 
 
 def transcribe_files(
@@ -84,15 +86,12 @@ def transcribe_files(
     Raises:
         InputError: the output cannot be written, or belongs to another job; with `strict`, a recording that fails.
     """
-    format = transcript_format(output, len(recordings))
-    recognizer.check_context(options.context)
-    if options.words is not None:
-        check_words(format)
+    format, output, recordings = planned(recognizer, recordings, output, options)
     with contextlib.ExitStack() as claim:
         with ranks.together():
             if ranks.first:
                 claim.enter_context(claimed(output))
-        window, target = _open(recognizer, recordings, output, ranks, options)
+        window, target = opened_output(recognizer, recordings, output, ranks, options)
         numbers = range(math.ceil(len(recordings) / window))[ranks.rank :: ranks.size]
         left = {
             number: recordings[number * window : (number + 1) * window]
@@ -100,19 +99,43 @@ def transcribe_files(
             if not target.is_done(number)
         }
         begun = time.monotonic()
-        with Meter(_expected(left.values()), ranks.first, "transcribed", audio) as meter:
-            work = _Work(recognizer, options, format, meter)
+        with Meter(expected_seconds(left.values()), ranks.first, "transcribed", audio) as meter:
+            work = WindowWork(recognizer, options, format, meter.advance)
             for number, items in left.items():
                 target.write(number, work.window(items, target.batches(number)))
         (heard,) = ranks.sum([meter.done])
         target.close(math.ceil(len(recordings) / window))
+    return summary_of(target, len(recordings), (time.monotonic() - begun) / heard if heard else None)
+
+
+def summary_of(target: FileOutput, recordings: int, factor: float | None) -> Summary:
+    """The counts of a finished output, with the real-time factor of this call."""
     counts = target.counts
-    factor = (time.monotonic() - begun) / heard if heard else None
     seconds = counts.get("milliseconds", 0) / 1000
-    return Summary(len(recordings), counts.get("failed", 0), counts.get("doubtful", 0), seconds, factor)
+    return Summary(recordings, counts.get("failed", 0), counts.get("doubtful", 0), seconds, factor)
 
 
-def _open(
+def planned(
+    recognizer: Recognizer, recordings: Sequence[Listed], output: Path, options: TranscribeOptions
+) -> tuple[TranscriptFormat, Path, Sequence[Listed]]:
+    """Format, output and recordings of a job, of a shard its own; InputError for options that do not fit."""
+    format = transcript_format(output, len(recordings))
+    recognizer.check_context(options.context)
+    if options.words is not None:
+        check_words(format)
+    if options.shard is not None:
+        output, recordings = options.shard.path(output), _part(recordings, options.shard)
+    return format, output, recordings
+
+
+def _part(recordings: Sequence[Listed], shard: Shard) -> Sequence[Listed]:
+    """The recordings of a shard: whole windows, unless there are fewer of them than shards."""
+    window = min(_WINDOW, math.ceil(len(recordings) / shard.count))
+    mine = shard.of(math.ceil(len(recordings) / window))
+    return recordings[mine.start * window : mine.stop * window]
+
+
+def opened_output(
     recognizer: Recognizer, recordings: Sequence[Listed], output: Path, ranks: Ranks, options: TranscribeOptions
 ) -> tuple[int, FileOutput]:
     """The size of a window, and where windows go; the first rank makes the state that the others read."""
@@ -126,6 +149,7 @@ def _open(
     settings |= {"context": options.context, "format": output.suffix.lower()}
     settings |= {} if options.words is None else {"words": options.words.fingerprint()}
     job = {"input": inputs, "settings": settings, "window": window}
+    job |= {} if options.shard is None else {"shard": str(options.shard)}
     for turn in (True, False):
         with ranks.together():
             if ranks.first == turn:
@@ -133,7 +157,7 @@ def _open(
     return int(known["window"]), target
 
 
-def _expected(windows: Iterable[Sequence[Listed]]) -> float:
+def expected_seconds(windows: Iterable[Sequence[Listed]]) -> float:
     """Seconds of audio, as the headers say, of the recordings that can be read."""
     total = 0.0
     for item in (item for window in windows for item in window):
@@ -152,13 +176,13 @@ class _Made(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Work:
+class WindowWork:
     """Turns recordings into lines."""
 
     recognizer: Recognizer
     options: TranscribeOptions
     format: TranscriptFormat
-    meter: Meter
+    advance: Callable[[float], None] = lambda seconds: None
 
     def window(self, items: Sequence[Listed], batches: Batches) -> Window:
         """Transcribe a window; `batches` holds what is already done, and receives what is done now."""
@@ -192,7 +216,7 @@ class _Work:
             if len(requests) == 1:
                 return [self._failure(requests[0].id, error)]
             return [made for request in requests for made in self._all([request])]
-        self.meter.advance(sum(transcript.seconds for transcript in found.values()))
+        self.advance(sum(transcript.seconds for transcript in found.values()))
         return [self._made(request, found[index]) for index, request in enumerate(requests)]
 
     def _made(self, request: RecognitionRequest, transcript: Transcript) -> _Made:

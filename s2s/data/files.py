@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from s2s.data.remote import at, is_url, opened_url
 from s2s.errors import InputError, reason_of
 
 STANDARD = "-"
@@ -49,10 +50,11 @@ class Line(NamedTuple):
             raise InputError(f"{self.where}: {found}; expected UTF-8 text") from error
 
 
-def _open_zstandard(path: str | Path, mode: str) -> io.BufferedReader:
+def _open_zstandard(path: str | Path | BinaryIO, mode: str) -> io.BufferedReader:
     import pyarrow
 
-    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    source = str(path) if isinstance(path, str | Path) else path
+    return io.BufferedReader(pyarrow.input_stream(source, compression="zstd"))
 
 
 _OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zstandard}
@@ -90,6 +92,12 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
     """A file to read; `-` is standard input, .gz, .bz2, .xz and .zst are decompressed; a failure is an InputError."""
     if str(path) == STANDARD:
         yield sys.stdin.buffer
+        return
+    if is_url(path):
+        with opened_url(str(path)) as stored, at(str(path)):
+            unpack = _OPEN.get(compression_of(path))
+            with stored if unpack is None else unpack(stored, "rb") as file:
+                yield file
         return
     try:
         with _OPEN.get(compression_of(path), open)(path, "rb") as file:

@@ -15,6 +15,7 @@ from typing import Any
 from s2s.data.files import FORMATS, STANDARD, Line, all_lines, count_lines, shown_name, suffix_of
 from s2s.data.json_list import list_items
 from s2s.data.jsonl import parse_record
+from s2s.data.remote import files_below, is_url, version_of
 from s2s.data.row import Row
 from s2s.data.splits import Role, choose_split, files_by_split, one_format
 from s2s.data.tables import TEXT_FORMATS, binary_rows, count_binary_rows, text_rows
@@ -108,8 +109,8 @@ def open_records(
     Args:
         name: A file, also as .gz, .bz2, .xz or .zst: JSON lines or a JSON list, .csv or .tsv with a line of column
             names, .parquet, .arrow, .txt (one text a line; blank ones count). `-`, standard input. A folder of such
-            files, or that `datasets` wrote. A hub id, which may hold `@CONFIG`. A folder and a hub id may end in
-            `:SPLIT`. A name of shipped data, `sample:en`.
+            files, or that `datasets` wrote. A URL of a file or a folder (fsspec). A hub id, which may hold `@CONFIG`. A
+            folder and a hub id may end in `:SPLIT`. A name of shipped data, `sample:en`.
         role: Which split is taken of a folder or hub id that names none.
         format: A name of `LINES`; by default the suffix tells, else the first line that holds something.
         text_record: Makes the record of a line of plain text.
@@ -118,6 +119,8 @@ def open_records(
         InputError: it is missing, cannot be read, or has no split for the role.
     """
     name = data_path(str(name))
+    if is_url(name):
+        return _open_url(name, format, text_record)
     path, (folder, _, split) = Path(name), name.rpartition(":")
     if name == STANDARD or (path.exists() and not path.is_dir()):
         return _open_file(name, format, text_record)
@@ -234,6 +237,17 @@ def _chained(parts: Iterable[Callable[[], Iterator[Row]]]) -> Iterator[Row]:
     """The rows of several files, numbered through."""
     rows = itertools.chain.from_iterable(part() for part in parts)
     return (row._replace(number=number) for number, row in enumerate(rows, start=1))
+
+
+def _open_url(name: str, format: str | None, text_record: TextRecord) -> Records:
+    """All files of one format at a URL."""
+    files = [file for file in files_below(name) if format or suffix_of(file) in FORMATS]
+    if not files:
+        raise InputError(f"{name}: holds no records; expected {', '.join(FORMATS)} files")
+    format = format or one_format([Path(file) for file in files], name)
+    every = partial(_chained, [partial(_rows, file, format, text_record) for file in files])
+    rows = partial(_rows, files[0], format, text_record) if len(files) == 1 else every
+    return Records(name, format, rows, version=version_of(files))
 
 
 def _open_saved(name: str, folder: Path, wanted: str, role: Role) -> Records:

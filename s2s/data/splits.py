@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from s2s.data.files import FORMATS, suffix_of
+from s2s.data.remote import is_hidden
 from s2s.errors import InputError
 
 Role = Literal["train", "valid", "test"]
@@ -53,13 +54,13 @@ def choose_split(name: str, splits: dict[str, T], wanted: str, role: Role) -> tu
 def files_by_split(folder: Path) -> dict[str, list[Path]]:
     """The files of a folder that hold records, by the split that their path names ("data/train-0-of-1.parquet").
 
-    If none names a split, all are one split without a name.
+    If none names a split, all are one split without a name. Names that begin with a dot or `_` are left out.
     """
     named: dict[str, list[Path]] = {}
     nameless: list[Path] = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if suffix_of(path) not in FORMATS or not path.is_file() or any(part.startswith(".") for part in inside.parts):
+        if suffix_of(path) not in FORMATS or not path.is_file() or any(map(is_hidden, inside.parts)):
             continue
         if split := _split_in(Path(path.name) if suffix_of(path) in _ALSO_NOTES else inside):
             named.setdefault(split, []).append(path)

@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from pydantic import Field
 
@@ -18,23 +19,21 @@ from s2s.data.files import STANDARD, shown_name
 from s2s.data.ids import IdLines
 from s2s.data.records import Records, open_records
 from s2s.data.row import Row
-from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import ConfigError, InputError
-from s2s.generation.generator import Generator, batch_rows, generation
-from s2s.generation.output import Batches, Output, PipeOutput, Window, discard, open_output, refuse_existing
-from s2s.generation.output_formats import OutputFormat, output_format, rows_file, to_lines
+from s2s.generation.generator import Generator
+from s2s.generation.job_array import Shard
+from s2s.generation.output import FileOutput, PipeOutput, discard, open_output, refuse_existing
+from s2s.generation.output_formats import OutputFormat, output_format, rows_file
+from s2s.generation.parts_folder import PartsFolder, claimed_folder, is_parts_folder, open_parts, parts_format
+from s2s.generation.window_work import Batching, Join, WindowWork
 from s2s.progress import Meter, sentences
 from s2s.ranks import Ranks
-from s2s.tasks.base import GenerationTask
 
 logger = logging.getLogger(__name__)
 
-_FAILURE = ("id", "tgt", "error")
-"""Fields of the output record of what cannot be used."""
-Join = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
-"""Makes an output record of an input record and of what decoding gives for it; InputError if it cannot be used."""
+Output = PipeOutput | FileOutput | PartsFolder
 
 
 class DecodeOptions(Section):
@@ -52,14 +51,8 @@ class DecodeOptions(Section):
     """Start again, whatever is in the output."""
     format: str | None = None
     """Format of the input, if neither its name nor its first line tells: jsonl, text, csv or tsv."""
-
-
-class Source(Protocol):
-    """What decoding needs of a task's source examples."""
-
-    id: str
-    tokens: list[int]
-    num_cut: int
+    shard: Shard | None = None
+    """Decode a part of the input alone, into an output of its own; see `s2s.generation.job_array`."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Summary:
 
     def refuse_failure(self, source: str | Path) -> None:
         """Raise InputError if no line at all could be used."""
-        if self.failed == self.lines:
+        if self.failed == self.lines > 0:
             expected = 'expected one JSON object a line, such as {"src": "some text"}; --format text reads plain lines'
             reason = f"the last: {self.reason}" if self.reason and "JSON" not in self.reason else expected
             raise InputError(f"{shown_name(source)}: none of its {self.lines} lines could be used; {reason}")
@@ -98,8 +91,8 @@ def decode_file(
     Args:
         generator: A job only continues with the same `settings`, and the same content of files in them.
         source: Whatever `open_records` reads; `-` is standard input.
-        output: A file, in the format of its suffix (`output_formats`), or `-`. Only from a file to a file can a job be
-            continued.
+        output: A file, in the format of its suffix (`output_formats`), or `-`; or a folder of parts, whose name is a
+            URL or ends in a slash (`parts_folder`). Only from files to files can a job be continued.
         ranks: All must see the same files. They take windows in turn; the first one puts the results together.
         trace: A file for the traces of a beam search, which `s2s.generation.rerank` reads.
         join: Makes other output records, of JSON lines alone; what cannot be used is then left out of the output.
@@ -109,34 +102,140 @@ def decode_file(
             it; with `strict`, a bad line.
         ConfigError: the decoder does not write traces.
     """
+    with opened_job(generator, source, output, options, ranks, trace) as job:
+        records, target, id_field = job.records, job.target, generator.task.id_field
+        before, ids, count = target.windows, IdLines(), 0
+        with _reporting(ranks), Meter(_share(job, ranks), ranks.first, "decoded", sentences) as meter:
+            work = job.work(generator, options, join, meter.advance)
+            for number, rows in windows_of(records, job.window, job.windows):
+                _note_ids(ids, rows, id_field)
+                place, count = number - job.windows.start, count + 1
+                if number % ranks.size == ranks.rank and not target.is_done(place):
+                    target.write(place, work.decode(rows, target.batches(place), is_first=not number))
+        job.close(count)
+    if ranks.first:
+        _warn_of_repeated(ids, records, id_field)
+    if meter.done:
+        meter.report()
+    if before >= count and ranks.first:
+        logger.info("%s: already finished, %d lines; nothing to do", job.output, target.counts.get("lines", 0))
+    return job.summary(next(iter(work.reasons), ""))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a decoding job reads, and where it writes.
+
+    Args:
+        records: The input.
+        output: The name of the output, of a shard that of its own.
+        format: That of the output.
+        window: Lines of a window.
+        windows: Numbers of the windows to decode; the input may end before the last. Their places in `target` count
+            from 0.
+        target: Where windows go.
+        traced: Whether traces are written.
+    """
+
+    records: Records
+    output: str
+    format: OutputFormat
+    window: int
+    windows: range
+    target: Output
+    traced: bool
+
+    def work(
+        self,
+        generator: Generator,
+        options: DecodeOptions,
+        join: Join | None = None,
+        advance: Callable[[float], None] = lambda lines: None,
+    ) -> WindowWork:
+        """What turns the rows of a window into its outputs."""
+        batching = Batching(options.max_tokens, options.max_sentences)
+        unit = self.records.unit
+        return WindowWork(generator, batching, self.format, unit, options.strict, self.traced, join, advance)
+
+    def close(self, count: int) -> None:
+        """Finish the output, of `count` windows; InputError if the input holds nothing."""
+        if not count and 0 in self.windows:
+            raise self.records.nothing()
+        self.target.close(count)
+
+    def summary(self, reason: str) -> Summary:
+        """The counts of all windows; what is unusual about them is logged."""
+        return _report(self.target, self.output, reason)
+
+
+@contextlib.contextmanager
+def opened_job(
+    generator: Generator,
+    source: str | Path,
+    output: str | Path,
+    options: DecodeOptions,
+    ranks: Ranks,
+    trace: str | Path | None = None,
+) -> Iterator[Job]:
+    """A job to start or to continue, whose output no other process can write; arguments and errors: `decode_file`."""
     if trace is not None and not isinstance(generator.search, BeamSearch):
         raise ConfigError("decoder.name: only beam searches write traces; drop --trace or use decoder.name=beam")
     with contextlib.ExitStack() as claim:
         with ranks.together():
-            if ranks.first and str(output) != STANDARD:
-                claim.enter_context(claimed(Path(output)))
+            output = str(output if options.shard is None else _shard_path(options.shard, source, output, trace))
+            if ranks.first and output != STANDARD:
+                claim.enter_context(claimed_folder(output) if is_parts_folder(output) else claimed(Path(output)))
         records = open_records(source, "test", options.format, generator.task.record)
-        format = output_format(str(output), records.format == "text")
-        window, target = _open(records, str(output), format, options, ranks, generator.settings, trace)
-        before, number = target.windows, -1
-        remaining = _share(records.count(), window, target, ranks)
-        with _reporting(ranks), Meter(remaining, ranks.first, "decoded", sentences) as meter:
-            work = _Work(generator, options, trace is not None, meter, format, records.unit, join)
-            ids, rows_left = IdLines(), records.rows()
-            for number, rows in enumerate(iter(lambda: list(itertools.islice(rows_left, window)), [])):
-                _note_ids(ids, rows, generator.task.id_field)
-                if number % ranks.size == ranks.rank and not target.is_done(number):
-                    target.write(number, work.decode(rows, target.batches(number), is_first=not number))
-        if number < 0:
-            raise records.nothing()
-        target.close(number + 1)
-    if ranks.first:
-        _warn_of_repeated(ids, records, generator.task.id_field)
-    if meter.done:
-        meter.report()
-    if before > number and ranks.first:
-        logger.info("%s: already finished, %d lines; nothing to do", output, target.counts["lines"])
-    return _report(target, str(output), next(iter(work.reasons), ""))
+        in_parts = is_parts_folder(output)
+        format = parts_format(output) if in_parts else output_format(output, records.format == "text")
+        total = _total(records, options.shard)
+        settings = generator.settings
+        window, target = (
+            _open_folder(records, output, format, options, ranks, settings, trace)
+            if in_parts
+            else _open(records, output, format, options, ranks, settings, trace, total)
+        )
+        windows = _windows(options.shard, math.ceil((total or 0) / window))
+        yield Job(records, output, format, window, windows, target, trace is not None)
+
+
+def _windows(shard: Shard | None, count: int) -> range:
+    """The windows to decode, of about `count`: the last shard takes all that follow, should there be more."""
+    mine = range(0) if shard is None else shard.of(count)
+    return mine if shard is not None and shard.number < shard.count else range(mine.start, sys.maxsize)
+
+
+def _shard_path(shard: Shard, source: str | Path, output: str | Path, trace: str | Path | None) -> Path:
+    """Where a shard writes; InputError for what cannot be divided."""
+    if STANDARD in (str(source), str(output)):
+        raise InputError(f"--shard {shard}: standard input and output cannot be divided; name files")
+    if is_parts_folder(str(output)):
+        raise InputError(f"--shard {shard}: a folder of parts is not divided; name a file, or give --ray")
+    if trace is not None:
+        raise InputError(f"--shard {shard}: traces are not joined; leave --trace out")
+    return shard.path(Path(output))
+
+
+def _total(records: Records, shard: Shard | None) -> int | None:
+    """How many rows there are, at most; None if only reading would tell, which is done for a shard."""
+    total = records.count()
+    if shard is None:
+        return total
+    total = sum(1 for _ in records.rows()) if total is None else total
+    if not total:
+        raise records.nothing()
+    return total
+
+
+def windows_of(records: Records, window: int, wanted: range) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of the windows of some numbers, as far as the input has them."""
+    rows = records.rows()
+    for number in range(wanted.stop):
+        read = list(itertools.islice(rows, window))
+        if not read:
+            return
+        if number >= wanted.start:
+            yield number, read
 
 
 @contextlib.contextmanager
@@ -154,7 +253,8 @@ def _report(target: Output, output: str, reason: str) -> Summary:
     counts = target.counts
     summary = Summary(counts.get("lines", 0), counts.get("failed", 0), counts.get("cut", 0), reason)
     if summary.failed:
-        where = "" if output == STANDARD else f"; see {output}.errors.jsonl"
+        errors = f"{output.rstrip('/')}/_errors.jsonl" if is_parts_folder(output) else f"{output}.errors.jsonl"
+        where = "" if output == STANDARD else f"; see {errors}"
         logger.warning("%d of %d lines could not be used%s", summary.failed, summary.lines, where)
     if summary.cut:
         logger.warning(
@@ -171,6 +271,7 @@ def _open(
     ranks: Ranks,
     settings: Mapping[str, Any],
     trace: str | Path | None,
+    total: int | None,
 ) -> tuple[int, Output]:
     """The size of a window, and where windows go."""
     if trace is not None and output_format(str(trace), is_text=False) != "jsonl":
@@ -186,7 +287,7 @@ def _open(
     if len({path.absolute() for path in files.values()}) < len(files):
         raise InputError(f"{trace}: outputs and traces cannot share a file; name another --trace")
     if records.identity is not None and to_file:
-        return _open_files(records, files, options, ranks, settings)
+        return _open_files(records, files, options, ranks, settings, total)
     if ranks.size > 1:
         raise InputError("standard input and output cannot be shared by several processes; name files, or start one")
     if options.overwrite and to_file:
@@ -196,22 +297,19 @@ def _open(
 
 
 def _open_files(
-    records: Records, files: dict[str, Path], options: DecodeOptions, ranks: Ranks, settings: Mapping[str, Any]
+    records: Records,
+    files: dict[str, Path],
+    options: DecodeOptions,
+    ranks: Ranks,
+    settings: Mapping[str, Any],
+    total: int | None,
 ) -> tuple[int, Output]:
-    window, total = options.window, records.count()
-    if ranks.size > 1 and total is not None:  # small enough for all ranks to have work
-        window = min(window, max(1, math.ceil(total / (4 * ranks.size))))
-    read_as = {} if options.format is None else {"format": options.format}
-    job = {
-        "input": records.identity,
-        "settings": {
-            **settings,
-            **read_as,
-            "max_tokens": options.max_tokens,
-            "max_sentences": options.max_sentences,
-        },
-        "window": window,
-    }
+    shards = 1 if options.shard is None else options.shard.count
+    window = options.window
+    if total is not None and (shards > 1 or ranks.size > 1):  # small enough for all to have work
+        parts = shards * (4 * ranks.size if ranks.size > 1 else 1)
+        window = min(window, max(1, math.ceil(total / parts)))
+    job = _identity(records, options, settings, window)
     for turn in (True, False):  # the first rank makes the state that the others read
         with ranks.together():
             if ranks.first == turn:
@@ -219,131 +317,37 @@ def _open_files(
     return int(known["window"]), target
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Turns windows of rows into outputs."""
-
-    generator: Generator
-    options: DecodeOptions
-    traced: bool
-    meter: Meter
-    format: OutputFormat
-    unit: str
-    join: Join | None
-    reasons: list[str] = field(default_factory=list)
-
-    def decode(self, rows: Sequence[Row], batches: Batches, is_first: bool) -> Window:
-        """Decode the rows of a window; `batches` holds what is already done, and receives what is done now."""
-        read = [self._read(row) for row in rows]
-        sources = {place: item for place, item in enumerate(read) if isinstance(item, _Item)}
-        outputs: list[dict[str, Any]] = [{} if isinstance(item, _Item) else item for item in read]
-        traces = list(outputs)
-        self.meter.advance(len(rows) - len(sources))
-        lengths = {place: len(item.source.tokens) for place, item in sources.items()}
-        for number, batch in enumerate(batch_rows(lengths, self.options.max_tokens, self.options.max_sentences)):
-            if number not in batches.done:
-                batches.add(number, self._decode_all([sources[place] for place in batch]))
-            for place, (made, frames) in zip(batch, batches.done[number], strict=True):
-                outputs[place], traces[place] = made, frames
-            self.meter.advance(len(batch))
-        cut = sum(item.source.num_cut > 0 for item in sources.values())
-        return self._window(rows, outputs, traces, cut, is_first)
-
-    def _window(
-        self, rows: Sequence[Row], outputs: list[dict[str, Any]], traces: list[dict[str, Any]], cut: int, is_first: bool
-    ) -> Window:
-        failures = [
-            {self.unit: row.number, "id": record["id"], "error": record["error"]}
-            for row, record in zip(rows, outputs, strict=True)
-            if _has_failed(record)
-        ]
-        if self.join is not None:
-            outputs = [record for record in outputs if not _has_failed(record)]
-        with_nbest = getattr(self.generator.search.config, "num_hypotheses", 1) > 1
-        streams = {
-            "rows" if self.format == "parquet" else "output": to_lines(outputs, self.format, with_nbest, is_first),
-            "errors": to_lines(failures),
-            "trace": to_lines(traces) if self.traced else [],
-        }
-        return Window(streams, {"lines": len(rows), "failed": len(failures), "cut": cut})
-
-    def _read(self, row: Row) -> _Item | dict[str, Any]:
-        """What to decode, or the output record with the reason why it cannot be decoded."""
-        task = self.generator.task
-        id: Any = row.number
-        try:
-            record = row.record()
-            if (given := record.get(task.id_field)) not in (None, ""):
-                id = given if isinstance(given, (str, int, float, list, dict)) else str(given)
-            source = task.source(record, row.where, str(id))
-            self.generator.search.check(source, row.where)
-        except Exception as error:
-            return self._failure(id, row.where, error)
-        given = record if self.join is not None else {}
-        return _Item(id if str(id) == source.id else source.id, row.where, source, task.source_text(record), given)
-
-    def _failure(self, id: Any, where: str, error: Exception) -> dict[str, Any]:
-        """The output line of a record that cannot be used; unexpected errors are logged with their type."""
-        if self.options.strict or isinstance(error, ConfigError):
-            raise error
-        message = str(error).removeprefix(f"{where}: ")
-        if not isinstance(error, InputError):
-            message = str(InputError(f"unexpected {type(error).__name__}: {message}"))
-            logger.error("%s: %s", where, message, exc_info=logger.isEnabledFor(logging.DEBUG))
-        self.reasons[:] = [message]
-        return dict(zip(_FAILURE, (id, None, message), strict=True))
-
-    def _decode_all(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """Decode a batch; if that fails, each sentence alone, so that one cannot spoil the others."""
-        try:
-            return self._decode_batch(items)
-        except Exception as error:
-            if len(items) == 1:
-                failed = self._failure(items[0].id, items[0].where, error)
-                return [(failed, failed)]
-        return [made for item in items for made in self._decode_all([item])]
-
-    def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-        task, model, search = self.generator.task, self.generator.model, self.generator.search
-        sources = task.collate_sources([item.source for item in items]).to(self.generator.device)
-        traces: list[dict[str, Any] | None] = [None] * len(items)
-        if self.traced and isinstance(search, BeamSearch):
-            trace = search.trace(model, sources)
-            rows = search.best(trace)
-            texts = [{"source": item.text} if item.text else {} for item in items]
-            found = zip(items, texts, trace.records(), strict=True)
-            traces = [{"id": item.id, **text, **frames} for item, text, frames in found]
-        else:
-            rows = search(model, sources)
-        outputs = [output_record(task, item.id, row, item.text) for item, row in zip(items, rows, strict=True)]
-        if self.join is not None:
-            outputs = [self._joined(self.join, *pair) for pair in zip(items, outputs, strict=True)]
-        return list(zip(outputs, traces, strict=True))
-
-    def _joined(self, join: Join, item: _Item, made: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return join(item.record, made)
-        except InputError as error:
-            return self._failure(item.id, item.where, error)
+def _open_folder(
+    records: Records,
+    output: str,
+    format: OutputFormat,
+    options: DecodeOptions,
+    ranks: Ranks,
+    settings: Mapping[str, Any],
+    trace: str | Path | None,
+) -> tuple[int, Output]:
+    """`_open` for a folder of parts."""
+    if trace is not None:
+        raise InputError(f"{output}: a folder of parts has no traces; leave --trace out")
+    if ranks.size > 1:
+        raise InputError(f"{output}: one process writes a folder of parts; start one, or give --ray")
+    if records.identity is None:
+        raise InputError(f"{output}: standard input does not go into a folder of parts; name files")
+    job = _identity(records, options, settings, options.window)
+    known, target = open_parts(output, format, job, options.overwrite)
+    return int(known["window"]), target
 
 
-class _Item(NamedTuple):
-    id: Any
-    where: str
-    source: Any
-    text: str
-    record: dict[str, Any]
-
-
-def _has_failed(record: dict[str, Any]) -> bool:
-    return record.keys() == set(_FAILURE)
-
-
-def output_record(task: GenerationTask, id: Any, hypotheses: Sequence[Hypothesis], source: str) -> dict[str, Any]:
-    """The output line of a sentence: its best text, spelled as in `source`, and all different ones if it has more."""
-    made = generation(task, hypotheses, source)
-    texts = [{"tgt": text, "score": round(score, 4)} for text, score in made.nbest]
-    return {"id": id, **texts[0], **({"nbest": texts} if len(hypotheses) > 1 else {})}
+def _identity(records: Records, options: DecodeOptions, settings: Mapping[str, Any], window: int) -> dict[str, Any]:
+    """What identifies a job."""
+    read_as = {} if options.format is None else {"format": options.format}
+    batching = {"max_tokens": options.max_tokens, "max_sentences": options.max_sentences}
+    return {
+        "input": records.identity,
+        "settings": {**settings, **read_as, **batching},
+        "window": window,
+        **({} if options.shard is None else {"shard": str(options.shard)}),
+    }
 
 
 def _note_ids(ids: IdLines, rows: Sequence[Row], field: str) -> None:
@@ -363,9 +367,13 @@ def _warn_of_repeated(ids: IdLines, records: Records, field: str) -> None:
         )
 
 
-def _share(total: int | None, window: int, target: Output, ranks: Ranks) -> int | None:
+def _share(job: Job, ranks: Ranks) -> int | None:
     """Lines that this rank has still to decode; None if the total is unknown."""
+    total = job.records.count()
     if total is None:
         return None
-    numbers = range(ranks.rank, math.ceil(total / window), ranks.size)
-    return sum(min(window, total - number * window) for number in numbers if not target.is_done(number))
+    start = job.windows.start
+    numbers = range(start, min(job.windows.stop, math.ceil(total / job.window)))
+    mine = (number for number in numbers if number % ranks.size == ranks.rank)
+    left = (number for number in mine if not job.target.is_done(number - start))
+    return sum(min(job.window, total - number * job.window) for number in left)

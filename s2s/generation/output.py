@@ -164,13 +164,13 @@ class FileOutput:
         rows, output = self._paths.get("rows"), self._paths["output"]
         if rows is None:
             return
-        if self._state["lengths"]["rows"]:
+        if self._state["lengths"]["rows"] or not output.exists():
             write_parquet(rows, output)
             with open(output, "rb") as file:
                 digest = hashed(file).hexdigest()
             changed = {
                 "lengths": {**self._state["lengths"], "output": output.stat().st_size, "rows": 0},
-                "sha256": {**self._state["sha256"], "output": digest, "rows": hashed(io.BytesIO()).hexdigest()},
+                "sha256": {**self._state.get("sha256", {}), "output": digest, "rows": hashed(io.BytesIO()).hexdigest()},
             }
             self._keep({**self._state, **changed})
             _write_state(output, self._state)
@@ -202,9 +202,6 @@ class FileOutput:
             self._keep({**self._state, **changed})
             _write_state(self._paths["output"], self._state)
             path.unlink()
-
-
-Output = PipeOutput | FileOutput
 
 
 def open_output(

@@ -8,15 +8,15 @@ import gzip
 import io
 import itertools
 import lzma
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
-from s2s.data.files import FORMATS, STANDARD, compression_of, suffix_of
-from s2s.data.jsonl import read_records
+from s2s.data.files import FORMATS, STANDARD, compression_of, read_lines, suffix_of
+from s2s.data.jsonl import parse_record
 from s2s.durable import whole_file
 from s2s.errors import InputError
-from s2s.json_files import dump_json
+from s2s.json_files import dump_json, parse_object
 
 OutputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet"]
 
@@ -114,20 +114,35 @@ def write_parquet(rows: Path, output: Path) -> None:
 
     schema = _schema(rows)
     with whole_file(output) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for batch in _batches(record for _, record in read_records(rows)):
+        for batch in _batches(map(parse_record, read_lines(rows))):
             if schema.field("id").type == pyarrow.string():
                 batch = [{**record, "id": _cell(record["id"])} for record in batch]
             writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
 
 
+def write_part(lines: Iterable[str], file: BinaryIO) -> None:
+    """Write rows, JSON lines, as one of many Parquet files, all with the same columns; ids are text."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = _schema_of(_COLUMNS, are_numbers=False)
+    rows = [parse_object(line, "row") for line in lines]
+    table = pyarrow.Table.from_pylist([{**row, "id": _cell(row["id"])} for row in rows], schema=schema)
+    pyarrow.parquet.write_table(table, file)
+
+
 def _schema(rows: Path) -> Any:
     """The columns that occur; ids are numbers only if all are."""
-    import pyarrow
-
     found, are_numbers = set[str](), True
-    for _, record in read_records(rows):
+    for record in map(parse_record, read_lines(rows)):
         found |= record.keys()
         are_numbers &= isinstance(record["id"], int) and abs(record["id"]) < 2**63
+    return _schema_of([name for name in _COLUMNS if name in found or name in ("id", "tgt", "score")], are_numbers)
+
+
+def _schema_of(columns: Sequence[str], are_numbers: bool) -> Any:
+    import pyarrow
+
     text = pyarrow.string()
     hypothesis = pyarrow.struct([("tgt", text), ("score", pyarrow.float64())])
     types = {
@@ -137,7 +152,7 @@ def _schema(rows: Path) -> Any:
         "nbest": pyarrow.list_(hypothesis),
         "error": text,
     }
-    return pyarrow.schema([(name, types[name]) for name in _COLUMNS if name in found or name in ("id", "tgt", "score")])
+    return pyarrow.schema([(name, types[name]) for name in columns])
 
 
 def _batches(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

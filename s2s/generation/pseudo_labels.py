@@ -19,6 +19,7 @@ from s2s.errors import InputError
 from s2s.generation.decode import DecodeOptions, Summary, decode_file
 from s2s.generation.generator import Generator
 from s2s.generation.output_formats import output_format
+from s2s.generation.window_work import Join
 from s2s.json_files import dump_json
 from s2s.ranks import Ranks
 
@@ -38,12 +39,23 @@ def label_file(
     Raises:
         InputError: as for `decode_file`; or the output is not a file of JSON lines.
     """
+    check_labels(output)
+    labeler, join = labeling(teacher)
+    return decode_file(labeler, source, output, options, ranks, join=join)
+
+
+def check_labels(output: str | Path) -> None:
+    """Raise InputError for an output that cannot hold labels."""
     if str(output) == STANDARD or output_format(str(output), is_text=False) != "jsonl":
         raise InputError(f"{output}: pseudo-labels are JSON lines in a file; give a name in .jsonl")
+
+
+def labeling(teacher: Generator) -> tuple[Generator, Join]:
+    """The generator of a job that labels, and what makes its records."""
     weights = Path(teacher.settings["model"])
     digest = str(fingerprint(weights)["sha256"])[:_HASH_LENGTH]
-    labeling = replace(teacher, settings={**teacher.settings, "adds": PSEUDO_TARGET})
-    return decode_file(labeling, source, output, options, ranks, join=partial(_labeled, digest))
+    labeler = replace(teacher, settings={**teacher.settings, "adds": PSEUDO_TARGET})
+    return labeler, partial(_labeled, digest)
 
 
 def _labeled(teacher: str, record: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from s2s.data.jsonl import read_records
 from s2s.decoding.ranking import Ranking
 from s2s.decoding.trace import Trace
 from s2s.durable import refuse_inputs
-from s2s.generation.decode import output_record
 from s2s.generation.output import PipeOutput, Window, refuse_existing
 from s2s.generation.output_formats import output_format, rows_file, to_lines
+from s2s.generation.window_work import output_record
 from s2s.tasks.base import GenerationTask
 
 _WINDOW = 1024

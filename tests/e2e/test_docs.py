@@ -47,6 +47,7 @@ GUIDES = (
     "evaluation",
     "python",
     "server",
+    "cluster",
 )
 """Documents whose every command is for users to try; the others report what was run once."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -155,6 +156,16 @@ NOT_RUN = {
         "docker build -t unilatent --build-arg DEVICE=gpu .",
         "docker run -p 127.0.0.1:8000:8000 unilatent",
         'docker run -p 127.0.0.1:8000:8000 -v "$PWD/runs:/runs:ro" unilatent /runs/mine',
+    ],
+    "cluster": [
+        "torchrun --nnodes 2 --node-rank 0 --nproc-per-node 8 --master-addr first --master-port 29500"
+        " --no-python unilatent train my.yaml",
+        "torchrun --nnodes 2 --node-rank 1 --nproc-per-node 8 --master-addr first --master-port 29500"
+        " --no-python unilatent train my.yaml",
+        'pip install "unilatent[ray]"',
+        "unilatent decode runs/mine --input in.jsonl --output out.jsonl --ray auto",
+        "unilatent decode runs/mine --input s3://bucket/in/ --output s3://bucket/out.parquet/ --ray auto --workers 64",
+        "python examples/cluster/ray_train.py my.yaml /shared/runs/mine --workers 8 --gpus 1",
     ],
 }
 WORDS = [
@@ -315,6 +326,13 @@ def test_guide_to_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "small library" in phrases[1]
     assert len((home / "reranked.jsonl").read_text().splitlines()) == 4
     assert "task.target_mask_prob" in capsys.readouterr().out
+
+
+def test_guide_to_many_machines(home: Path) -> None:
+    run_document("cluster", home)
+    assert len((home / "parts.jsonl").read_text().splitlines()) == 4
+    assert not [*home.glob("parts.shard-*")]
+    assert len([*home.glob("out.parquet/part-*.parquet")]) == 2
 
 
 def test_guide_to_pretraining(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import shutil
 import subprocess
@@ -69,6 +70,32 @@ def test_pretrain(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smaller = ["model.hidden_size=32", "model.num_layers=1", "train.max_steps=1", "train.workers=0"]
     run(monkeypatch, "pretrain", "raw.jsonl", *smaller)
     assert (home / "runs/encoder/model.safetensors").is_file()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("decode_array", "unilatent decode a --input b --output c --shard 3/64"),
+        (
+            "train_nodes",
+            "torchrun --nnodes 4 --node-rank 3 --nproc-per-node 8 --master-addr node1 --master-port 29500"
+            " --no-python unilatent train a --output b c",
+        ),
+    ],
+)
+def test_jobs_of_slurm_start_what_they_say(home: Path, name: str, expected: str) -> None:
+    programs = {"srun": 'exec "$@"', "scontrol": "printf 'node1\\nnode2\\n'"}
+    programs |= {verb: f'echo {verb} "$@"' for verb in ("unilatent", "torchrun")}
+    for program, does in programs.items():
+        (home / program).write_text(f"#!/bin/bash\n{does}\n")
+        (home / program).chmod(0o755)
+    slurm = {"ARRAY_TASK_ID": 3, "CPUS_PER_TASK": 4, "NNODES": 4, "NODEID": 3, "GPUS_ON_NODE": 8, "JOB_NODELIST": "x"}
+    environment = {**os.environ, "PATH": f"{home}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {f"SLURM_{key}": str(value) for key, value in slurm.items()}
+    command = ["bash", str(EXAMPLES / f"cluster/{name}.sbatch"), "a", "b", "c"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 def test_the_notebook_runs_from_top_to_bottom(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,6 +256,14 @@ _CONFLICTS: dict[str, tuple[list[str], str]] = {
     "no argument": (["decode"], r"(?i)run"),
     "an argument too many": (["show", "run", "run"], r"run|argument"),
     "a flag with a value": (["decode", "run", "--strict=yes"], r"--strict"),
+    "no such shard": (
+        ["decode", "run", "--input", "in.jsonl", "--output", "o.jsonl", "--shard", "9/3"],
+        r"--shard 9/3",
+    ),
+    "a shard of a pipe": (["decode", "run", "--input", "in.jsonl", "--shard", "1/3"], r"--shard 1/3.*name files"),
+    "no shards": (["join", "out.jsonl"], r"out\.jsonl: no shard of it is there"),
+    "workers of no cluster": (["decode", "run", "--input", "in.jsonl", "--workers", "2"], r"--workers"),
+    "a pipe on a cluster": (["decode", "run", "--input", "in.jsonl", "--ray", "local"], r"--ray.*name files"),
     "two rankings": (
         ["rerank", "run", "--trace", "in.jsonl", "--length-penalty", "1", "--length-reward", "1"],
         r"--length",

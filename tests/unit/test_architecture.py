@@ -35,7 +35,7 @@ LAYERS = {
         {"run_folder"},
         {"run"},
         {"generation", "describe", "rehearsal", "first_config", "trim", "merging", "model_card", "from_fairseq"},
-        {"publishing", "fairseq_plugin"},
+        {"publishing", "fairseq_plugin", "cluster"},
     ],
     "latent": [
         {"audio", "images", "text", "nn", "file_job", "subtitles"},

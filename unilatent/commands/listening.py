@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unilatent import completion
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray
 from unilatent.commands.text import TrustImports
 
 if TYPE_CHECKING:
     from latent.audio.arriving import ArrivingAudio
+    from latent.recognition.files import Summary
     from latent.recognition.live import LiveChunk
     from latent.recognition.recognizer import Recognizer
     from latent.recognition.words import WordAligner
@@ -92,6 +95,9 @@ def transcribe(
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of a checkpoint on the hub.")] = None,
     max_rows: Annotated[int, typer.Option(min=1, help="Maximum batch size.")] = 8,
+    shard: ShardOption = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first recording that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
@@ -109,6 +115,7 @@ def transcribe(
     from latent.recognition.recognizers import open_recognizer
     from s2s.durable import resumable
     from s2s.errors import InputError
+    from s2s.generation.job_array import Shard
     from s2s.ranks import join_ranks
 
     context = hot_words(read_hot_words(hotwords))
@@ -118,31 +125,51 @@ def transcribe(
         raise InputError("--rate: is for --stream; files know their rate")
     if words is not None and stream:
         raise InputError("--words: needs whole recordings; leave --stream out")
+    if shard is not None and stream:
+        raise InputError("--shard: divides many recordings; leave --stream out")
+    if ray is not None and stream:
+        raise InputError("--ray: shares many recordings; leave --stream out")
+    refuse_without_ray(ray, workers)
+    part = None if shard is None else Shard.parse(shard)
     aligner = None if words is None else _word_aligner(words, language)
     recordings = [] if stream else find_recordings(Path(input))
+    load = partial(
+        open_recognizer,
+        recognizer,
+        tokenizer,
+        overrides=overrides or (),
+        checkpoint_name=checkpoint,
+        revision=revision,
+    )
+    options = TranscribeOptions(max_rows, context, language, overwrite, strict, aligner, part)
+    lines = output or Path("transcript.jsonl")
+    if ray is not None:
+        from latent.recognition.on_cluster import transcribe_on_cluster
+        from s2s.cluster.pool import ClusterOptions
+
+        with resumable():
+            cluster = ClusterOptions(address=ray, workers=workers, device=device)
+            _report(transcribe_on_cluster(load, recordings, lines, options, cluster), lines)
+        return
     with join_ranks(device) as ranks, nullcontext() if stream else resumable():
         if stream and ranks.size > 1:
             raise InputError("--stream: runs in one process; start it without torchrun")
-        opened = open_recognizer(
-            recognizer,
-            tokenizer,
-            device=ranks.device,
-            overrides=overrides or (),
-            checkpoint_name=checkpoint,
-            revision=revision,
-        )
+        opened = load(device=ranks.device)
         if language is not None and opened.finds_language and ranks.first:
             typer.echo(f"{opened.name}: finds the language itself; {language!r} is only noted", err=True)
         if stream:
             with _arriving(input, rate, channels, wait) as arriving:
                 _follow(opened, arriving, context, output, overwrite)
             return
-        options = TranscribeOptions(max_rows, context, language, overwrite, strict, aligner)
-        output = output or Path("transcript.jsonl")
-        summary = transcribe_files(opened, recordings, output, ranks, options)
-        if ranks.first:
-            typer.echo(f"{output}: {summary}", err=True)
-    if summary.failed == summary.recordings:
+        summary = transcribe_files(opened, recordings, lines, ranks, options)
+    _report(summary, lines, ranks.first)
+
+
+def _report(summary: Summary, output: Path, aloud: bool = True) -> None:
+    """Say what was made; exit with 1 if nothing was."""
+    if aloud:
+        typer.echo(f"{output}: {summary}", err=True)
+    if summary.failed == summary.recordings > 0:
         raise typer.Exit(1)
 
 

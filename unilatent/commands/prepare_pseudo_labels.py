@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unilatent import completion
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray, window_for
 from unilatent.commands.text import (
     KEY_VALUE,
     Checkpoint,
@@ -24,6 +25,9 @@ from unilatent.commands.text import (
     Window,
     as_overrides,
 )
+
+if TYPE_CHECKING:
+    from s2s.generation.decode import Summary
 
 app = typer.Typer()
 
@@ -56,7 +60,10 @@ def pseudo_labels(
     revision: Revision = None,
     max_tokens: MaxTokens = 4096,
     max_sentences: MaxSentences = 64,
-    window: Window = 4096,
+    window: Window = None,
+    shard: ShardOption = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
     device: Device = "auto",
     precision: InferencePrecision = Precision.float32,
     strict: Strict = False,
@@ -68,10 +75,13 @@ def pseudo_labels(
     Train a student on it with `task.labels=pseudo` or `task.labels=both`. `decoder.attention_temperature=2` makes the
     labels as PLATE does. The same command continues a job that was killed; torchrun shares it among processes.
     """
+    from functools import partial
+
     from s2s.durable import resumable
     from s2s.generation.decode import DecodeOptions
     from s2s.generation.generator import Generator
-    from s2s.generation.pseudo_labels import label_file
+    from s2s.generation.job_array import Shard
+    from s2s.generation.pseudo_labels import check_labels, label_file, labeling
     from s2s.ranks import join_ranks
 
     changes = as_overrides(source_field, None, overrides, strict)
@@ -79,16 +89,29 @@ def pseudo_labels(
     options = DecodeOptions(
         max_tokens=max_tokens,
         max_sentences=max_sentences,
-        window=window,
+        window=window_for(window, ray),
         strict=strict,
         overwrite=overwrite,
         format=known,
+        shard=None if shard is None else Shard.parse(shard),
     )
+    load = partial(Generator.load, run, checkpoint, revision, precision=precision.value, overrides=changes)
+    refuse_without_ray(ray, workers)
+    if ray is not None:
+        from s2s.cluster.decoding import decode_on_cluster
+        from s2s.cluster.pool import ClusterOptions
+
+        check_labels(output)
+        with resumable():
+            cluster = ClusterOptions(address=ray, workers=workers, device=device)
+            _report(decode_on_cluster(load, input, output, options, cluster, labeling), input, output)
+        return
     with resumable(), join_ranks(device) as ranks:
-        teacher = Generator.load(
-            run, checkpoint, revision, device=ranks.device, precision=precision.value, overrides=changes
-        )
-        summary = label_file(teacher, input, output, options, ranks)
+        summary = label_file(load(device=ranks.device), input, output, options, ranks)
     if ranks.first:
-        summary.refuse_failure(input)
-        typer.echo(f"{output}: {summary.lines - summary.failed:,} of {summary.lines:,} records with pseudo-labels")
+        _report(summary, input, output)
+
+
+def _report(summary: Summary, source: str, output: str) -> None:
+    summary.refuse_failure(source)
+    typer.echo(f"{output}: {summary.lines - summary.failed:,} of {summary.lines:,} records with pseudo-labels")

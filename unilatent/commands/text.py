@@ -12,6 +12,7 @@ import typer
 
 from s2s.registry import search_working_directory, trusting_imports
 from unilatent import completion
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray, window_for
 
 KEY_VALUE = "KEY.PATH=VALUE"
 
@@ -128,7 +129,13 @@ Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of a r
 MaxTokens = Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum source tokens per batch.")]
 MaxSentences = Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Maximum sentences per batch.")]
 Window = Annotated[
-    int, typer.Option(min=1, max=2**31 - 1, help="Number of lines that are read and sorted by length at a time.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=2**31 - 1,
+        help="Number of lines that are read and sorted by length at a time.",
+        show_default="4096; 512 with --ray",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 InferencePrecision = Annotated[Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")]
@@ -178,10 +185,13 @@ def decode(
     revision: Revision = None,
     max_tokens: MaxTokens = 4096,
     max_sentences: MaxSentences = 64,
-    window: Window = 4096,
+    window: Window = None,
     trace: Annotated[
         str | None, typer.Option(help="File for the traces of the beam search, which `unilatent rerank` reads.")
     ] = None,
+    shard: ShardOption = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
     device: Device = "auto",
     precision: InferencePrecision = Precision.float32,
     strict: Strict = False,
@@ -196,10 +206,12 @@ def decode(
     Options of the decoder are given as `decoder.beam_size=8 decoder.length_penalty=0.9`.
     """
     from contextlib import nullcontext
+    from functools import partial
 
     from s2s.durable import resumable
     from s2s.generation.decode import DecodeOptions, decode_file
     from s2s.generation.generator import Generator
+    from s2s.generation.job_array import Shard
     from s2s.profiling import profiled
     from s2s.ranks import join_ranks
 
@@ -207,15 +219,24 @@ def decode(
     options = DecodeOptions(
         max_tokens=max_tokens,
         max_sentences=max_sentences,
-        window=window,
+        window=window_for(window, ray),
         strict=strict,
         overwrite=overwrite,
         format=None if format is None else format.value,
+        shard=None if shard is None else Shard.parse(shard),
     )
+    load = partial(Generator.load, run, checkpoint, revision, precision=precision.value, overrides=changes)
+    refuse_without_ray(ray, workers, trace, profile)
+    if ray is not None:
+        from s2s.cluster.decoding import decode_on_cluster
+        from s2s.cluster.pool import ClusterOptions
+
+        with resumable():
+            cluster = ClusterOptions(address=ray, workers=workers, device=device)
+            decode_on_cluster(load, input, output, options, cluster).refuse_failure(input)
+        return
     with nullcontext() if "-" in (input, output) else resumable(), join_ranks(device) as ranks:
-        generator = Generator.load(
-            run, checkpoint, revision, device=ranks.device, precision=precision.value, overrides=changes
-        )
+        generator = load(device=ranks.device)
         with profiled(profile):
             summary = decode_file(generator, input, output, options, ranks, trace)
     if ranks.first:

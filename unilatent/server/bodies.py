@@ -78,6 +78,8 @@ class GenerateBody(Body):
     """Different outputs of each text, best first."""
     prefix: str | None = None
     """What each output must begin with."""
+    constraints: list[str] | list[list[str]] = Field(default_factory=list)
+    """Phrases that each output must contain, or a list of them for each text; for the decoder `constrained_beam`."""
     decoder: dict[str, Any] = Field(default_factory=dict)
     """Options of the decoder, such as `beam_size`."""
 

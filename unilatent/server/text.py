@@ -8,7 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from s2s.data.phrases import FIELD
 from s2s.decoding.beam import BeamSearch
+from s2s.generation.session import Text
 from s2s.registry import DECODERS
 from unilatent.server.answers import watched
 from unilatent.server.bodies import CompletionBody, GenerateBody, read_body
@@ -30,7 +32,7 @@ def text_router(service: Service) -> APIRouter:
         """Generate from one text or several; each has its best outputs with their scores."""
         body = await read_body(GenerateBody, request)
         options = {**body.decoder, **_several(body.num_hypotheses, body.decoder)}
-        found = await _generate(service, request, body.model, body.input, body.prefix, options)
+        found = await _generate(service, request, body.model, body.input, body.prefix, options, body.constraints)
         outputs = [
             {
                 "text": hypotheses[0][0],
@@ -65,13 +67,20 @@ def text_router(service: Service) -> APIRouter:
 
 
 async def _generate(
-    service: Service, request: Request, name: str, given: str | list[str], prefix: str | None, options: dict[str, Any]
+    service: Service,
+    request: Request,
+    name: str,
+    given: str | list[str],
+    prefix: str | None,
+    options: dict[str, Any],
+    constraints: list[str] | list[list[str]] | None = None,
 ) -> list[Hypotheses]:
     model, texts = service.text(name), [given] if isinstance(given, str) else given
     _check(model.limits, texts, prefix, options)
+    records = _records(model, texts, constraints or [])
     async with watched(model.worker.answer(), request.receive) as answer:
         await run_in_threadpool(_check_options, model, options)
-        model.worker.submit(TextJob(model.generator, texts, prefix, options, answer, model.limits.max_rows))
+        model.worker.submit(TextJob(model.generator, records, prefix, options, answer, model.limits.max_rows))
         found: list[Hypotheses] = await answer.next()
         return found
 
@@ -91,6 +100,22 @@ def _check(limits: Limits, texts: list[str], prefix: str | None, options: dict[s
         if size is not None and isinstance(value, int) and value > size:
             message = f"decoder.{key}: must be at most {size} here, found {value}"
             raise ApiError(400, message, "invalid_value", f"decoder.{key}")
+
+
+def _records(model: TextModel, texts: list[str], constraints: list[str] | list[list[str]]) -> list[Text]:
+    """The texts as the model's task reads them, with the phrases that are asked of their outputs."""
+    if not constraints:
+        return list(texts)
+    each = constraints if isinstance(constraints[0], list) else [constraints] * len(texts)
+    if len(each) != len(texts):
+        message = f"constraints: must be a list of phrases, or one for each of {len(texts)} texts, found {len(each)}"
+        raise ApiError(400, message, "invalid_value", "constraints")
+    most = model.limits.source_characters
+    if any(sum(map(len, phrases)) > most for phrases in each):
+        message = f"constraints: the phrases of a text must have at most {most:,} characters"
+        raise ApiError(400, message, "string_above_max_length", "constraints")
+    record = model.generator.task.record
+    return [{**record(text), FIELD: phrases} for text, phrases in zip(texts, each, strict=True)]
 
 
 def _check_options(model: TextModel, options: dict[str, Any]) -> None:

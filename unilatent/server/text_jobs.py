@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from s2s.generation.generator import Generator
-from s2s.generation.session import Finished, TextSession
+from s2s.generation.session import Finished, Text, TextSession
 from s2s.json_files import dump_json
 from unilatent.server.answers import Answer
 from unilatent.server.worker import Job
@@ -17,7 +17,7 @@ class TextJob(Job):
 
     Args:
         generator: What generates.
-        texts: At least one.
+        texts: At least one, or records.
         prefix: How each output begins, or None.
         options: Of the decoder; only jobs with the same ones share a batch.
         answer: Where the list goes.
@@ -27,7 +27,7 @@ class TextJob(Job):
     def __init__(
         self,
         generator: Generator,
-        texts: Sequence[str],
+        texts: Sequence[Text],
         prefix: str | None,
         options: dict[str, Any],
         answer: Answer,

@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 import torch
 from command_line import error_of
+from ray_stand_in import StandIn
 
 pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
 from latent.audio.files import Samples, write_audio
 from latent.recognition.files import Summary, TranscribeOptions, transcribe_files
 from latent.recognition.inputs import Listed, find_recordings, read_hot_words
+from latent.recognition.on_cluster import transcribe_on_cluster
 from latent.recognition.recognizer import RecognitionRequest, Recognizer
 from latent.recognition.transcript import Segment, Transcript
 from latent.subtitles import Word
+from s2s.cluster import pool
+from s2s.cluster.pool import ClusterOptions
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard, join_shards
 from s2s.ranks import Ranks
 
 RATE = 8000
@@ -244,3 +249,40 @@ def test_hot_words_are_lines_of_text(folder: Path) -> None:
         read_hot_words(folder / "words.txt")
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_hot_words(folder / "none.txt")
+
+
+def test_joined_shards_are_the_transcripts_of_one_process(folder: Path) -> None:
+    (folder / "audio/r2.wav").write_bytes(b"no audio")
+    recordings = find_recordings(folder / "audio")
+    for count in (2, 7):
+        output, whole = folder / f"out{count}.jsonl", folder / f"whole{count}.jsonl"
+        transcribe_files(Counter(), recordings, whole, ALONE, TranscribeOptions())
+        for number in range(1, count + 1):
+            transcribe_files(Counter(), recordings, output, ALONE, TranscribeOptions(shard=Shard(number, count)))
+        assert (join_shards(output).lines, join_shards(output, overwrite=True).failed) == (5, 1)
+        for end in ("", ".errors.jsonl"):
+            assert Path(f"{output}{end}").read_bytes() == Path(f"{whole}{end}").read_bytes()
+    again = Counter()
+    transcribe_files(again, recordings, folder / "out2.jsonl", ALONE, TranscribeOptions())
+    assert not again.heard, "one process finds the joined output finished"
+
+
+def test_a_cluster_writes_the_transcripts_of_one_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "audio/r2.wav").write_bytes(b"no audio")
+    recordings, output, whole = find_recordings(folder / "audio"), folder / "out.jsonl", folder / "whole.jsonl"
+    monkeypatch.setattr("latent.recognition.files._WINDOW", 2)
+    monkeypatch.setattr(pool.packages, "load", lambda module, extra: StandIn(lambda call: call == 2))
+
+    def load(device: torch.device) -> Recognizer:
+        return Counter()
+
+    def transcribe() -> Summary:
+        return transcribe_on_cluster(load, recordings, output, TranscribeOptions(), ClusterOptions())
+
+    one = transcribe_files(Counter(), recordings, whole, ALONE, TranscribeOptions())
+    made = transcribe()
+    assert (made.recordings, made.failed, made.doubtful, made.seconds) == (5, 1, one.doubtful, one.seconds)
+    for end in ("", ".errors.jsonl", ".state.json"):
+        assert Path(f"{output}{end}").read_bytes() == Path(f"{whole}{end}").read_bytes()
+    monkeypatch.setattr(pool.packages, "load", None)
+    assert transcribe().real_time_factor is None, "a finished job needs no cluster"

@@ -6,7 +6,7 @@ import pytest
 from command_line import error_of
 
 from s2s.decoding.base import Hypothesis
-from s2s.generation.decode import output_record
+from s2s.generation.window_work import output_record
 
 TASK = SimpleNamespace(output=lambda tokens, _: " ".join("ab"[token % 2] for token in tokens))
 

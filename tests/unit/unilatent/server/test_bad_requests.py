@@ -80,6 +80,7 @@ def test_speech(server: Running, body: dict[str, Any], status: int, line: str) -
     assert line in found[1]
 
 
+CONSTRAINED = {"name": "constrained_beam", "max_length": 20}
 TEXT: list[tuple[dict[str, Any], str]] = [
     ({"model": "tiny"}, "model: 'tiny' speaks and does not generate text"),
     ({"input": []}, "input: must be 1 to 64 texts, found 0"),
@@ -94,6 +95,12 @@ TEXT: list[tuple[dict[str, Any], str]] = [
     ({"decoder": {"beam_size": "2; rm"}}, "beam_size"),
     ({"decoder": {"name": "nosuch"}}, "nosuch"),
     ({"decoder": 3}, "decoder: must be a valid dictionary, found 3"),
+    ({"constraints": ["fast"]}, "constrained_beam"),
+    ({"constraints": "fast"}, "constraints"),
+    ({"constraints": [[], [], []], "decoder": CONSTRAINED}, "or one for each of 1 texts, found 3"),
+    ({"constraints": [" "], "decoder": CONSTRAINED}, "'constraints' is empty"),
+    ({"constraints": ["a" * 20_001], "decoder": CONSTRAINED}, "the phrases of a text must have at most 20,000"),
+    ({"constraints": ["fast"] * 600, "decoder": CONSTRAINED}, "more than decoder.max_length"),
 ]
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import Running, running, serving
+from serving import TEXT_RUN, Running, running, serving
 from tiny_voice import RATE, write_timed_voice
 
 from latent.synthesis.consent import NoConsent
 from latent.synthesis.voices import open_voice
 from s2s.errors import InputError
+from s2s.generation.generator import Generator
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.models import SpeechModel, open_model
@@ -67,6 +68,21 @@ def test_several_outputs_can_be_drawn_without_repeats(server: Running) -> None:
     options = {"name": "stochastic_beam", "max_length": 5, "seed": 3}
     (output,) = server.generate(input="reads text", num_hypotheses=3, decoder=options).json()["outputs"]
     assert 1 <= len({item["text"] for item in output["nbest"]}) == len(output["nbest"]) <= 3
+
+
+def test_outputs_contain_the_phrases_that_are_asked_of_them(server: Running) -> None:
+    asked = {"input": ["reads text", "a library"], "decoder": {"name": "constrained_beam", "max_length": 12}}
+    plain = [output["text"] for output in server.generate(**asked).json()["outputs"]]
+    assert not any("fast" in text or "images" in text for text in plain)
+    same = [output["text"] for output in server.generate(**asked, constraints=["fast"]).json()["outputs"]]
+    assert all("fast" in text for text in same)
+    outputs = server.generate(**asked, constraints=[["fast", "images"], []]).json()["outputs"]
+    assert "fast" in outputs[0]["text"]
+    assert "images" in outputs[0]["text"]
+    assert outputs[1]["text"] == plain[1]
+    alone = Generator.load(TEXT_RUN, name="constrained_beam", max_length=12)
+    record = {"src": "reads text", "constraints": ["fast", "images"]}
+    assert alone.generate(record).text == outputs[0]["text"]
 
 
 def test_a_script_sounds_as_on_the_command_line(server: Running, voice: Path, tmp_path: Path) -> None:

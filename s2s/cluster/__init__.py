@@ -1,0 +1,1 @@
+"""Jobs that a Ray cluster shares: windows of an input go to workers, and come back in any order."""
