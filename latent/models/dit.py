@@ -16,6 +16,7 @@ from latent.nn.statistics import NormalizedLatents
 from s2s.config import Fact, Section
 from s2s.errors import ConfigError
 from s2s.models.base import Model
+from s2s.nn.packed import Precision
 from s2s.registry import register_model
 
 
@@ -89,8 +90,8 @@ class DiT(NormalizedLatents, Model):
             raise ConfigError(f"model.hidden_size: must be a multiple of 4, found {config.hidden_size}")
         return resolved
 
-    def prepare(self) -> None:
-        self.head.prepare()
+    def prepare(self, precision: Precision = "float32") -> None:
+        self.head.prepare(precision)
 
     def blocks(self) -> list[nn.Module]:
         return list(self.head.blocks)

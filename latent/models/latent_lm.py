@@ -27,7 +27,8 @@ from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.pretrained import whole_weights
 from s2s.nn.adapters import AdapterSection
-from s2s.nn.linear import pack_linears, remember_kernels
+from s2s.nn.linear import remember_kernels
+from s2s.nn.packed import Precision, pack_linears
 from s2s.registry import MODELS, register_model
 
 
@@ -164,11 +165,11 @@ class LatentLM(NormalizedLatents, Model):
         if self.config.init is not None:
             checkpoint.load_weights(self, whole_weights(Path(self.config.init)))
 
-    def prepare(self) -> None:
+    def prepare(self, precision: Precision = "float32") -> None:
         remember_kernels()
-        pack_linears(self.layers)
-        pack_linears(self.connector)
-        self.head.prepare()
+        pack_linears(self.layers, precision)
+        pack_linears(self.connector, precision)
+        self.head.prepare(precision)
 
     def blocks(self) -> list[nn.Module]:
         return list(self.layers)

@@ -15,7 +15,8 @@ from latent.models.latent_lm import LatentLM
 from latent.nn.writing import TextState, Writing, joined
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
 from s2s.errors import ConfigError
-from s2s.nn.linear import pack_linears, remember_kernels
+from s2s.nn.linear import remember_kernels
+from s2s.nn.packed import Precision, pack_linears
 from s2s.registry import register_model
 
 
@@ -32,10 +33,10 @@ class LatentLMListener(LatentLM):
         super().__init__(config)
         del self.head
 
-    def prepare(self) -> None:
+    def prepare(self, precision: Precision = "float32") -> None:
         remember_kernels()
-        pack_linears(self.layers)
-        pack_linears(self.connector)
+        pack_linears(self.layers, precision)
+        pack_linears(self.connector, precision)
 
     # Training
 

@@ -17,6 +17,7 @@ from s2s import checkpoint
 from s2s.config import Fact, Section
 from s2s.errors import ConfigError
 from s2s.models.base import Model
+from s2s.nn.packed import Precision
 from s2s.registry import register_model
 
 SigmaRule = Literal["gaussian", "fixed", "none"]
@@ -144,7 +145,7 @@ class SigmaVAE(Model):
             raise ConfigError(f"model.sample_rate: must be {wanted} as in the task's data, found {config.sample_rate}")
         return config.model_copy(update={"sample_rate": wanted})
 
-    def prepare(self) -> None:
+    def prepare(self, precision: Precision = "float32") -> None:  # always float32, for the sound
         self.encoder.prepare()
         self.decoder.prepare()
 

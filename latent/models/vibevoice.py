@@ -16,7 +16,7 @@ from latent.nn.codec import AudioEncoder
 from latent.nn.conv import History, cleared, put_rows, take_rows, with_silence
 from s2s.config import Fact, Section
 from s2s.models.base import Model
-from s2s.nn.linear import pack_linears
+from s2s.nn.packed import Precision, pack_linears
 from s2s.registry import register_model
 
 
@@ -147,10 +147,11 @@ class VibeVoice(Model):
         inputs = self.language.embed_latents(latents) + self.semantic_connector(features.squeeze(1))
         return audio.squeeze(1), inputs
 
-    def prepare(self) -> None:
-        for part in (self.language, self.acoustic, self.semantic):
-            part.prepare()
-        pack_linears(self.semantic_connector)
+    def prepare(self, precision: Precision = "float32") -> None:
+        self.language.prepare(precision)
+        self.acoustic.prepare()
+        self.semantic.prepare()
+        pack_linears(self.semantic_connector, precision)
 
     def blocks(self) -> list[nn.Module]:
         return self.language.blocks()

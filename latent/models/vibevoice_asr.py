@@ -13,7 +13,8 @@ from latent.nn.codec import AudioEncoder
 from latent.nn.conv import History
 from s2s.config import Fact, Section
 from s2s.models.base import Model
-from s2s.nn.linear import pack_linears, remember_kernels
+from s2s.nn.linear import remember_kernels
+from s2s.nn.packed import Precision, pack_linears
 from s2s.registry import register_model
 
 
@@ -92,10 +93,10 @@ class VibeVoiceASR(Model):
         """Inputs of the language model, `(B, F, hidden_size)`, from latents, not scaled, or their means."""
         return self.language.embed_latents(latents) + self.semantic_connector(semantic)  # type: ignore[no-any-return]
 
-    def prepare(self) -> None:
+    def prepare(self, precision: Precision = "float32") -> None:
         remember_kernels()
         for part in (self.language.layers, self.language.connector, self.semantic_connector):
-            pack_linears(part)
+            pack_linears(part, precision)
         self.acoustic.prepare()
         self.semantic.prepare()
 

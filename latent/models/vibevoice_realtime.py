@@ -19,7 +19,7 @@ from latent.nn.transformer import CausalBlock
 from s2s.config import Section
 from s2s.errors import InputError
 from s2s.models.base import Model
-from s2s.nn.linear import pack_linears
+from s2s.nn.packed import Precision, pack_linears
 from s2s.registry import register_model
 
 _SPEECH, _TEXT = 0, 1
@@ -150,10 +150,10 @@ class VibeVoiceRealtime(Model):
         self.stop = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.decoder = AudioDecoder(config.acoustic.sizes(config.acoustic.all_decoder_depths))
 
-    def prepare(self) -> None:
-        self.language.prepare()
+    def prepare(self, precision: Precision = "float32") -> None:
+        self.language.prepare(precision)
         self.decoder.prepare()
-        pack_linears(self.text_layers)
+        pack_linears(self.text_layers, precision)
 
     def prefill(self, preset: VoicePreset, capacity: int) -> RealtimeState:
         """Start from a voice; at most `capacity` tokens and latents may follow it.

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2s.nn.linear import Linear, PackedLinear, can_pack, linear, pack_linears
+from s2s.nn.linear import Linear, linear
+from s2s.nn.packed import Precision, pack, pack_linears
 
 
 class HeadBlock(nn.Module):
@@ -64,7 +65,7 @@ class DiffusionHead(nn.Module):
         self.out = Linear(hidden_size, latent_size, bias=False)
         self.latent_size, self.norm_eps = latent_size, norm_eps
         self.timestep_size, self.timestep_max_period = timestep_size, timestep_max_period
-        self._packed: PackedLinear | None = None
+        self._packed: nn.Module | None = None
         self._reset_parameters()
 
     def forward(self, noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
@@ -100,12 +101,10 @@ class DiffusionHead(nn.Module):
         normed = F.rms_norm(x, x.shape[-1:], eps=self.norm_eps)
         return self.out(torch.addcmul(shift, normed, scale))  # type: ignore[no-any-return]
 
-    def prepare(self) -> None:
+    def prepare(self, precision: Precision = "float32") -> None:
         """Pack the weights on a CPU, for generation only."""
-        weight, bias = self._adaptations()
-        if can_pack(weight):
-            self._packed = PackedLinear(weight, bias)
-            pack_linears(self.blocks)
+        self._packed = pack(*self._adaptations(), precision)
+        pack_linears(self.blocks, precision)
 
     def _adaptations(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the product `modulations`; (1 + scale) times the weight of a norm is one row of it."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latent.nn.conv import CausalConv, CausalUpsampling, ConvBlock
-from s2s.nn.linear import PackedLinear, can_pack, remember_kernels
+from s2s.nn.linear import remember_kernels
+from s2s.nn.packed import PackedLinear, can_pack
 
 _SHORT = 40
 """Maximum number of rows for which a depthwise convolution is faster as a product and a sum."""

@@ -25,6 +25,7 @@ from latent.recognition.live import LiveTranscript
 from latent.recognition.transcript import Transcript
 from s2s.errors import InputError
 from s2s.json_files import dump_json
+from s2s.nn.packed import Precision
 
 BATCH_SECONDS = 3600.0
 """Longest recording of a batch times its rows: as much memory as an hour alone takes."""
@@ -58,6 +59,8 @@ class Recognizer(ABC):
     """Of the audio that its model hears, in Hz; other rates are converted."""
     max_seconds: float
     """About the longest recording."""
+    precision: Precision | None = None
+    """Of the weights, if it was chosen."""
     is_live: ClassVar[bool] = False
     """Whether it can follow audio that is still arriving, see `follow`."""
     chunk_seconds: float = 0.0
@@ -74,6 +77,7 @@ class Recognizer(ABC):
         tokenizer: str | Path | None = None,
         device: str | torch.device = "auto",
         overrides: Iterable[str] = (),
+        precision: Precision | None = None,
         **decoder_options: Any,
     ) -> Recognizer:
         """A recognizer of any kind.
@@ -85,6 +89,7 @@ class Recognizer(ABC):
             tokenizer: The text tokenizer, a folder or a name on the hub, instead of what the weights bring or name.
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
             overrides: Options of the decoder as the command line takes them.
+            precision: See `latent.recognition.recognizers.open_recognizer`.
             decoder_options: The same as keywords, such as `beam_size=4`.
 
         Raises:
@@ -94,8 +99,9 @@ class Recognizer(ABC):
         # by name, since every kind of recognizer, which that module knows, imports this one
         recognizers = importlib.import_module("latent.recognition.recognizers")
         options = [*overrides, *(f"decoder.{name}={dump_json(value)}" for name, value in decoder_options.items())]
+        where: Any = {"device": device, "revision": revision, "precision": precision}
         opened: Recognizer = recognizers.open_recognizer(
-            recognizer, tokenizer, device=device, overrides=options, checkpoint_name=checkpoint, revision=revision
+            recognizer, tokenizer, overrides=options, checkpoint_name=checkpoint, **where
         )
         return opened
 

@@ -16,6 +16,7 @@ from s2s.config import read_tree, section_of
 from s2s.errors import InputError
 from s2s.hub import find_run
 from s2s.models.pretrained import locate
+from s2s.nn.packed import Precision, check_precision
 from s2s.ranks import choose_device
 
 _VERBS = {"speech_synthesis": "synthesize", "speech_autoencoding": "encode"}
@@ -31,6 +32,7 @@ def open_recognizer(
     overrides: Iterable[str] = (),
     checkpoint_name: str | None = None,
     revision: str | None = None,
+    precision: Precision | None = None,
 ) -> Recognizer:
     """The recognizer of a run, or of released weights of VibeVoice-ASR or VibeVoice-ASR-Streaming.
 
@@ -43,24 +45,26 @@ def open_recognizer(
         overrides: Options of the decoder such as `decoder.beam_size=4`.
         checkpoint_name: Of a run: a step or a file.
         revision: A commit, branch or tag, for a name on the hub.
+        precision: As in `latent.synthesis.voices.open_voice`.
 
     Raises:
         InputError: it is not such a checkpoint, or lacks something; the message of one that speaks names its verb.
         ConfigError: an override does not fit.
     """
     device = device if isinstance(device, torch.device) else choose_device(device)
+    check_precision(precision or "float32", device)
     path, text_tokenizer = find_run(checkpoint, revision), None if tokenizer is None else str(tokenizer)
     if (path / CONFIG).is_file():
         if tuned_model(path) == "vibevoice_listener":
-            return open_tuned(path, text_tokenizer, device, overrides, checkpoint_name)
+            return open_tuned(path, text_tokenizer, device, overrides, checkpoint_name, precision)
         _check_listens(path)
-        return TrainedRecognizer.open(path, tokenizer, device, overrides, checkpoint_name)
+        return TrainedRecognizer.open(path, tokenizer, device, overrides, checkpoint_name, precision)
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
     family = family_of(folder)
     check_verb(folder, family, speaking=False)
-    return recognizer_class(folder).open(folder, text_tokenizer, device, overrides)
+    return recognizer_class(folder).open(folder, text_tokenizer, device, overrides, precision)
 
 
 def _check_listens(run: Path) -> None:

@@ -21,6 +21,7 @@ from s2s.checkpoint import weight_files
 from s2s.config import Section, apply_overrides, parse_section
 from s2s.durable import fingerprint
 from s2s.errors import ConfigError, InputError
+from s2s.nn.packed import Precision, noted_precision, released_precision, weights_dtype
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +63,15 @@ class ReleasedRecognizer(Recognizer):
         _check_tokenizer(folder, encoder, known, (START, END, *self.needed), int(language.vocab_size))
 
     @classmethod
-    def open(cls: type[R], folder: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str]) -> R:
-        """The recognizer of a checkpoint, on GPUs in bfloat16, as the weights are released.
+    def open(
+        cls: type[R],
+        folder: Path,
+        tokenizer: str | None,
+        device: torch.device,
+        overrides: Iterable[str],
+        precision: Precision | None = None,
+    ) -> R:
+        """The recognizer of a checkpoint, on GPUs by default in bfloat16, as the weights are released.
 
         Raises:
             InputError: the folder is not such a checkpoint.
@@ -71,12 +79,16 @@ class ReleasedRecognizer(Recognizer):
         """
         decoder = cls.decoder_class(_options(cls.decoder_class.Config, overrides))
         encoder = load_text_encoder(folder, tokenizer)
-        model = load_asr(str(folder), torch.bfloat16 if device.type == "cuda" else torch.float32)
-        model.to(device).prepare()
-        return cls(folder, model, decoder, encoder)
+        own = precision or released_precision(device)
+        model = load_asr(str(folder), weights_dtype(own, device))
+        model.to(device).prepare(own)
+        recognizer = cls(folder, model, decoder, encoder)
+        recognizer.precision = precision
+        return recognizer
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"model": self.weights, "decoder": self._decoder.config.model_dump(mode="json")}
+        decoder = self._decoder.config.model_dump(mode="json")
+        return {"model": self.weights, "decoder": decoder, **noted_precision(self.precision)}
 
     def check_context(self, context: str) -> None:
         check_room(len(self._encoder(context)), self.max_positions)

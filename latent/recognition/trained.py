@@ -19,6 +19,7 @@ from s2s import checkpoint
 from s2s.durable import fingerprint
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
+from s2s.nn.packed import Precision, noted_precision
 
 _CHUNK_SECONDS = 30
 
@@ -50,6 +51,7 @@ class TrainedRecognizer(Recognizer):
         device: torch.device,
         overrides: Iterable[str],
         checkpoint_name: str | None,
+        precision: Precision | None = None,
     ) -> TrainedRecognizer:
         """The recognizer of a run folder, without its training data.
 
@@ -58,13 +60,20 @@ class TrainedRecognizer(Recognizer):
             ConfigError: an override does not fit.
         """
         codec = matching_tokenizer(run, tokenizer)
-        generator = Generator.load(run, checkpoint_name, device=device, overrides=overrides)
+        of_text = precision or "float32"
+        generator = Generator.load(run, checkpoint_name, device=device, precision=of_text, overrides=overrides)
         folder = run / TOKENIZER if tokenizer is None else Path(tokenizer)
         weights = [checkpoint.weights_path(run, checkpoint_name), checkpoint.weights_path(folder, None)]
-        return cls(run, generator, codec.to(device), weights)
+        recognizer = cls(run, generator, codec.to(device), weights)
+        recognizer.precision = precision
+        return recognizer
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"weights": self._hashes, "decoder": self._generator.settings["decoder"]}
+        return {
+            "weights": self._hashes,
+            "decoder": self._generator.settings["decoder"],
+            **noted_precision(self.precision),
+        }
 
     def check_context(self, context: str) -> None:
         if context:

@@ -16,6 +16,7 @@ from latent.recognition.vibevoice_recognizer import VibeVoiceRecognizer
 from latent.text.text_encoder import load_text_encoder
 from latent.tuned_vibevoice import base_of, read_tuned, tuned_digest
 from s2s.hub import repository_of
+from s2s.nn.packed import Precision, released_precision, weights_dtype
 from s2s.run import build_decoder, read_run
 
 
@@ -25,7 +26,12 @@ def recognizer_class(folder: Path) -> type[ReleasedRecognizer]:
 
 
 def open_tuned(
-    run: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str], checkpoint_name: str | None
+    run: Path,
+    tokenizer: str | None,
+    device: torch.device,
+    overrides: Iterable[str],
+    checkpoint_name: str | None,
+    precision: Precision | None = None,
 ) -> ReleasedRecognizer:
     """The recognizer of a run, with the encoders of its base; `model.init=FOLDER` says where that is.
 
@@ -38,10 +44,11 @@ def open_tuned(
     kind = recognizer_class(base)
     decoder: type[Any] = kind.decoder_class
     config, language = read_tuned(run, [f"decoder.name={kind.decoder_name}", *options], checkpoint_name)
-    model = load_asr(str(base), torch.bfloat16 if device.type == "cuda" else torch.float32)
+    own = precision or released_precision(device)
+    model = load_asr(str(base), weights_dtype(own, device))
     language.put_into(model)
-    model.to(device).prepare()
+    model.to(device).prepare(own)
     recognizer = kind(base, model, build_decoder(config, decoder), load_text_encoder(run, tokenizer))
-    recognizer.name = repository_of(run) or run.resolve().name
+    recognizer.name, recognizer.precision = repository_of(run) or run.resolve().name, precision
     recognizer.weights = tuned_digest(recognizer.weights, run, checkpoint_name)
     return recognizer

@@ -42,6 +42,7 @@ from s2s import checkpoint
 from s2s.durable import fingerprint, former_fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.hub import repository_of
+from s2s.nn.packed import Precision, noted_precision
 from s2s.registry import MODELS
 from s2s.run import RunConfig, build_decoder, build_model, load_weights, read_run
 
@@ -105,6 +106,7 @@ class LatentVoice(Voice):
         device: str | torch.device = "cpu",
         overrides: Iterable[str] = (),
         checkpoint_name: str | None = None,
+        precision: Precision | None = None,
     ) -> LatentVoice:
         """The voice in a run folder, without its training data; see `latent.synthesis.voices.open_voice`.
 
@@ -131,15 +133,18 @@ class LatentVoice(Voice):
                 f"found {decoder.config.speaker_guidance_scale:g}"
             )
         for part in (model, codec):
-            part.eval().requires_grad_(False).to(device).prepare()
-        return cls(repository_of(run) or run.resolve().name, config, model, codec, vocabulary, decoder, files, device)
+            part.eval().requires_grad_(False).to(device).prepare(precision or "float32")
+        name = repository_of(run) or run.resolve().name
+        voice = cls(name, config, model, codec, vocabulary, decoder, files, device)
+        voice.precision = precision
+        return voice
 
     def fingerprint(self) -> dict[str, Any]:
         chosen = self.config.tree()["decoder"].items()
         # an option that is not set leaves no trace: a job that began before the option existed goes on
         options = {name: value for name, value in chosen if value is not None}
         lexicon = {} if self._lexicon is None else {"lexicon": self._lexicon.fingerprint}
-        return {**self._hashes, "decoder": options, **lexicon}
+        return {**self._hashes, "decoder": options, **lexicon, **noted_precision(self.precision)}
 
     def use_lexicon(self, path: str | Path) -> None:
         self._lexicon = Lexicon.read(path, self.vocabulary.front_end)

@@ -25,6 +25,7 @@ from s2s.config import Section, apply_overrides, parse_section
 from s2s.durable import fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.json_files import describe
+from s2s.nn.packed import Precision, noted_precision, released_precision, weights_dtype
 
 V = TypeVar("V", bound="ReleasedVoice")
 
@@ -60,8 +61,15 @@ class ReleasedVoice(Voice):
         self._model, self._decoder, self._encode = model, decoder, encode
 
     @classmethod
-    def open(cls: type[V], folder: Path, tokenizer: str | None, device: torch.device, overrides: Iterable[str]) -> V:
-        """The voice of a checkpoint, on GPUs in bfloat16, as the weights are released.
+    def open(
+        cls: type[V],
+        folder: Path,
+        tokenizer: str | None,
+        device: torch.device,
+        overrides: Iterable[str],
+        precision: Precision | None = None,
+    ) -> V:
+        """The voice of a checkpoint, on GPUs by default in bfloat16, as the weights are released.
 
         Args:
             tokenizer: See `load_text_encoder`.
@@ -72,12 +80,16 @@ class ReleasedVoice(Voice):
         """
         decoder = cls.decoder_class(decoder_options(cls.decoder_class.Config, overrides))
         encode = load_text_encoder(folder, tokenizer)
-        model = cls.load_weights(str(folder), torch.bfloat16 if device.type == "cuda" else torch.float32)
-        model.to(device).prepare()
-        return cls(folder, model, decoder, encode)
+        own = precision or released_precision(device)
+        model = cls.load_weights(str(folder), weights_dtype(own, device))
+        model.to(device).prepare(own)
+        voice = cls(folder, model, decoder, encode)
+        voice.precision = precision
+        return voice
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"model": self.weights, "decoder": self._decoder.config.model_dump(mode="json")}
+        decoder = self._decoder.config.model_dump(mode="json")
+        return {"model": self.weights, "decoder": decoder, **noted_precision(self.precision)}
 
     def expected_frames(self, text: str) -> int:
         """About how many latents a text will take."""

@@ -15,6 +15,7 @@ from latent.text.text_encoder import load_text_encoder
 from latent.tuned_vibevoice import base_of, read_tuned, tuned_digest
 from s2s.errors import InputError
 from s2s.hub import repository_of
+from s2s.nn.packed import Precision, released_precision, weights_dtype
 from s2s.run import build_decoder
 
 
@@ -29,6 +30,7 @@ class TunedVoice(VibeVoiceVoice):
         device: torch.device,
         overrides: Iterable[str],
         checkpoint_name: str | None,
+        precision: Precision | None = None,
     ) -> TunedVoice:
         """The voice of a run, with the tokenizers of its base; `model.init=FOLDER` says where that is.
 
@@ -42,10 +44,11 @@ class TunedVoice(VibeVoiceVoice):
         base = base_of(config)
         encode = load_text_encoder(run, None if tokenizer is None else str(tokenizer))
         decoder = build_decoder(config, VibeVoiceDecoder)
-        model = load_vibevoice(str(base), torch.bfloat16 if device.type == "cuda" else torch.float32)
+        own = precision or released_precision(device)
+        model = load_vibevoice(str(base), weights_dtype(own, device))
         language.put_into(model)
-        model.to(device).prepare()
+        model.to(device).prepare(own)
         voice = cls(base, model, decoder, encode)
-        voice.name = repository_of(run) or run.resolve().name
+        voice.name, voice.precision = repository_of(run) or run.resolve().name, precision
         voice.weights = tuned_digest(voice.weights, run, checkpoint_name)
         return voice

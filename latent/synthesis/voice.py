@@ -38,6 +38,7 @@ from latent.text.front_end import NothingToSay
 from latent.text.splitting import split_text
 from s2s.errors import InputError
 from s2s.json_files import dump_json
+from s2s.nn.packed import Precision
 from s2s.registry import nearest
 
 
@@ -56,6 +57,8 @@ class Voice(ABC):
     """Tokens and latents of the longest sequence."""
     voice_frames: int = 0
     """Latents of the longest voice prompt that a request may continue from (see `continued`); 0: none."""
+    precision: Precision | None = None
+    """Of the weights, if it was chosen."""
     speakers: Sequence[str] = ()
     """Speakers of the model, whom a request may name."""
     names_speakers: ClassVar[bool] = False
@@ -73,6 +76,7 @@ class Voice(ABC):
         device: str | torch.device = "auto",
         overrides: Iterable[str] = (),
         lexicon: str | Path | None = None,
+        precision: Precision | None = None,
         **decoder_options: Any,
     ) -> Voice:
         """A voice of any kind.
@@ -86,6 +90,7 @@ class Voice(ABC):
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
             overrides: Options of the decoder as the command line takes them.
             lexicon: A file of words and their pronunciations, see `use_lexicon`.
+            precision: See `latent.synthesis.voices.open_voice`.
             decoder_options: The same as keywords, such as `guidance_scale=1.5, num_inference_steps=8`.
 
         Raises:
@@ -95,9 +100,8 @@ class Voice(ABC):
         # by name, since every kind of voice, which that module knows, imports this one
         voices = importlib.import_module("latent.synthesis.voices")
         options = [*overrides, *(f"decoder.{name}={dump_json(value)}" for name, value in decoder_options.items())]
-        opened: Voice = voices.open_voice(
-            voice, tokenizer, device=device, overrides=options, checkpoint_name=checkpoint, revision=revision
-        )
+        where: Any = {"device": device, "revision": revision, "precision": precision}
+        opened: Voice = voices.open_voice(voice, tokenizer, overrides=options, checkpoint_name=checkpoint, **where)
         if lexicon is not None:
             opened.use_lexicon(lexicon)
         return opened

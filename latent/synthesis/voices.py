@@ -17,6 +17,7 @@ from s2s.checkpoint import CONFIG
 from s2s.errors import InputError
 from s2s.hub import find_run
 from s2s.models.pretrained import locate
+from s2s.nn.packed import Precision, check_precision
 from s2s.ranks import choose_device
 
 
@@ -28,6 +29,7 @@ def open_voice(
     overrides: Iterable[str] = (),
     checkpoint_name: str | None = None,
     revision: str | None = None,
+    precision: Precision | None = None,
 ) -> Voice:
     """The voice of a run folder, or of released weights of VibeVoice or VibeVoice-Realtime.
 
@@ -39,21 +41,31 @@ def open_voice(
         overrides: Options of the decoder such as `decoder.guidance_scale=1.5`.
         checkpoint_name: Of a run: a step or a file (see `s2s.checkpoint.weights_path`); the best weights by default.
         revision: A commit, branch or tag, for a name on the hub.
+        precision: Of the weights but for those of audio tokenizers: float32, bfloat16, or on a CPU int8. By default
+            float32, and of released weights on GPUs bfloat16.
 
     Raises:
         InputError: it is not such a checkpoint, or lacks something.
         ConfigError: an override does not fit.
     """
     device = device if isinstance(device, torch.device) else choose_device(device)
+    check_precision(precision or "float32", device)
     path = find_run(checkpoint, revision)
     if (path / CONFIG).is_file() or (path.is_dir() and not (path / "config.json").is_file()):
         if tuned_model(path) is not None:
-            return TunedVoice.open_run(path, tokenizer, device, overrides, checkpoint_name)
-        return LatentVoice.open(path, tokenizer, device=device, overrides=overrides, checkpoint_name=checkpoint_name)
+            return TunedVoice.open_run(path, tokenizer, device, overrides, checkpoint_name, precision)
+        return LatentVoice.open(
+            path,
+            tokenizer,
+            device=device,
+            overrides=overrides,
+            checkpoint_name=checkpoint_name,
+            precision=precision,
+        )
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
     folder = locate(str(path))
     family = family_of(folder)
     check_verb(folder, family, speaking=True)
     kind = RealtimeVoice if family == "vibevoice_realtime" else VibeVoiceVoice
-    return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides)
+    return kind.open(folder, None if tokenizer is None else str(tokenizer), device, overrides, precision)

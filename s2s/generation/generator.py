@@ -14,7 +14,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 
@@ -25,13 +25,12 @@ from s2s.errors import ConfigError, InputError
 from s2s.generation.session import Batched, Joined, Text, Texts, TextSession
 from s2s.hub import find_run
 from s2s.models.base import Model
+from s2s.nn.packed import Precision, check_precision, weights_dtype
 from s2s.ranks import choose_device
 from s2s.registry import DECODERS, nearest
 from s2s.run import build_search, load_run
 from s2s.run_config import RunConfig, with_decoder
 from s2s.tasks.base import GenerationTask
-
-Precision = Literal["float32", "bfloat16"]
 
 
 class Scored(NamedTuple):
@@ -107,7 +106,7 @@ class Generator:
             checkpoint: A step or a safetensors file; the best weights by default.
             revision: A commit, branch or tag of a run on the hub.
             device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
-            precision: Precision of the weights; scores are float32 in either. bfloat16 is meant for GPUs.
+            precision: Of the weights: "float32", "bfloat16", or on a CPU "int8". Scores are float32 in each of them.
             overrides: Options of other sections, such as `task.max_source=256`.
             decoder_options: Defaults for `generate`, such as `beam_size=8`. `name="sampling"` chooses another decoder.
 
@@ -115,11 +114,10 @@ class Generator:
             InputError: the run cannot be found, lacks weights, or does not generate text.
             ConfigError: an option is unknown or its value does not fit.
         """
-        if precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"precision: must be float32 or bfloat16, found {precision!r}")
+        where = device if isinstance(device, torch.device) else choose_device(device)
+        check_precision(precision, where)
         folder = find_run(run, revision)
         config, task, model, search = load_run(folder, overrides, checkpoint)
-        where = device if isinstance(device, torch.device) else choose_device(device)
         settings = {
             "model": weights_path(folder, checkpoint),
             "task": config.task.config.model_dump(mode="json", exclude={"train", "valid", "labels", "tokenizer"}),
@@ -236,9 +234,9 @@ class Generator:
 
 
 def place(model: Model, device: torch.device, precision: Precision = "float32") -> Model:
-    """The model on a device, ready only to decode; log-probabilities are float32 in either precision."""
-    model = model.to(device=device, dtype=getattr(torch, precision)).eval()
-    model.prepare()
+    """The model on a device, ready only to decode; log-probabilities are float32 in each precision."""
+    model = model.to(device=device, dtype=weights_dtype(precision, device)).eval()
+    model.prepare(precision)
     return model
 
 

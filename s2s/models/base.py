@@ -17,6 +17,7 @@ from torch import nn
 from s2s.config import Section
 from s2s.data.batch import Batch, CopyBatch
 from s2s.errors import ConfigError
+from s2s.nn.packed import Precision
 
 
 class Model(nn.Module):
@@ -53,10 +54,10 @@ class Model(nn.Module):
         if isinstance(batch, CopyBatch):
             raise ConfigError("task.copying: must be null, this model has no copy head")
 
-    def prepare(self) -> None:
+    def prepare(self, precision: Precision = "float32") -> None:
         """Convert the weights, in place, to the form that generates fastest; they can no longer be trained or saved.
 
-        Call it once, on the device and in the precision of the generation.
+        Call it once, on the device of the generation; `precision` is that of the products on a CPU.
         """
 
     def matrices(self) -> dict[str, dict[str, int]]:

@@ -25,7 +25,8 @@ from s2s.nn.attention import Attention
 from s2s.nn.cache import Pool
 from s2s.nn.copying import CopyHead, Copying, CopySources, joint_scores
 from s2s.nn.crossing import DecoderBlock, crossing
-from s2s.nn.linear import PackedLinear, can_pack, linear, pack_linears
+from s2s.nn.linear import linear
+from s2s.nn.packed import Precision, pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
@@ -90,7 +91,7 @@ class EncoderDecoder(Model):
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.copier = CopyHead(config.hidden_size) if config.copies else None
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.output: PackedLinear | None = None
+        self.output: nn.Module | None = None
         self.apply(self._randomize)
         if self.tags is not None:
             self.tags.start_(config.initializer_range)
@@ -239,10 +240,9 @@ class EncoderDecoder(Model):
             return self.logits(x), x
         return joint_scores(self.logits(x), self.copier(x, state.copies), state.copies), x
 
-    def prepare(self) -> None:
-        pack_linears(self)
-        if can_pack(self.tokens.weight):
-            self.output = PackedLinear(self.tokens.weight, self.bias)
+    def prepare(self, precision: Precision = "float32") -> None:
+        pack_linears(self, precision)
+        self.output = pack(self.tokens.weight, self.bias, precision)
 
     # Weights
 

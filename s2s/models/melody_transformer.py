@@ -24,7 +24,7 @@ from s2s.nn.attention import Attention, attend
 from s2s.nn.cache import Pool
 from s2s.nn.crossing import DecoderBlock, see_all
 from s2s.nn.factored import FactoredHead
-from s2s.nn.linear import pack_linears
+from s2s.nn.packed import Precision, pack_linears
 from s2s.nn.transformer import Block
 from s2s.registry import register_model
 
@@ -216,8 +216,8 @@ class MelodyTransformer(Model):
             x = layer(x, own(index), None, state.across(index))
         return x
 
-    def prepare(self) -> None:
-        pack_linears(self)
+    def prepare(self, precision: Precision = "float32") -> None:
+        pack_linears(self, precision)
 
 
 def _over(real: Tensor) -> Attention:

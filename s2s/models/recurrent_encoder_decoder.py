@@ -18,8 +18,9 @@ from s2s.models.shifted import check_batch, check_vocabulary, start_token
 from s2s.models.sizes import features_for, refuse_others, vocabulary_for
 from s2s.nn.cache import placed
 from s2s.nn.copying import Copying, CopySources, joint_scores
-from s2s.nn.linear import Linear, pack_linears
+from s2s.nn.linear import Linear
 from s2s.nn.masks import additive
+from s2s.nn.packed import Precision, pack_linears
 from s2s.nn.recurrent import MaxoutReadout, Output, RecurrentDecoder, RecurrentEncoder
 from s2s.nn.tags import TagSection, tag_embeddings
 from s2s.registry import register_model
@@ -218,8 +219,8 @@ class RecurrentEncoderDecoder(Model):
             return logits, features
         return joint_scores(logits, self._copying(output, read.ids), read), features
 
-    def prepare(self) -> None:
-        pack_linears(self)
+    def prepare(self, precision: Precision = "float32") -> None:
+        pack_linears(self, precision)
 
     # Weights
 

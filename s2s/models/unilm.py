@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -27,10 +28,10 @@ from s2s.models.unilm_ends import Embeddings, Head
 from s2s.models.unilm_layers import make_layers, placing_of
 from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
-from s2s.nn.attention import Attention, Rows
+from s2s.nn.attention import Attention, Rows, keeping
 from s2s.nn.cache import Pool
 from s2s.nn.disentangled import Distances
-from s2s.nn.linear import PackedLinear, can_pack, pack_linears
+from s2s.nn.packed import Precision, pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.placing import Layers, Placing
 from s2s.nn.positions import RelativeBias
@@ -302,11 +303,13 @@ class UniLM(Model):
         everything, stored = placing.attention(packing), placing.stored(packing)
         heads, width = self.config.num_heads, self.config.hidden_size // self.config.num_heads
         buffer = x.new_zeros(len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width)
-        for index, layer in enumerate(self.layers):
-            keys_values = packing.pad(stored(index, cast(Block, layer).keys_values(x)))  # (B, S, 2, H, D)
-            buffer[index, ..., :-1, :] = keys_values.permute(2, 0, 3, 1, 4)
-            if index + 1 < len(self.layers):
-                x = layer(x, scaled(everything(index), factors.source))
+
+        def keep(index: int, keys_values: Tensor) -> None:
+            buffer[index, ..., :-1, :] = packing.pad(stored(index, keys_values)).permute(2, 0, 3, 1, 4)
+
+        for index, layer in enumerate(self.layers[:-1]):
+            x = layer(x, keeping(scaled(everything(index), factors.source), partial(keep, index)))
+        keep(len(self.layers) - 1, cast(Block, self.layers[-1]).keys_values(x))
         if factors.cross != factors.target:  # outputs ask with queries that are multiplied by the factor of targets
             buffer[:, 0] *= factors.cross / factors.target
         pool, most = Pool(buffer, real, positions), self.config.max_positions
@@ -340,11 +343,9 @@ class UniLM(Model):
             x = layer(x, scaled(attention(index), state.query_factor))
         return self._closed(self.layers[-1](x, scaled(attention(len(self.layers) - 1), state.query_factor), rows))
 
-    def prepare(self) -> None:
-        pack_linears(self)
-        words = self.embeddings.tokens.weight
-        if can_pack(words):
-            self.head.output = PackedLinear(words, self.head.bias)
+    def prepare(self, precision: Precision = "float32") -> None:
+        pack_linears(self, precision, fused=self.distances is None)
+        self.head.output = pack(self.embeddings.tokens.weight, self.head.bias, precision)
 
     # Weights
 

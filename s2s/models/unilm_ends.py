@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from s2s.nn.linear import Linear, PackedLinear, linear
+from s2s.nn.linear import Linear, linear
 from s2s.nn.transformer import ACTIVATIONS
 
 
@@ -51,7 +51,7 @@ class Head(nn.Module):
         self.dense = Linear(config.hidden_size, width, config.biases)
         self.norm = nn.LayerNorm(width, config.layer_norm_eps, bias=config.biases)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.output: PackedLinear | None = None
+        self.output: nn.Module | None = None
         self._activation = ACTIVATIONS[config.activation]
 
     def forward(self, features: Tensor, words: Tensor) -> Tensor:

@@ -90,6 +90,16 @@ def attend_in_groups(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor
     return attend(rows, keys, values, seen, dropout).reshape(batch, heads, -1, width)
 
 
+def keeping(attention: Attention, keep: Callable[[Tensor], None]) -> Attention:
+    """An attention that also hands on the keys and values that it is given."""
+
+    def attend_and_keep(queries: Tensor, keys_values: Tensor, dropout: float) -> Tensor:
+        keep(keys_values)
+        return attention(queries, keys_values, dropout)
+
+    return attend_and_keep
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention over the rows of one input; `num_heads` divides `hidden_size`, `dropout` is on weights."""
 

@@ -1,4 +1,4 @@
-"""Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training, and with packed weights for decoding.
+"""Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training. For generation see `s2s.nn.packed`.
 
 torch computes float32 products with MKL, which uses half of the vector width on processors that are not Intel's. oneDNN
 computes them in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, both passes: 178 instead
@@ -34,7 +34,7 @@ def remember_kernels() -> None:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Rows `(..., in)` times a weight `(out, in)`, plus a bias `(out,)`; gives `(..., out)`."""
-    if not (_is_for_onednn(x) and _is_for_onednn(weight)) or torch.is_autocast_enabled("cpu"):
+    if not (is_for_onednn(x) and is_for_onednn(weight)) or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     return _OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -47,47 +47,18 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-class PackedLinear(nn.Module):
-    """A linear layer whose weight `(out, in)` is packed for oneDNN's kernels. CPU, float32, no gradients.
-
-    For 5 to 160 rows, as in decoding, it takes 0.3 to 0.6 of the time of `F.linear` (AMD EPYC with AVX-512, 2 threads,
-    torch 2.13).
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__()
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
-        self._bias = None if bias is None else bias.detach().clone()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Rows `(..., in)` to rows `(..., out)`."""
-        return _product(x, self._packed, self._bias)
-
-
-def can_pack(weight: Tensor) -> bool:
-    """Whether a weight can be packed: on a CPU with oneDNN, in float32."""
-    return _is_for_onednn(weight)
-
-
-def pack_linears(module: nn.Module) -> None:
-    """Replace every linear layer inside a module by a packed one, where possible."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Linear) and can_pack(child.weight):
-            setattr(module, name, PackedLinear(child.weight, child.bias))
-        else:
-            pack_linears(child)
-
-
 _HAS_ONEDNN = bool(torch.backends.mkldnn.is_available()) and all(  # type: ignore[no-untyped-call]
     hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
 )
 
 
-def _is_for_onednn(tensor: Tensor) -> bool:
+def is_for_onednn(tensor: Tensor) -> bool:
+    """Whether oneDNN multiplies such a tensor: on a CPU that has it, in float32."""
     return _HAS_ONEDNN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`linear` by oneDNN, of a weight that may be packed; no gradients."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
@@ -95,7 +66,7 @@ class _OneDnnLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+        return product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -104,7 +75,7 @@ class _OneDnnLinear(torch.autograd.Function):
         gradient = gradient.contiguous()
         rows = gradient.flatten(0, -2)
         return (
-            _product(gradient, weight.t(), None) if ctx.needs_input_grad[0] else None,
-            _product(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None,
+            product(gradient, weight.t(), None) if ctx.needs_input_grad[0] else None,
+            product(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None,
             rows.sum(0) if ctx.needs_input_grad[2] else None,
         )

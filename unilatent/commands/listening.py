@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unilatent import completion
+from unilatent.commands.precision import SpeechPrecision
 from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray
 from unilatent.commands.text import TrustImports
 
@@ -99,6 +100,7 @@ def transcribe(
     ray: RayAddress = None,
     workers: Workers = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: SpeechPrecision = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first recording that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
@@ -140,6 +142,7 @@ def transcribe(
         overrides=overrides or (),
         checkpoint_name=checkpoint,
         revision=revision,
+        precision=None if precision is None else precision.value,
     )
     options = TranscribeOptions(max_rows, context, language, overwrite, strict, aligner, part)
     lines = output or Path("transcript.jsonl")

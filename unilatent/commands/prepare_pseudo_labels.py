@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unilatent import completion
+from unilatent.commands.precision import InferencePrecision, Precision
 from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray, window_for
 from unilatent.commands.text import (
     KEY_VALUE,
     Checkpoint,
     Device,
-    InferencePrecision,
     InputFormat,
     MaxSentences,
     MaxTokens,
     Overwrite,
-    Precision,
     Revision,
     SourceField,
     Strict,

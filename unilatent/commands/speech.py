@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unilatent import completion
+from unilatent.commands.precision import SpeechPrecision
 from unilatent.commands.text import Profile, TrustImports
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def synthesize(
     watermark: Annotated[bool, typer.Option("--watermark", help="Mark the audio; needs resemble-perth.")] = False,
     max_rows: Annotated[int, typer.Option(min=1, help="Maximum batch size.")] = 16,
     device: Device = "auto",
+    precision: SpeechPrecision = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be spoken.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     profile: Profile = None,
@@ -228,6 +230,7 @@ def synthesize(
             overrides=of_voice,
             checkpoint_name=checkpoint,
             revision=revision,
+            precision=None if precision is None else precision.value,
         )
         if lexicon is not None:
             opened.use_lexicon(lexicon)

@@ -12,6 +12,7 @@ import typer
 
 from s2s.registry import search_working_directory, trusting_imports
 from unilatent import completion
+from unilatent.commands.precision import InferencePrecision, Precision
 from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray, window_for
 
 KEY_VALUE = "KEY.PATH=VALUE"
@@ -116,13 +117,6 @@ class InputFormat(str, Enum):
     tsv = "tsv"
 
 
-class Precision(str, Enum):
-    """Inference precision."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
 # What the verbs that decode a file share.
 Checkpoint = Annotated[str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")]
 Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of a run on the hub.")]
@@ -138,7 +132,6 @@ Window = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-InferencePrecision = Annotated[Precision, typer.Option(help="Inference precision; bfloat16 is meant for GPUs.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first line that cannot be used.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")]
 

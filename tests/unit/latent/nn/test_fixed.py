@@ -16,7 +16,7 @@ from latent.models.sigma_vae import SigmaVAE
 from latent.nn.conv import cleared, put_rows, take_rows
 from latent.nn.diffusion_head import DiffusionHead
 from latent.nn.fixed import FixedBlock, FixedConv
-from s2s.nn.linear import can_pack
+from s2s.nn.packed import can_pack
 
 pytestmark = pytest.mark.skipif(not can_pack(torch.zeros(1, 1)), reason="weights cannot be packed here")
 

@@ -38,7 +38,7 @@ def voice(timed: bool, guided: bool = True) -> Voice:
     write = tiny_voice.write_timed_voice if timed else tiny_voice.write_voice
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for part in (LatentLM, SigmaVAE):
-            patch.setattr(part, "prepare", part.double)
+            patch.setattr(part, "prepare", lambda model, precision: model.double())
         return open_voice(write(Path(folder) / "made"), overrides=[f"decoder.{option}" for option in options])
 
 

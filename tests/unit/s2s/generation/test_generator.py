@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from s2s.decoding.constrained import ConstrainedBeamSearch
 from s2s.errors import ConfigError, InputError
 from s2s.generation.generator import Generation, Generator
+from s2s.nn.packed import input_levels
 
 DATA = Path(__file__).parents[3] / "regression/data"
 TEXTS = [json.loads(line)["src"] for line in (DATA / "input.jsonl").read_text(encoding="utf-8").splitlines()][:12]
@@ -163,7 +164,7 @@ def test_a_wrong_option_is_refused_before_anything_is_read(
         ({"beam_sise": 3}, "Did you mean 'beam_size'?"),
         ({"devise": "cpu"}, "Did you mean 'device'?"),
         ({"device": "gpu"}, "device: must be"),
-        ({"precision": "half"}, "precision: must be float32 or bfloat16, found 'half'"),
+        ({"precision": "half"}, "precision: must be float32, bfloat16 or int8, found 'half'"),
         ({"checkpoint": "7"}, "7"),
     ],
 )
@@ -188,7 +189,15 @@ def test_a_text_that_cannot_be_read_is_named(generator: Generator, texts: list[s
     assert message in str(error.value)
 
 
-def test_bfloat16_holds_the_weights_and_scores_alike(run: Path, generator: Generator) -> None:
+def test_products_in_bfloat16_score_alike(run: Path, generator: Generator) -> None:
     small = Generator.load(run, device=torch.device("cpu"), precision="bfloat16", beam_size=3, max_length=6)
-    assert next(small.model.parameters()).dtype == torch.bfloat16
     assert small.generate(TEXTS[0]).score == pytest.approx(generator.generate(TEXTS[0]).score, abs=0.5)
+
+
+@pytest.mark.skipif(not input_levels(), reason="no products of bytes here")
+def test_products_in_8_bits_score_alike_and_the_same_in_any_batch(run: Path, generator: Generator) -> None:
+    small = Generator.load(run, device=torch.device("cpu"), precision="int8", beam_size=3, max_length=6)
+    assert small.settings["precision"] == "int8"
+    alone = [small.generate(text) for text in TEXTS]
+    assert [best.text for best in small.generate(TEXTS)] == [best.text for best in alone]
+    assert alone[0].score == pytest.approx(generator.generate(TEXTS[0]).score, abs=0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -69,6 +70,29 @@ def test_choosing_parents_moves_no_keys_or_values() -> None:
     with Recorded() as recorded:
         state.select(None, torch.tensor([[1, 1], [0, 0], [1, 0]]))
     assert 0 < recorded.largest < SENTENCES * HEADS * SOURCE * WIDTH  # less than the keys of one layer
+
+
+@pytest.mark.parametrize("sentences_leave", [False, True])
+def test_dropping_what_no_hypothesis_sees_changes_no_output(
+    sentences_leave: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, sizes = [], []
+    for every in (2, 10**9):
+        monkeypatch.setattr("s2s.nn.cache.DROP_EVERY", every)
+        state, steps, beam, sentences = pool(), 12, 4, SENTENCES
+        found = [feed(state, 0, 2, 1, steps)]
+        for time in range(1, steps):
+            leaving = torch.tensor([2, 0]) if sentences_leave and time == 5 else None
+            sentences = sentences if leaving is None else 2
+            parents = torch.zeros(sentences, beam, dtype=torch.int64)
+            parents[:, 1:] = 0 if time % 3 else min(time - 1, beam - 1)  # now and then all have one parent
+            state.select(leaving, parents)
+            found.append(feed(state, time, 2, beam, steps, sentences))
+        outputs.append(found)
+        sizes.append(state.num_bytes)
+    for ours, plain in zip(*outputs, strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-5)
+    assert sizes[0] < 0.6 * sizes[1]
 
 
 def test_what_is_not_remembered_is_not_seen_later() -> None:
