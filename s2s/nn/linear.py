@@ -1,8 +1,8 @@
-"""Linear layers on a CPU by oneDNN: twice as fast as `F.linear` in training. For generation see `s2s.nn.packed`.
+"""Linear layers on a CPU by oneDNN, where that is faster (`s2s.nn.products`). For generation see `s2s.nn.packed`.
 
-torch computes float32 products with MKL, which uses half of the vector width on processors that are not Intel's. oneDNN
-computes them in the same precision (AMD EPYC with AVX-512, one thread, torch 2.13, 384 x 1536, both passes: 178 instead
-of 91 GFLOP/s). On other devices, and in other types than float32, these are torch's own layers.
+oneDNN computes in the same precision as MKL, which `F.linear` calls (AMD EPYC with AVX-512, one thread, torch 2.13,
+384 x 1536, both passes: 178 instead of 91 GFLOP/s). On other devices, and in other types than float32, these are
+torch's own layers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from s2s.nn.products import library, onednn_product
 
 # oneDNN caches a kernel for each number of rows, with buffers as large as the weights. Packed batches have a new number
 # each time: with the default limit of 1024 kernels a training run grows by gigabytes. A small limit costs no time.
@@ -34,7 +36,8 @@ def remember_kernels() -> None:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Rows `(..., in)` times a weight `(out, in)`, plus a bias `(out,)`; gives `(..., out)`."""
-    if not (is_for_onednn(x) and is_for_onednn(weight)) or torch.is_autocast_enabled("cpu"):
+    fits = is_for_onednn(x) and is_for_onednn(weight) and not torch.is_autocast_enabled("cpu")
+    if not fits or library() == "mkl":
         return F.linear(x, weight, bias)
     return _OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -57,16 +60,11 @@ def is_for_onednn(tensor: Tensor) -> bool:
     return _HAS_ONEDNN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`linear` by oneDNN, of a weight that may be packed; no gradients."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
-
-
 class _OneDnnLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product(x, weight, bias)
+        return onednn_product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -75,7 +73,7 @@ class _OneDnnLinear(torch.autograd.Function):
         gradient = gradient.contiguous()
         rows = gradient.flatten(0, -2)
         return (
-            product(gradient, weight.t(), None) if ctx.needs_input_grad[0] else None,
-            product(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None,
+            onednn_product(gradient, weight.t(), None) if ctx.needs_input_grad[0] else None,
+            onednn_product(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None,
             rows.sum(0) if ctx.needs_input_grad[2] else None,
         )

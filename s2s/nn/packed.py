@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from s2s.errors import ConfigError
 from s2s.nn.attention import Attention, Rows, SelfAttention, select_rows
-from s2s.nn.linear import is_for_onednn, product
+from s2s.nn.linear import is_for_onednn
+from s2s.nn.products import onednn_product
 
 Precision = Literal["float32", "bfloat16", "int8"]
 """Of the products of a model that generates. int8 is for CPUs."""
@@ -34,7 +35,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows `(..., in)` to rows `(..., out)`."""
-        return product(x, self._packed, self._bias)
+        return onednn_product(x, self._packed, self._bias)
 
 
 class BFloat16Linear(PackedLinear):

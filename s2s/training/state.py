@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from s2s import checkpoint
 from s2s.errors import InputError
+from s2s.nn.products import Library
 from s2s.training.config import TrainConfig
 from s2s.training.distributed import fill_, whole
 from s2s.training.loss_scale import LossScale
@@ -42,6 +43,9 @@ class Progress:
     """Whether the run reached its end; if it was made longer since, see `is_over`."""
     tensors: int | None = None
     """Number of tensors in training.safetensors; None in checkpoints of former versions."""
+
+    products: Library | None = None
+    """The library of its products on a CPU; None in checkpoints of former versions, which had oneDNN."""
 
     loss_scale: LossScale | None = None
     """In float16."""

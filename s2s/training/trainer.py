@@ -31,6 +31,7 @@ from s2s import checkpoint
 from s2s.criteria.base import Criterion
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
+from s2s.nn import products
 from s2s.nn.adapters import relative_changes
 from s2s.ranks import Ranks
 from s2s.training.config import TrainConfig
@@ -89,6 +90,8 @@ class Trainer:
             self._optimizers[phase] = make_optimizer(optim, [(n, p) for n, p in named if id(p) in chosen])
         self._mean = None if config.ema_decay is None else EMA(self._weights, config.ema_decay)
         self.progress = Progress(loss_scale=LossScale() if config.precision == "float16" else None)
+        self.progress.products = ranks.gather([products.library()])[0]  # the ranks of a run agree
+        products.use(self.progress.products)
         self._first_step = 0
 
     @property
@@ -99,6 +102,8 @@ class Trainer:
     def restore(self, folder: Path) -> None:
         """Resume from the checkpoint of the model's weights; InputError if a file is missing or damaged."""
         self.progress = Progress.read(folder)
+        self.progress.products = self.progress.products or "onednn"
+        products.use(self.progress.products)
         self._first_step = self.progress.step
         path = folder / checkpoint.TRAINING
         tensors = checkpoint.read_tensors(path)
