@@ -42,6 +42,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", nargs="+", choices=get_args(Precision), default=precisions(), help="of our weights"
     )
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="keep freed memory, as `unilatent decode` does, for all systems"
+    )
     parser.add_argument("--alone", action="store_true", help="run without peers")
 
 
@@ -58,7 +61,8 @@ def has_bfloat16() -> bool:
 
 def measure(args: argparse.Namespace) -> Iterator[Table]:
     """A table for each size."""
-    keep_freed_memory()  # as `unilatent decode` does
+    if args.keep_memory:
+        keep_freed_memory()
     for size in args.sizes:
         yield of_size(size, args)
 
@@ -76,7 +80,8 @@ def of_size(size: tuple[int, int], args: argparse.Namespace) -> Table:
         table, outputs = compare(
             f"{title}, vocabulary {args.vocabulary}", "sentences", args.batch, systems, args.rounds
         )
-    table.notes.append("The C library keeps freed memory, as in `unilatent decode`; all systems gain by it.")
+    if args.keep_memory:
+        table.notes.append("The C library keeps freed memory for all systems, as `unilatent decode` lets it.")
     for row in table.rows:
         row.facts["outputs"] = remark(row.system, outputs, args.target)
     return table
