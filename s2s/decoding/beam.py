@@ -106,8 +106,7 @@ class BeamSearch(TextSearch):
 
     def log_probs(self, beam: Beam, logits: Tensor) -> Tensor:
         """Log-probabilities of the next token, `(B', K, V)` float32, under the repetition penalty."""
-        log_probs = logits.float()
-        torch.log_softmax(log_probs, -1, out=log_probs)  # in place: 10 MB a step, which the system would map anew
+        log_probs = logits.log_softmax(-1, dtype=torch.float32)
         return penalize_repeated(log_probs, beam.tokens, self.config.repetition_penalty)
 
     def is_complete(self, beam: Beam, exhaustive: bool) -> Tensor:

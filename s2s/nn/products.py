@@ -2,7 +2,7 @@
 
 MKL uses half of the vector width on some processors that are not Intel's, so oneDNN is twice as fast there; on others
 MKL is up to a fifth faster. So both are timed once, at the first use, which takes a tenth of a second, and the choice
-is kept on the disk for this processor and this torch. Results differ by rounding, so a training run goes on with the
+is kept on the disk for this machine and this torch. Results differ by rounding, so a training run goes on with the
 library that it began with. Packed layers (`s2s.nn.packed`) are oneDNN's on every machine.
 """
 
@@ -84,15 +84,9 @@ def _read(path: Path) -> dict[str, Library]:
 
 
 def _machine() -> str:
-    """The processor, and what else decides: torch, its vector instructions, the number of threads."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        facts = dict.fromkeys(line for line in lines if line.startswith(("model name", "cpu family", "model\t")))
-        name = ", ".join(line.partition(":")[2].strip() for line in facts) or name
-    except OSError:
-        pass
-    return f"{name}; {torch.backends.cpu.get_cpu_capability()}; torch {torch.__version__}; {torch.get_num_threads()}"
+    """This machine by its name, and what else decides: torch, its vector instructions, the number of threads."""
+    facts = platform.node(), platform.processor() or platform.machine(), torch.backends.cpu.get_cpu_capability()
+    return f"{', '.join(facts)}, torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 def faster() -> Library:

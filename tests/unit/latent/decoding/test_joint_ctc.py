@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -143,6 +143,7 @@ def search(weight: float, **options: Any) -> JointCTCSearch:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 9999), st.sampled_from([0.1, 0.5, 1.0]))
+@example(1323, 1.0)
 def test_the_best_text_is_that_of_both_scores_summed_over_all_texts(seed: int, weight: float) -> None:
     lengths = [4, 2]
     frames = drawn(seed, 2, 4, VOCABULARY)

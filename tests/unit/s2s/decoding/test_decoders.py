@@ -347,3 +347,24 @@ def test_sampling_draws_only_from_what_is_allowed(options: dict[str, Any], allow
 def test_another_seed_draws_other_outputs() -> None:
     model, sources = TableModel(7), sources_of(list(range(8)))
     assert sampling(seed=1)(model, sources) == sampling(seed=1)(model, sources) != sampling(seed=2)(model, sources)
+
+
+class Remembering(TableModel):
+    """A model that keeps the scores which it gave."""
+
+    def __init__(self) -> None:
+        super().__init__(len(VOCABULARY))
+        self.given: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def step(self, state: TableState, tokens: torch.Tensor | None) -> torch.Tensor:
+        scores = super().step(state, tokens)
+        self.given.append((scores, scores.clone()))
+        return scores
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_beam_search_never_writes_into_the_scores_of_the_model(penalty: float) -> None:
+    options = {"min_length": 2, "max_length": 5, "forbidden_tokens": ["c"], "repetition_penalty": penalty}
+    model = Remembering()
+    BeamSearch(BeamSearch.Config(beam_size=3, **options), VOCABULARY.index)(model, sources_of([4, 9]))
+    assert all(torch.equal(scores, before) for scores, before in model.given)
