@@ -200,6 +200,11 @@ def peak_memory(run: Run, device: str = "cpu") -> float:
     return max(itertools.accumulate(event.nbytes() for event in events)) / 1e6
 
 
+def heads(width: int) -> int:
+    """Attention heads of a model of that width."""
+    return 12 if width % 12 == 0 else 4
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Parse LAYERSxWIDTH."""
     layers, _, width = text.partition("x")

@@ -12,18 +12,12 @@ from typing import Any
 
 import torch
 import transformers
-from measuring import Run
+from measuring import Run, heads
 from torch import Tensor
 
 PAD, CLS, SEP, MASK, UNKNOWN, FIRST_WORD = 0, 1, 2, 3, 4, 10
-HEADS = 12
 SPREAD = 0.1
 """Standard deviation of random weights: with BERT's 0.02 all outputs would repeat one token."""
-
-
-def heads(width: int) -> int:
-    """Attention heads of a model."""
-    return HEADS if width % HEADS == 0 else 4
 
 
 def random_bart(size: tuple[int, int], args: argparse.Namespace) -> Any:

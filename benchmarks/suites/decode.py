@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import torch
 from earlier import systems_of
-from measuring import Run, System, Table, agreement, compare, gflop, in_process, parse_size
+from measuring import Run, System, Table, agreement, compare, gflop, heads, in_process, parse_size
 from torch import Tensor
 
 from s2s.data.batch import Feeding, SourceBatch
@@ -24,7 +24,7 @@ from s2s.generation.generator import Precision, place
 from s2s.models.bart import from_bart_names
 from s2s.models.encoder_decoder import EncoderDecoder
 from s2s.models.unilm import UniLM
-from suites.bart import FIRST_WORD, MASK, SEP, SPREAD, ctranslate2, generate, heads, random_bart
+from suites.bart import FIRST_WORD, MASK, SEP, SPREAD, ctranslate2, generate, random_bart
 
 THEIRS = "transformers BART"
 KINDS = ("pseudo-masked", "causal", "BART")

@@ -36,13 +36,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alone", action="store_true", help="run without transformers")
 
 
+def write_sources(path: Path, count: int) -> None:
+    """A file of the first sources."""
+    with SOURCES.open(encoding="utf-8") as lines:
+        path.write_text("".join(itertools.islice(lines, count)), encoding="utf-8")
+
+
 def measure(args: argparse.Namespace) -> Iterator[Table]:
     """One table."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         source = folder / "in.jsonl"
-        with SOURCES.open(encoding="utf-8") as lines:
-            source.write_text("".join(itertools.islice(lines, args.sources)), encoding="utf-8")
+        write_sources(source, args.sources)
         ours = [decoding(source, precision) for precision in args.precision]
         others = [] if args.alone else [script(source, texts_of(ours[0].timed()[1]), folder)]
         for commit in args.against:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from earlier import checked_out
 from measuring import REPO, System, Table, command, compare, python
 
-from suites.files import RUN, SOURCES
+from suites.files import RUN, write_sources
 
 LINES = 10
 TEXT = "Good morning."
@@ -28,8 +27,7 @@ def measure(args: argparse.Namespace) -> Iterator[Table]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         source = folder / "in.jsonl"
-        with SOURCES.open(encoding="utf-8") as lines:
-            source.write_text("".join(itertools.islice(lines, LINES)), encoding="utf-8")
+        write_sources(source, LINES)
         systems = [
             System(f"python -c 'import {name}'", command(python("-c", f"import {name}")))
             for name in ("torch", "transformers")

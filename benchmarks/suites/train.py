@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from earlier import systems_of
-from measuring import Run, Table, compare, parse_size
+from measuring import Run, Table, compare, heads, parse_size
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -228,11 +228,6 @@ def bert_config(size: tuple[int, int], dropout: float, args: argparse.Namespace)
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )
-
-
-def heads(width: int) -> int:
-    """Attention heads of a model."""
-    return 12 if width % 12 == 0 else 4
 
 
 def smoothed_loss(logits: Tensor, labels: Tensor) -> Tensor:

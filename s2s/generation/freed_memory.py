@@ -13,8 +13,8 @@ _NEVER, _PAD = 2**31 - 1, 2**26
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed, where it is glibc; elsewhere nothing happens.
 
-    By default it maps large tensors anew each time, and the system clears their pages: a seventh of the processor time
-    of decoding.
+    By default it returns large tensors to the system and asks for them again at the next step, and the system clears
+    the pages each time: a seventh of the processor time of decoding.
     """
     if not sys.platform.startswith("linux"):
         return

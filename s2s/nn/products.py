@@ -2,7 +2,7 @@
 
 MKL uses half of the vector width on some processors that are not Intel's, so oneDNN is twice as fast there; on others
 MKL is up to a fifth faster. So both are timed once, at the first use, which takes a tenth of a second, and the choice
-is kept on the disk for this machine and this torch. Results differ by rounding, so a training run goes on with the
+is written to the disk for this machine and this torch. Results differ by rounding, so a resumed training run uses the
 library that it began with. Packed layers (`s2s.nn.packed`) are oneDNN's on every machine.
 """
 
