@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from latent.recognition.words import WordAligner
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.models import ServedModel, open_model
@@ -80,10 +81,15 @@ def serving(folder: Path, limits: Limits | None = None, api_key: str | None = No
 
 @contextlib.contextmanager
 def running(
-    models: Sequence[ServedModel], limits: Limits, metrics: Metrics, api_key: str | None = None, **more: Any
+    models: Sequence[ServedModel],
+    limits: Limits,
+    metrics: Metrics,
+    api_key: str | None = None,
+    word_aligner: WordAligner | None = None,
+    **more: Any,
 ) -> Iterator[Running]:
     """A server with these models, until the end of the block."""
-    service = Service(models, limits, metrics)
+    service = Service(models, limits, metrics, word_aligner)
     server = make_server(service, api_key, **more)
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]

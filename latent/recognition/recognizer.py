@@ -23,6 +23,7 @@ from latent.audio.recording import Recording
 from latent.data.recognition_prompt import hot_words as joined_words
 from latent.recognition.live import LiveTranscript
 from latent.recognition.transcript import Transcript
+from latent.recognition.words import WordAligner, with_words
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 from s2s.nn.packed import Precision
@@ -156,6 +157,7 @@ class Recognizer(ABC):
         *,
         hot_words: Iterable[str] = (),
         language: str | None = None,
+        words: WordAligner | None = None,
     ) -> Transcript:
         """The transcript of a recording.
 
@@ -164,6 +166,7 @@ class Recognizer(ABC):
             sample_rate: Of samples; a file knows its own.
             hot_words: Names and terms that may occur.
             language: Code of two letters, if it is known.
+            words: What finds when each word is said, as `data_prep.aligners.spoken_words.open_word_aligner` opens it.
 
         Raises:
             InputError: the audio cannot be read, is empty, or is too long for the model.
@@ -174,4 +177,4 @@ class Recognizer(ABC):
         self.check_context(context)
         request = self.request("recording", Recording(audio, sample_rate or 0), context, language)
         ((_, transcript),) = self.recognize([request])
-        return transcript
+        return transcript if words is None else with_words(transcript, request.recording, words)

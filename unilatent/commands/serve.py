@@ -52,6 +52,13 @@ def serve(
         bool,
         typer.Option("--i-have-consent", help="The people in the recordings agreed. Noted beside each recording."),
     ] = False,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pocketsphinx|FOLDER",
+            help="Tell recognizers' clients when each word is said, as `unilatent transcribe --words` does.",
+        ),
+    ] = None,
     queue: Annotated[int, typer.Option(min=1, max=10_000, help="Requests that may wait for one model.")] = 32,
     max_rows: Annotated[int, typer.Option(min=1, max=1024, help="Texts that one model works on at once.")] = 16,
     max_streams: Annotated[
@@ -74,6 +81,7 @@ def serve(
 
     for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         load(module, "serve")
+    from data_prep.aligners.spoken_words import open_word_aligner
     from unilatent.server.limits import Limits
     from unilatent.server.metrics import Metrics
     from unilatent.server.models import open_model
@@ -83,13 +91,14 @@ def serve(
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
         raise InputError("--api-key (UNILATENT_API_KEY): must be printable ASCII, without blanks around it")
     named, recordings = _named(models), _recordings(voice or [])
+    aligner = None if words is None else open_word_aligner(words)
     listener = bind(host, port)
     limits = Limits(
         queue, max_rows, max_characters, audio_seconds=max_audio_seconds, streams=max_streams, request_seconds=timeout
     )
     metrics = Metrics()
     opened = [open_model(name, folder, device, recordings, consent, limits, metrics) for name, folder in named.items()]
-    service = Service(opened, limits, metrics)
+    service = Service(opened, limits, metrics, aligner)
     if service.is_live:
         load("websockets", "serve")
     hosts = [*LOOPBACK, host, *(allow_host or [])] if is_loopback(host) else []

@@ -117,8 +117,8 @@ class TranscriptionBody(Body):
     """The same as a list."""
     temperature: Literal["0", "0.0"] | None = None
     """The search takes the most probable text."""
-    timestamp_granularities: list[Literal["segment"]] | None = None
-    """Segments have times, words have none."""
+    timestamp_granularities: list[Literal["segment", "word"]] = Field(default_factory=lambda: ["segment"])
+    """What has times in verbose_json; words need a server with an aligner."""
     chunking_strategy: Literal["auto"] | None = None
     """Recordings are heard whole."""
     stream: Literal["false"] | None = None

@@ -30,15 +30,31 @@ def recognition_router(service: Service) -> APIRouter:
         """Write down what is said in a recording, as OpenAI's endpoint does."""
         body, content = await read_upload(TranscriptionBody, request)
         model = service.recognition(body.model)
+        _check_words(service, body)
         async with watched(model.worker.answer(), request.receive) as answer:
             asked = await run_in_threadpool(_request, model, body, AudioBytes("file", content))
             rows = service.limits.max_rows
             job = FollowedRecordingJob if model.is_live else RecognitionJob
             model.worker.submit(job(model.recognizer, asked, answer, rows, model.metrics))
             transcript: Transcript = await answer.next()
-        return transcription(transcript, body.response_format)
+            if "word" in body.timestamp_granularities:
+                transcript = await service.with_words(transcript, asked.recording)
+        return transcription(transcript, body.response_format, body.timestamp_granularities)
 
     return router
+
+
+def _check_words(service: Service, body: TranscriptionBody) -> None:
+    """Raise ApiError if times of words are asked for and cannot be given."""
+    if "word" not in body.timestamp_granularities:
+        return
+    param = "timestamp_granularities"
+    if body.response_format != "verbose_json":
+        found = f"found {body.response_format!r}"
+        raise ApiError(400, f"{param}: 'word' needs response_format verbose_json, {found}", "invalid_value", param)
+    if service.word_aligner is None:
+        advice = "start it with `unilatent serve --words`"
+        raise ApiError(400, f"{param}: this server finds no times of words; {advice}", "invalid_value", param)
 
 
 def _request(model: RecognitionModel, body: TranscriptionBody, audio: AudioBytes) -> RecognitionRequest:

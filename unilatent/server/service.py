@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
+
+from latent.audio.recording import Recording
+from latent.recognition.transcript import Transcript
+from latent.recognition.words import WordAligner, with_words
 from s2s.registry import nearest
 from unilatent.server.errors import ApiError
 from unilatent.server.limits import Limits
@@ -20,15 +26,29 @@ class Service:
         models: With different names.
         limits: Limits of requests.
         metrics: Figures of the server.
+        word_aligner: What finds when words are said, if anything does.
     """
 
-    def __init__(self, models: Sequence[ServedModel], limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        models: Sequence[ServedModel],
+        limits: Limits,
+        metrics: Metrics,
+        word_aligner: WordAligner | None = None,
+    ) -> None:
         self.models = {model.name: model for model in models}
         self.limits, self.metrics = limits, metrics
         self.names = {
             name: model.name for model in models for name in (model.folder, str(Path(model.folder).resolve()))
         }
+        self.word_aligner, self._aligning = word_aligner, asyncio.Lock()
         self.stopping = False
+
+    async def with_words(self, transcript: Transcript, recording: Recording) -> Transcript:
+        """A transcript with the times of its words; one recording is aligned after the other, beside the models."""
+        assert self.word_aligner is not None, "the request was checked"
+        async with self._aligning:
+            return await run_in_threadpool(with_words, transcript, recording, self.word_aligner)
 
     def model(self, name: str) -> ServedModel:
         """The model of that name; ApiError, with the nearest name, if there is none."""

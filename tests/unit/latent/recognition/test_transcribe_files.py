@@ -145,6 +145,13 @@ def test_words_have_times_in_json_and_in_subtitles(folder: Path) -> None:
         run(folder, "out.txt", words=Evenly())
 
 
+def test_python_gets_the_times_of_words_that_the_file_has(folder: Path) -> None:
+    run(folder, "out.jsonl", words=Evenly())
+    first = json.loads((folder / "out.jsonl").read_text().splitlines()[0])
+    found = Counter().transcribe(folder / "audio/r0.wav", hot_words=["Tea Brew"], words=Evenly())
+    assert found.record()["segments"] == first["segments"]
+
+
 def test_a_language_that_the_aligner_lacks_is_told_and_the_text_is_kept(folder: Path) -> None:
     run(folder, "out.jsonl", words=Evenly(), language="de")
     first = json.loads((folder / "out.jsonl").read_text().splitlines()[0])

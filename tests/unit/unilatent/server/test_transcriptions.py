@@ -22,7 +22,9 @@ import tiny_listener
 from serving import TEXT_RUN, Running, error_of, running
 from tiny_voice import write_recognizer
 
+from latent.audio.files import Samples
 from latent.recognition.recognizer import Recognizer
+from latent.subtitles import Word
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.models import RecognitionModel, open_model
@@ -118,6 +120,40 @@ def test_the_client_gets_every_format(client: openai.OpenAI) -> None:
     assert [one.type for one in diarized.segments] == ["transcript.text.segment"] * 2
 
 
+class Evenly:
+    """Finds the first word of each segment in the first tenth of a second that it is given."""
+
+    def fingerprint(self) -> str:
+        return "evenly"
+
+    def refusal(self, language: str | None) -> str | None:
+        return "speaks no German" if language == "de" else None
+
+    def words(self, text: str, samples: Samples, language: str | None) -> list[Word] | str | None:
+        return [Word(text.split()[0], 0.0, 0.1)]
+
+
+def test_the_client_gets_times_of_words(home: Path) -> None:
+    limits, metrics = Limits(), Metrics()
+    model = open_model("chain", str(home / "chain"), "cpu", {}, False, limits, metrics)
+    with (
+        running([model], limits, metrics, word_aligner=Evenly()) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+
+        def ask(timed: list[str], **more: Any) -> Any:
+            asked = {"model": "chain", "file": ("talk.wav", recording()), "response_format": "verbose_json", **more}
+            return client.audio.transcriptions.create(**asked, timestamp_granularities=timed)
+
+        both = ask(["segment", "word"])
+        assert [(one.word, one.start, one.end) for one in both.words] == [("Hello.", 0.0, 0.1), ("Hi.", 1.25, 1.35)]
+        assert [one.text for one in both.segments] == ["Hello.", "Hi."]
+        assert ask(["word"]).segments is None
+        assert ask(["segment"]).words is None
+        unknown = ask(["word"], language="de")
+        assert (unknown.words, unknown.warnings) == ([], ["no times of words: speaks no German"])
+
+
 def test_models_say_that_they_listen(server: Running) -> None:
     shown = {one["id"]: one for one in server.client.get("/v1/models").json()["data"]}
     assert {name: one["kind"] for name, one in shown.items()} == {
@@ -176,7 +212,17 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"language": "English"}, 400, "language: "),
     ({"temperature": "0.7"}, 400, "temperature: must be '0' or '0.0', found '0.7'"),
     ({"stream": "true"}, 400, "stream: must be 'false', found 'true'"),
-    ({"timestamp_granularities[]": "word"}, 400, "must be 'segment', found 'word'"),
+    ({"timestamp_granularities[]": "letter"}, 400, "must be 'segment' or 'word', found 'letter'"),
+    (
+        {"timestamp_granularities[]": "word"},
+        400,
+        "timestamp_granularities: 'word' needs response_format verbose_json, found 'json'",
+    ),
+    (
+        {"timestamp_granularities[]": "word", "response_format": "verbose_json"},
+        400,
+        "timestamp_granularities: this server finds no times of words; start it with `unilatent serve --words`",
+    ),
     ({"promt": "Tea"}, 400, "promt: no such option. Did you mean 'prompt'?"),
     ({"prompt": "word\n" * 10_000}, 200, ""),
     ({"prompt": "\n".join(map(str, range(9000)))}, 400, "prompt: must have at most 20,000 characters"),
