@@ -5,44 +5,57 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latent.audio.files import Samples
+from latent.audio.g711 import Law, expanded
 from s2s.errors import InputError
 
 _POLL_SECONDS = 0.05
 _PIECE_SECONDS = 0.1
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_LAWS: dict[int, Law] = {6: "a", 7: "mu"}
 _HEADER_PIECE = 64
 _LONGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
 class SampleFormat:
-    """How samples are written: little-endian integers of 16, 24 or 32 bits, or floating-point numbers of 32.
+    """How samples are written: little-endian integers of 16, 24 or 32 bits, floating-point numbers of 32, or G.711.
 
     Args:
         sample_rate: In Hz.
         channels: Interleaved.
         bits: Of each sample.
         is_float: Whether they are floating-point numbers.
+        law: Of G.711, with 8 bits.
     """
 
     sample_rate: int
     channels: int = 1
     bits: int = 16
     is_float: bool = False
+    law: Law | None = None
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of one sample of all channels."""
         return self.channels * self.bits // 8
 
+    @property
+    def bytes_per_second(self) -> int:
+        """Bytes of a second of audio."""
+        return self.frame_bytes * self.sample_rate
+
     def decode(self, content: bytes) -> Samples:
         """Whole frames as samples `(L,)`, channels averaged."""
-        if self.is_float:
+        values: NDArray[Any]
+        if self.law is not None:
+            values = expanded(content, self.law)
+        elif self.is_float:
             values = np.frombuffer(content, "<f4")
         elif self.bits == 24:
             wide = np.zeros((len(content) // 3, 4), np.uint8)
@@ -120,11 +133,14 @@ class SampleBytes:
         )
         if kind == _EXTENSIBLE:
             kind = int.from_bytes(content[24:26], "little")
-        known = (kind == _PCM and bits in (16, 24, 32)) or (kind == _FLOAT and bits == 32)
+        law = _LAWS.get(kind)
+        known = (
+            bits in (16, 24, 32) if kind == _PCM else bits == 32 if kind == _FLOAT else law is not None and bits == 8
+        )
         if not known or not 1 <= channels <= 8 or not 1000 <= rate <= 1_000_000:
             found = f"format {kind}, {bits} bits, {channels} channels, {rate} Hz"
-            raise InputError(f"{self._name}: must be PCM of 16, 24 or 32 bits or floats of 32, found {found}")
-        return SampleFormat(rate, channels, bits, kind == _FLOAT)
+            raise InputError(f"{self._name}: must be PCM of 16, 24 or 32 bits, floats of 32 or G.711, found {found}")
+        return SampleFormat(rate, channels, bits, kind == _FLOAT, law)
 
 
 class ArrivingAudio:

@@ -117,7 +117,7 @@ class TranscriptionBody(Body):
     """The same as a list."""
     temperature: Literal["0", "0.0"] | None = None
     """The search takes the most probable text."""
-    timestamp_granularities: list[Literal["segment", "word"]] = Field(default_factory=lambda: ["segment"])
+    timestamp_granularities: list[Literal["segment", "word"]] = Field(["segment"])
     """What has times in verbose_json; words need a server with an aligner."""
     chunking_strategy: Literal["auto"] | None = None
     """Recordings are heard whole."""
@@ -133,10 +133,10 @@ class StreamOptions(Section):
     """Name of the model; may be left out where only one follows streams."""
     context_info: str = ""
     """Names and terms that may occur, with commas between them."""
-    encoding: Literal["float32", "pcm16", "wav"] = "float32"
+    encoding: Literal["float32", "pcm16", "g711_ulaw", "g711_alaw", "wav"] = "float32"
     """Mono samples, little endian; or the bytes of a WAV file."""
     sample_rate: int | None = Field(None, ge=1000, le=1_000_000)
-    """In Hz, that of the model by default."""
+    """In Hz, that of the model by default; 8000 by default for G.711."""
     max_tokens: Literal[256] | None = None
     """Of a chunk."""
     temperature: float = Field(0, ge=0, le=0)
@@ -152,10 +152,10 @@ class _RealtimeSection(Section):
 class RealtimeFormat(_RealtimeSection):
     """How audio is written."""
 
-    type: Literal["audio/pcm"] = "audio/pcm"
-    """Mono samples of 16 bits, little endian."""
+    type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"] = "audio/pcm"
+    """Mono samples of 16 bits, little endian; or of G.711, in the mu-law or the A-law."""
     rate: int = Field(24_000, ge=1000, le=1_000_000)
-    """In Hz; OpenAI has 24000 alone."""
+    """Of audio/pcm, in Hz; OpenAI has 24000 alone. G.711 has 8000."""
 
 
 class RealtimeTranscription(_RealtimeSection):
@@ -171,13 +171,30 @@ class RealtimeTranscription(_RealtimeSection):
     """The same as a list."""
 
 
+class RealtimeTurns(_RealtimeSection):
+    """How the server finds turns."""
+
+    type: Literal["server_vad"]
+    """By the level of sound above the noise."""
+    threshold: float = Field(0.5, ge=0, le=1)
+    """How far, of 24 dB, sound must be above the noise."""
+    prefix_padding_ms: int = Field(300, ge=0, le=5000)
+    """Audio before the first sound that belongs to a turn."""
+    silence_duration_ms: int = Field(500, ge=20, le=10_000)
+    """Silence that ends a turn."""
+    create_response: Literal[False] | None = None
+    """Nothing answers in a session of transcription."""
+    interrupt_response: Literal[False] | None = None
+    idle_timeout_ms: None = None
+
+
 class RealtimeInput(_RealtimeSection):
     """The audio of a session."""
 
     format: RealtimeFormat = Field(default_factory=lambda: RealtimeFormat.model_validate({}))
     transcription: RealtimeTranscription = Field(default_factory=lambda: RealtimeTranscription.model_validate({}))
-    turn_detection: None = None
-    """Text comes while audio arrives; the client commits where an item ends."""
+    turn_detection: RealtimeTurns | None = None
+    """None: the client commits where an item ends."""
     noise_reduction: None = None
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 
 from latent.audio.arriving import SampleBytes, SampleFormat
+from latent.audio.files import Samples
 from latent.recognition.transcript import Transcript
 from unilatent.server.answers import Answer
 from unilatent.server.errors import ApiError, ClientGone
@@ -48,7 +49,11 @@ class LiveStream:
             ApiError: the recording is too long, or the worker cannot take it.
         """
         self._check_open()
-        samples = self._bytes.push(content)
+        await self.take(self._bytes.push(content))
+
+    async def take(self, samples: Samples) -> None:
+        """Take the next samples `(L,)` at the rate of its format; waits and raises as `hear`."""
+        self._check_open()
         if not len(samples) or self._bytes.format is None:
             return
         job = self._job or self._start(self._bytes.format.sample_rate)

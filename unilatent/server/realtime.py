@@ -1,7 +1,7 @@
 """Live transcription as OpenAI's Realtime API has it: the WebSocket /v1/realtime, for sessions of transcription.
 
-An item is the speech between two commits. The model does not wait for the end of a turn: text comes in deltas while
-audio arrives, and a commit ends the item.
+An item is the speech between two commits, or a turn that the server finds (`turn_detection`). The model does not wait
+for the end of a turn: text comes in deltas while audio arrives.
 
 Source: the events of OpenAI's Realtime API reference, for its clients.
 """
@@ -18,7 +18,8 @@ from typing import Any
 from fastapi import APIRouter, WebSocket
 from starlette.concurrency import run_in_threadpool
 
-from latent.audio.arriving import SampleFormat
+from latent.audio.files import Samples
+from latent.audio.turns import TurnPiece
 from latent.recognition.chunk_texts import unmarked
 from latent.recognition.transcript import Segment, Transcript
 from s2s.config import parse_section
@@ -32,8 +33,9 @@ from unilatent.server.live_jobs import Followed
 from unilatent.server.recognition import checked_context
 from unilatent.server.service import Service
 from unilatent.server.sockets import Socket
+from unilatent.server.turns import Turns
 
-_TOLD = "conversation.item.input_audio_transcription"
+_BUFFER, _TOLD = "input_audio_buffer", "conversation.item.input_audio_transcription"
 
 
 def realtime_router(service: Service) -> APIRouter:
@@ -67,14 +69,15 @@ class _Conversation:
         self._id, self._settings = _name("sess"), {"audio": {"input": {"transcription": {"model": model}}}}
         self._session = parse_section(RealtimeSession, self._settings, "session")
         self._item: _Item | None = None
+        self._turns, self._seconds = Turns(self._session.audio.input, 0.0), 0.0
         self._last_id: str | None = None
         self._items: asyncio.Queue[_Item | None] = asyncio.Queue()
         self._open: list[_Item] = []
         self._takers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "session.update": self._update,
-            "input_audio_buffer.append": self._append,
-            "input_audio_buffer.commit": self._commit,
-            "input_audio_buffer.clear": self._clear,
+            f"{_BUFFER}.append": self._append,
+            f"{_BUFFER}.commit": self._commit,
+            f"{_BUFFER}.clear": self._clear,
         }
 
     async def run(self) -> None:
@@ -121,10 +124,30 @@ class _Conversation:
         await self._tell("session.updated", session=self._shown())
 
     async def _append(self, event: dict[str, Any]) -> None:
-        content = _decoded(event.get("audio"))
-        item = self._item or await self._begin()
+        content, input = _decoded(event.get("audio")), self._session.audio.input
+        if self._item is None and not self._turns.follow(input):
+            self._turns = Turns(input, self._seconds)
+        self._seconds += len(content) / self._turns.format.bytes_per_second
+        if not self._turns.are_found:
+            await self._hear(self._item or await self._begin(), content)
+            return
+        for piece in self._turns.push(content):
+            await self._hear_piece(self._item or await self._begin(), piece)
+
+    async def _hear_piece(self, item: _Item, piece: TurnPiece) -> None:
+        """Take some samples of a turn that the server has found; its end commits."""
+        if piece.start is not None:
+            await self._tell(f"{_BUFFER}.speech_started", item_id=item.id, audio_start_ms=round(1000 * piece.start))
+        await self._hear(item, piece.samples)
+        if piece.end is not None:
+            await self._tell(f"{_BUFFER}.speech_stopped", item_id=item.id, audio_end_ms=round(1000 * piece.end))
+        if piece.end is not None and self._item is item:
+            await self._commit({})
+
+    async def _hear(self, item: _Item, content: bytes | Samples) -> None:
+        """Give an item what follows; what is wrong with it ends the item."""
         try:
-            await item.stream.hear(content)
+            await (item.stream.hear(content) if isinstance(content, bytes) else item.stream.take(content))
         except (InputError, ApiError) as error:
             self._item = None
             item.stream.fail(error)
@@ -135,14 +158,16 @@ class _Conversation:
             code = "input_audio_buffer_commit_empty"
             raise ApiError(400, "nothing was appended since the last commit", code)
         item.stream.end()
-        await self._tell("input_audio_buffer.committed", item_id=item.id, previous_item_id=self._last_id)
+        self._turns.reset()
+        await self._tell(f"{_BUFFER}.committed", item_id=item.id, previous_item_id=self._last_id)
         self._last_id = item.id
 
     async def _clear(self, _: dict[str, Any]) -> None:
         item, self._item = self._item, None
         if item is not None:
             item.stream.close()
-        await self._tell("input_audio_buffer.cleared")
+        self._turns.reset()
+        await self._tell(f"{_BUFFER}.cleared")
 
     async def _begin(self) -> _Item:
         """A new item, as the session is now."""
@@ -151,7 +176,7 @@ class _Conversation:
         model = self._service.live(asked.model)
         words = "\n".join([asked.prompt, *asked.keywords])
         context = await run_in_threadpool(checked_context, model, words, "prompt")
-        self._item = _Item(LiveStream(model, SampleFormat(input.format.rate), context))
+        self._item = _Item(LiveStream(model, self._turns.format, context))
         self._open.append(self._item)
         self._items.put_nowait(self._item)
         return self._item

@@ -17,6 +17,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.concurrency import run_in_threadpool
 
 from latent.audio.arriving import SampleFormat
+from latent.audio.g711 import TELEPHONE_RATE, Law
 from latent.recognition.formats import transcript_lines
 from latent.recognition.transcript import Segment, Transcript
 from s2s.config import parse_section
@@ -31,6 +32,7 @@ from unilatent.server.service import Service
 from unilatent.server.sockets import Socket
 
 _END = "end"
+_LAWS: dict[str, Law] = {"g711_ulaw": "mu", "g711_alaw": "a"}
 
 
 def streaming_router(service: Service) -> APIRouter:
@@ -66,6 +68,8 @@ async def _options(socket: Socket) -> StreamOptions:
 
 
 def _format(model: RecognitionModel, options: StreamOptions) -> SampleFormat | None:
+    if law := _LAWS.get(options.encoding):
+        return SampleFormat(options.sample_rate or TELEPHONE_RATE, bits=8, law=law)
     if options.encoding != "wav":
         rate = options.sample_rate or model.recognizer.sample_rate
         is_float = options.encoding == "float32"

@@ -165,7 +165,10 @@ def test_wider_samples_are_read_too() -> None:
     [
         (b"ID3 and more than twelve", "pipe: must be a WAV stream, found b'ID3 '; give --rate for raw samples"),
         (b"RIFF", "pipe: ends within the header of a WAV file"),
-        (wav(np.zeros(4, np.uint8), 8000, 1, 1), "must be PCM of 16, 24 or 32 bits or floats of 32, found format 1, 8"),
+        (
+            wav(np.zeros(4, np.uint8), 8000, 1, 1),
+            "must be PCM of 16, 24 or 32 bits, floats of 32 or G.711, found format 1, 8",
+        ),
     ],
     ids=["other", "cut", "8 bits"],
 )

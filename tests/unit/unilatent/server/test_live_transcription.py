@@ -25,6 +25,7 @@ pytest.importorskip("soxr")
 import tiny_listener
 from serving import TEXT_RUN, Running, running
 
+from latent.audio.g711 import expanded
 from latent.recognition.live import LiveChunk, LiveTranscript
 from latent.recognition.recognizer import Recognizer
 from latent.recognition.transcript import Transcript
@@ -123,13 +124,15 @@ def wait_until(condition: Any) -> None:
         time.sleep(0.01)
 
 
+CALL = (TALK % 256).astype(np.uint8).tobytes()
 ENCODED = {
     "pcm16": (TALK.tobytes(), PCM),
     "telephone": (TALK.tobytes(), {**PCM, "sample_rate": 8000}),
     "float32": ((TALK.astype("<f4") / 32768).tobytes(), {"model": "live", "temperature": 0.0, "max_tokens": 256}),
     "wav": (wav(16_000, 2), {"model": "live", "encoding": "wav"}),
+    "g711": (CALL, {"model": "live", "encoding": "g711_alaw"}),
 }
-RATES = {"pcm16": RATE, "telephone": 8000, "float32": RATE, "wav": 16_000}
+RATES = {"pcm16": RATE, "telephone": 8000, "float32": RATE, "wav": 16_000, "g711": 8000}
 
 
 @settings(max_examples=10, deadline=None)
@@ -140,7 +143,8 @@ def test_the_words_are_those_of_the_command_however_the_bytes_are_cut(
     content, options = ENCODED[name]
     cuts = [0, *(round(place * len(content)) for place in places), len(content)]
     *chunks, last = follow(server, [content[a:b] for a, b in itertools.pairwise(cuts)], options)
-    texts, transcript = streamed(recognizer, TALK.astype(np.float32) / 32768, RATES[name])
+    samples = expanded(CALL, "a") if name == "g711" else TALK.astype(np.float32) / 32768
+    texts, transcript = streamed(recognizer, samples, RATES[name])
     assert [chunk["text"] for chunk in chunks] == texts
     assert [chunk["chunk"] for chunk in chunks] == list(range(len(texts)))
     assert last["text"] == "".join(texts)
@@ -198,7 +202,7 @@ WRONG: list[tuple[str | bytes, str]] = [
     ("end", "the options: "),
     ("[1]", "the options: "),
     ('{"sample_rat": 8000}', "sample_rat: no such option. Did you mean 'sample_rate'?"),
-    ('{"encoding": "mp3"}', "encoding: must be 'float32', 'pcm16' or 'wav', found 'mp3'"),
+    ('{"encoding": "mp3"}', "encoding: must be 'float32', 'pcm16', 'g711_ulaw', 'g711_alaw' or 'wav', found 'mp3'"),
     ('{"model": "live", "sample_rate": 3}', "sample_rate: must be greater than or equal to 1000"),
     ('{"model": "live", "encoding": "wav", "sample_rate": 8000}', "sample_rate: must be left out"),
     ('{"temperature": 0.7}', "temperature: must be less than or equal to 0"),

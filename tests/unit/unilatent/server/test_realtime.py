@@ -20,6 +20,7 @@ pytest.importorskip("websockets")
 import tiny_listener
 from serving import Running, running
 
+from latent.audio.g711 import expanded
 from latent.recognition.recognizer import Recognizer
 from latent.recognition.transcript import Transcript
 from unilatent.server.limits import Limits
@@ -131,6 +132,64 @@ def test_deltas_come_before_the_commit_and_items_follow_each_other(server: Runni
     assert [event["transcript"] for event in done] == ["Good. Fine. Good. Fine.", "Good. Fine."]
 
 
+def call(*parts: tuple[float, float]) -> Any:
+    """Noise at 8 kHz, as codes of the mu-law: pairs of seconds and dB re full scale."""
+    generator = np.random.default_rng(7)
+    loud = [10 ** (level / 20) * generator.standard_normal(round(8000 * seconds)) for seconds, level in parts]
+    levels = expanded(bytes(range(256)), "mu")
+    order = np.argsort(levels)
+    places = np.searchsorted(levels[order], np.concatenate(loud)).clip(0, 255)
+    return order[places].astype(np.uint8)
+
+
+def test_the_server_finds_the_turns_of_a_telephone_call(server: Running, recognizers: dict[str, Recognizer]) -> None:
+    spoken = call((0.6, -70), (1.0, -20), (0.8, -70), (0.9, -25), (0.9, -70))
+    turns = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 200, "silence_duration_ms": 400}
+    heard = {"format": {"type": "audio/pcmu"}, "transcription": {"model": "live"}, "turn_detection": turns}
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with client, client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.session.update(session={"type": "transcription", "audio": {"input": heard}})
+        for piece in np.split(spoken, [1, 777, 9000, 20_000]):
+            connection.input_audio_buffer.append(audio=in_base64(piece))
+        events: list[Any] = []
+        while [event.type for event in events].count(f"{TOLD}.completed") < 2:
+            events.append(connection.recv())
+    assert events[1].session.audio.input.turn_detection.silence_duration_ms == 400
+    by_kind = {
+        kind: [event for event in events if event.type == kind]
+        for kind in ("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", f"{TOLD}.completed")
+    }
+    started, stopped, completed = by_kind.values()
+    assert [event.audio_start_ms for event in started] == [400, 2200]
+    assert [event.audio_end_ms for event in stopped] == [2000, 3700]
+    assert [event.item_id for event in started] == [event.item_id for event in completed]
+    samples = (32768 * expanded(spoken.tobytes(), "mu")).astype("<i2")
+    wanted = [told_by(recognizers["live"], part, 8000).text for part in (samples[3200:16000], samples[17600:29600])]
+    assert [event.transcript for event in completed] == wanted
+    assert len(set(wanted)) == 2
+
+
+def test_a_client_may_end_a_turn_that_the_server_found_and_change_how_turns_are_found(server: Running) -> None:
+    with connected(server, "?model=turns") as socket:
+        socket.send(json.dumps(session(format={"type": "audio/pcmu"}, turn_detection={"type": "server_vad"})))
+        send(socket, APPEND, audio=in_base64(call((0.5, -70))))
+        send(socket, "input_audio_buffer.commit")
+        send(socket, APPEND, audio=in_base64(call((1.0, -20))))
+        send(socket, "input_audio_buffer.commit")
+        socket.send(json.dumps(session(turn_detection=None)))
+        send(socket, APPEND, audio=in_base64(call((0.5, -70))))
+        send(socket, "input_audio_buffer.commit")
+        events = [receive(socket)]
+        while [event["type"] for event in events].count(f"{TOLD}.completed") < 2:
+            events.append(receive(socket))
+    kinds = [event["type"] for event in events if not event["type"].startswith(TOLD)]
+    buffer = "input_audio_buffer"
+    assert kinds[:3] == ["session.updated", "error", f"{buffer}.speech_started"]
+    assert kinds[3:] == [f"{buffer}.committed", "session.updated", f"{buffer}.committed"]
+    (started,) = [event for event in events if event["type"] == f"{buffer}.speech_started"]
+    assert started["audio_start_ms"] == 200, "of the whole session"
+
+
 def test_what_is_cleared_is_forgotten(server: Running, recognizers: dict[str, Recognizer]) -> None:
     with connected(server) as socket:
         send(socket, "input_audio_buffer.append", audio=in_base64(TALK[:500]))
@@ -154,8 +213,9 @@ WRONG: list[tuple[dict[str, Any] | list[int], str]] = [
     ({"type": "response.create"}, "type: no such event 'response.create'"),
     ({"type": "session.update"}, "session: must be a mapping of options"),
     ({"type": "session.update", "session": {"type": "realtime"}}, "session.type: must be 'transcription'"),
-    (session(turn_detection={"type": "server_vad"}), "session.audio.input.turn_detection: must be None"),
-    (session(format={"type": "audio/pcmu"}), "session.audio.input.format.type: must be 'audio/pcm'"),
+    (session(turn_detection={"type": "semantic_vad"}), "session.audio.input.turn_detection.type: must be 'server_vad'"),
+    (session(turn_detection={"type": "server_vad", "threshold": 2}), "session.audio.input.turn_detection.threshold: "),
+    (session(format={"type": "audio/opus"}), "session.audio.input.format.type: must be 'audio/pcm', 'audio/pcmu'"),
     (session(transcription={"model": "lvie"}), "model: no model is called 'lvie'. Did you mean 'live'?"),
     (session(transcription={"promt": "Tea"}), "session.audio.input.transcription.promt: no such option. Did you mean"),
     ({"type": APPEND}, "audio: must be text in base64"),
