@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
 import re
 from collections import Counter
@@ -16,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.corpus_files import publish_together, split_of_text
 from data_prep.corpus_writer import SPLITS, listed
 from data_prep.spoken_text import normal_form, spell_out
 from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio.resampling import resample
 from latent.text.spoken import plain
-from s2s.durable import whole_file
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 from s2s.packages import load
@@ -206,16 +204,6 @@ def _split_by_text(recordings: list[Recording], options: SpeechOptions, skipped:
     return kept
 
 
-def split_of_text(text: str, percents: Mapping[str, int]) -> str:
-    """The split of a normal form, "train" outside the shares: the same in every corpus and version."""
-    bucket = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") % 100
-    for split, percent in percents.items():
-        if bucket < percent:
-            return split
-        bucket -= percent
-    return "train"
-
-
 def _write_clip(folder: Path, options: SpeechOptions, recording: Recording) -> Clip | str:
     """The manifest line of a recording whose audio was written, or the reason why it was not."""
     try:
@@ -266,15 +254,7 @@ def publish(folder: Path, clips: Mapping[str, Sequence[Clip]], card: str) -> Non
     documents = {"DATA_CARD.md": card}
     for name, part in clips.items():
         documents[f"{name}.jsonl"] = "".join(f"{dump_json(clip.record())}\n" for clip in part)
-    with contextlib.ExitStack() as files:  # all take their names when all are written
-        for name, content in documents.items():
-            if content:
-                file = files.enter_context(whole_file(folder / name))
-                file.write(content.encode())
-                file.flush()  # a full disk shows here, before anything is replaced
-    for name, content in documents.items():
-        if not content:
-            (folder / name).unlink(missing_ok=True)
+    publish_together(folder, documents)
 
 
 def data_card(

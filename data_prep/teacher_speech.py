@@ -21,8 +21,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from data_prep.corpus_files import split_of_text
 from data_prep.corpus_writer import SPLITS, listed
-from data_prep.speech_corpus import Clip, SpeechOptions, data_card, level, publish, split_of_text, summary
+from data_prep.speech_corpus import Clip, SpeechOptions, data_card, level, publish, summary
 from data_prep.spoken_text import normal_form
 from data_prep.teachers.teacher import Teacher, Unreadable
 from data_prep.workers import share

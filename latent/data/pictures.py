@@ -18,7 +18,7 @@ class Picture:
     Args:
         id: Unique in the list.
         image: The file; the list gives its path relative to its own folder, or an absolute one.
-        text: What it shows, its class or a caption; empty where the line has none.
+        text: What it shows, its class or a caption (`text`, else `tgt`); empty where the line has neither.
         where: File and line, for messages.
     """
 
@@ -50,6 +50,7 @@ def read_pictures(path: str | Path) -> list[Picture]:
         image = Path(path).parent / string_field(record, "image", where)
         if not image.is_file():
             raise InputError(f"{where}: 'image': {image}: there is no such file")
-        text = string_field(record, "text", where) if record.get("text") is not None else ""
+        caption = next((name for name in ("text", "tgt") if record.get(name) is not None), None)
+        text = string_field(record, caption, where) if caption else ""
         pictures[identity] = Picture(identity, image, text, where)
     return list(pictures.values())

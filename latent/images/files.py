@@ -40,15 +40,14 @@ def read_image(path: str | Path, size: int, channels: int) -> Pixels:
     """
     modes = {1: "L", 3: "RGB"}
     fit = load("PIL.ImageOps", _EXTRA).fit
-    square = fit(
-        _still(Path(path)).convert(modes[channels]), (size, size), load("PIL.Image", _EXTRA).Resampling.LANCZOS
-    )
+    square = fit(read_still(path).convert(modes[channels]), (size, size), load("PIL.Image", _EXTRA).Resampling.LANCZOS)
     pixels = np.asarray(square, np.float32).reshape(size, size, channels) / 127.5 - 1
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _still(path: Path) -> Any:
-    """The whole picture, in color or gray, of 8 bits."""
+def read_still(path: str | Path) -> Any:
+    """The whole picture of a file as an image of Pillow, in RGB or gray, of 8 bits; raises what `read_image` does."""
+    path = Path(path)
     image = _opened(path)
     if (pixels := image.width * image.height) > MAX_PIXELS:
         sides = f"{image.width:,} x {image.height:,}"

@@ -335,6 +335,14 @@ _CONFLICTS: dict[str, tuple[list[str], str]] = {
         ["prepare", "tsv", "out", "--train", "in.jsonl", "--source-column", "²"],
         r"column|²",
     ),
+    "a package of npm that is none": (
+        ["prepare", "emoji", "out", "--pictures", "in.jsonl", "--names", "in.jsonl"],
+        r"in\.jsonl: must be a package of npm",
+    ),
+    "captions and splits": (
+        ["prepare", "captioned-photos", "out", "--captions", "in.jsonl", ".", "--train", "in.jsonl", "."],
+        r"--captions: is for one file of all splits",
+    ),
     "a package that is none": (["prepare", "package-faqs", "out", "--packages", "in.jsonl"], r"--packages in\.jsonl"),
     "a division without its lists": (
         ["prepare", "squad-qg", "out", "--train", "in.jsonl", "--dev", "in.jsonl", "--split", "du"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unilatent.commands.prepare_pictures import app as pictures_app
 from unilatent.commands.prepare_pretraining import app as pretrain_app
 from unilatent.commands.prepare_pseudo_labels import app as pseudo_labels_app
 from unilatent.commands.prepare_speech import app as speech_app
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Make training data and a data card from a corpus or a format.")
 app.add_typer(speech_app)  # speech corpora stand beside the text ones
 app.add_typer(pretrain_app)
+app.add_typer(pictures_app)
 app.add_typer(pseudo_labels_app)
 
 Out = Annotated[Path, typer.Argument(help="Folder to write {train,valid,test}.jsonl and DATA_CARD.md to.")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import data_prep
-from data_prep.speech_corpus import split_of_text
+from data_prep.corpus_files import split_of_text
 from data_prep.spoken_text import normal_form
 from latent.audio.files import audio_info
 from latent.data.manifest import read_manifest

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from data_prep.speech_corpus import Recording, SpeechOptions, split_of_text, write_speech_corpus
+from data_prep.corpus_files import split_of_text
+from data_prep.speech_corpus import Recording, SpeechOptions, write_speech_corpus
 from data_prep.speech_sources import SOURCES
 from s2s.errors import InputError
 
