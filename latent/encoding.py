@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +15,23 @@ import torch
 from latent.audio.files import load_audio
 from latent.audio.levels import normalize_loudness
 from latent.audio_tokenizer import encode_in_chunks, encode_samples, load_tokenizer
-from latent.data.latent_store import TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
+from latent.data.latent_store import LATENTS, TOKENIZER, Latents, StoreFacts, copy_tokenizer, write_store
 from latent.data.manifest import Utterance, read_manifest
+from latent.encoding_on_cluster import Encode, Open, encoded_on_cluster
 from latent.models.released_parts import Encoders, load_encoders
 from latent.models.sigma_vae import SigmaVAE
-from s2s.checkpoint import CONFIG
-from s2s.durable import claimed, writing
+from s2s.checkpoint import CONFIG, WEIGHTS
+from s2s.cluster.pool import ClusterOptions
+from s2s.durable import claimed, fingerprint, writing
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard
+from s2s.generation.shard_folders import ShardFolder, begin_shard
+from s2s.json_files import dump_json
 from s2s.progress import Meter, audio
 
 _CHUNK_SECONDS = 30
+_WINDOW = 16
+"""Recordings that a worker of a cluster encodes at a time."""
 
 
 def encode_corpus(
@@ -30,6 +40,8 @@ def encode_corpus(
     folder: str | Path,
     device: str | torch.device = "cpu",
     show_progress: bool = False,
+    shard: Shard | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> StoreFacts:
     """Write the latents of all recordings of manifests, and a copy of the tokenizer.
 
@@ -38,6 +50,8 @@ def encode_corpus(
         tokenizer_run: Run folder of a σ-VAE; or released VibeVoice weights, a folder or hub id. These encode at the
             loudness that they speak and listen at, semantic features too, and are not copied.
         folder: The folder of the store.
+        shard: Encode a part of the recordings alone, into a folder of its own; see `s2s.generation.shard_folders`.
+        cluster: Encode by the workers of a Ray cluster; then `device` is that of this process alone.
 
     Raises:
         InputError: the run is not one of a σ-VAE, an id is in two manifests, a recording cannot be read, or the store
@@ -48,19 +62,53 @@ def encode_corpus(
     if released is None:
         load_tokenizer(run)  # raises before anything is written
     utterances = _read_all(manifests)
-    seconds = sum(utterance.seconds for utterance in utterances)
+    part, folder = (utterances, folder) if shard is None else (shard.part(utterances), shard.path(folder))
     with claimed(folder, folder / ".lock"), writing(folder):
+        begin_shard(folder)
         (folder / "store.json").unlink(missing_ok=True)  # an older store, which is no longer one
         if released is None:
             copy_tokenizer(run, folder)
-        with Meter(seconds, show_progress, "encoded", audio) as meter:
+        with Meter(sum(utterance.seconds for utterance in part), show_progress, "encoded", audio) as meter:
+            encode: Encode
+            open: Open
             if released is not None:
                 facts = _facts(str(run), released.config, released.acoustic.hop_length)
                 facts = replace(facts, semantic_size=released.semantic_size)
-                return write_store(folder, facts, encode_released(released, utterances, device, meter))
-            tokenizer = load_tokenizer(folder / TOKENIZER).to(device)  # the run may be training still, the copy is not
-            facts = _facts(str(run), tokenizer.config, tokenizer.hop_length)
-            return write_store(folder, facts, encode_recordings(tokenizer, utterances, device, meter))
+                encode = partial(encode_released, released, device=device)
+                open = partial(_open_released, str(run))
+            else:  # the run may be training still, the copy is not
+                tokenizer = load_tokenizer(folder / TOKENIZER).to(device)
+                facts = _facts(str(run), tokenizer.config, tokenizer.hop_length)
+                encode, open = partial(encode_recordings, tokenizer, device=device), partial(_open, tokenizer)
+            entries = encode(part) if cluster is None else encoded_on_cluster(open, part, _WINDOW, cluster)
+            facts = write_store(folder, facts, _counted(entries, meter)) if part else facts
+        if shard is not None:
+            ShardFolder(folder, LATENTS, _job(folder, utterances), {}).finish()
+    return facts
+
+
+def _open(tokenizer: SigmaVAE, device: torch.device) -> Encode:
+    return partial(encode_recordings, tokenizer.to(device), device=device)
+
+
+def _open_released(name: str, device: torch.device) -> Encode:
+    return partial(encode_released, load_encoders(name, device), device=device)
+
+
+def _counted(entries: Iterable[tuple[Utterance, Latents]], meter: Meter) -> Iterator[tuple[Utterance, Latents]]:
+    for utterance, means in entries:
+        meter.advance(utterance.seconds)
+        yield utterance, means
+
+
+def _job(folder: Path, utterances: Sequence[Utterance]) -> dict[str, Any]:
+    """What all shards of a store have in common."""
+    weights = folder / TOKENIZER / WEIGHTS
+    listed = [[one.id, one.text, one.speaker, one.language, one.audio.stat().st_size] for one in utterances]
+    return {
+        "tokenizer": fingerprint(weights) if weights.is_file() else "released",
+        "recordings": hashlib.sha256(dump_json(listed).encode()).hexdigest(),
+    }
 
 
 def _is_no_checkpoint(run: Path) -> bool:
@@ -88,14 +136,11 @@ def encode_recordings(
     tokenizer: SigmaVAE,
     utterances: Iterable[Utterance],
     device: str | torch.device = "cpu",
-    meter: Meter | None = None,
 ) -> Iterator[tuple[Utterance, Latents]]:
     """The means `(F, L)` of each recording."""
     for utterance in utterances:
         samples = load_audio(utterance.audio, tokenizer.config.sample_rate)
         mean = encode_samples(tokenizer, samples, device).numpy()
-        if meter is not None:
-            meter.advance(len(mean) / tokenizer.frame_rate)
         yield utterance, mean
 
 
@@ -103,7 +148,6 @@ def encode_released(
     encoders: Encoders,
     utterances: Iterable[Utterance],
     device: str | torch.device = "cpu",
-    meter: Meter | None = None,
 ) -> Iterator[tuple[Utterance, Latents]]:
     """The means of each recording and, beside them, its semantic features, `(F, L + S)`."""
     rate = encoders.config.sample_rate
@@ -111,6 +155,4 @@ def encode_released(
     for utterance in utterances:
         samples = normalize_loudness(load_audio(utterance.audio, rate))
         found = [encode_in_chunks(encoder, samples, device, frames).numpy() for encoder in encoders[:2]]
-        if meter is not None:
-            meter.advance(len(samples) / rate)
         yield utterance, np.concatenate(found, axis=1)

@@ -11,16 +11,20 @@ it, so a file that is known is whole.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from s2s.durable import WAY_OUT, Journal, read_journal, write_whole, writing
+from s2s.durable import WAY_OUT, Journal, claimed, read_journal, write_whole, writing
 from s2s.errors import InputError
+from s2s.generation.shard_folders import NOTE, ShardFolder, link_files
 from s2s.json_files import dump_json
 
 MANIFEST, ERRORS = "manifest.jsonl", "errors.jsonl"
+FILES = "files"
+"""What a shard of such a job holds."""
 
 
 class FileJob:
@@ -44,7 +48,7 @@ class FileJob:
         digests: Sequence[str],
         former: Sequence[str] | None = None,
     ) -> None:
-        self._folder, self._hidden, self._ids, self._digests = folder, folder / hidden, ids, digests
+        self.folder, self._hidden, self._ids, self._digests = folder, folder / hidden, ids, digests
         self._former = dict(zip(digests if former is None else former, digests, strict=True))
         self._entries: dict[tuple[Any, Any], dict[str, Any]] = {}
         self.paths = [folder / f"{id}{suffix}" for id in ids]
@@ -54,7 +58,7 @@ class FileJob:
     def look(self) -> None:
         """Read the manifest and the journals, and set `done`."""
         self._entries = {}
-        for path in [self._folder / MANIFEST, *sorted(self._hidden.glob("rank-*.jsonl"))]:
+        for path in [self.folder / MANIFEST, *sorted(self._hidden.glob("rank-*.jsonl"))]:
             for entry in read_journal(path):
                 digest = self._former.get(str(entry.get("digest")), entry.get("digest"))
                 self._entries[entry.get("id"), digest] = {**entry, "digest": digest}
@@ -63,12 +67,13 @@ class FileJob:
 
     def prepare(self, overwrite: bool) -> None:
         """Create the folder and remove what is to be replaced; refuse files of other jobs."""
-        with writing(self._folder):
+        with writing(self.folder):
             if overwrite:
                 shutil.rmtree(self._hidden, ignore_errors=True)
-                for path in [*self.paths, self._folder / MANIFEST, self._folder / ERRORS]:
+                for path in [*self.paths, self.folder / MANIFEST, self.folder / ERRORS]:
                     path.unlink(missing_ok=True)
             self._hidden.mkdir(exist_ok=True)
+            (self.folder / NOTE).unlink(missing_ok=True)  # of a shard, which is not whole until the end
         self.look()
         for index, path in enumerate(self.paths):
             if path.exists() and index not in self.done:
@@ -80,22 +85,52 @@ class FileJob:
 
     def described(self, index: int, kind: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """The line of a file in the manifest: id, the file under `kind`, facts, digest."""
-        path = self.paths[index].relative_to(self._folder).as_posix()
+        path = self.paths[index].relative_to(self.folder).as_posix()
         return {"id": self._ids[index], kind: path, **facts, "digest": self._digests[index]}
 
     def line(self, index: int) -> dict[str, Any]:
         """The line of a file that is done."""
         return self._entries[self._ids[index], self._digests[index]]
 
-    def finish(self, errors: Sequence[Mapping[str, Any]]) -> None:
-        """Write the manifest and the errors, and remove the journals."""
+    def finish(self, errors: Sequence[Mapping[str, Any]], is_shard: bool = False) -> None:
+        """Write the manifest and the errors, and remove the journals; of a shard, note that it is whole."""
         self.look()
-        write_whole(self._folder / MANIFEST, _lines([self.line(index) for index in sorted(self.done)]))
-        if errors:
-            write_whole(self._folder / ERRORS, _lines(errors))
-        else:
-            (self._folder / ERRORS).unlink(missing_ok=True)
+        _write_lists(self.folder, [self.line(index) for index in sorted(self.done)], errors)
         shutil.rmtree(self._hidden, ignore_errors=True)
+        if is_shard:
+            names = [path.relative_to(self.folder).as_posix() for path in self.paths]
+            depends_on = dump_json([names, self._digests]).encode()
+            job = {"journal": self._hidden.name, "input": hashlib.sha256(depends_on).hexdigest()}
+            ShardFolder(self.folder, FILES, job, {"places": sorted(self.done)}).finish()
+
+
+def join_file_jobs(output: Path, shards: Sequence[ShardFolder], overwrite: bool) -> str:
+    """Put the files of all shards into one folder, with the manifest and the errors of one process; a summary.
+
+    Raises:
+        InputError: the folder has files of these names already, is being written, or cannot be written.
+    """
+    with claimed(output, output / f"{shards[0].job['journal']}.lock"):
+        if (output / MANIFEST).exists() and not overwrite:
+            raise InputError(f"{output / MANIFEST}: exists already; {WAY_OUT}")
+        link_files(shards, output, [MANIFEST, ERRORS], overwrite)
+        placed: dict[int, dict[str, Any]] = {}
+        for shard in shards:
+            placed.update(zip(shard.facts["places"], read_journal(shard.path / MANIFEST), strict=True))
+        errors = [error for shard in shards for error in read_journal(shard.path / ERRORS)]
+        _write_lists(
+            output, [placed[place] for place in sorted(placed)], sorted(errors, key=lambda error: error["line"])
+        )
+    failed = f", {len(errors):,} records could not be used" if errors else ""
+    return f"{len(shards)} shards, {len(placed):,} files{failed}"
+
+
+def _write_lists(folder: Path, lines: Sequence[Mapping[str, Any]], errors: Sequence[Mapping[str, Any]]) -> None:
+    write_whole(folder / MANIFEST, _lines(lines))
+    if errors:
+        write_whole(folder / ERRORS, _lines(errors))
+    else:
+        (folder / ERRORS).unlink(missing_ok=True)
 
 
 def _lines(records: Sequence[Mapping[str, Any]]) -> bytes:

@@ -23,6 +23,10 @@ class ConfigError(InputError):
     """A configuration names something unknown, or gives a value of the wrong kind; the message has the key's path."""
 
 
+class UnreachableError(InputError):
+    """What a record asks of its output cannot be had, which only the search could find out."""
+
+
 def _shorten(text: str, most: int = _LONGEST) -> str:
     return text if len(text) <= most else f"{text[: most * 3 // 5]} ... {text[5 - most * 2 // 5 :]}"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from eval.report import Report, present
 from eval.speech import RECORDINGS, SpeechSettings, evaluate_speech
-from latent.synthesis.files import synthesize_records
+from latent.synthesis.records import synthesize_records
 from latent.synthesis.requests import Wishes, read_requests
 from latent.synthesis.voices import open_voice
 from s2s import checkpoint

@@ -55,7 +55,8 @@ def connected(cpus: int = 2) -> Iterator[Any]:
     """A cluster of one node."""
     import ray
 
-    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+    small = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 100 * 2**20}
+    ray.init("local", num_cpus=cpus, runtime_env=_modules_of_tests(), **small)
     try:
         yield ray
     finally:
@@ -71,12 +72,17 @@ def connected_to_nodes(count: int) -> Iterator[tuple[Any, list[Any]]]:
     memory = {"object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
     nodes = [cluster.add_node(num_cpus=1, **memory) for _ in range(count)]
-    ray.init(address=cluster.address, log_to_driver=False)
+    ray.init(address=cluster.address, log_to_driver=False, runtime_env=_modules_of_tests())
     try:
         yield cluster, nodes
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def _modules_of_tests() -> dict[str, Any]:
+    """What lets workers import this module, which pytest has found by a path of its own."""
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])}}
 
 
 class Killer(threading.Thread):

@@ -8,7 +8,7 @@ tokenizer for runs that are trained on the store.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,16 +17,19 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from latent.data.latent_shards import Latents, ShardReader, ShardWriter, sample_around, sigma_of
-from latent.data.latent_store import check_copy
+from latent.data.latent_store import check_copy, copy_tokenizer
 from latent.data.pictures import Picture
 from s2s.config import Section, parse_section
 from s2s.data.jsonl import read_records
-from s2s.durable import write_whole
+from s2s.durable import WAY_OUT, claimed, write_whole, writing
 from s2s.errors import InputError
+from s2s.generation.shard_folders import ShardFolder
 from s2s.json_files import describe, dump_json, read_object
 
 IMAGE_TOKENIZER = "image_tokenizer"
 """Folder of the image tokenizer in a store, and in a run trained on it."""
+IMAGE_LATENTS = "image latents"
+"""What a shard of such a store holds."""
 _FACTS = "image_latents.json"
 
 
@@ -88,7 +91,9 @@ class StoredPicture:
     shard: str
 
 
-def write_image_store(folder: Path, facts: ImageFacts, entries: Iterable[tuple[Picture, Latents]]) -> ImageFacts:
+def write_image_store(
+    folder: Path, facts: ImageFacts, entries: Iterable[tuple[Picture | StoredPicture, Latents]]
+) -> ImageFacts:
     """Write the means `(N, L)` of pictures, one shard in memory at a time.
 
     Args:
@@ -151,6 +156,20 @@ class ImageStore:
         """The means of one picture, `(N, L)`; InputError if a number in them is not finite."""
         picture = self.pictures[index]
         return self._shards.rows(picture.shard, picture.id)
+
+
+def join_image_stores(output: Path, shards: Sequence[ShardFolder], overwrite: bool) -> str:
+    """Write the store of one process from those of all shards; a summary. Errors: see `join_stores`."""
+    with claimed(output, output / ".lock"), writing(output):
+        if (output / "store.json").exists() and not overwrite:
+            raise InputError(f"{output}: already has latents; {WAY_OUT}")
+        stores = [ImageStore(shard.path) for shard in shards if (shard.path / "store.json").is_file()]
+        (output / "store.json").unlink(missing_ok=True)
+        copy_tokenizer(stores[0].folder / IMAGE_TOKENIZER, output, IMAGE_TOKENIZER)
+        entries = ((shown, store.mean(index)) for store in stores for index, shown in enumerate(store.pictures))
+        unmeasured = {"mean": 0.0, "latent_std": 1.0, "num_pictures": 0}
+        facts = write_image_store(output, stores[0].facts.model_copy(update=unmeasured), entries)
+    return f"{len(shards)} shards, {facts.num_pictures:,} pictures"
 
 
 def _read_line(record: dict[str, Any], where: str) -> StoredPicture:

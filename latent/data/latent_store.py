@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from latent.data.manifest import Alignment, Utterance, read_alignment, write_ali
 from s2s import checkpoint
 from s2s.config import read_tree
 from s2s.data.jsonl import read_records
-from s2s.durable import write_whole
+from s2s.durable import WAY_OUT, claimed, write_whole, writing
 from s2s.errors import InputError
+from s2s.generation.shard_folders import ShardFolder
 from s2s.json_files import describe, read_object
 from s2s.renamed import current_facts
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 TOKENIZER = "audio_tokenizer"
 """Folder of the audio tokenizer in a store, and in a run trained on it."""
+LATENTS = "latents"
+"""What a shard of such a store holds."""
 _FACTS = "latents.json"
 
 
@@ -127,7 +130,10 @@ class StoredUtterance:
 
 
 def write_store(
-    folder: Path, facts: StoreFacts, entries: Iterable[tuple[Utterance, Latents]], shard_frames: int = 100_000
+    folder: Path,
+    facts: StoreFacts,
+    entries: Iterable[tuple[Utterance | StoredUtterance, Latents]],
+    shard_frames: int = 100_000,
 ) -> StoreFacts:
     """Write the means of a corpus, one shard in memory at a time.
 
@@ -202,6 +208,24 @@ class LatentStore:
         """
         utterance = self.utterances[index]
         return self._shards.rows(utterance.shard, utterance.id)
+
+
+def join_stores(output: Path, shards: Sequence[ShardFolder], overwrite: bool) -> str:
+    """Write the store of one process from those of all shards; a summary.
+
+    Raises:
+        InputError: the folder has latents already, is being written, or cannot be written; a shard is damaged.
+    """
+    with claimed(output, output / ".lock"), writing(output):
+        if (output / "store.json").exists() and not overwrite:
+            raise InputError(f"{output}: already has latents; {WAY_OUT}")
+        stores = [LatentStore(shard.path) for shard in shards if (shard.path / "store.json").is_file()]
+        (output / "store.json").unlink(missing_ok=True)
+        if (stores[0].folder / TOKENIZER).is_dir():
+            copy_tokenizer(stores[0].folder / TOKENIZER, output)
+        entries = ((said, store.frames(index)) for store in stores for index, said in enumerate(store.utterances))
+        facts = write_store(output, replace(stores[0].facts, mean=0.0, latent_std=1.0, num_frames=0), entries)
+    return f"{len(shards)} shards, {facts.num_frames:,} latents"
 
 
 def _read_facts(path: Path) -> StoreFacts:

@@ -15,6 +15,7 @@ from s2s.data.batch import SourceBatch
 from s2s.decoding.base import Hypothesis, Search, StepModel
 from s2s.decoding.beam import BeamSearch
 from s2s.decoding.searching import Searching
+from s2s.errors import ConfigError
 from s2s.registry import register_decoder
 
 Ending = Literal["model", "limit", "repetition"]
@@ -70,7 +71,8 @@ class TranscriptionDecoder(Search):
     @torch.inference_mode()
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The text after each prompt, a `Dictated`; the sources are `ReadPrompts`, the model is their `TextWriter`."""
-        assert isinstance(sources, ReadPrompts)
+        if not isinstance(sources, ReadPrompts):
+            raise ConfigError("decoder.name: 'transcription' is for weights of VibeVoice-ASR and runs tuned from them")
         limits = sources.limits
         options: dict[str, Any] = {"max_length": max(limits), "beam_size": self.config.beam_size}
         search = BeamSearch(BeamSearch.Config(**options, length_penalty=self.config.length_penalty))

@@ -124,15 +124,8 @@ def planned(
     if options.words is not None:
         check_words(format)
     if options.shard is not None:
-        output, recordings = options.shard.path(output), _part(recordings, options.shard)
+        output, recordings = options.shard.path(output), options.shard.part(recordings, _WINDOW)
     return format, output, recordings
-
-
-def _part(recordings: Sequence[Listed], shard: Shard) -> Sequence[Listed]:
-    """The recordings of a shard: whole windows, unless there are fewer of them than shards."""
-    window = min(_WINDOW, math.ceil(len(recordings) / shard.count))
-    mine = shard.of(math.ceil(len(recordings) / window))
-    return recordings[mine.start * window : mine.stop * window]
 
 
 def opened_output(

@@ -71,6 +71,17 @@ def run_windows(make: Callable[[], Do], numbers: Iterable[int], options: Cluster
             pool.close()
 
 
+def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Results in the order of their numbers, from 0; those that come early wait."""
+    early: dict[int, Any] = {}
+    following = 0
+    for number, result in results:
+        early[number] = result
+        while following in early:
+            yield early.pop(following)
+            following += 1
+
+
 @contextlib.contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     """A connection to the cluster; one that the caller has made is used, and stays."""
@@ -145,6 +156,12 @@ class _Worker:
             return None, str(error)
 
 
+def _story_of(error: BaseException) -> str:
+    """The first line of what Ray says, and the last if it is an exception that ended a worker."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{reason_of(error)}: {lines[-1]}" if len(lines) > 1 and "Error: " in lines[-1] else reason_of(error)
+
+
 @dataclass(eq=False)
 class _Hand:
     """A worker as the pool sees it: the actor, and the windows it has, by their references."""
@@ -161,6 +178,7 @@ class _Pool:
         self._hands: list[_Hand] = []
         self._again: list[int] = []  # windows of lost workers, a heap
         self._lost: dict[int, int] = {}  # workers that were lost with a window
+        self._stillborn = 0  # workers in a row that ended before they ran
         self._seen = time.monotonic()
         for _ in range(count):
             self._hire()
@@ -210,9 +228,10 @@ class _Pool:
         except self._ray.exceptions.RayTaskError:
             raise
         except self._ray.exceptions.RayError as error:
-            self._lose(hand, reason_of(error))
+            self._lose(hand, _story_of(error))
             return
         if is_new:
+            self._stillborn = 0
             self._hands.append(hand)
             return
         number = hand.has.pop(reference)
@@ -225,6 +244,10 @@ class _Pool:
         """Do again what a lost worker had, and take another in its place."""
         if hand in self._hands:
             self._hands.remove(hand)
+        else:
+            self._stillborn += 1
+            if self._stillborn >= _ATTEMPTS:
+                raise InputError(f"{_ATTEMPTS} workers ended before they ran, one after the other; the last: {reason}")
         begun = next(iter(hand.has.values()), None)
         if begun is not None:
             self._lost[begun] = self._lost.get(begun, 0) + 1

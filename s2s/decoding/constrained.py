@@ -22,7 +22,7 @@ from s2s.decoding.phrases import PhraseTable, advance, chains_of
 from s2s.decoding.searching import Beam, Searching
 from s2s.decoding.trace import Trace
 from s2s.decoding.wide import WideBeamSearch
-from s2s.errors import InputError
+from s2s.errors import InputError, UnreachableError
 from s2s.registry import register_decoder
 
 
@@ -104,10 +104,10 @@ class ConstrainedBeamSearch(WideBeamSearch):
         return Searching(self, model, sources, PhraseConstraints(**values, phrases=table), exhaustive)
 
     def best(self, trace: Trace) -> list[list[Hypothesis]]:
-        """See `WideBeamSearch.best`; InputError if no output has all phrases."""
+        """See `WideBeamSearch.best`; UnreachableError if no output has all phrases."""
         rows = super().best(trace)
         if not all(rows):
-            raise InputError(
+            raise UnreachableError(
                 f"no output of at most decoder.max_length={self.config.max_length} tokens has all 'constraints'; "
                 "another option or the prefix forbids them"
             )

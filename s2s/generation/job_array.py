@@ -7,13 +7,14 @@ writes an output of its own, by a job of its own; `out.jsonl` of shard 3 of 8 is
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from s2s.data.files import suffix_of, without_suffixes
 from s2s.data.tables import binary_rows
@@ -32,6 +33,8 @@ from s2s.durable import (
 from s2s.errors import InputError
 from s2s.generation.output_formats import rows_file, write_parquet
 from s2s.json_files import dump_json, read_object
+
+Item = TypeVar("Item")
 
 _MOST = 1_000_000
 _NOTHING = hashlib.sha256().hexdigest()
@@ -61,8 +64,16 @@ class Shard:
         """The windows of this shard, of so many; shards differ by one window at most."""
         return range(windows * (self.number - 1) // self.count, windows * self.number // self.count)
 
+    def part(self, items: Sequence[Item], window: int = 1) -> Sequence[Item]:
+        """The items of this shard: whole windows, unless there are fewer of them than shards."""
+        window = max(1, min(window, math.ceil(len(items) / self.count)))
+        mine = self.of(math.ceil(len(items) / window))
+        return items[mine.start * window : mine.stop * window]
+
     def path(self, output: Path) -> Path:
-        """Where this shard writes of an output."""
+        """Where this shard writes of an output; InputError for one without a name."""
+        if output.name in ("", ".."):
+            raise InputError(f"{output}: is a folder; expected a name, from which each shard makes its own")
         name, end = _name_and_end(output)
         return output.with_name(f"{name}.shard-{self.number}-of-{self.count}{end}")
 
@@ -96,7 +107,7 @@ def join_shards(output: Path, overwrite: bool = False, remove: bool = False) -> 
         InputError: shards are missing or not finished (all are named), are of different jobs or inputs, or were changed
             since; or the output exists or cannot be written.
     """
-    shards = _found(output)
+    shards = found_shards(output)
     with claimed(output):
         errors = output.with_name(f"{output.name}.errors.jsonl")
         for path in (output, errors, state_path(output)):
@@ -122,24 +133,31 @@ def join_shards(output: Path, overwrite: bool = False, remove: bool = False) -> 
     return Joined(len(shards), counts.get("lines", 0), counts.get("failed", 0))
 
 
-def _found(output: Path) -> list[Path]:
-    """The outputs of all shards, in order; InputError if some are missing, with their numbers."""
-    name, end = _name_and_end(output)
-    form = re.compile(re.escape(name) + r"\.shard-(\d+)-of-(\d+)" + re.escape(end))
-    with writing(output):
-        names = [found for path in output.parent.iterdir() if (found := form.fullmatch(path.name))]
-    counts = sorted({int(found[2]) for found in names})
-    example = Shard(1, 8).path(output)
+def found_shards(output: Path, is_finished: Callable[[Path], bool] | None = None) -> list[Path]:
+    """The outputs of all shards, in order; InputError if some are missing or not finished, with their numbers."""
+    found = shards_there(output)
+    counts = sorted({shard.count for shard in found})
     if not counts:
-        raise InputError(f"{output}: no shard of it is there; expected files such as {example}")
+        raise InputError(f"{output}: no shard of it is there; expected files such as {Shard(1, 8).path(output)}")
     if len(counts) > 1:
         listed = " and ".join(map(str, counts))
         raise InputError(f"{output}: there are shards of {listed}; remove those of another division")
-    shards = [Shard(number, counts[0]).path(output) for number in range(1, counts[0] + 1)]
-    _refuse_those("are missing", output, [number for number, path in enumerate(shards, 1) if not path.exists()], counts)
-    unfinished = [number for number, path in enumerate(shards, 1) if not _is_finished(path)]
-    _refuse_those("are not finished", output, unfinished, counts)
+    numbers = range(1, counts[0] + 1)
+    there = {shard.number for shard in found}
+    _refuse_those("are missing", output, [number for number in numbers if number not in there], counts)
+    shards = [Shard(number, counts[0]).path(output) for number in numbers]
+    finished = is_finished or _is_finished
+    _refuse_those("are not finished", output, [n for n in numbers if not finished(shards[n - 1])], counts)
     return shards
+
+
+def shards_there(output: Path) -> list[Shard]:
+    """The shards that have written something of an output."""
+    name, end = _name_and_end(output)
+    form = re.compile(re.escape(name) + r"\.shard-(\d{1,7})-of-(\d{1,7})" + re.escape(end))
+    with writing(output):
+        names = [found for path in output.parent.iterdir() if (found := form.fullmatch(path.name))]
+    return [Shard(int(found[1]), int(found[2])) for found in names]
 
 
 def _is_finished(shard: Path) -> bool:

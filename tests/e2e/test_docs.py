@@ -31,8 +31,13 @@ import pytest
 import tiny_listener
 import tiny_melodies
 import tiny_pictures
+import tiny_voice
 from command_line import unilatent
+from ray_stand_in import StandIn
 from tiny_models import write_encoder
+
+from s2s.cluster import pool
+from s2s.packages import load
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
@@ -328,8 +333,17 @@ def test_guide_to_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "task.target_mask_prob" in capsys.readouterr().out
 
 
-def test_guide_to_many_machines(home: Path) -> None:
+def test_guide_to_many_machines(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_voice.tokenizer_config(tiny_voice.write_recordings(home / "noise"))
+    tiny_voice.write_run(config, home / "runs/audio")
+    ray = StandIn()
+    monkeypatch.setattr(pool.packages, "load", lambda module, extra: ray if module == "ray" else load(module, extra))
     run_document("cluster", home)
+    assert ray.hired == 2 + 3 + 3
+    assert (home / "shared.jsonl").read_bytes() == (home / "parts.jsonl").read_bytes()
+    for joined, shared in (("speech", "said"), ("latents", "stored")):
+        names = [{path.name for path in (home / folder).iterdir()} for folder in (joined, shared)]
+        assert names[0] == names[1]
     assert len((home / "parts.jsonl").read_text().splitlines()) == 4
     assert not [*home.glob("parts.shard-*")]
     assert len([*home.glob("out.parquet/part-*.parquet")]) == 2

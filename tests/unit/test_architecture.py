@@ -41,7 +41,7 @@ LAYERS = {
         {"audio", "images", "text", "nn", "file_job", "subtitles"},
         {"data", "diffusion", "subtitling"},
         {"models", "criteria", "decoding", "model_card"},
-        {"audio_tokenizer", "image_tokenizer", "tuned_vibevoice", "tasks"},
+        {"audio_tokenizer", "image_tokenizer", "tuned_vibevoice", "tasks", "encoding_on_cluster"},
         {"encoding", "image_encoding", "synthesis", "recognition"},
         {"longform", "drawing"},
     ],

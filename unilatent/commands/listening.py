@@ -13,7 +13,7 @@ import typer
 
 from unilatent import completion
 from unilatent.commands.precision import SpeechPrecision
-from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, cluster_of
 from unilatent.commands.text import TrustImports
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def transcribe(
         raise InputError("--shard: divides many recordings; leave --stream out")
     if ray is not None and stream:
         raise InputError("--ray: shares many recordings; leave --stream out")
-    refuse_without_ray(ray, workers)
+    cluster = cluster_of(ray, workers, device)
     part = None if shard is None else Shard.parse(shard)
     aligner = None if words is None else _word_aligner(words, language)
     recordings = [] if stream else find_recordings(Path(input))
@@ -146,12 +146,10 @@ def transcribe(
     )
     options = TranscribeOptions(max_rows, context, language, overwrite, strict, aligner, part)
     lines = output or Path("transcript.jsonl")
-    if ray is not None:
+    if cluster is not None:
         from latent.recognition.on_cluster import transcribe_on_cluster
-        from s2s.cluster.pool import ClusterOptions
 
         with resumable():
-            cluster = ClusterOptions(address=ray, workers=workers, device=device)
             _report(transcribe_on_cluster(load, recordings, lines, options, cluster), lines)
         return
     with join_ranks(device) as ranks, nullcontext() if stream else resumable():

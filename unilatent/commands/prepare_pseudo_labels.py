@@ -8,7 +8,7 @@ import typer
 
 from unilatent import completion
 from unilatent.commands.precision import InferencePrecision, Precision
-from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray, window_for
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, cluster_of, window_for
 from unilatent.commands.text import (
     KEY_VALUE,
     Checkpoint,
@@ -95,14 +95,12 @@ def pseudo_labels(
         shard=None if shard is None else Shard.parse(shard),
     )
     load = partial(Generator.load, run, checkpoint, revision, precision=precision.value, overrides=changes)
-    refuse_without_ray(ray, workers)
-    if ray is not None:
+    cluster = cluster_of(ray, workers, device)
+    if cluster is not None:
         from s2s.cluster.decoding import decode_on_cluster
-        from s2s.cluster.pool import ClusterOptions
 
         check_labels(output)
         with resumable():
-            cluster = ClusterOptions(address=ray, workers=workers, device=device)
             _report(decode_on_cluster(load, input, output, options, cluster, labeling), input, output)
         return
     with resumable(), join_ranks(device) as ranks:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from s2s.cluster.pool import ClusterOptions
 
 RayAddress = Annotated[
     str | None,
@@ -41,3 +44,13 @@ def refuse_without_ray(ray: str | None, workers: int | None, trace: str | None =
         raise InputError("--ray: writes no traces; leave --trace out")
     if ray is not None and profile is not None:
         raise InputError("--profile: is of one process; leave --ray out")
+
+
+def cluster_of(ray: str | None, workers: int | None, device: str, **others: Any) -> ClusterOptions | None:
+    """The cluster that the options name, None without --ray; `others` and InputError: see `refuse_without_ray`."""
+    refuse_without_ray(ray, workers, **others)
+    if ray is None:
+        return None
+    from s2s.cluster.pool import ClusterOptions
+
+    return ClusterOptions(address=ray, workers=workers, device=device)

@@ -10,6 +10,7 @@ import typer
 
 from unilatent import completion
 from unilatent.commands.precision import SpeechPrecision
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, cluster_of
 from unilatent.commands.text import Profile, TrustImports
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def encode(
         typer.Option(help="Run folder of a tokenizer of audio or pictures; or VibeVoice weights, a folder or hub id."),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the latents.")],
+    shard: ShardOption = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over if the output exists.")] = False,
     trust_imports: TrustImports = False,
@@ -61,26 +65,30 @@ def encode(
     from latent.image_tokenizer import is_image_tokenizer
     from s2s.durable import writing
     from s2s.errors import InputError
+    from s2s.generation.job_array import Shard
     from s2s.ranks import join_ranks
 
-    with writing(output):
-        if (output / "store.json").exists() and not overwrite:
-            raise InputError(f"{output}: already has latents; give --overwrite to replace them, or another --output")
-    with join_ranks(device) as ranks:
+    part = None if shard is None else Shard.parse(shard)
+    target = output if part is None else part.path(output)
+    with writing(target):
+        if (target / "store.json").exists() and not overwrite:
+            raise InputError(f"{target}: already has latents; give --overwrite to replace them, or another --output")
+    cluster = cluster_of(ray, workers, device)
+    with join_ranks(device if cluster is None else "cpu") as ranks:
         if ranks.size > 1:
-            raise InputError("encode: runs in one process; start it without torchrun")
+            raise InputError("encode: runs in one process; start it without torchrun, or give --ray")
         if is_image_tokenizer(tokenizer):
-            found = encode_pictures(manifests, tokenizer, output, ranks.device, show_progress=True)
+            found = encode_pictures(manifests, tokenizer, output, ranks.device, True, part, cluster)
             typer.echo(
-                f"{output}: {found.num_pictures:,} pictures, {found.num_latents:,} latents of {found.latent_size} "
+                f"{target}: {found.num_pictures:,} pictures, {found.num_latents:,} latents of {found.latent_size} "
                 f"numbers each, mean {found.mean:.3f}, std {found.latent_std:.3f}",
                 err=True,
             )
             return
-        facts = encode_corpus(manifests, tokenizer, output, ranks.device, show_progress=True)
+        facts = encode_corpus(manifests, tokenizer, output, ranks.device, True, part, cluster)
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(
-        f"{output}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "
+        f"{target}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "
         f"mean {facts.mean:.3f}, std {facts.latent_std:.3f}",
         err=True,
     )
@@ -183,6 +191,9 @@ def synthesize(
     picture: Annotated[bool, typer.Option(help="Draw a script's audio as OUTPUT.png.")] = True,
     watermark: Annotated[bool, typer.Option("--watermark", help="Mark the audio; needs resemble-perth.")] = False,
     max_rows: Annotated[int, typer.Option(min=1, help="Maximum batch size.")] = 16,
+    shard: ShardOption = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
     device: Device = "auto",
     precision: SpeechPrecision = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first record that cannot be spoken.")] = False,
@@ -195,17 +206,26 @@ def synthesize(
     The same command continues a job that was killed. A record that cannot be spoken is noted in OUTPUT/errors.jsonl and
     does not stop the others. Every file says in its metadata that it is synthetic.
     """
+    from functools import partial
+
     from latent.audio.watermark import Watermark
-    from latent.synthesis.files import Summary, synthesize_records
+    from latent.synthesis.files import Summary
+    from latent.synthesis.records import synthesize_records
     from latent.synthesis.requests import Wishes, read_requests
     from latent.synthesis.voices import open_voice
     from s2s.durable import refuse_inputs, resumable
     from s2s.errors import InputError
+    from s2s.generation.job_array import Shard
     from s2s.profiling import profiled
     from s2s.ranks import join_ranks
 
     if sum(given is not None for given in (text, input, script)) != 1:
         raise InputError("synthesize: give one of --text, --input and --script")
+    if shard is not None and input in (None, "-"):
+        raise InputError("--shard: divides the records of a file; give it by --input")
+    if ray is not None and input in (None, "-"):
+        raise InputError("--ray: shares the records of a file; give it by --input")
+    part, cluster = None if shard is None else Shard.parse(shard), cluster_of(ray, workers, device, profile=profile)
     roles = _parse_cast(cast or [])
     of_script, of_voice = _split_overrides(overrides or [])
     if script is None and (roles or of_script):
@@ -220,18 +240,20 @@ def synthesize(
     consented = (*(named if consent else []), *(consent_for or []))
     wishes = Wishes(speaker, voice, seed, temperature, speed, consented)
     mark = Watermark.load() if watermark else None
-    with join_ranks(device) as ranks, resumable(), profiled(profile):
-        if ranks.size > 1 and input in (None, "-"):
-            raise InputError("synthesize: several processes share the records of a file; give it by --input")
-        opened = open_voice(
-            voice_or_run,
-            tokenizer,
-            device=ranks.device,
-            overrides=of_voice,
-            checkpoint_name=checkpoint,
-            revision=revision,
-            precision=None if precision is None else precision.value,
-        )
+    open = partial(
+        open_voice,
+        voice_or_run,
+        tokenizer,
+        overrides=of_voice,
+        checkpoint_name=checkpoint,
+        revision=revision,
+        precision=None if precision is None else precision.value,
+    )
+    with join_ranks(device if cluster is None else "cpu") as ranks, resumable(), profiled(profile):
+        if ranks.size > 1 and (input in (None, "-") or cluster is not None):
+            way = "leave torchrun out" if cluster is not None else "give it by --input"
+            raise InputError(f"synthesize: several processes share the records of a file; {way}")
+        opened = open(device=ranks.device)
         if lexicon is not None:
             opened.use_lexicon(lexicon)
         summary: Summary | str
@@ -243,15 +265,21 @@ def synthesize(
                 if ranks.first == turn:
                     records = read_requests(opened, input, wishes, strict)
                 ranks.gather([])
-            suffix = f".{format.value}"
-            more = {"overwrite": overwrite, "watermark": mark, "subtitles": beside}
-            summary = synthesize_records(opened, records, output, ranks, suffix=suffix, max_rows=max_rows, **more)
+            more = {"overwrite": overwrite, "watermark": mark, "subtitles": beside, "shard": part}
+            more |= {"suffix": f".{format.value}", "max_rows": max_rows}
+            if cluster is None:
+                summary = synthesize_records(opened, records, output, ranks, **more)
+            else:
+                from latent.synthesis.on_cluster import synthesize_on_cluster
+
+                summary = synthesize_on_cluster(open, opened, records, output, cluster, **more)
         else:
             more = {"overwrite": overwrite, "watermark": mark, "subtitles": beside}
             summary = _speak_text(opened, text or "", output, wishes, format, **more)
         if ranks.first:
-            typer.echo(f"{'standard output' if str(output) == '-' else output}: {summary}", err=True)
-    if isinstance(summary, Summary) and not (summary.files or summary.kept):
+            where = output if part is None else part.path(output)
+            typer.echo(f"{'standard output' if str(where) == '-' else where}: {summary}", err=True)
+    if isinstance(summary, Summary) and summary.failed and not (summary.files or summary.kept):
         raise typer.Exit(1)
 
 

@@ -13,7 +13,7 @@ import typer
 from s2s.registry import search_working_directory, trusting_imports
 from unilatent import completion
 from unilatent.commands.precision import InferencePrecision, Precision
-from unilatent.commands.sharing import RayAddress, ShardOption, Workers, refuse_without_ray, window_for
+from unilatent.commands.sharing import RayAddress, ShardOption, Workers, cluster_of, window_for
 
 KEY_VALUE = "KEY.PATH=VALUE"
 
@@ -219,13 +219,11 @@ def decode(
         shard=None if shard is None else Shard.parse(shard),
     )
     load = partial(Generator.load, run, checkpoint, revision, precision=precision.value, overrides=changes)
-    refuse_without_ray(ray, workers, trace, profile)
-    if ray is not None:
+    cluster = cluster_of(ray, workers, device, trace=trace, profile=profile)
+    if cluster is not None:
         from s2s.cluster.decoding import decode_on_cluster
-        from s2s.cluster.pool import ClusterOptions
 
         with resumable():
-            cluster = ClusterOptions(address=ray, workers=workers, device=device)
             decode_on_cluster(load, input, output, options, cluster).refuse_failure(input)
         return
     with nullcontext() if "-" in (input, output) else resumable(), join_ranks(device) as ranks:

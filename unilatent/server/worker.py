@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError, UnreachableError
 from unilatent.server.answers import Answer
 from unilatent.server.errors import ApiError, Busy
 from unilatent.server.limits import Limits
@@ -298,8 +298,9 @@ def _can_go_on(job: Job) -> bool:
 
 
 def _of_the_model(error: Exception) -> Exception:
-    """What goes wrong in a step is no mistake of the client."""
-    return ApiError(500, str(error), "model_failed") if isinstance(error, InputError) else error
+    """What goes wrong in a step is no mistake of the client, but for what only a search can judge."""
+    is_ours = isinstance(error, InputError) and not isinstance(error, ConfigError | UnreachableError)
+    return ApiError(500, str(error), "model_failed") if is_ours else error
 
 
 def _stopping() -> Busy:

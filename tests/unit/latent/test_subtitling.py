@@ -19,7 +19,8 @@ from latent.longform.long_form import synthesize_script
 from latent.longform.subtitling import script_subtitles
 from latent.subtitles import Word
 from latent.subtitling import subtitles_of, written_words
-from latent.synthesis.files import synthesize_records, synthesize_text
+from latent.synthesis.files import synthesize_text
+from latent.synthesis.records import synthesize_records
 from latent.synthesis.requests import Wanted, Wishes, saying_of
 from latent.synthesis.takes import Take, Turn
 from latent.synthesis.voice import Voice

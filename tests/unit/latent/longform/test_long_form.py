@@ -29,8 +29,9 @@ from latent.longform import long_form
 from latent.longform.cast import Role
 from latent.longform.long_form import synthesize_script
 from latent.longform.narrator import LongFormOptions
-from latent.synthesis.files import synthesize_records, synthesize_text
+from latent.synthesis.files import synthesize_text
 from latent.synthesis.provenance import read_tags
+from latent.synthesis.records import synthesize_records
 from latent.synthesis.requests import Wishes, read_requests, saying_of
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice

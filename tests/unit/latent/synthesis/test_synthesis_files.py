@@ -22,10 +22,12 @@ import tiny_voice
 
 from latent.audio.files import load_audio, write_audio
 from latent.data.speech_prompts import derived_seed
-from latent.synthesis import files, provenance
+from latent.synthesis import provenance
+from latent.synthesis import records as speaking
 from latent.synthesis.consent import consent_path, read_with_consent
-from latent.synthesis.files import Summary, synthesize_records, synthesize_text
+from latent.synthesis.files import Summary, synthesize_text
 from latent.synthesis.provenance import describe_origin, read_tags, synthetic_tags
+from latent.synthesis.records import synthesize_records
 from latent.synthesis.requests import Unusable, Wanted, Wishes, file_name, read_requests, saying_of
 from latent.synthesis.saying import Saying
 from latent.synthesis.voice import Voice
@@ -112,7 +114,7 @@ def test_a_stopped_job_ends_with_the_bytes_of_one_that_was_not(
         written += 1
         write_audio(*arguments)
 
-    monkeypatch.setattr(files, "write_audio", stopping)
+    monkeypatch.setattr(speaking, "write_audio", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(voice, lines, tmp_path / "stopped")
     assert not (tmp_path / "stopped/manifest.jsonl").exists()
@@ -350,7 +352,7 @@ def test_what_training_never_named_is_counted(
 def test_an_unexpected_error_stops_one_record(
     voice: Voice, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    says, requests = files.speak, type(voice).request
+    says, requests = speaking.speak, type(voice).request
 
     def failing(voice: Voice, requests: Any, meter: Any) -> Iterator[Any]:
         for row, spoken in says(voice, requests, meter):
@@ -363,7 +365,7 @@ def test_an_unexpected_error_stops_one_record(
             raise ValueError("too odd")
         return requests(self, id, *arguments)
 
-    monkeypatch.setattr(files, "speak", failing)
+    monkeypatch.setattr(speaking, "speak", failing)
     monkeypatch.setattr(type(voice), "request", refusing)
     summary = run(voice, lines, tmp_path / "out")
     assert (summary.files, summary.failed) == (4, 2)
@@ -386,7 +388,7 @@ def test_names_that_differ_in_case_alone_are_refused(voice: Voice, tmp_path: Pat
 def test_speech_that_diverged_is_an_error_of_its_record_alone(
     voice: Voice, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    says = files.speak
+    says = speaking.speak
 
     def diverging(*arguments: Any) -> Iterator[Any]:
         for row, spoken in says(*arguments):
@@ -394,7 +396,7 @@ def test_speech_that_diverged_is_an_error_of_its_record_alone(
                 spoken.samples[5] = np.nan
             yield row, spoken
 
-    monkeypatch.setattr(files, "speak", diverging)
+    monkeypatch.setattr(speaking, "speak", diverging)
     records = [*read_requests(voice, lines, Wishes()), Unusable(9, "z", "nothing")]
     summary = synthesize_records(voice, records, tmp_path / "out", ALONE)
     assert (summary.files, summary.failed) == (5, 2)

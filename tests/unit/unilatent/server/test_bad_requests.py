@@ -81,6 +81,7 @@ def test_speech(server: Running, body: dict[str, Any], status: int, line: str) -
 
 
 CONSTRAINED = {"name": "constrained_beam", "max_length": 20}
+UNREACHABLE = {"name": "constrained_beam", "max_length": 9, "no_repeat_ngram_size": 1}
 TEXT: list[tuple[dict[str, Any], str]] = [
     ({"model": "tiny"}, "model: 'tiny' speaks and does not generate text"),
     ({"input": []}, "input: must be 1 to 64 texts, found 0"),
@@ -94,6 +95,8 @@ TEXT: list[tuple[dict[str, Any], str]] = [
     ({"decoder": {"beam_siz": 2}}, "beam_siz: no such option. Did you mean 'beam_size'?"),
     ({"decoder": {"beam_size": "2; rm"}}, "beam_size"),
     ({"decoder": {"name": "nosuch"}}, "nosuch"),
+    ({"decoder": {"name": "ctc"}}, "decoder.name: 'ctc' is for the task 'speech_recognition'"),
+    ({"decoder": {"name": "transcription"}}, "decoder.name: 'transcription' is for weights of VibeVoice-ASR"),
     ({"decoder": 3}, "decoder: must be a valid dictionary, found 3"),
     ({"constraints": ["fast"]}, "constrained_beam"),
     ({"constraints": "fast"}, "constraints"),
@@ -101,6 +104,10 @@ TEXT: list[tuple[dict[str, Any], str]] = [
     ({"constraints": [" "], "decoder": CONSTRAINED}, "'constraints' is empty"),
     ({"constraints": ["a" * 20_001], "decoder": CONSTRAINED}, "the phrases of a text must have at most 20,000"),
     ({"constraints": ["fast"] * 600, "decoder": CONSTRAINED}, "more than decoder.max_length"),
+    (
+        {"prefix": "fast images", "constraints": ["images fast"], "decoder": UNREACHABLE},
+        "no output of at most decoder.max_length=9 tokens has all 'constraints'",
+    ),
 ]
 
 

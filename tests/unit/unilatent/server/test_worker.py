@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from s2s.errors import InputError
+from s2s.errors import InputError, UnreachableError
 from unilatent.server import worker as worker_module
 from unilatent.server.answers import Answer
-from unilatent.server.errors import ApiError, Busy, ClientGone
+from unilatent.server.errors import ApiError, Busy, ClientGone, api_error
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.worker import Job, Worker
@@ -26,7 +26,7 @@ class Counted:
 
 
 class Session:
-    """Counts each row down to 0; a row that begins with 13 makes every step of its batch fail."""
+    """Counts each row down to 0; a row that begins with 13, 14 or 15 makes every step of its batch fail."""
 
     def __init__(self, room: int, gate: threading.Event, log: list[list[int]]) -> None:
         self.rows: dict[int, int] = {}
@@ -50,6 +50,10 @@ class Session:
         self.log.append(sorted(self.rows.values()))
         if 13 in self.rows.values():
             raise RuntimeError("bad luck")
+        if 14 in self.rows.values():
+            raise InputError("the scores are not numbers")
+        if 15 in self.rows.values():
+            raise UnreachableError("no count has it")
         if 99 in self.rows.values():
             raise SystemExit
         self.rows = {key: left - 1 for key, left in self.rows.items()}
@@ -177,6 +181,23 @@ def test_a_failing_step_is_repeated_for_each_request_alone() -> None:
         with pytest.raises(RuntimeError, match="bad luck"):
             await bench.pieces(bad)
         assert await bench.pieces(bench.submit(1)) == [0]
+
+    run(test())
+
+
+def test_what_a_search_finds_unreachable_is_a_mistake_of_its_own_request() -> None:
+    async def test() -> None:
+        bench = Bench(room=4, queue=4)
+        good, unreachable, broken, also_good = (bench.submit(count) for count in (2, 15, 14, 1))
+        bench.gate.set()
+        assert await bench.pieces(good) == [1, 0]
+        assert await bench.pieces(also_good) == [0]
+        statuses = []
+        for answer in (unreachable, broken):
+            with pytest.raises((InputError, ApiError)) as error:
+                await bench.pieces(answer)
+            statuses.append(api_error(error.value, {}, "id").status)
+        assert statuses == [400, 500]
 
     run(test())
 
