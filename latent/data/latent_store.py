@@ -20,11 +20,12 @@ import numpy as np
 from latent.data.latent_shards import Latents as Latents
 from latent.data.latent_shards import ShardReader, ShardWriter, sample_around, sigma_of
 from latent.data.manifest import Alignment, Utterance, read_alignment, write_alignment
+from latent.data.turns import SpeakerTurn, Turns, read_turns, write_turns
 from s2s import checkpoint
 from s2s.config import read_tree
 from s2s.data.jsonl import read_records
 from s2s.durable import WAY_OUT, claimed, write_whole, writing
-from s2s.errors import InputError
+from s2s.errors import ConfigError, InputError
 from s2s.generation.shard_folders import ShardFolder
 from s2s.json_files import describe, read_object
 from s2s.renamed import current_facts
@@ -36,6 +37,7 @@ TOKENIZER = "audio_tokenizer"
 LATENTS = "latents"
 """What a shard of such a store holds."""
 _FACTS = "latents.json"
+_OF_MANIFEST = ("id", "text", "speaker", "language", "alignment", "turns")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ def check_copy(tokenizer: Path) -> None:
 
 @dataclass(frozen=True)
 class StoredUtterance:
-    """One line of the index; without `alignment` where the recordings are not aligned."""
+    """One line of the index; without `alignment` where the recordings are not aligned, and without `turns` where
+    nobody told who says what.
+    """
 
     id: str
     text: str
@@ -119,11 +123,19 @@ class StoredUtterance:
     frames: int
     shard: str
     alignment: Alignment | None = None
+    turns: Turns = ()
+
+    @property
+    def script(self) -> Turns:
+        """Who says what: the turns, or the text as the only one."""
+        return self.turns or (SpeakerTurn(self.speaker, self.text),)
 
     def line(self) -> str:
         """The line of the index."""
         record = asdict(self)
-        del record["alignment"]
+        del record["alignment"], record["turns"]
+        if self.turns:
+            record["segments"] = write_turns(self.turns)
         if self.alignment is not None:
             record["alignment"] = write_alignment(self.alignment)
         return json.dumps(record, ensure_ascii=False) + "\n"
@@ -153,7 +165,7 @@ def write_store(
     shards = ShardWriter(folder, facts.latent_size, shard_frames)
     with (folder / "index.jsonl").open("w", encoding="utf-8") as index:
         for utterance, mean in entries:
-            same = {name: getattr(utterance, name) for name in ("id", "text", "speaker", "language", "alignment")}
+            same = {name: getattr(utterance, name) for name in _OF_MANIFEST}
             index.write(StoredUtterance(**same, frames=len(mean), shard=shards.add(utterance.id, mean)).line())
     statistics = shards.finish(facts.sigma)
     if statistics is None:
@@ -196,6 +208,11 @@ class LatentStore:
     def __len__(self) -> int:
         return len(self.utterances)
 
+    def copy_tokenizer(self, folder: Path) -> None:
+        """Copy the audio tokenizer, if there is one, into the folder of a run."""
+        if (self.folder / TOKENIZER).is_dir():
+            copy_tokenizer(self.folder / TOKENIZER, folder)
+
     def mean(self, index: int) -> Latents:
         """The means of one utterance, `(F, L)`; errors as for `frames`."""
         return self.frames(index)[:, : self.facts.latent_size]
@@ -221,11 +238,29 @@ def join_stores(output: Path, shards: Sequence[ShardFolder], overwrite: bool) ->
             raise InputError(f"{output}: already has latents; {WAY_OUT}")
         stores = [LatentStore(shard.path) for shard in shards if (shard.path / "store.json").is_file()]
         (output / "store.json").unlink(missing_ok=True)
-        if (stores[0].folder / TOKENIZER).is_dir():
-            copy_tokenizer(stores[0].folder / TOKENIZER, output)
+        stores[0].copy_tokenizer(output)
         entries = ((said, store.frames(index)) for store in stores for index, said in enumerate(store.utterances))
         facts = write_store(output, replace(stores[0].facts, mean=0.0, latent_std=1.0, num_frames=0), entries)
     return f"{len(shards)} shards, {facts.num_frames:,} latents"
+
+
+def check_alike(train: LatentStore, valid: LatentStore) -> None:
+    """Raise ConfigError if stores to learn from and to validate with have other latents."""
+    for name, what in (("latent_size", "numbers per latent"), ("hop_length", "samples per latent")):
+        if (wanted := getattr(train.facts, name)) != (found := getattr(valid.facts, name)):
+            raise ConfigError(
+                f"task.valid: must have {wanted} {what} as task.train, found {found}; encode both with one tokenizer"
+            )
+
+
+def check_single_speakers(*stores: LatentStore) -> None:
+    """Raise InputError if a recording has several speakers, for tasks that learn from one at a time."""
+    for folder, said in ((store.folder, said) for store in stores for said in store.utterances):
+        if len({turn.speaker for turn in said.script}) > 1:
+            raise InputError(
+                f"{folder}: {said.id!r} has 'segments' of several speakers; this task learns from recordings of "
+                "one: cut it into its turns"
+            )
 
 
 def _read_facts(path: Path) -> StoreFacts:
@@ -245,6 +280,7 @@ def _read_facts(path: Path) -> StoreFacts:
 
 
 def _read_line(record: dict[str, Any], where: str, facts: StoreFacts) -> StoredUtterance:
+    segments = record.pop("segments", [])
     try:
         stored = StoredUtterance(**record)
     except TypeError as error:
@@ -254,7 +290,8 @@ def _read_line(record: dict[str, Any], where: str, facts: StoreFacts) -> StoredU
             raise InputError(f"{where}: {name!r} must be a string, found {describe(value)}")
     if not isinstance(stored.frames, int) or stored.frames < 1:
         raise InputError(f"{where}: 'frames' must be a whole number above 0, found {describe(stored.frames)}")
+    seconds = stored.frames * facts.hop_length / facts.sample_rate
+    stored = replace(stored, turns=read_turns(segments, seconds, where))
     if stored.alignment is None:
         return stored
-    seconds = stored.frames * facts.hop_length / facts.sample_rate
     return replace(stored, alignment=read_alignment(record["alignment"], seconds, where))

@@ -1,4 +1,4 @@
-"""Manifests: JSON lines with the audio file, length, text and speaker of each recording."""
+"""Manifests: JSON lines with the audio file, length, text and speaker of each recording, or who says what in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latent.audio.files import audio_info
+from latent.data.turns import Turns, read_turns
 from s2s.data.jsonl import read_records
 from s2s.errors import InputError
 from s2s.json_files import describe
@@ -42,6 +43,7 @@ class Utterance:
         speaker: Its speaker.
         language: Code of two letters.
         alignment: When each unit of the text sounds, if known.
+        turns: Who says what, if the line has `segments`; `text` is then all that is said, unless the line has its own.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Utterance:
     speaker: str = "unknown"
     language: str = "en"
     alignment: Alignment | None = None
+    turns: Turns = ()
 
 
 def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
@@ -59,8 +62,8 @@ def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
     `alignments`: whether to read them; a program that makes new ones ignores old ones.
 
     Raises:
-        InputError: a line lacks id, audio or text; a value has another type; two lines have the same id; an alignment
-            is invalid; the file has no line.
+        InputError: a line lacks id, audio, or text and segments; a value has another type; two lines have the same id;
+            an alignment or segments are invalid; the file has no line.
     """
     utterances: dict[str, Utterance] = {}
     for where, record in read_records(path):
@@ -68,12 +71,23 @@ def read_manifest(path: str | Path, alignments: bool = True) -> list[Utterance]:
         if identity in utterances:
             raise InputError(f"{where}: 'id' {identity!r} is that of an earlier line; ids must differ")
         audio = Path(path).parent / string_field(record, "audio", where)
-        seconds, text = _seconds(record, audio, where), string_field(record, "text", where)
+        seconds = _seconds(record, audio, where)
         optional: dict[str, Any] = {name: string_field(record, name, where) for name in _OPTIONAL if name in record}
+        if record.get("segments"):
+            optional |= _told(record, seconds, where)
         if alignments and record.get("alignment") is not None:
             optional["alignment"] = read_alignment(record["alignment"], seconds, where)
+        said = " ".join(turn.text for turn in optional.get("turns", ()))
+        text = said if said and "text" not in record else string_field(record, "text", where)
         utterances[identity] = Utterance(identity, audio, seconds, text, **optional)
     return list(utterances.values())
+
+
+def _told(record: dict[str, Any], seconds: float, where: str) -> dict[str, Any]:
+    """The turns of a line, and its speaker if there is only one."""
+    turns = read_turns(record["segments"], seconds, where)
+    speakers = {turn.speaker for turn in turns}
+    return {"turns": turns} | ({"speaker": speakers.pop()} if len(speakers) == 1 else {})
 
 
 def read_alignment(value: object, seconds: float, where: str) -> Alignment:

@@ -27,7 +27,14 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from latent.data.batch import MixedBatch
 from latent.data.cues import NO_CUE, CueWindow, TimedRow, timed_text, token_durations
-from latent.data.latent_store import TOKENIZER, Latents, LatentStore, StoredUtterance, StoreFacts, copy_tokenizer
+from latent.data.latent_store import (
+    Latents,
+    LatentStore,
+    StoredUtterance,
+    StoreFacts,
+    check_alike,
+    check_single_speakers,
+)
 from latent.data.speech_prompts import mixed_sequences
 from latent.data.vocabulary import (
     EMPTY_PROMPT,
@@ -227,7 +234,8 @@ class SpeechSynthesis(Task):
         super().__init__(config)
         _check_voice_prompts(config)
         self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
-        self._check_latents()
+        check_alike(self._stores["train"], self._stores["valid"])
+        check_single_speakers(*self._stores.values())
         if config.cues is not None:
             self._leave_unaligned_out()
         self.vocabulary = learn_vocabulary(self._stores["train"].utterances, config)
@@ -274,15 +282,6 @@ class SpeechSynthesis(Task):
         for spoken in () if self.vocabulary.strangers else self._stores["valid"].utterances:
             if spoken.speaker not in self.vocabulary.speakers:
                 raise InputError(f"{self.config.valid}: {spoken.id!r}: speaker {spoken.speaker!r} is not in task.train")
-
-    def _check_latents(self) -> None:
-        train, valid = (self._stores[split].facts for split in ("train", "valid"))
-        for name, what in (("latent_size", "numbers per latent"), ("hop_length", "samples per latent")):
-            if getattr(train, name) != getattr(valid, name):
-                raise ConfigError(
-                    f"task.valid: must have {getattr(train, name)} {what} as task.train, found {getattr(valid, name)}; "
-                    "encode both with one tokenizer"
-                )
 
     def inputs(self) -> list[Path]:
         return [store.folder for store in self._stores.values()]
@@ -341,8 +340,7 @@ class SpeechSynthesis(Task):
         store.facts.save(folder)
         learned = replace(store.facts, num_frames=sum(utterance.frames for utterance in store.utterances))
         write_model_card(folder, learned, self.vocabulary.speakers)
-        if (store.folder / TOKENIZER).is_dir():
-            copy_tokenizer(store.folder / TOKENIZER, folder)
+        store.copy_tokenizer(folder)
 
 
 def _check_voice_prompts(config: SpeechSynthesis.Config) -> None:

@@ -33,6 +33,7 @@ from latent.data.recognition_prompt import (
     tokenized,
 )
 from latent.data.speech_prompts import padded_sequences
+from latent.data.turns import Turns, numbered
 from latent.text.text_encoder import load_text_encoder
 from s2s import hub
 from s2s.config import Section
@@ -106,6 +107,9 @@ class VibeVoiceRecognition(Task):
                 raise InputError(f"{where}: has no semantic features; encode it with --tokenizer {config.tokenizer}")
             if (store.facts.frame_size, store.facts.hop_length) != (first.frame_size, first.hop_length):
                 raise ConfigError(f"task.{split}: {where}: has other latents than task.train; encode both alike")
+            for said in store.utterances:
+                if any(turn.end is None for turn in said.turns):
+                    raise InputError(f"{where}: 'segments' of {said.id!r} lack times, which the answer tells")
 
     def inputs(self) -> list[Path]:
         return [store.folder for store in self._stores.values()]
@@ -120,7 +124,7 @@ class VibeVoiceRecognition(Task):
         seconds = said.frames * store.facts.hop_length / store.facts.sample_rate
         frames: list[Piece] = [Special(FRAME)] * said.frames
         prompt = self._tokens([*before_audio(), *frames, *after_audio(seconds, self.config.context)])
-        text = f"assistant\n{answer(said.text, seconds)}"
+        text = f"assistant\n{answer(said.script, seconds)}"
         return [*prompt, *self._tokens([Special(TURN_START), text, Special(TURN_END)])], len(prompt)
 
     def _tokens(self, pieces: Sequence[Piece]) -> list[int]:
@@ -161,7 +165,15 @@ class VibeVoiceRecognition(Task):
         self._encode.save(folder)
 
 
-def answer(text: str, seconds: float) -> str:
-    """What the model writes of a recording with one speaker: JSON without spaces."""
-    segment = {"Start": 0.0, "End": round(seconds, 2), "Speaker": 0, "Content": " ".join(text.split())}
-    return json.dumps([segment], ensure_ascii=False, separators=(",", ":"))
+def answer(turns: Turns, seconds: float) -> str:
+    """What the model writes of a recording of that many seconds: JSON without spaces."""
+    segments = [
+        {
+            "Start": round(turn.start or 0.0, 2),
+            "End": round(seconds if turn.end is None else turn.end, 2),
+            "Speaker": number,
+            "Content": " ".join(turn.text.split()),
+        }
+        for number, turn in zip(numbered(turns), turns, strict=True)
+    ]
+    return json.dumps(segments, ensure_ascii=False, separators=(",", ":"))

@@ -2,10 +2,11 @@
 
     <task> Voice input: Speaker 0:<start> ⟂ ⟂ <end> Text input: Speaker 0: text Speech output:<start> ⟂ ⟂ ⟂ <end> <stop>
 
-⟂ holds a latent (`latent.data.vibevoice_prompt`). The voice comes from another recording of the same speaker; some
-examples have none (`task.voice_prompt_drop`), and in some nothing stands before the last <start>, for guidance
-(`task.condition_dropout`). Every token but those of the voice is predicted, and by diffusion every latent of the
-speech. As at synthesis, latents of the speech enter with their semantic features, those of the voice without.
+⟂ holds a latent (`latent.data.vibevoice_prompt`). A recording of several speakers has a voice for each of them, and a
+line of text for each turn. Voices come from other recordings of the same speakers; some examples have none
+(`task.voice_prompt_drop`), and in some nothing stands before the last <start>, for guidance (`task.condition_dropout`).
+Every token but those of voices is predicted, and by diffusion every latent of the speech. As at synthesis, latents of
+the speech enter with their semantic features, those of voices without.
 
 Unlike in the released training code, "a latent follows" is predicted too: otherwise a model would never learn to stop
 elsewhere than before.
@@ -15,6 +16,7 @@ Source: `vibevoice-community/VibeVoice: vibevoice/finetune/train_vibevoice.py`, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from pydantic import Field, PositiveInt
 from latent.data.batch import MixedBatch
 from latent.data.latent_store import Latents, LatentStore, StoredUtterance
 from latent.data.speech_prompts import padded_sequences
+from latent.data.turns import Turns, numbered
 from latent.data.vibevoice_prompt import TAIL, SwitchName, head_pieces, plain_text, tokenized, turn_piece
 from latent.model_card import write_model_card
 from latent.models.vibevoice import SwitchTokens
@@ -51,8 +54,8 @@ class TunedExample:
     Args:
         id: Of the utterance.
         tokens: All of them.
-        latents: Those of the voice, then those of the speech.
-        voice: Number of latents of the voice.
+        latents: Those of the voices, then those of the speech.
+        voice: Number of latents of the voices.
         features: Semantic features of the speech, `(F, S)`.
     """
 
@@ -70,29 +73,39 @@ class Script:
         self.encode, self.tokens = load_text_encoder(folder, None), tokens
         self._switches: dict[SwitchName, int] = {"latent": tokens.latent, "end": tokens.end, "start": tokens.start}
 
-    def example(self, text: str | None, voice_frames: int, frames: int) -> list[int]:
-        """The tokens of an utterance of so many latents, with a voice of so many; no text: nothing before the start."""
+    def example(self, turns: Turns, voices: Sequence[int], frames: int) -> list[int]:
+        """The tokens of an utterance of so many latents, with voices of so many; no turns: nothing before the start."""
         before = [self.tokens.start]
-        if text is not None:
-            said = turn_piece(0, plain_text(" ".join(text.split())))
-            pieces = [*head_pieces([voice_frames] if voice_frames else []), said, *TAIL]
-            before = tokenized(pieces, self.encode, self._switches)
+        if turns:
+            texts = [plain_text(" ".join(turn.text.split())) for turn in turns]
+            said = [turn_piece(number, text) for number, text in zip(numbered(turns), texts, strict=True)]
+            before = tokenized([*head_pieces(voices), *said, *TAIL], self.encode, self._switches)
         return [*before, *[self.tokens.latent] * frames, self.tokens.end, self.tokens.stop]
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a recording in which one speaker is heard, from one latent to another; the last ones by default."""
+
+    store: LatentStore
+    index: int
+    start: int = 0
+    end: int | None = None
+
+
 class TuningDataset:
-    """Utterances of a store. Noise, voice and dropout depend only on the seed, the epoch and the index.
+    """Utterances of a store. Noise, voices and dropout depend only on the seed, the epoch and the index.
 
     Args:
         store: Read here.
-        voices: Recordings of each speaker that voices come from: a store and an index.
+        voices: What voices of each speaker come from.
         fixed: The same examples in every epoch, none of them without text, as validation needs.
     """
 
     def __init__(
         self,
         store: LatentStore,
-        voices: dict[str, list[tuple[LatentStore, int]]],
+        voices: dict[str, list[Stretch]],
         script: Script,
         config: Any,
         seed: int,
@@ -100,13 +113,15 @@ class TuningDataset:
     ) -> None:
         self._store, self._voices, self._script = store, voices, script
         self._config, self._seed, self._fixed = config, seed, fixed
-        longest = 0 if config.voice_prompt_drop == 1 else config.voice_frames
-        self.lengths: NDArray[np.int64] = np.array(
-            [len(script.example(said.text, longest, said.frames)) for said in store.utterances], dtype=np.int64
-        )
+        self.lengths: NDArray[np.int64] = np.array([self._longest(said) for said in store.utterances], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._store)
+
+    def _longest(self, said: StoredUtterance) -> int:
+        """The length of an example with the longest voices."""
+        voices = [] if self._config.voice_prompt_drop == 1 else [self._config.voice_frames] * len(_names(said))
+        return len(self._script.example(said.script, voices, said.frames))
 
     def example(self, index: int, epoch: int) -> TunedExample:
         """See `s2s.tasks.base.Dataset`."""
@@ -116,23 +131,21 @@ class TuningDataset:
         sound = facts.sample(stored[:, : facts.latent_size], generator)
         untold = generator.random() < config.condition_dropout and not self._fixed
         unheard = generator.random() < config.voice_prompt_drop
-        voice = sound[:0] if untold or unheard else self._voice(index, generator)
-        tokens = self._script.example(None if untold else said.text, len(voice), len(sound))
+        names = [] if untold or unheard else _names(said)
+        voices = [self._voice(name, index, generator) for name in names]
+        counts = [len(voice) for voice in voices]
+        tokens = self._script.example(() if untold else said.script, counts, len(sound))
         features = stored[:, facts.latent_size :]
-        return TunedExample(said.id, tokens, np.concatenate([voice, sound]), len(voice), features)
+        return TunedExample(said.id, tokens, np.concatenate([*voices, sound]), sum(counts), features)
 
-    def _voice(self, index: int, generator: np.random.Generator) -> Latents:
-        """A piece of another recording of the speaker."""
-        candidates = [
-            (store, other)
-            for store, other in self._voices[self._store.utterances[index].speaker]
-            if store is not self._store or other != index
-        ]
-        store, other = candidates[generator.integers(len(candidates))]
-        mean, most = store.mean(other), self._config.voice_frames
+    def _voice(self, speaker: str, index: int, generator: np.random.Generator) -> Latents:
+        """A piece of another recording of a speaker."""
+        candidates = _others(self._voices[speaker], self._store, index)
+        found = candidates[generator.integers(len(candidates))]
+        mean, most = found.store.mean(found.index)[found.start : found.end], self._config.voice_frames
         frames = int(generator.integers(min(self._config.min_voice_frames, most), most, endpoint=True))
         start = int(generator.integers(max(1, len(mean) - frames + 1)))
-        return store.facts.sample(mean[start : start + frames], generator)
+        return found.store.facts.sample(mean[start : start + frames], generator)
 
 
 @register_task("vibevoice_synthesis")
@@ -188,29 +201,30 @@ class VibeVoiceSynthesis(Task):
             raise ConfigError(
                 f"task.valid: {where}: has other latents than task.train; encode both with one checkpoint"
             )
-        names = {said.speaker for said in store.utterances}
+        names = {name for said in store.utterances for name in _names(said)}
         if names == {_UNKNOWN} and self.config.voice_prompt_drop < 1:
             raise InputError(
                 f"{where}: no line of its manifest names a 'speaker', so no other recording of the speaker can be the "
                 "voice; name them, or train without voices: task.voice_prompt_drop=1"
             )
 
-    def _voices_of(self, split: str) -> dict[str, list[tuple[LatentStore, int]]]:
-        """Recordings of each speaker that the voices of a split come from: those of training, or else its own.
+    def _voices_of(self, split: str) -> dict[str, list[Stretch]]:
+        """What the voices of a split come from, by speaker: recordings of training, or else its own.
 
         Raises:
             InputError: a speaker has one recording alone.
         """
-        train = _by_speaker(self._stores["train"])
-        found = {name: train.get(name, own) for name, own in _by_speaker(self._stores[split]).items()}
-        for name, places in found.items():
-            alone = len(places) == 1 and places[0][0] is self._stores[split]
-            if alone and self.config.voice_prompt_drop < 1:
-                id = self._stores[split].utterances[places[0][1]].id
-                raise InputError(
-                    f"{getattr(self.config, split)}: speaker {name!r} has one recording, {id!r}; the voice comes from "
-                    "another one: add one, leave this one out, or train without voices: task.voice_prompt_drop=1"
-                )
+        store = self._stores[split]
+        found = {**_by_speaker(store), **_by_speaker(self._stores["train"])}
+        for index, said in enumerate(() if self.config.voice_prompt_drop == 1 else store.utterances):
+            for name in _names(said):
+                if not _others(found.get(name, []), store, index):
+                    untimed = " with times of turns or with no other speaker" if said.turns else ""
+                    raise InputError(
+                        f"{getattr(self.config, split)}: speaker {name!r} has one recording, {said.id!r}; the voice "
+                        f"comes from another one{untimed}: add one, leave this one out, or train without voices: "
+                        "task.voice_prompt_drop=1"
+                    )
         return found
 
     def inputs(self) -> list[Path]:
@@ -233,7 +247,7 @@ class VibeVoiceSynthesis(Task):
         store = self._stores["train"]
         self._script.encode.save(folder)
         learned = replace(store.facts, num_frames=sum(said.frames for said in store.utterances))
-        write_model_card(folder, learned, sorted({said.speaker for said in store.utterances}))
+        write_model_card(folder, learned, sorted({name for said in store.utterances for name in _names(said)}))
 
 
 def tuning_batch(examples: Sequence[TunedExample], latent: int, latent_size: int) -> MixedBatch:
@@ -263,9 +277,26 @@ def tuning_batch(examples: Sequence[TunedExample], latent: int, latent_size: int
     return MixedBatch(**vars(sequences), slots=chosen, labels=labels, predicted=spoken, pad_id=0)
 
 
-def _by_speaker(store: LatentStore) -> dict[str, list[tuple[LatentStore, int]]]:
-    places: dict[str, list[tuple[LatentStore, int]]] = {}
-    utterance: StoredUtterance
-    for index, utterance in enumerate(store.utterances):
-        places.setdefault(utterance.speaker, []).append((store, index))
+def _names(said: StoredUtterance) -> list[str]:
+    """The speakers of an utterance, in the order of their numbers."""
+    return list(dict.fromkeys(turn.speaker for turn in said.script))
+
+
+def _others(stretches: Sequence[Stretch], store: LatentStore, index: int) -> list[Stretch]:
+    """Those of other recordings than one."""
+    return [one for one in stretches if one.store is not store or one.index != index]
+
+
+def _by_speaker(store: LatentStore) -> dict[str, list[Stretch]]:
+    """Where each speaker is heard alone: whole recordings, and turns whose times are known."""
+    places: dict[str, list[Stretch]] = {}
+    rate = store.facts.sample_rate / store.facts.hop_length
+    for index, said in enumerate(store.utterances):
+        if len(names := _names(said)) == 1:
+            places.setdefault(names[0], []).append(Stretch(store, index))
+            continue
+        for turn in said.turns:
+            if turn.start is not None and turn.end is not None:
+                start, end = math.ceil(turn.start * rate), math.floor(turn.end * rate)
+                places.setdefault(turn.speaker, []).extend([Stretch(store, index, start, end)] * (start < end))
     return places

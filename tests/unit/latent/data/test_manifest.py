@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from latent.audio.files import write_audio
 from latent.data.latent_store import LatentStore, StoreFacts, write_store
 from latent.data.manifest import Sounding, Utterance, read_manifest
+from latent.data.turns import SpeakerTurn
 from s2s.errors import InputError
 
 GOOD = {"id": "a", "audio": "audio/a.wav", "seconds": 1.5, "text": "Hello.", "speaker": "s", "language": "fr"}
@@ -58,6 +60,54 @@ def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
     record = {name: value for name, value in GOOD.items() if name != field}
     with pytest.raises(InputError, match=rf"m\.jsonl:1: '{field}' is missing; found "):
         read_manifest(write(tmp_path, record))
+
+
+SEGMENTS = [{"speaker": "eve", "text": "Hi.", "start": 0, "end": 0.5}, {"speaker": "ann", "text": "Yes?"}]
+
+
+def test_segments_are_turns_and_their_texts_the_text_and_a_store_keeps_them(tmp_path: Path) -> None:
+    bare = {name: value for name, value in GOOD.items() if name not in ("text", "speaker")}
+    alone = [{"speaker": "eve", "text": "Hi.", "start": 1.0, "end": 1.6}]
+    unnamed = [{"speaker": None, "text": "Hi.", "start": 0, "end": 1}]
+    path = write(
+        tmp_path,
+        {**bare, "segments": SEGMENTS},
+        {**bare, "id": "b", "segments": alone},
+        {**GOOD, "id": "c", "segments": unnamed},
+    )
+    dialogue, eve, plain = read_manifest(path)
+    assert (dialogue.text, dialogue.speaker) == ("Hi. Yes?", "unknown")
+    assert dialogue.turns == (SpeakerTurn("eve", "Hi.", 0.0, 0.5), SpeakerTurn("ann", "Yes?"))
+    assert (eve.speaker, eve.turns[0].end) == ("eve", 1.5), "cut at the end of the recording"
+    assert plain == replace(read_manifest(write(tmp_path, GOOD))[0], id="c"), "nobody is named"
+    facts = StoreFacts("none", 1, 8000, 4000, "none", 0.0)
+    write_store(tmp_path / "store", facts, [(one, np.zeros((3, 1), np.float32)) for one in (dialogue, plain)])
+    stored = LatentStore(tmp_path / "store").utterances
+    assert stored[0].script == dialogue.turns
+    assert stored[1].script == (SpeakerTurn("s", "Hello."),)
+
+
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        ("no", r"m\.jsonl:1: 'segments' must be a list of objects, found a string"),
+        ([SEGMENTS[0], {"text": "x"}], r"m\.jsonl:1: 'segments' must all name their 'speaker', found 1 of 2"),
+        (
+            [{"speaker": 1, "text": "x"}],
+            r"'segments'\[0\]: 'speaker' must be a string that is not blank, found a number",
+        ),
+        ([{**SEGMENTS[0], "text": ""}], r"'segments'\[0\]: 'text' must be a string that is not blank"),
+        ([{**SEGMENTS[0], "end": None}], r"'segments'\[0\]: 'start' and 'end' must be seconds, one after the other"),
+        ([{**SEGMENTS[0], "end": 0}], r"'segments'\[0\]: 'start' and 'end' must be seconds"),
+        (
+            [{**SEGMENTS[0], "start": 2, "end": 3}],
+            r"'segments'\[0\]: must start within the recording of 1.5 s, found 2 s",
+        ),
+    ],
+)
+def test_broken_segments_are_named(tmp_path: Path, segments: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_manifest(write(tmp_path, {**GOOD, "segments": segments}))
 
 
 def test_alignment_is_cut_at_the_end_of_the_recording(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tiny_listener import write_listener
 from latent.audio.files import write_audio
 from latent.criteria.next_token import NextToken
 from latent.data.batch import MixedBatch
+from latent.data.turns import SpeakerTurn
 from latent.models.checkpoints import load_asr
 from latent.models.keymaps import listening_name
 from latent.models.vibevoice_files import public_names
@@ -89,7 +90,14 @@ def test_an_example_is_the_prompt_of_transcription_and_then_its_answer(home: Pat
     )
     wanted = '<|im_start|>assistant\n[{"Start":0.0,"End":0.67,"Speaker":0,"Content":"„Drei“ Worte?"}]<|im_end|>'
     assert encoder._tokenizer.decode(example.tokens[example.start :], clean_up_tokenization_spaces=False) == wanted
-    assert answer("a", 2.345) == '[{"Start":0.0,"End":2.35,"Speaker":0,"Content":"a"}]' or "2.34" in answer("a", 2.345)
+    turns = (SpeakerTurn("eve", "a", 0, 1), SpeakerTurn("ann", "b", 1, 1.5), SpeakerTurn("eve", "c", 1.5, 2))
+    assert [(one["Speaker"], one["End"], one["Content"]) for one in json.loads(answer(turns, 2.0))] == [
+        (0, 1, "a"),
+        (1, 1.5, "b"),
+        (0, 2, "c"),
+    ]
+    spoken = answer((SpeakerTurn("ann", "a"),), 2.345)
+    assert spoken == '[{"Start":0.0,"End":2.35,"Speaker":0,"Content":"a"}]' or "2.34" in spoken
 
 
 def test_only_the_answer_is_predicted_and_every_frame_has_latent_and_features(home: Path) -> None:

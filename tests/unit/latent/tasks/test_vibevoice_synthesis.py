@@ -17,6 +17,7 @@ from torch import Tensor
 from latent.criteria.next_token_diffusion import NextTokenDiffusion
 from latent.data.latent_store import StoreFacts, write_store
 from latent.data.manifest import Utterance
+from latent.data.turns import SpeakerTurn
 from latent.models.vibevoice_language import VibeVoiceLanguage
 from latent.tasks.vibevoice_synthesis import VibeVoiceSynthesis
 from s2s.checkpoint import named_tensors
@@ -129,6 +130,56 @@ def test_lengths_are_those_of_the_longest_examples(checkpoint: Path, store: Path
     options = {"voice_prompt_drop": 0, "condition_dropout": 0, "voice_frames": 2, "min_voice_frames": 2}
     data = task_of(checkpoint, store, **options).dataset("train", 1)
     assert data.lengths.tolist() == [len(data.example(index, 0).tokens) for index in range(len(data))]
+
+
+DIALOGUE = (
+    SpeakerTurn("eve", "Who is there?", 0.0, 0.3),
+    SpeakerTurn("ann", "Me.  Ann.", 0.4, 0.7),
+    SpeakerTurn("eve", "Come in.", 0.7, 0.8),
+)
+
+
+def dialogue(id: str, number: int, turns: tuple[SpeakerTurn, ...]) -> tuple[Utterance, Any]:
+    """A recording of 6 frames of 2/15 s, whose means are its number."""
+    frames = np.full((6, L + S), number, np.float32)
+    said = Utterance(id, Path("none"), 0.8, " ".join(turn.text for turn in turns), turns=turns)
+    return said, frames
+
+
+def test_a_dialogue_has_a_line_for_each_turn_and_a_voice_for_each_speaker(checkpoint: Path, tmp_path: Path) -> None:
+    write_store(tmp_path / "store", FACTS, [*entries(PEOPLE), dialogue("talk", 50, DIALOGUE)])
+    options = {"voice_prompt_drop": 0, "condition_dropout": 0, "voice_frames": 2, "min_voice_frames": 2}
+    task = task_of(checkpoint, tmp_path / "store", **options)
+    data = task.dataset("train", 1)
+    example = data.example(9, 0)
+    assert spelled(example.tokens).partition(" Voice input:\n")[2] == (
+        " Speaker 0:<start>⟂⟂<end>\n Speaker 1:<start>⟂⟂<end>\n Text input:\n Speaker 0: Who is there?\n"
+        " Speaker 1: Me. Ann.\n Speaker 0: Come in.\n Speech output:\n<start>⟂⟂⟂⟂⟂⟂<end><stop>"
+    )
+    assert (example.voice, data.lengths[9]) == (4, len(example.tokens))
+    for epoch in range(20):
+        eve, ann = data.example(9, epoch).latents[[0, 2], 0]
+        assert (eve in (5, 6, 7, 8), ann in (0, 1, 2)) == (True, True)
+    batch = task.collate([example])
+    assert batch.latents[batch.predicted, 0].tolist() == [50.0] * 6
+    found = losses(tuned(checkpoint), batch)
+    wanted = independent_losses(checkpoint, [example])
+    assert {name: loss.item() for name, loss in found.items()} == pytest.approx(wanted, rel=2e-5)
+
+
+def test_voices_come_from_turns_of_other_dialogues_whose_times_are_known(checkpoint: Path, tmp_path: Path) -> None:
+    talks = [dialogue(f"talk{number}", number, DIALOGUE) for number in (50, 60)]
+    talks[1][1][:, 0] = np.arange(6) + 60  # frames of 2/15 s: eve is in 0 to 1 and in none, ann in 3 to 4
+    write_store(tmp_path / "store", FACTS, talks)
+    task = task_of(checkpoint, tmp_path / "store", voice_prompt_drop=0, condition_dropout=0)
+    data = task.dataset("train", 1)
+    example = data.example(0, 0)
+    assert example.latents[: example.voice, 0].tolist() == [60, 61, 63, 64]
+    untimed = tuple(SpeakerTurn(turn.speaker, turn.text) for turn in DIALOGUE)
+    write_store(tmp_path / "untimed", FACTS, [dialogue("a", 1, untimed), dialogue("b", 2, untimed)])
+    with pytest.raises(InputError, match=r"speaker 'eve' has one recording, 'a'.*with times of turns.*drop=1"):
+        task_of(checkpoint, tmp_path / "untimed")
+    assert task_of(checkpoint, tmp_path / "untimed", voice_prompt_drop=1).dataset("train", 1).example(0, 0).voice == 0
 
 
 def batch_of(task: VibeVoiceSynthesis, indices: Sequence[int] = (0, 4, 7)) -> Any:
