@@ -27,7 +27,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[f"{name}{below}" for name in PACKAGES for below in ("", ".*")]),
     package_data={
-        "s2s": ["configs/*.yaml", "summarizer/*", "py.typed"],
+        "s2s": ["configs/*.yaml", "nn/*.cpp", "summarizer/*", "py.typed"],
         "latent": ["configs/*.yaml", "demo_voice/*", "demo_voice/*/*", "py.typed"],
         "data_prep": ["py.typed", "sample/*", "sample/*/*"],
         "eval": ["py.typed"],

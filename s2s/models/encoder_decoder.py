@@ -26,7 +26,7 @@ from s2s.nn.cache import Pool
 from s2s.nn.copying import CopyHead, Copying, CopySources, joint_scores
 from s2s.nn.crossing import DecoderBlock, crossing
 from s2s.nn.linear import linear
-from s2s.nn.packed import Precision, pack, pack_linears
+from s2s.nn.packed import Precision, cache_dtype, pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
@@ -83,6 +83,7 @@ class EncoderDecoder(Model):
             return self.init is not None
 
     config: EncoderDecoder.Config
+    _cache_dtype: torch.dtype | None = None
 
     def __init__(self, config: EncoderDecoder.Config) -> None:
         super().__init__(config)
@@ -207,6 +208,7 @@ class EncoderDecoder(Model):
         attention = scaled(source.attention(), factors.source)
         memory = self.encoder(words, source.positions, attention)
         seen = torch.stack([source.pad(layer.cross.keys_values(memory)) for layer in self.decoder.decoders()], 1)
+        seen = seen.to(self._cache_dtype or seen.dtype)
         heads, width = seen.shape[-2:]
         nothing = seen.new_empty(len(self.decoder.layers), 2, len(real), heads, 0, width)
         pool, most = Pool(nothing, real[:, :0], positions[:, :0]), self.config.max_positions
@@ -243,6 +245,7 @@ class EncoderDecoder(Model):
     def prepare(self, precision: Precision = "float32") -> None:
         pack_linears(self, precision)
         self.output = pack(self.tokens.weight, self.bias, precision)
+        self._cache_dtype = cache_dtype(precision, self.tokens.weight, self.config.hidden_size // self.config.num_heads)
 
     # Weights
 

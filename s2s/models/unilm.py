@@ -18,20 +18,20 @@ from s2s import hub
 from s2s.checkpoint import check_fit
 from s2s.config import Fact, Section
 from s2s.data.batch import PADDING, SourceBatch, TokenBatch
-from s2s.errors import ConfigError, InputError
+from s2s.errors import InputError
 from s2s.models.base import Model
 from s2s.models.initial_weights import choose_layers, fit_tables, without_others
 from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights
 from s2s.models.sizes import resolve_sizes
 from s2s.models.unilm_ends import Embeddings, Head
-from s2s.models.unilm_layers import make_layers, placing_of
+from s2s.models.unilm_layers import check_options, make_layers, placing_of
 from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
 from s2s.nn.attention import Attention, Rows, keeping
 from s2s.nn.cache import Pool
 from s2s.nn.disentangled import Distances
-from s2s.nn.packed import Precision, pack, pack_linears
+from s2s.nn.packed import Precision, cache_dtype, pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.placing import Layers, Placing
 from s2s.nn.positions import RelativeBias
@@ -135,15 +135,11 @@ class UniLM(Model):
             return not (self.rotary_base or self.distance_buckets)
 
     config: UniLM.Config
+    _cache_dtype: torch.dtype | None = None
 
     def __init__(self, config: UniLM.Config) -> None:
         super().__init__(config)
-        if config.attention == "flex" and config.attention_dropout:
-            raise ConfigError(
-                f"model.attention_dropout: must be 0 with model.attention=flex, found {config.attention_dropout:g}"
-            )
-        if config.neighbor_bias and not config.relative_buckets:
-            raise ConfigError("model.neighbor_bias: needs model.relative_buckets (32, say), found 0")
+        check_options(config)
         width = config.embedding_size or config.hidden_size
         self.embeddings = Embeddings(config, width)
         self.tags = tag_embeddings(config.features, width)
@@ -302,7 +298,8 @@ class UniLM(Model):
         placing = self._placing()
         everything, stored = placing.attention(packing), placing.stored(packing)
         heads, width = self.config.num_heads, self.config.hidden_size // self.config.num_heads
-        buffer = x.new_zeros(len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width)
+        shape = len(self.layers), 2, len(tokens), heads, tokens.shape[1] + 1, width
+        buffer = x.new_zeros(shape, dtype=self._cache_dtype)
 
         def keep(index: int, keys_values: Tensor) -> None:
             buffer[index, ..., :-1, :] = packing.pad(stored(index, keys_values)).permute(2, 0, 3, 1, 4)
@@ -345,7 +342,10 @@ class UniLM(Model):
 
     def prepare(self, precision: Precision = "float32") -> None:
         pack_linears(self, precision, fused=self.distances is None)
-        self.head.output = pack(self.embeddings.tokens.weight, self.head.bias, precision)
+        words = self.embeddings.tokens.weight
+        self.head.output = pack(words, self.head.bias, precision)
+        if self.distances is None:  # which ask keys for more than attention does
+            self._cache_dtype = cache_dtype(precision, words, self.config.hidden_size // self.config.num_heads)
 
     # Weights
 

@@ -7,10 +7,21 @@ from typing import Any, cast
 
 from torch import nn
 
+from s2s.errors import ConfigError
 from s2s.nn.disentangled import Distances
 from s2s.nn.placing import Disentangled, Placing, Rotary, Shared
 from s2s.nn.positions import RelativeBias, Window
 from s2s.nn.transformer import Block, NormFirstBlock
+
+
+def check_options(config: Any) -> None:
+    """Raise ConfigError for options of UniLM that cannot be combined."""
+    if config.attention == "flex" and config.attention_dropout:
+        raise ConfigError(
+            f"model.attention_dropout: must be 0 with model.attention=flex, found {config.attention_dropout:g}"
+        )
+    if config.neighbor_bias and not config.relative_buckets:
+        raise ConfigError("model.neighbor_bias: needs model.relative_buckets (32, say), found 0")
 
 
 def make_layers(config: Any) -> nn.ModuleList:

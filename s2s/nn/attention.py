@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2s.nn import compiled
 from s2s.nn.linear import Linear
 
 Rows = Tensor | slice
@@ -53,7 +54,8 @@ def attend(
 
     Args:
         queries: `(B, H, Q, D)`.
-        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighboring query heads.
+        keys: `(B, H, K, D)`, or fewer heads, each shared by a group of neighboring query heads. On a CPU they may be
+            bfloat16 where queries are not, for `s2s.nn.compiled`.
         values: As `keys`.
         bias: Added to the scaled scores, broadcastable to `(B, H, Q, K)`; hidden keys have `s2s.nn.masks.HIDDEN`.
         dropout: Rate on attention weights.
@@ -64,6 +66,8 @@ def attend(
     """
     if bias is not None:
         bias = bias.to(queries.dtype)
+    if not dropout and not causal and compiled.serves(queries, keys, values, bias):
+        return compiled.attend(queries, keys, values, bias)
     if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and queries.requires_grad:
         # The CPU kernel's backward pass is five times slower in bfloat16 than in float32.
         wide = None if bias is None else bias.float()

@@ -37,8 +37,8 @@ class Pool:
     """Keys and values of sentences while hypotheses grow.
 
     Args:
-        buffer: Keys and values of the sources, `(layers, 2, B, H, slots, D)`, finite even at padding; slots after the
-            first P are free, and so are rows after the first B.
+        buffer: Keys and values of the sources, `(layers, 2, B, H, slots, D)`, finite even at padding, in any
+            type that `attend` takes; slots after the first P are free, and so are rows after the first B.
         real: Source slots that are not padding, `(B, P)` bool.
         positions: Position ids of the source slots, `(B, P)`.
     """
@@ -127,7 +127,8 @@ class Pool:
             rows = slice((remembered - 1) * hypotheses, remembered * hypotheses)  # the last of them sees all
             self._sees = sees[:, rows, : used + remembered * hypotheses]
         self._positions = every_position[:, : used + remembered * hypotheses]
-        bias = additive(sees, buffer.dtype).unsqueeze(1)
+        halved = buffer.device.type == "cpu" and buffer.dtype == torch.bfloat16  # with queries of 32 bits
+        bias = additive(sees, torch.float32 if halved else buffer.dtype).unsqueeze(1)
         return Fed(buffer, slice(used, stop), positions, every_position, hypotheses, bias).under(relative)
 
     @property

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.errors import ConfigError
+from s2s.nn import compiled
 from s2s.nn.attention import Attention, Rows, SelfAttention, select_rows
 from s2s.nn.linear import is_for_onednn
 from s2s.nn.products import onednn_product
@@ -67,12 +68,24 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows `(..., in)` to rows `(..., out)`."""
-        rows = x.flatten(0, -2)
-        largest = rows.abs().amax(1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny)
-        bytes_ = rows.mul(self._levels / largest).round_().char().view(torch.uint8).bitwise_xor_(128)
+        to_bytes, scale_rows = _BY_KERNELS if compiled.available() else _BY_TORCH
+        bytes_, largest = to_bytes(x.flatten(0, -2).contiguous(), self._levels)
         output = _byte_product(bytes_, 1 / self._levels, self._packed, self._scales, self._zeros)
-        scaled = output.mul_(largest) if self._bias is None else torch.addcmul(self._bias, output, largest, out=output)
-        return scaled.view(*x.shape[:-1], -1)
+        return scale_rows(output, largest, self._bias).view(*x.shape[:-1], -1)
+
+
+def _to_bytes(rows: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """See `compiled.to_bytes`."""
+    largest = rows.abs().amax(1, keepdim=True).clamp_(min=torch.finfo(rows.dtype).tiny)
+    return rows.mul(levels / largest).round_().char().view(torch.uint8).bitwise_xor_(128), largest
+
+
+def _scale_rows(rows: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
+    """See `compiled.scale_rows`."""
+    return rows.mul_(scales) if bias is None else torch.addcmul(bias, rows, scales, out=rows)
+
+
+_BY_KERNELS, _BY_TORCH = (compiled.to_bytes, compiled.scale_rows), (_to_bytes, _scale_rows)
 
 
 _KINDS: dict[str, type[PackedLinear | Int8Linear]]
@@ -157,6 +170,15 @@ def noted_precision(precision: Precision | None) -> dict[str, str]:
 def released_precision(device: torch.device) -> Precision:
     """The precision of released weights, if none is chosen: on GPUs bfloat16, as they are on the disk."""
     return "bfloat16" if device.type == "cuda" else "float32"
+
+
+def cache_dtype(precision: Precision, weight: Tensor, head_width: int) -> torch.dtype | None:
+    """The type in which a model of this precision keeps keys and values; None for the type of its outputs.
+
+    On a CPU, attention waits for them more than it computes, so `compiled.attend` reads them in half as many bytes.
+    """
+    halved = precision != "float32" and can_pack(weight) and compiled.takes(head_width) and compiled.available()
+    return torch.bfloat16 if halved else None
 
 
 def weights_dtype(precision: Precision, device: torch.device) -> torch.dtype:

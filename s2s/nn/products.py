@@ -51,10 +51,15 @@ def onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
+def cache_folder() -> Path:
+    """Where this package keeps what it has found out about machines."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "unilatent"
+
+
 def cache_file() -> Path:
     """Where the choice of each machine is kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "unilatent" / "products.json"
+    return cache_folder() / "products.json"
 
 
 def _of_machine() -> Library:
