@@ -81,6 +81,15 @@ class SpeechVocabulary:
         """The tokens of a text, which may have no words."""
         return [_FIRST_TEXT + token for token in self.front_end.tokens(spoken(text, self.language))]
 
+    @property
+    def text_tokens(self) -> range:
+        """The tokens of text."""
+        return range(_FIRST_TEXT, self._first_speaker)
+
+    def written(self, tokens: Sequence[int]) -> str:
+        """The text of some `text_tokens`; ConfigError if those of the front end are no text."""
+        return self.front_end.text([token - _FIRST_TEXT for token in tokens])
+
     def sounds(self, text: str) -> list[str | None]:
         """The name in alignments of each token of a text; None for silent ones.
 
@@ -194,3 +203,8 @@ def prompt_tokens(
     voice = [VOICE_START, *[LATENT] * voice_frames, VOICE_END] if voice_frames else []
     who = vocabulary.stranger if speaker is None else vocabulary.speaker(speaker)
     return [*voice, *([] if who is None else [who]), *text, SPEECH_START]
+
+
+def heard_tokens(frames: int) -> list[int]:
+    """The prompt that a recording of so many latents is for its text."""
+    return [SPEECH_START, *[LATENT] * frames, SPEECH_END]

@@ -42,11 +42,12 @@ class TextWriter(Writing):
     Args:
         language: A `LatentLM`, in evaluation mode.
         stops: Tokens that end a text. A search knows the first one alone, which gets the score of the best of them.
+        unwritten: Tokens that no text has.
     """
 
-    def __init__(self, language: Any, stops: Sequence[int]) -> None:
+    def __init__(self, language: Any, stops: Sequence[int], unwritten: Sequence[int] = ()) -> None:
         super().__init__(language)
-        self.stops = stops
+        self.stops, self._unwritten = stops, [*stops[1:], *unwritten]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the vocabulary, `(..., V)`, from hidden states `(..., D)`."""
@@ -64,8 +65,8 @@ class TextWriter(Writing):
         return self._ending(self.logits(self.write(state, tokens)))
 
     def _ending(self, logits: Tensor) -> Tensor:
-        end, *others = self.stops
-        if others:
-            logits[..., end] = logits[..., list(self.stops)].amax(-1)
-            logits[..., others] = -torch.inf
+        if len(self.stops) > 1:
+            logits[..., self.stops[0]] = logits[..., list(self.stops)].amax(-1)
+        if self._unwritten:
+            logits[..., self._unwritten] = -torch.inf
         return logits

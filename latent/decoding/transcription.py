@@ -37,6 +37,15 @@ class Dictated(Hypothesis):
     ending: Ending
     loop: int
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know."""
+        told = {
+            "repetition": f"the model repeated itself and was stopped; the last {self.loop} tokens are left out",
+            "limit": f"the text was cut after {len(self.tokens)} tokens; see decoder.tokens_per_second",
+        }
+        return [told[self.ending]] if self.ending in told else []
+
 
 @register_decoder("transcription")
 class TranscriptionDecoder(Search):
@@ -72,7 +81,9 @@ class TranscriptionDecoder(Search):
     def __call__(self, model: StepModel, sources: SourceBatch) -> list[list[Hypothesis]]:
         """The text after each prompt, a `Dictated`; the sources are `ReadPrompts`, the model is their `TextWriter`."""
         if not isinstance(sources, ReadPrompts):
-            raise ConfigError("decoder.name: 'transcription' is for weights of VibeVoice-ASR and runs tuned from them")
+            raise ConfigError(
+                "decoder.name: 'transcription' is for VibeVoice-ASR, runs tuned from it, and runs of speech_and_text"
+            )
         limits = sources.limits
         options: dict[str, Any] = {"max_length": max(limits), "beam_size": self.config.beam_size}
         search = BeamSearch(BeamSearch.Config(**options, length_penalty=self.config.length_penalty))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from latent.models.families import check_verb, family_of, tuned_model
+from latent.recognition.latent_lm_recognizer import LatentLMRecognizer
 from latent.recognition.recognizer import Recognizer
 from latent.recognition.trained import TrainedRecognizer
 from latent.recognition.tuned import open_tuned, recognizer_class
@@ -37,8 +38,8 @@ def open_recognizer(
     """The recognizer of a run, or of released weights of VibeVoice-ASR or VibeVoice-ASR-Streaming.
 
     Args:
-        checkpoint: A run folder of the task `speech_recognition` or `vibevoice_recognition`; a folder with config.json
-            and weights; or the name of one on the hub.
+        checkpoint: A run folder of the task `speech_recognition`, `speech_and_text` or `vibevoice_recognition`; a
+            folder with config.json and weights; or the name of one on the hub.
         tokenizer: Instead of what the checkpoint brings or names: the run of an audio tokenizer, or VibeVoice's text
             tokenizer.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "mps", or a device of torch.
@@ -57,7 +58,9 @@ def open_recognizer(
     if (path / CONFIG).is_file():
         if tuned_model(path) == "vibevoice_listener":
             return open_tuned(path, text_tokenizer, device, overrides, checkpoint_name, precision)
-        _check_listens(path)
+        task = _listening_task(path)
+        if task == "speech_and_text":
+            return LatentLMRecognizer.open(path, tokenizer, device, overrides, checkpoint_name, precision)
         return TrainedRecognizer.open(path, tokenizer, device, overrides, checkpoint_name, precision)
     if checkpoint_name is not None:
         raise InputError(f"--checkpoint {checkpoint_name}: released weights have no checkpoints, only runs have")
@@ -67,9 +70,10 @@ def open_recognizer(
     return recognizer_class(folder).open(folder, text_tokenizer, device, overrides, precision)
 
 
-def _check_listens(run: Path) -> None:
-    """Raise InputError if a run is none of recognition, with what it is for."""
-    task = section_of(read_tree(run / CONFIG), "task", run / CONFIG).get("name")
-    if task != "speech_recognition":
-        verb = _VERBS.get(str(task), "decode")
+def _listening_task(run: Path) -> str:
+    """The task of a run; InputError if it is none of recognition, with what it is for."""
+    task = str(section_of(read_tree(run / CONFIG), "task", run / CONFIG).get("name"))
+    if task not in ("speech_recognition", "speech_and_text"):
+        verb = _VERBS.get(task, "decode")
         raise InputError(f"{run}: is a run of {task}, which does not listen; use `unilatent {verb}`")
+    return task

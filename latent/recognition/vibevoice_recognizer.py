@@ -66,14 +66,8 @@ class VibeVoiceRecognizer(ReleasedRecognizer):
             yield index, self._transcript(request, one.seconds, text)
 
     def _transcript(self, request: RecognitionRequest, seconds: float, text: Dictated) -> Transcript:
-        count = len(text.tokens)
-        told = {
-            "repetition": f"the model repeated itself and was stopped; the last {text.loop} tokens are left out",
-            "limit": f"the text was cut after {count} tokens; see decoder.tokens_per_second",
-        }
-        warnings = [told[text.ending]] if text.ending in told else []
-        written = self._encoder.decode(text.tokens[: count - text.loop])
-        transcript = transcript_of(written, seconds, request.language, warnings)
+        written = self._encoder.decode(text.tokens[: len(text.tokens) - text.loop])
+        transcript = transcript_of(written, seconds, request.language, text.warnings)
         for warning in transcript.warnings:
             logger.warning("%s: %s", request.id, warning)
         return transcript

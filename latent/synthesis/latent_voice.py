@@ -56,6 +56,7 @@ LENGTH_FACTOR, LENGTH_SECONDS = 3.0, 2.0
 """Speech is truncated at this many times its expected length plus so many seconds."""
 FIRST_FRAMES, CHUNK_FRAMES = 1, 8
 """Frames of a request in a session that are decoded together: at first, and at most."""
+_TASKS = ("speech_synthesis", "speech_and_text")
 _UNKNOWN_LONGEST = 200  # characters; about 15 s
 
 
@@ -295,7 +296,7 @@ def _say_default(speakers: tuple[str, ...]) -> None:
 
 def _read(run: Path, overrides: list[str]) -> RunConfig:
     config = read_run(run)
-    if not issubclass(MODELS[config.model.name], LatentLM) or config.task.name != "speech_synthesis":
+    if not issubclass(MODELS[config.model.name], LatentLM) or config.task.name not in _TASKS:
         found = f"task {config.task.name!r} and model {config.model.name!r}"
         raise InputError(f"{run}: must be a run of the task 'speech_synthesis' and a LatentLM, found {found}")
     if config.decoder is not None and config.decoder.name == "beam":  # former versions wrote it into every run

@@ -306,8 +306,8 @@ class SpeechSynthesis(Task):
             targets = example.tokens[example.start :]
             slots += range(row * width + example.start - 1, row * width + len(example.tokens) - 1)
             labels += targets
-            predicted += range(before + len(example.latents) - len(targets) + 1, before + len(example.latents))
             before += len(example.latents)
+            predicted += range(before - targets.count(LATENT), before)
         if self.vocabulary.cues is not None:
             cues = torch.full((len(examples), width, self.vocabulary.cues.size), NO_CUE)
             for row, example in enumerate(examples):

@@ -29,6 +29,9 @@ class ByteFrontEnd(FrontEnd):
     def read(self, text: str) -> Reading:
         return Reading(list(text.encode("utf-8")), [], [])
 
+    def text(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode("utf-8", errors="replace")
+
     def sounds(self, text: str) -> list[str | None]:
         return [
             (chr(byte).lower() if byte < 128 else f"<{byte:02x}>") if sounding(character) else None

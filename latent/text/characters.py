@@ -48,6 +48,9 @@ class CharacterFrontEnd(FrontEnd):
         spelled = [spell(character, self._knows) for character in text]
         return reading([self.alphabet.index(known) for part in spelled for known in part], text, spelled, self._knows)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        return "".join(self.alphabet[token] for token in tokens)
+
     def sounds(self, text: str) -> list[str | None]:
         read = (self.alphabet[token] for token in self.tokens(text))
         return [character if sounding(character) else None for character in read]

@@ -72,6 +72,14 @@ class FrontEnd(ABC):
         """The tokens of `read`."""
         return self.read(text).tokens
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens.
+
+        Raises:
+            ConfigError: the tokens of this front end are no text.
+        """
+        raise ConfigError(f"task.front_end.name: its tokens must be text, which those of {self.name!r} are not")
+
     def sounds(self, text: str) -> list[str | None]:
         """The name of each token of a normalized text in alignments; None for tokens that are silent.
 

@@ -49,6 +49,9 @@ class PieceFrontEnd(FrontEnd):
         tokens = list(self._pieces.encode("".join(spelled)))
         return reading([token for token in tokens if token != self._pieces.unk_id()], text, spelled, self._knows)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        return str(self._pieces.decode(list(tokens)))
+
     def save(self, folder: Path) -> None:
         (folder / _FILE).write_bytes(self.model)
 

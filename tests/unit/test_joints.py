@@ -83,6 +83,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "speech_autoencoding": ("sigma_vae", "sigma_vae"),
     "speech_synthesis": ("latent_lm", "next_token_diffusion"),
     "speech_synthesis with cues": ("timed_latent_lm", "timed_next_token_diffusion"),
+    "speech_and_text": ("latent_lm", "next_token_diffusion"),
     "speech_recognition": ("latent_unilm", "hybrid_ctc"),
     "speech_recognition causal": ("latent_unilm", "hybrid_ctc"),
     "vibevoice_synthesis": ("vibevoice_language", "next_token_diffusion"),
@@ -155,6 +156,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "replaced_token_detection": pretraining | {"name": "replaced_token_detection"},
         "speech_autoencoding": audio | {"name": "speech_autoencoding"},
         "speech_synthesis": latents,
+        "speech_and_text": latents | {"name": "speech_and_text"},
         "speech_recognition": heard,
         "speech_recognition causal": heard | {"method": "causal"},
         "image_autoencoding": {"name": "image_autoencoding", "train": pictures, "valid": pictures}
@@ -229,7 +231,8 @@ def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -
     options = dict(MODEL_OPTIONS[model])
     if model in ("vibevoice_language", "vibevoice_listener") and task["name"].startswith("vibevoice"):
         options["init"] = task["tokenizer"]
-    gives_latents = task["name"] in ("speech_synthesis", "speech_recognition", "image_generation")
+    latents = ("speech_synthesis", "speech_and_text", "speech_recognition", "image_generation")
+    gives_latents = task["name"] in latents
     if model in ("latent_lm", "latent_lm_listener", "timed_latent_lm") and not gives_latents:
         options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}
     if task["name"].endswith("autoencoding") and model in TEXT_MODELS:
