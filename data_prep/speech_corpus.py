@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections import Counter
@@ -21,10 +22,16 @@ from latent.audio.files import Samples, checked, load_audio, write_audio
 from latent.audio.levels import normalize_loudness, trim_silence
 from latent.audio.resampling import resample
 from latent.text.spoken import plain
+from s2s.durable import WAY_OUT, claimed, read_journal, write_whole, writing
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard
+from s2s.generation.shard_folders import ShardFolder, begin_shard, link_files
 from s2s.json_files import dump_json
 from s2s.packages import load
 
+SPEECH = "speech corpus"
+"""What the folder of a shard holds."""
+_CLIPS = "clips.jsonl"
 _G722_RATE, _G722_BITS = 16000, 64000
 
 logger = logging.getLogger(__name__)
@@ -119,6 +126,7 @@ def write_speech_corpus(
     title: str,
     about: Sequence[str],
     skipped: Counter[str],
+    shard: Shard | None = None,
 ) -> str:
     """Write OUT/audio/ID.flac, OUT/{train,valid,test}.jsonl and OUT/DATA_CARD.md; the manifests come last, together.
 
@@ -129,6 +137,7 @@ def write_speech_corpus(
         title: First line of the data card.
         about: Paragraphs of the data card: origin, license.
         skipped: Reasons why recordings were left out before; more are added.
+        shard: Write a part of the recordings alone, into a folder of its own, which `join_speech_corpora` reads.
 
     Returns:
         A summary in one line.
@@ -136,25 +145,75 @@ def write_speech_corpus(
     Raises:
         InputError: the folder cannot be written, two recordings have the same id, or none is left.
     """
-    folder = Path(folder)
     kept = _split_by_text(_with_plain_texts(recordings, options, skipped), options, skipped)
-    try:
-        (folder / "audio").mkdir(parents=True, exist_ok=True)
+    part, folder = (kept, Path(folder)) if shard is None else (shard.part(kept), shard.path(Path(folder)))
+    with claimed(folder, folder / ".lock"), writing(folder):
+        begin_shard(folder)
+        (folder / "audio").mkdir(exist_ok=True)
         with ThreadPoolExecutor(options.jobs) as pool:
-            work = pool.map(partial(_write_clip, folder, options), kept)
-            done = list(tqdm(work, total=len(kept), desc=folder.name, unit=" clips", disable=None))
+            work = pool.map(partial(_write_clip, folder, options), part)
+            done = list(tqdm(work, total=len(part), desc=folder.name, unit=" clips", disable=None))
         clips: dict[str, list[Clip]] = {name: [] for name in SPLITS}
-        for recording, result in zip(kept, done, strict=True):
+        left_out = Counter[str]()
+        for recording, result in zip(part, done, strict=True):
             if isinstance(result, Clip):
                 clips[str(recording.split)].append(result)
             else:
-                skipped[result] += 1
-        if not any(clips.values()):
-            raise InputError(f"{folder}: no recording to write; skipped {listed(skipped) or 'none, there was none'}")
-        publish(folder, clips, data_card(title, about, asdict(options), clips, skipped))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+                left_out[result] += 1
+        if shard is not None:
+            job = {"title": title, "about": list(about), "options": asdict(options), "left out": dict(skipped)}
+            return _finish_shard(folder, kept, clips, job, left_out)
+        skipped.update(left_out)
+        return _finish(folder, clips, title, about, asdict(options), skipped)
+
+
+def _finish(
+    folder: Path,
+    clips: Mapping[str, Sequence[Clip]],
+    title: str,
+    about: Sequence[str],
+    options: Mapping[str, object],
+    skipped: Counter[str],
+) -> str:
+    if not any(clips.values()):
+        raise InputError(f"{folder}: no recording to write; skipped {listed(skipped) or 'none, there was none'}")
+    publish(folder, clips, data_card(title, about, options, clips, skipped))
     return summary(folder, clips, skipped)
+
+
+def _finish_shard(
+    folder: Path,
+    recordings: Sequence[Recording],
+    clips: Mapping[str, Sequence[Clip]],
+    job: Mapping[str, object],
+    left_out: Counter[str],
+) -> str:
+    lines = [{"split": name, **clip.record()} for name, part in clips.items() for clip in part]
+    write_whole(folder / _CLIPS, "".join(f"{dump_json(line)}\n" for line in lines).encode())
+    of_all = dump_json([[one.id, one.text, one.split] for one in recordings]).encode()
+    job = {**job, "recordings": hashlib.sha256(of_all).hexdigest()}
+    ShardFolder(folder, SPEECH, job, {"left out": dict(left_out)}).finish()
+    return f"{folder}: {len(lines):,} clips of {len(recordings):,} recordings"
+
+
+def join_speech_corpora(output: Path, shards: Sequence[ShardFolder], overwrite: bool) -> str:
+    """Write the corpus of one process from those of all shards; a summary.
+
+    Raises:
+        InputError: the folder has a corpus already, or cannot be written, or no recording is left.
+    """
+    job, clips = shards[0].job, {name: list[Clip]() for name in SPLITS}
+    skipped = Counter(job["left out"])
+    with claimed(output, output / ".lock"), writing(output):
+        for name in SPLITS:
+            if (output / f"{name}.jsonl").exists() and not overwrite:
+                raise InputError(f"{output / name}.jsonl: exists already; {WAY_OUT}")
+        link_files(shards, output, [_CLIPS], overwrite)
+        for shard in shards:
+            skipped.update(shard.facts["left out"])
+            for record in read_journal(shard.path / _CLIPS):
+                clips[record.pop("split")].append(Clip(**record))
+        return _finish(output, clips, job["title"], job["about"], job["options"], skipped)
 
 
 def summary(folder: Path, clips: Mapping[str, Sequence[Clip]], skipped: Counter[str]) -> str:

@@ -12,6 +12,7 @@ of processes, the order of the inputs, or kills.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -37,13 +38,20 @@ from s2s.data.shards import Header, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
 from s2s.durable import claimed, refuse_other_job, whole_file, write_whole, writing
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard
+from s2s.generation.shard_folders import NOTE, ShardFolder
 from s2s.json_files import dump_json, read_object
 
+WORK = ".preparation"
+TOKENIZED = "tokenized text"
+"""What the folder of a task holds."""
 _PART = 1 << 22  # bytes of raw text in one part, roughly: what a process holds at a time
 
 
-def prepare(folder: Path, settings: Settings, processes: int) -> str:
+def prepare(folder: Path, settings: Settings, processes: int, task: Shard | None = None) -> str:
     """Write the shards, tokenizer, statistics and data card of a corpus to `folder`; returns a summary.
+
+    With a `task`, tokenize a part of the text alone, into a folder of its own, which `join_preparations` reads.
 
     Raises:
         InputError: an input is missing or bad, the tokenizer cannot be used, or the folder holds something else.
@@ -55,14 +63,20 @@ def prepare(folder: Path, settings: Settings, processes: int) -> str:
         )
     files = {name: files_of(name) for name in settings.inputs}
     tokenizer = Tokenizer.load(settings.tokenizer)
-    job = _Job(folder, settings, tokenizer)
+    job = Preparation(folder if task is None else task.path(folder), settings, tokenizer)
     plan = _plan(settings, files, job.header.fingerprint)
-    with claimed(folder, folder / ".preparation.lock"), writing(folder):
+    with job.claimed():
         if not job.begin(plan):
             return f"{job.summary()} (nothing was left to do)"
+        if task is not None:
+            (job.folder / NOTE).unlink(missing_ok=True)
+            sources = _tokenize(job, files, processes, task)
+            ShardFolder(job.folder, TOKENIZED, {"plan": plan}, {"sources": sources}).finish()
+            mine = sum(map(task.takes, range(len(sources))))
+            return f"{job.folder}: {mine} of {len(sources)} parts of the text tokenized"
         if not job.runs_file.exists():
-            _tokenize(job, files, processes)
-        _write_shards(job, processes)
+            count_runs(job, _tokenize(job, files, processes))
+        write_shards(job, processes)
         job.finish()
     return job.summary()
 
@@ -80,7 +94,7 @@ class _ShardTask(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Job:
+class Preparation:
     """One preparation and its files."""
 
     folder: Path
@@ -89,7 +103,13 @@ class _Job:
 
     @property
     def work(self) -> Path:
-        return self.folder / ".preparation"
+        return self.folder / WORK
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Lock the folder for a block that writes it."""
+        with claimed(self.folder, self.folder / f"{WORK}.lock"), writing(self.folder):
+            yield
 
     @property
     def runs_file(self) -> Path:
@@ -144,23 +164,34 @@ class _Job:
         return f"{self.folder}: {parts}"
 
 
-def _tokenize(job: _Job, files: dict[str, list[str]], processes: int) -> None:
+def _tokenize(job: Preparation, files: dict[str, list[str]], processes: int, task: Shard | None = None) -> list[str]:
+    """Tokenize the parts of the text, or those of a task; the input of every part."""
     sources: list[str] = []
 
     def missing() -> Iterator[_Part]:
         for part in _parts(files, job.settings):
             sources.append(part.source)
-            if not _run_path(job.work, part.number).exists():
+            mine = task is None or task.takes(part.number)
+            if mine and not run_path(job.work, part.number).exists():
                 yield part
 
     with tqdm(desc="tokenizing", unit=" MB", unit_scale=True, disable=None) as progress:
         for size in share(_TokenizePart(job.work, job.settings), missing(), processes):
             progress.update(size / 1e6)
+    return sources
+
+
+def count_runs(job: Preparation, sources: Sequence[str]) -> None:
+    """Note what all runs hold, once they are there; `sources` has the input of each.
+
+    Raises:
+        InputError: they hold nothing.
+    """
     counts: Counter[str] = Counter()
-    inputs = {name: Counter({"documents read": 0, "bytes read": 0}) for name in files}
+    inputs = {name: Counter({"documents read": 0, "bytes read": 0}) for name in job.settings.inputs}
     tokens: Counter[str] = Counter()
     for number, source in enumerate(sources):
-        found, found_tokens = run_facts(_run_path(job.work, number))
+        found, found_tokens = run_facts(run_path(job.work, number))
         counts += found
         inputs[source].update({name: found[name] for name in inputs[source]})
         tokens += found_tokens
@@ -185,11 +216,11 @@ class _TokenizePart:
         return Tokenizing(self.settings, Tokenizer.load(self.settings.tokenizer), _exclusions(self.settings))
 
     def __call__(self, part: _Part) -> int:
-        write_run(_run_path(self.work, part.number), self.tokenizing(part.documents))
+        write_run(run_path(self.work, part.number), self.tokenizing(part.documents))
         return sum(len(raw.content) for raw in part.documents)
 
 
-def _run_path(work: Path, number: int) -> Path:
+def run_path(work: Path, number: int) -> Path:
     return work / f"{number:06d}.run"
 
 
@@ -215,7 +246,7 @@ def _parts(files: dict[str, list[str]], settings: Settings) -> Iterator[_Part]:
             number += 1
 
 
-def _write_shards(job: _Job, processes: int) -> None:
+def write_shards(job: Preparation, processes: int) -> None:
     runs = read_object(job.runs_file)
     tasks = [_ShardTask(split, i, count) for split, count in runs["shards"].items() for i in range(count)]
     missing = [task for task in tasks if not (job.work / f"{shard_name(*task)}.json").exists()]
@@ -236,7 +267,7 @@ class _WriteShard:
     unknown: int | None
 
     def __call__(self, task: _ShardTask) -> None:
-        merged = merge([_run_path(self.work, number) for number in range(self.parts)], *task)
+        merged = merge([run_path(self.work, number) for number in range(self.parts)], *task)
         name, rows = shard_name(*task), merged.rows
         with whole_file(self.folder / name) as file:
             write_shard(file, rows, self.header)

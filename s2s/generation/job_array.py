@@ -64,6 +64,10 @@ class Shard:
         """The windows of this shard, of so many; shards differ by one window at most."""
         return range(windows * (self.number - 1) // self.count, windows * self.number // self.count)
 
+    def takes(self, number: int) -> bool:
+        """Whether an item is of this shard, by its number from 0, where shards take them in turn."""
+        return number % self.count == self.number - 1
+
     def part(self, items: Sequence[Item], window: int = 1) -> Sequence[Item]:
         """The items of this shard: whole windows, unless there are fewer of them than shards."""
         window = max(1, min(window, math.ceil(len(items) / self.count)))

@@ -99,7 +99,7 @@ def link_files(shards: Sequence[ShardFolder], output: Path, leave: Sequence[str]
                 if target.exists() and not overwrite:
                     raise InputError(f"{target}: exists already; {WAY_OUT}")
                 target.unlink(missing_ok=True)
-                _link(source, target)
+                link_file(source, target)
 
 
 def _files(folder: Path, leave: set[str]) -> Iterator[Path]:
@@ -108,7 +108,8 @@ def _files(folder: Path, leave: set[str]) -> Iterator[Path]:
             yield from (file for file in sorted(path.rglob("*")) if file.is_file()) if path.is_dir() else (path,)
 
 
-def _link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, where there is none yet; where the file system has no links, a copy."""
     with suppress(OSError):
         os.link(source, target)
         return

@@ -36,6 +36,8 @@ from command_line import unilatent
 from ray_stand_in import StandIn
 from tiny_models import write_encoder
 
+from data_prep import workers
+from data_prep.pretrain_text import joining
 from s2s.cluster import pool
 from s2s.packages import load
 
@@ -334,8 +336,12 @@ def test_guide_to_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_guide_to_many_machines(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("soundfile")
     config = tiny_voice.tokenizer_config(tiny_voice.write_recordings(home / "noise"))
     tiny_voice.write_run(config, home / "runs/audio")
+    write_recordings(home / "recordings")
+    for module in (joining, workers):
+        monkeypatch.setattr(module, "available_cores", lambda: 1)  # starting processes takes longer than the work
     ray = StandIn()
     monkeypatch.setattr(pool.packages, "load", lambda module, extra: ray if module == "ray" else load(module, extra))
     run_document("cluster", home)
@@ -344,6 +350,8 @@ def test_guide_to_many_machines(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for joined, shared in (("speech", "said"), ("latents", "stored")):
         names = [{path.name for path in (home / folder).iterdir()} for folder in (joined, shared)]
         assert names[0] == names[1]
+    assert len([*(home / "corpus/audio").glob("*.flac")]) == 14
+    assert (home / "tokens/stats.json").exists()
     assert len((home / "parts.jsonl").read_text().splitlines()) == 4
     assert not [*home.glob("parts.shard-*")]
     assert len([*home.glob("out.parquet/part-*.parquet")]) == 2

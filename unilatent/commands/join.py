@@ -20,7 +20,7 @@ def join(
     """Join the outputs of all shards, in order: the file or folder that one process writes, with its errors.
 
     `decode --output out.jsonl --shard 3/8` writes out.shard-3-of-8.jsonl; so do `transcribe`, `synthesize --input`,
-    `encode` and `prepare pseudo-labels`. Shards that are missing or not finished are listed, and nothing is written.
+    `encode` and `prepare`. Shards that are missing or not finished are listed, and nothing is written.
     """
     from s2s.generation.job_array import join_shards
     from s2s.generation.shard_folders import folders_of, is_divided_folder, remove_shards
@@ -37,12 +37,21 @@ def join(
 
 def _joiner_of(kind: str) -> Callable[[Path, Sequence[ShardFolder], bool], str]:
     """What joins shards that hold something of a kind."""
+    from data_prep.pretrain_text.joining import join_preparations
+    from data_prep.pretrain_text.preparation import TOKENIZED
+    from data_prep.speech_corpus import SPEECH, join_speech_corpora
     from latent.data.image_store import IMAGE_LATENTS, join_image_stores
     from latent.data.latent_store import LATENTS, join_stores
     from latent.file_job import FILES, join_file_jobs
     from s2s.errors import InputError
 
-    joiners = {FILES: join_file_jobs, LATENTS: join_stores, IMAGE_LATENTS: join_image_stores}
+    joiners = {
+        FILES: join_file_jobs,
+        LATENTS: join_stores,
+        IMAGE_LATENTS: join_image_stores,
+        TOKENIZED: join_preparations,
+        SPEECH: join_speech_corpora,
+    }
     if kind not in joiners:
         raise InputError(f"shards of {kind!r}: are none that this version joins; expected {', '.join(joiners)}")
     return joiners[kind]

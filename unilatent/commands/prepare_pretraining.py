@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from unilatent.commands.sharing import ShardOption
+
 app = typer.Typer()
 
 _MOST = 2**31 - 1
@@ -58,6 +60,7 @@ def pretrain_text(
     processes: Annotated[
         int, typer.Option(min=0, max=1024, help="Number of processes; 0 means one for each core.")
     ] = 0,
+    shard: ShardOption = None,
 ) -> None:
     """Raw text to tokenized shards for pretraining: whole sentences of one document packed into two segments.
 
@@ -69,6 +72,7 @@ def pretrain_text(
     from data_prep.pretrain_text.settings import Settings
     from data_prep.workers import available_cores
     from s2s.durable import resumable
+    from s2s.generation.job_array import Shard
 
     settings = Settings(
         inputs=tuple(input),
@@ -85,7 +89,8 @@ def pretrain_text(
         seed=seed,
     )
     with resumable():
-        typer.echo(prepare(out, settings, processes or available_cores()))
+        part = None if shard is None else Shard.parse(shard)
+        typer.echo(prepare(out, settings, processes or available_cores(), part))
 
 
 @app.command(short_help="A new vocabulary from raw text.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from s2s.errors import InputError
+from unilatent.commands.sharing import ShardOption
 
 if TYPE_CHECKING:
     from data_prep.speech_corpus import SpeechOptions
@@ -45,6 +46,7 @@ def asterisk_prompts(
     valid_percent: ValidPercent = 5,
     test_percent: TestPercent = 5,
     jobs: Jobs = 2,
+    shard: ShardOption = None,
 ) -> None:
     """Real studio recordings with transcripts from Debian: 0.4 h of one voice in each of five languages."""
     import tempfile
@@ -52,6 +54,7 @@ def asterisk_prompts(
 
     from data_prep import asterisk_prompts as prompts
     from data_prep.speech_corpus import write_speech_corpus
+    from s2s.generation.job_array import Shard
 
     options = _options(context)
     languages = list(dict.fromkeys(language or ["en"]))
@@ -69,7 +72,8 @@ def asterisk_prompts(
         ]
         title = f"Asterisk prompts, {', '.join(languages)}"
         about = [prompts.ABOUT, prompts.LICENSE]
-        typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped))
+        part = None if shard is None else Shard.parse(shard)
+        typer.echo(write_speech_corpus(recordings, output, options, title, about, skipped, part))
 
 
 @app.command("teacher-speech", short_help="English texts, read by a synthesizer with many voices.")
@@ -235,16 +239,19 @@ def _verb(name: str) -> Callable[..., None]:
         valid_percent: ValidPercent = 5,
         test_percent: TestPercent = 5,
         jobs: Jobs = 2,
+        shard: ShardOption = None,
     ) -> None:
         from collections import Counter
 
         from data_prep.speech_corpus import write_speech_corpus
         from data_prep.speech_sources import SOURCES
+        from s2s.generation.job_array import Shard
 
         source, options = SOURCES[name], _options(context)
         skipped: Counter[str] = Counter()
         recordings = source.read(folder, language, lambda reason: skipped.update([reason]))
-        typer.echo(write_speech_corpus(recordings, output, options, source.title, [source.about], skipped))
+        part = None if shard is None else Shard.parse(shard)
+        typer.echo(write_speech_corpus(recordings, output, options, source.title, [source.about], skipped, part))
 
     return prepare
 

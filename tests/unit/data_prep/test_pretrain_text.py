@@ -15,7 +15,7 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, normalizers, pre_tokenizers
 
-from data_prep.pretrain_text import preparation
+from data_prep.pretrain_text import joining, preparation
 from data_prep.pretrain_text.exclusion import Exclusion
 from data_prep.pretrain_text.preparation import prepare
 from data_prep.pretrain_text.settings import Settings
@@ -23,6 +23,8 @@ from s2s.data.shards import Shards
 from s2s.data.tokenizer import Tokenizer
 from s2s.durable import claimed
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard
+from unilatent.commands.join import join
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [f"w{number}" for number in range(40)]
@@ -119,6 +121,58 @@ def test_processes_parts_and_order_of_inputs_leave_no_trace(
     shards = [name for name in one if name.endswith(".parquet")]
     assert len(shards) > 3
     assert [three[name] for name in shards] == [one[name] for name in shards]
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_what_tasks_have_tokenized_is_joined_to_the_files_of_one_process(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(preparation, "_PART", 300)
+    monkeypatch.setattr(joining, "available_cores", lambda: 1)
+    prepare(tmp_path / "one", settings, 1)
+    for number in range(1, count + 1):
+        said = prepare(tmp_path / "out", settings, 1, Shard(number, count))
+    assert "parts of the text tokenized" in said
+    join(tmp_path / "out", remove=True)
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "one")
+    assert "nothing was left to do" in prepare(tmp_path / "out", settings, 1)
+    assert not [*tmp_path.glob("out.shard*")]
+
+
+def test_tasks_that_are_missing_killed_or_of_another_job_are_not_joined(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_PART", 300)
+    monkeypatch.setattr(joining, "available_cores", lambda: 1)
+    out, runs = tmp_path / "out", list[Path]()
+
+    def killed_at_the_second(path: Path, *given: object) -> None:
+        if len(runs) == 1:
+            raise KeyboardInterrupt
+        runs.append(path)
+        write(path, *given)  # type: ignore[arg-type]
+
+    write = preparation.write_run
+    monkeypatch.setattr(preparation, "write_run", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(out, settings, 1, Shard(2, 3))
+    monkeypatch.setattr(preparation, "write_run", write)
+    prepare(out, settings, 1, Shard(1, 3))
+    with pytest.raises(InputError, match="of 3 shards, 1 are missing: 3;"):
+        join(out)
+    prepare(out, replace(settings, seed=9), 1, Shard(3, 3))
+    with pytest.raises(InputError, match="of 3 shards, 1 are not finished: 2;"):
+        join(out)
+    prepare(out, settings, 1, Shard(2, 3))
+    with pytest.raises(InputError, match=r"out\.shard-3-of-3: is of another job than .*: plan\.seed differs"):
+        join(out)
+    shutil.rmtree(tmp_path / "out.shard-3-of-3")
+    prepare(out, settings, 1, Shard(3, 3))
+    join(out)
+    prepare(tmp_path / "one", settings, 1)
+    assert files_in(out) == files_in(tmp_path / "one")
+    join(out, overwrite=True)
+    assert files_in(out) == files_in(tmp_path / "one")
 
 
 def test_another_seed_gives_another_order(tmp_path: Path, settings: Settings) -> None:

@@ -20,6 +20,8 @@ from data_prep.corpus_files import split_of_text
 from data_prep.speech_corpus import Recording, SpeechOptions, write_speech_corpus
 from data_prep.speech_sources import SOURCES
 from s2s.errors import InputError
+from s2s.generation.job_array import Shard
+from unilatent.commands.join import join
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
@@ -304,3 +306,34 @@ def test_verbs_and_sources_agree() -> None:
         "align-speech",
         *SOURCES,
     }
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_shards_are_joined_to_the_corpus_of_one_process(tmp_path: Path, count: int) -> None:
+    lengths = (1.0, 0.01, 2.0, 1.5, 1.0, 0.02)
+    given = [
+        Recording(f"s/{row}", save(tmp_path / f"{row}.wav", seconds), f"text number {row} it is", "s", "en")
+        for row, seconds in enumerate(lengths)
+    ]
+
+    def write_part(folder: Path, shard: Shard | None = None) -> str:
+        before = Counter({"without audio": 2})
+        return write_speech_corpus(given, folder, OPTIONS, "title", ["about"], before, shard)
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    write_part(whole)
+    for number in range(2, count + 1):
+        write_part(out, Shard(number, count))
+    with pytest.raises(InputError, match="no shard of it is there" if count == 1 else "1 are missing: 1;"):
+        join(out)
+    write_part(out, Shard(1, count))
+    join(out, remove=True)
+    assert files(out) == files(whole)
+    write_part(out, Shard(1, 1))
+    with pytest.raises(InputError, match=r"out/train\.jsonl: exists already"):
+        join(out)
+    join(out, overwrite=True)
+    assert files(out) == files(whole)
