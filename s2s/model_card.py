@@ -13,7 +13,8 @@ from s2s.progress import duration, magnitude
 from s2s.registry import TASKS
 from s2s.run_config import DEFAULT_TASK
 from s2s.run_folder import saved_tree
-from s2s.tasks.base import GenerationTask
+from s2s.tasks.base import GenerationTask, Task
+from s2s.tasks.melody_from_lyrics import MelodyFromLyrics
 from s2s.training.loggers import LOG, read_log
 from s2s.training.metrics import FACTS, cost
 
@@ -26,8 +27,8 @@ _TEMPLATE = """\
 | | |
 |---|---|
 | start | {start} |
-| size | {size} parameters, a vocabulary of {vocabulary} |
-| source, target | at most {max_source} and {max_target} tokens |
+| size | {size} parameters{vocabulary} |
+| source, target | at most {lengths} |
 | data | {data} |
 | training | {training} |
 | validation | {scores} |
@@ -38,9 +39,7 @@ _TEMPLATE = """\
 
 ## What it may be used for, and its limits
 
-It writes texts like the targets of its training data, for sources like theirs, in their language. Its outputs may be
-wrong, may leave out what matters, and may repeat what is wrong or unfair in the data: a person should read them before
-they are used. Longer sources lose their end.
+{limits}
 
 ## Before you pass it on
 
@@ -58,6 +57,18 @@ print(Generator.load("{address}").generate("A text."))
 ```
 
 On the command line: `unilatent decode {address} --input texts.txt --output outputs.txt`."""
+_COMPOSE = """\
+Lyrics in syllables, a line of them on each line of a file:
+
+`unilatent compose {address} lyrics.txt --output song.wav --output song.mid`"""
+_TEXT_LIMITS = """\
+It writes texts like the targets of its training data, for sources like theirs, in their language. Its outputs may be
+wrong, may leave out what matters, and may repeat what is wrong or unfair in the data: a person should read them before
+they are used. Longer sources lose their end."""
+_MELODY_LIMITS = """\
+It writes melodies like those of its training data, for lyrics like theirs, in their language, and knows no harmony. A
+melody may be dull, hard to sing, or close to a tune that it has learned, whose rights others hold: a person should look
+before it is used. Longer lines are refused."""
 _START_FROM = "`unilatent train CONFIG model.init={address}` starts a training from these weights."
 _MOST_FILES = 6
 
@@ -73,22 +84,32 @@ def text_card(run: Path, address: str) -> str:
     task, model, training = (section_of(tree, section, run) for section in ("task", "model", "train"))
     weights = checkpoint.read_tensors(checkpoint.weights_path(run))
     name = str(task.get("name", DEFAULT_TASK))
-    generates = issubclass(TASKS[name], GenerationTask)
-    kind = "A model that writes texts from texts" if generates else "An encoder of text"
+    kind, use, limits = _kind(TASKS[name])
+    most = [f"{task.get(key, '-')}" for key in ("max_source", "max_target", "max_syllables", "max_notes")]
+    is_melody = issubclass(TASKS[name], MelodyFromLyrics)
     log = read_log(run / LOG) if (run / LOG).exists() else []
     return _TEMPLATE.format(
         name=address.partition("/")[2],
         what=f"{kind} (task `{name}`)",
-        use=(_GENERATE if generates else _START_FROM).format(address=address),
+        use=use.format(address=address),
+        limits=limits,
         start=f"`{shown_path(model['init'])}`" if model.get("init") else "random weights",
         size=magnitude(sum(tensor.numel() for tensor in weights.values())),
-        vocabulary=model.get("vocab_size"),
-        max_source=task.get("max_source", "-"),
-        max_target=task.get("max_target", "-"),
+        vocabulary=f", a vocabulary of {model['vocab_size']}" if model.get("vocab_size") else "",
+        lengths=f"{most[2]} syllables and {most[3]} notes" if is_melody else f"{most[0]} and {most[1]} tokens",
         data=_data(run, task.get("train")),
         training=_training(log, training),
         scores=_scores(log, training),
     )
+
+
+def _kind(task: type[Task]) -> tuple[str, str, str]:
+    """What a model of a task is, how it is used, and what its limits are."""
+    if issubclass(task, MelodyFromLyrics):
+        return "A model that writes melodies for lyrics", _COMPOSE, _MELODY_LIMITS
+    if issubclass(task, GenerationTask):
+        return "A model that writes texts from texts", _GENERATE, _TEXT_LIMITS
+    return "An encoder of text", _START_FROM, _TEXT_LIMITS
 
 
 def shown_path(name: Any) -> str:

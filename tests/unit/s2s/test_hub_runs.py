@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_melodies
 import yaml
 from command_line import error_of, unilatent
 from hub_stand_in import Hub, serving
@@ -18,6 +19,7 @@ from s2s import hub as ours
 from s2s import shipped
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
+from s2s.model_card import text_card
 from s2s.run import train
 
 DATA = Path(__file__).parents[2] / "regression/data"
@@ -87,6 +89,20 @@ def test_the_card_tells_sizes_data_and_scores(hub: Hub, run: Path) -> None:
     assert "`pairs.jsonl` (1.5 kB, sha256 abababababab)" in card
     assert 'Generator.load("ann/summaries")' in card
     assert b"secret" not in b"".join(files.values())
+
+
+def test_the_card_of_melodies_speaks_of_lyrics_and_notes(tmp_path: Path) -> None:
+    tiny_melodies.write_tunes(tmp_path / "tunes.jsonl", 2)
+    task = {"name": "melody_from_lyrics", "train": str(tmp_path / "tunes.jsonl")}
+    model = {"hidden_size": 16, "encoder_layers": 1, "decoder_layers": 1}
+    options = {"max_steps": 1, "workers": 0, "device": "cpu"}
+    train({"task": task, "model": model, "train": options}, tmp_path / "run")
+    card = text_card(tmp_path / "run", "ann/melodies")
+    assert "A model that writes melodies for lyrics (task `melody_from_lyrics`)" in card
+    assert "at most 48 syllables and 96 notes" in card
+    assert "unilatent compose ann/melodies lyrics.txt" in card
+    assert "texts" not in card
+    assert "None" not in card
 
 
 def test_a_training_starts_from_a_run_on_the_hub_at_one_commit(hub: Hub, run: Path, tmp_path: Path) -> None:
