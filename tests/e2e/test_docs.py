@@ -55,6 +55,7 @@ GUIDES = (
     "python",
     "server",
     "cluster",
+    "fairseq",
 )
 """Documents whose every command is for users to try; the others report what was run once."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -145,8 +146,6 @@ NOT_RUN = {
     "pictures": [],
     "melodies": [
         "unilatent prepare hymns data/hymns",
-        "unilatent prepare midi-tunes my_songs data/mine",
-        "unilatent render moon.jsonl --output moon.mid --tempo 80",
     ],
     "evaluation": [
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric wer",
@@ -173,6 +172,19 @@ NOT_RUN = {
         "unilatent decode runs/mine --input in.jsonl --output out.jsonl --ray auto",
         "unilatent decode runs/mine --input s3://bucket/in/ --output s3://bucket/out.parquet/ --ray auto --workers 64",
         "python examples/cluster/ray_train.py my.yaml /shared/runs/mine --workers 8 --gpus 1",
+    ],
+    "fairseq": [
+        "pip install cython omegaconf==2.3.0 hydra-core==1.3.2 bitarray cffi scikit-learn sacrebleu",
+        "pip install --no-deps --no-build-isolation fairseq-fixed==0.12.3.1",
+        "fairseq-preprocess --source-lang src --target-lang tgt --trainpref text/train --validpref text/valid"
+        " --srcdict text/dict.txt --tgtdict text/dict.txt --destdir data-bin",
+        'fairseq-train data-bin --user-dir "$(unilatent fairseq-plugin)" --task unilatent'
+        ' --seq2seq "tokenizer=encoder method=pseudo_masked max_source=464 max_target=48" --arch unilatent'
+        ' --unilm "init=encoder" --criterion unilatent --cross-entropy "label_smoothing=0.1" --optimizer adam'
+        " --lr 7e-5 --max-tokens 4096 --max-update 32000 --save-dir checkpoints",
+        'fairseq-generate data-bin --user-dir "$(unilatent fairseq-plugin)" --path checkpoints/checkpoint_best.pt'
+        ' --gen-subset valid --task unilatent --seq2seq "tokenizer=encoder method=pseudo_masked max_source=464'
+        ' max_target=48" --bpe unilatent --pieces-of encoder',
     ],
 }
 WORDS = [
@@ -238,6 +250,21 @@ def write_recordings(folder: Path) -> None:
     (folder / "transcripts.tsv").write_text("\n".join(rows) + "\n")
 
 
+def write_squad(folder: Path) -> None:
+    """SQuAD, of three articles and one, and a list of articles for train and for test."""
+
+    def article(title: str) -> dict[str, Any]:
+        answers = [{"text": "Rome", "answer_start": 13}]
+        question = {"id": title, "question": "Where does Ann live?", "answers": answers}
+        return {"title": title, "paragraphs": [{"context": "Ann lives in Rome. She paints.", "qas": [question]}]}
+
+    for name, titles in {"train": "ABC", "dev": "D"}.items():
+        squad = {"version": "1.1", "data": [article(title) for title in titles]}
+        (folder / f"{name}-v1.1.json").write_text(json.dumps(squad))
+    (folder / "doclist-train.txt").write_text("A\nC\n")
+    (folder / "doclist-test.txt").write_text("B\n")
+
+
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the documents find on a user's machine."""
@@ -261,6 +288,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     question = {"id": "1", "src": "Ann lives in Rome", "tgt": "Where does Ann live?", "answer": "Rome", "start": 13}
     write_lines(folder / "questions.jsonl", [question | {"pos": "PROPN VERB ADP PROPN"}])
+    write_squad(folder)
     (folder / "texts").mkdir()
     texts = [f"The {a} library {b} files. It shows {b} {a} images and text." for a in WORDS for b in WORDS]
     write_lines(folder / "texts/all.jsonl", [{"text": text} for text in texts])
@@ -388,6 +416,9 @@ def test_guide_to_melodies(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     (home / "data/hymns").mkdir(parents=True)
     for seed, split in enumerate(("train", "valid", "test")):
         tiny_melodies.write_tunes(home / f"data/hymns/{split}.jsonl", 3, seed)
+    pytest.importorskip("mido")
+    (home / "my_songs").mkdir()
+    (home / "plain.txt").write_text("Der Mond ist aufgegangen\n")
     run_document("melodies", home)
     assert [len(json.loads(line)["tgt"].split()) for line in (home / "moon.jsonl").read_text().splitlines()] == [
         len(line.replace("-", " ").split()) for line in (home / "moon.txt").read_text().splitlines()
@@ -395,6 +426,20 @@ def test_guide_to_melodies(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert (home / "moon.wav").stat().st_size > 100_000
     assert (home / "moon.png").exists()
     assert "markov" in capsys.readouterr().out
+    assert (home / "data/mine/train.jsonl").exists()
+    assert (home / "plain.wav").exists()
+
+
+def test_guide_to_fairseq(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(REPO / "tests/unit/data_prep/data/fairseq", home / "data-bin")
+    shutil.copytree(REPO / "tests/unit/s2s/data/fairseq", home / "encoder")
+    (home / "checkpoints").mkdir()
+    shutil.move(home / "encoder/checkpoint.pt", home / "checkpoints/checkpoint_best.pt")
+    write_config(home)
+    run_document("fairseq", home)
+    assert "fairseq_plugin" in capsys.readouterr().out
+    assert (home / "text/dict.txt").exists()
+    assert len((home / "out.jsonl").read_text().splitlines()) == 4
 
 
 def test_guide_to_evaluation(home: Path) -> None:
