@@ -28,6 +28,8 @@ def write(folder: Path, files: Path) -> str:
     Raises:
         InputError: the folder has no such file, or one cannot be read; or mido is not installed.
     """
+    if not files.is_dir():
+        raise InputError(f"{files}: no such folder; expected one of MIDI files")
     paths = sorted(path for path in files.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
         raise InputError(f"{files}: holds no MIDI file ({', '.join(_SUFFIXES)})")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from s2s.data.melody import REST, Note
 from s2s.data.song import Line, Song
 from s2s.durable import write_whole
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 from s2s.packages import load
 
 EXTRA = "music"
@@ -73,6 +73,12 @@ def open_midi(path: Path) -> Any:
     mido: Any = load("mido", EXTRA)
     try:
         file = mido.MidiFile(path, charset="utf-8")
+    except OSError as error:
+        if error.strerror is None:  # of mido's own
+            raise InputError(f"{path}: cannot be read as a MIDI file: {reason_of(error)}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except EOFError as error:
+        raise InputError(f"{path}: cannot be read as a MIDI file: it is cut off, or empty") from error
     except Exception as error:  # mido raises many kinds for broken files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a MIDI file: {reason}") from error

@@ -51,9 +51,16 @@ def compose(generator: Generator, lyrics: Iterable[str], beats_per_minute: float
     before: list[Note] = []
     for number, line in enumerate(lyrics, start=1):
         context = as_text(before[-task.config.max_notes :])
-        made = generator.generate({"id": f"line {number}", "src": line, CONTEXT: context}).text
+        made = _melody_of(generator, {"id": f"line {number}", "src": line, CONTEXT: context})
         notes, syllables = read_notes(made, f"line {number}"), syllables_of(line, f"line {number}")
         check_together(syllables, notes, f"line {number}")
         lines.append(Line(syllables, notes))
         before += notes
     return Song(lines, beats_per_minute)
+
+
+def _melody_of(generator: Generator, record: dict[str, str]) -> str:
+    try:
+        return generator.generate(record).text
+    except InputError as error:
+        raise InputError(f"{record['id']} of the lyrics: {str(error).removeprefix('text 1: ')}") from error

@@ -111,6 +111,8 @@ def test_midi_files_become_a_corpus_in_c_major(tmp_path: Path) -> None:
 def test_a_folder_without_midi_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no MIDI file \(\.mid, \.midi, \.kar\)$"):
         midi_tunes.write(tmp_path / "out", tmp_path)
+    with pytest.raises(InputError, match=r"none: no such folder; expected one of MIDI files$"):
+        midi_tunes.write(tmp_path / "out", tmp_path / "none")
 
 
 def test_a_broken_midi_file_is_refused_by_name(tmp_path: Path) -> None:

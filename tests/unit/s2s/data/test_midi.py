@@ -98,6 +98,14 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, conte
     assert "\n" not in str(raised.value)
 
 
+def test_what_is_no_file_or_ends_too_early_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty.mid").touch()
+    with pytest.raises(InputError, match=r"empty\.mid: cannot be read as a MIDI file: it is cut off, or empty"):
+        read_midi(tmp_path / "empty.mid")
+    with pytest.raises(InputError, match=r"none\.mid: cannot be read: No such file or directory$"):
+        read_midi(tmp_path / "none.mid")
+
+
 def test_a_truncated_song_is_refused(tmp_path: Path) -> None:
     write_midi(tmp_path / "song.mid", SONG)
     content = (tmp_path / "song.mid").read_bytes()

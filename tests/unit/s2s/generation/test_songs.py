@@ -69,6 +69,12 @@ def test_lyrics_without_a_line_or_a_syllable_are_refused(tmp_path: Path) -> None
         read_lyrics(tmp_path / "b.txt", None)
 
 
+def test_a_line_that_is_too_long_for_the_run_is_named(run: Path) -> None:
+    lines = ["Mond", " ".join(["la"] * 200)]
+    with pytest.raises(InputError, match=r"^line 2 of the lyrics: has 200 syllables, more than task\.max_syllables="):
+        compose(Generator.load(run, device="cpu"), lines, 90)
+
+
 def test_words_are_divided_as_their_language_does(tmp_path: Path) -> None:
     pytest.importorskip("pyphen")
     (tmp_path / "a.txt").write_text("wonderful morning\n")
