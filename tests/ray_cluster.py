@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tiny_decoding as tiny
 import torch
 
+from latent.synthesis.voice import Voice
+from latent.synthesis.voices import open_voice
 from s2s.cluster import decoding
 from s2s.cluster.pool import ClusterOptions
 from s2s.generation.decode import DecodeOptions, Summary
@@ -36,6 +38,22 @@ def load(device: str, seconds: float = 0.0, pids: str | None = None) -> Generato
         Path(pids, str(os.getpid())).touch()
     time.sleep(seconds)
     return tiny.generator_of_words(tiny.beam(), {"decoder": {"beam_size": 3}})
+
+
+def open_slow_voice(folder: Path, pids: Path | None = None, *, device: torch.device) -> Voice:
+    """A voice of tests that takes a moment for each batch; a worker leaves its process id in a folder."""
+    torch.set_num_threads(1)
+    if pids is not None:
+        Path(pids, str(os.getpid())).touch()
+    voice: Any = open_voice(folder, device=device, overrides=["decoder.num_inference_steps=2", "decoder.min_frames=4"])
+    stream = voice.stream
+
+    def slowly(*given: Any) -> Iterator[Any]:
+        time.sleep(0.2)
+        yield from stream(*given)
+
+    voice.stream = slowly
+    return cast(Voice, voice)
 
 
 def decode(source: Path, output: Path, pids: Path | None = None, **options: Any) -> Summary:

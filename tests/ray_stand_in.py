@@ -20,6 +20,8 @@ class StandIn:
         self.loses, self.calls, self.hired, self.shut = loses, itertools.count(1), 0, False
         self.resources = resources or {"CPU": 3.0}
         self.shape: dict[str, Any] = {}
+        self.begins = True
+        """Whether workers run at all."""
 
     def is_initialized(self) -> bool:
         return False
@@ -54,7 +56,13 @@ class StandIn:
 
             return answer
 
-        return SimpleNamespace(do=SimpleNamespace(remote=call), ready=SimpleNamespace(remote=lambda: lambda: None))
+        return SimpleNamespace(do=SimpleNamespace(remote=call), ready=SimpleNamespace(remote=lambda: self._begin))
+
+    def _begin(self) -> None:
+        if not self.begins:
+            raise RayError(
+                "The actor died in its creation task.\nA long story.\nModuleNotFoundError: No module named 'x'"
+            )
 
     def wait(self, references: Sequence[Any], timeout: float) -> tuple[list[Any], list[Any]]:
         return list(references[-1:]), list(references[:-1])  # the last first, so that results come out of order

@@ -1,7 +1,8 @@
-"""Decoding on Ray clusters of this machine: workers and nodes that are lost, and clusters that want the same output."""
+"""Work on Ray clusters of this machine: workers and nodes that are lost, and clusters that want the same output."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -12,12 +13,19 @@ from pathlib import Path
 
 import pytest
 import tiny_decoding as tiny
+import tiny_voice
+import torch
 
 pytest.importorskip("ray")
 import ray_cluster
 
+from latent.synthesis.on_cluster import synthesize_on_cluster
+from latent.synthesis.records import synthesize_records
+from latent.synthesis.requests import Wishes, read_requests
+from s2s.cluster.pool import ClusterOptions
 from s2s.durable import claimed
 from s2s.errors import InputError
+from s2s.ranks import Ranks
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +45,25 @@ def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
         ray_cluster.decode(source, tmp_path / "out.jsonl", pids)
     assert killer.killed
     assert written(tmp_path / "out.jsonl") == written(alone)
+
+
+def test_killed_workers_lose_no_speech(tmp_path: Path) -> None:
+    tiny_voice.write_voice(tmp_path)
+    (tmp_path / "pids").mkdir()
+    records = [{"id": f"r{number}", "text": f"Line {number}.", "speaker": "ann"} for number in range(40)]
+    (tmp_path / "lines.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    voice = ray_cluster.open_slow_voice(tmp_path / "voice", device=torch.device("cpu"))
+    wanted = read_requests(voice, tmp_path / "lines.jsonl", Wishes())
+    alone, output = tmp_path / "alone", tmp_path / "speech"
+    synthesize_records(voice, wanted, alone, Ranks(0, 1, torch.device("cpu")), max_rows=2)
+    killer = ray_cluster.Killer(tmp_path / "pids", kills=2, seed=1, pause=1.0)
+    with ray_cluster.connected():
+        killer.start()
+        open = functools.partial(ray_cluster.open_slow_voice, tmp_path / "voice", tmp_path / "pids")
+        cluster = ClusterOptions(workers=2, device="cpu")
+        synthesize_on_cluster(open, voice, wanted, output, cluster, max_rows=2)
+    assert killer.killed
+    assert tiny_voice.contents(output) == tiny_voice.contents(alone)
 
 
 def test_a_lost_node_loses_nothing(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import tiny_decoding as tiny
 from command_line import error_of
@@ -18,7 +21,7 @@ from ray_stand_in import StandIn
 
 from s2s.cluster import pool
 from s2s.cluster.decoding import _Windows, decode_on_cluster
-from s2s.cluster.pool import ClusterOptions, run_windows
+from s2s.cluster.pool import ClusterOptions, in_order, run_windows
 from s2s.data.records import open_records
 from s2s.errors import InputError
 from s2s.generation.decode import DecodeOptions
@@ -70,6 +73,22 @@ def test_a_window_that_ends_every_worker_is_named(use: Callable[..., StandIn]) -
         InputError, match=r"10 workers ended with window 5, one after the other; the last: The actor died"
     ):
         list(run_windows(double, [5], ClusterOptions(workers=1)))
+
+
+def test_workers_that_never_run_are_an_error_and_do_not_wait_for_ever(use: Callable[..., StandIn]) -> None:
+    ray = use()
+    ray.begins = False
+    with pytest.raises(InputError, match=r"10 workers ended before they ran, one after the other; .* No module"):
+        list(run_windows(double, range(3), ClusterOptions(workers=2)))
+    assert ray.shut
+
+
+def test_results_are_put_in_order_as_they_come() -> None:
+    taken = list[int]()
+    ordered = in_order(taken.append(n) or (n, 2 * n) for n in (1, 0, 3, 4, 2))
+    assert next(ordered) == 0
+    assert taken == [1, 0]
+    assert [*ordered] == [2, 4, 6, 8]
 
 
 def test_a_mistake_that_a_worker_finds_is_one_line(use: Callable[..., StandIn]) -> None:
@@ -139,6 +158,26 @@ def test_a_cluster_writes_the_files_of_one_process(use: Callable[..., StandIn], 
     for end in ("", ".errors.jsonl", ".state.json"):
         assert Path(f"{output}{end}").read_bytes() == Path(f"{alone}{end}").read_bytes()
     assert len(list(tmp_path.iterdir())) == 7
+
+
+def test_parquet_goes_in_and_out_as_files_and_as_folders_of_parts(use: Callable[..., StandIn], tmp_path: Path) -> None:
+    tiny.write_input(tmp_path / "in.jsonl", 40)
+    lines = map(json.loads, (tmp_path / "in.jsonl").read_text().splitlines())
+    rows = [{"id": str(line.get("id")), "src": str(line.get("src"))} for line in lines]
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        table = pyarrow.Table.from_pylist(rows[20 * number : 20 * number + 20])
+        pyarrow.parquet.write_table(table, tmp_path / f"in/{number}.parquet")
+    use(lambda call: call == 3)
+    alone = tmp_path / "alone.parquet"
+    tiny.decode(tmp_path / "in", alone)
+    on_stand_in(tmp_path / "in", tmp_path / "out.parquet")
+    assert (tmp_path / "out.parquet").read_bytes() == alone.read_bytes()
+    parts = f"{tmp_path / 'parts.parquet'}/"
+    on_stand_in(tmp_path / "in/0.parquet", parts)
+    assert len([*Path(parts).glob("part-*.parquet")]) == math.ceil(20 / SMALL["window"])
+    made, expected = ([record["tgt"] for _, record in open_records(path)] for path in (parts, alone))
+    assert made == expected[:20]
 
 
 def test_a_job_goes_on_from_one_process_to_a_cluster_and_back(
