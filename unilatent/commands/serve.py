@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from unilatent.commands.precision import NoTuning, SpeechPrecision
 from unilatent.commands.text import TrustImports
 
 
@@ -68,6 +69,8 @@ def serve(
     max_audio_seconds: Annotated[float, typer.Option(min=1, help="Maximum seconds of a spoken answer.")] = 600,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may wait for its answer.")] = 300,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: SpeechPrecision = None,
+    no_tuning: NoTuning = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Serve models to the OpenAI client, to curl and to a page in the browser.
@@ -97,7 +100,11 @@ def serve(
         queue, max_rows, max_characters, audio_seconds=max_audio_seconds, streams=max_streams, request_seconds=timeout
     )
     metrics = Metrics()
-    opened = [open_model(name, folder, device, recordings, consent, limits, metrics) for name, folder in named.items()]
+    weights: Any = None if precision is None else precision.value
+    opened = [
+        open_model(name, folder, device, recordings, consent, limits, metrics, weights)
+        for name, folder in named.items()
+    ]
     service = Service(opened, limits, metrics, aligner)
     if service.is_live:
         load("websockets", "serve")

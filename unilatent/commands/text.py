@@ -12,7 +12,7 @@ import typer
 
 from s2s.registry import search_working_directory, trusting_imports
 from unilatent import completion
-from unilatent.commands.precision import InferencePrecision, Precision
+from unilatent.commands.precision import InferencePrecision, NoTuning, Precision
 from unilatent.commands.sharing import RayAddress, ShardOption, Workers, cluster_of, window_for
 
 KEY_VALUE = "KEY.PATH=VALUE"
@@ -85,6 +85,7 @@ def train(
         Path | None,
         typer.Option(help="Folder for a trace and a table of some updates. Like --dry-run, it trains nothing."),
     ] = None,
+    no_tuning: NoTuning = False,
     trust_imports: TrustImports = False,
 ) -> None:
     """Train a model into a run folder. The same command continues a run that was stopped or killed.
@@ -187,6 +188,7 @@ def decode(
     workers: Workers = None,
     device: Device = "auto",
     precision: InferencePrecision = Precision.float32,
+    no_tuning: NoTuning = False,
     strict: Strict = False,
     overwrite: Overwrite = False,
     profile: Profile = None,

@@ -19,6 +19,7 @@ from s2s import checkpoint
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
 from s2s.hub import find_run
+from s2s.nn.packed import Precision
 from s2s.registry import TASKS, nearest
 from s2s.run import read_run
 from s2s.tasks.base import GenerationTask
@@ -115,7 +116,14 @@ class RecognitionModel(ServedModel):
 
 
 def open_model(
-    name: str, folder: str, device: str, recordings: Mapping[str, Path], consent: bool, limits: Limits, metrics: Metrics
+    name: str,
+    folder: str,
+    device: str,
+    recordings: Mapping[str, Path],
+    consent: bool,
+    limits: Limits,
+    metrics: Metrics,
+    precision: Precision | None = None,
 ) -> ServedModel:
     """The model of a run folder, of released weights, or of a name on the hub.
 
@@ -125,16 +133,20 @@ def open_model(
         device: "auto", "cpu", "cuda" or "mps".
         recordings: Voice prompts by the name of the voice, for a voice that takes them.
         consent: Whether the user confirms the consent of the people in the recordings.
+        precision: Of the weights; by default that of models of its kind.
 
     Raises:
         InputError: it cannot be loaded, or neither generates text or speech nor listens.
     """
     folder = str(find_run(folder))
     if listens(folder):
-        return RecognitionModel(name, folder, open_recognizer(folder, device=device), limits, metrics)
+        return RecognitionModel(
+            name, folder, open_recognizer(folder, device=device, precision=precision), limits, metrics
+        )
     if generates_text(folder):
-        return TextModel(name, folder, Generator.load(folder, device=device), limits, metrics)
-    voice = open_voice(folder, device=device)
+        generator = Generator.load(folder, device=device, precision=precision or "float32")
+        return TextModel(name, folder, generator, limits, metrics)
+    voice = open_voice(folder, device=device, precision=precision)
     return SpeechModel(name, folder, voice, _roles(voice, recordings, consent), limits, metrics)
 
 

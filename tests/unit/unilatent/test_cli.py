@@ -8,12 +8,15 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from command_line import unilatent
 
 from s2s.errors import InputError
+from s2s.nn import products
 from unilatent import cli
 
 
@@ -110,3 +113,18 @@ def test_version_and_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
             cli.main()
         assert ending.value.code in (None, 0)
         assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [None, "onednn"])
+def test_no_tuning_takes_the_library_of_torch_unless_the_variable_says_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str | None
+) -> None:
+    monkeypatch.setattr(products, "_library", None)
+    monkeypatch.setattr(products, "faster", lambda: pytest.fail("must not be timed"))
+    monkeypatch.delenv(products.VARIABLE, raising=False)
+    if given is not None:
+        monkeypatch.setenv(products.VARIABLE, given)
+    (tmp_path / "in.txt").write_text("reads text\n")
+    run = Path(__file__).parents[2] / "regression/data/run"
+    unilatent("decode", run, "--input", tmp_path / "in.txt", "--output", tmp_path / "out.txt", "--no-tuning")
+    assert products.library() == (given or "mkl")

@@ -17,7 +17,7 @@ from s2s.errors import InputError
 from s2s.generation.generator import Generator
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
-from unilatent.server.models import SpeechModel, open_model
+from unilatent.server.models import SpeechModel, TextModel, open_model
 
 
 def test_the_answer_is_what_the_voice_says(server: Running, voice: Path) -> None:
@@ -156,6 +156,21 @@ def test_a_recording_needs_consent_before_it_is_a_voice(voice: Path, tmp_path: P
     assert (tmp_path / "anna.wav.consent.json").exists()
     with running([model], limits, metrics) as server:
         assert server.speech(voice="anna").content != server.speech(voice="ann").content
+
+
+def test_models_are_served_in_the_precision_that_is_asked_for(voice: Path) -> None:
+    limits, metrics = Limits(), Metrics()
+    text, speech = (
+        open_model("m", str(folder), "cpu", {}, False, limits, metrics, "bfloat16") for folder in (TEXT_RUN, voice)
+    )
+    assert isinstance(text, TextModel)
+    assert text.generator.settings["precision"] == "bfloat16"
+    with running([text], limits, metrics) as server:
+        found = server.generate(model="m", input="reads text").json()["outputs"][0]["text"]
+    assert found == Generator.load(TEXT_RUN, precision="bfloat16").generate("reads text").text
+    assert isinstance(speech, SpeechModel)
+    assert "bfloat16" in str(speech.voice.fingerprint())
+    speech.worker.stop()
 
 
 def test_presets_of_realtime_are_voices(tmp_path: Path) -> None:
