@@ -36,6 +36,12 @@ def reason_of(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the machine or of a GPU was not enough."""
+    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return named or "can't allocate memory" in str(error)
+
+
 class _Shown(reprlib.Repr):
     """`repr` with bounds on depth, number and length."""
 

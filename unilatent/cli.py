@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from s2s.errors import InputError
+from s2s.errors import InputError, is_out_of_memory
 from s2s.shipped import data_path
 from unilatent.siblings import clash
 from unilatent.verbs import Verbs
@@ -126,7 +126,7 @@ def _not_our_fault(error: Exception) -> str | None:
         return str(InputError(reason))
     if isinstance(error, RecursionError):
         return "the input is nested too deeply"
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in reason:
+    if is_out_of_memory(error):
         advice = "try smaller batches (max_tokens, max_sentences), a smaller beam or a smaller model"
         return str(InputError(f"out of memory; {advice}" + (f" ({reason})" if reason else "")))
     return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from s2s.data.row import Row
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
-from s2s.errors import ConfigError, InputError
+from s2s.errors import ConfigError, InputError, is_out_of_memory
 from s2s.generation.generator import Generator, batch_rows, generation
 from s2s.generation.output import Batches, Window
 from s2s.generation.output_formats import OutputFormat, to_lines
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _FAILURE = ("id", "tgt", "error")
 """Fields of the output record of what cannot be used."""
+_TOO_LONG = InputError("out of memory with this text alone; try a smaller beam, shorter sources or a smaller model")
 Join = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 """Makes an output record of an input record and of what decoding gives for it; InputError if it cannot be used."""
 
@@ -52,6 +53,8 @@ class WindowWork:
     join: Join | None = None
     advance: Callable[[float], None] = lambda lines: None
     reasons: list[str] = field(default_factory=list)
+    too_large: list[int] = field(default_factory=list)
+    """Sizes of the batches for which memory was not enough."""
 
     def decode(self, rows: Sequence[Row], batches: Batches, is_first: bool) -> Window:
         """Decode the rows of a window; `batches` holds what is already done, and receives what is done now."""
@@ -115,14 +118,24 @@ class WindowWork:
         return dict(zip(_FAILURE, (id, None, message), strict=True))
 
     def _decode_all(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """Decode a batch; if that fails, each sentence alone, so that one cannot spoil the others."""
+        """Decode a batch; if that fails, each sentence alone, so that one cannot spoil the others.
+
+        What needs too much memory is halved.
+        """
         try:
             return self._decode_batch(items)
         except Exception as error:
+            too_large = is_out_of_memory(error)
             if len(items) == 1:
-                failed = self._failure(items[0].id, items[0].where, error)
+                failed = self._failure(items[0].id, items[0].where, _TOO_LONG if too_large else error)
                 return [(failed, failed)]
-        return [made for item in items for made in self._decode_all([item])]
+        size = len(items) // 2 if too_large else 1
+        if too_large and not self.too_large:
+            advice = "batches are halved where needed; a smaller --max-tokens saves the attempts"
+            logger.warning("out of memory with %d sentences in a batch: %s", len(items), advice)
+        self.too_large.extend([len(items)] * too_large)
+        parts = (items[first : first + size] for first in range(0, len(items), size))
+        return [made for part in parts for made in self._decode_all(part)]
 
     def _decode_batch(self, items: Sequence[_Item]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         task, model, search = self.generator.task, self.generator.model, self.generator.search

@@ -133,7 +133,7 @@ def _library() -> ctypes.CDLL | None:
         return None
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     try:
-        return None if compiler is None else _declared(ctypes.CDLL(str(_compiled(shlex.split(compiler)))))
+        return None if compiler is None else _declared(_opened(shlex.split(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
         logger.debug("kernels.cpp cannot be compiled, torch's operations serve: %s", error)
         return None
@@ -145,6 +145,16 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.to_bytes.argtypes = (place, size, size, ctypes.c_float, place, place, size)
     library.scale_rows.argtypes = (place, size, size, place, place, size)
     return library
+
+
+def _opened(compiler: list[str]) -> ctypes.CDLL:
+    """The library; a file that cannot be opened is compiled again."""
+    path = _compiled(compiler)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        path.unlink()
+        return ctypes.CDLL(str(_compiled(compiler)))
 
 
 def _compiled(compiler: list[str]) -> Path:

@@ -155,6 +155,28 @@ def test_killed_ten_times_at_random_it_ends_with_the_bytes_of_an_uninterrupted_r
     assert len(list(tmp_path.iterdir())) == 7, "nothing else is left behind"
 
 
+def test_batches_for_which_memory_is_short_are_halved_with_one_warning(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.decode(source, tmp_path / "out.jsonl")
+    search, sizes = tiny.BeamSearch.__call__, []
+
+    def short_of_memory(self: Any, model: Any, sources: Any) -> Any:
+        sizes.append(len(sources.tokens))
+        if len(sources.tokens) > 2 or "7" in sources.ids:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory")
+        return search(self, model, sources)
+
+    monkeypatch.setattr(tiny.BeamSearch, "__call__", short_of_memory)
+    tiny.decode(source, tmp_path / "short.jsonl", max_sentences=8, max_tokens=1000)
+    made, expected = records(tmp_path / "short.jsonl"), records(tmp_path / "out.jsonl")
+    assert sizes[:3] == [7, 3, 1]
+    assert [item for item in made if str(item["id"]) != "7"] == [item for item in expected if str(item["id"]) != "7"]
+    (lost,) = (item for item in made if str(item["id"]) == "7")
+    assert lost["error"].startswith("out of memory with this text alone")
+    assert sum("out of memory" in line for line in caplog.messages) == 1
+
+
 def test_two_jobs_cannot_write_one_output(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.jsonl"
     refused = pytest.raises(

@@ -1,5 +1,6 @@
 """The compiled kernels of attention, beside torch's."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,20 @@ def test_without_a_compiler_attention_is_that_of_torch(compiler: str, tmp_path: 
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert not done.stderr
+
+
+@needs_compiler
+def test_a_broken_library_is_compiled_again(tmp_path: Path) -> None:
+    program = "from s2s.nn import compiled; print(compiled.available())"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def run() -> str:
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True).stdout
+
+    assert run() == "True\n"
+    (library,) = (tmp_path / "unilatent").glob("kernels-*.so")
+    library.write_bytes(library.read_bytes()[:100])
+    assert run() == "True\n"
 
 
 @needs_compiler
