@@ -19,7 +19,6 @@ import torch
 from s2s import checkpoint
 from s2s.config import apply_overrides, section_of
 from s2s.criteria.base import Criterion
-from s2s.criteria.distillation import Distillation
 from s2s.data.batching import BatchSampler
 from s2s.data.text_metrics import TEXT_METRICS
 from s2s.decoding.base import Decoder, Search, StepModel, TokenIds, no_tokens
@@ -29,8 +28,6 @@ from s2s.hub import find_run
 from s2s.models.adapted import adapters_in, leave_adapters, start_from_base, with_base
 from s2s.models.base import Model
 from s2s.models.memory import check_memory
-from s2s.models.teacher import load_teacher, teacher_files
-from s2s.models.unilm import UniLM
 from s2s.nn.adapters import merge
 from s2s.nn.unfilled import Unfilled
 from s2s.packages import load
@@ -49,6 +46,7 @@ from s2s.run_folder import (
 )
 from s2s.shipped import hint
 from s2s.tasks.base import GenerationTask, Task
+from s2s.teaching import teach, teacher_files
 from s2s.training.data_loader import DataLoader
 from s2s.training.loggers import check_loggers
 from s2s.training.metrics import LOSS
@@ -252,7 +250,7 @@ def train_run(config: RunConfig, run: str | Path) -> TrainResult:
             why = " (train.patience)" if progress.is_stopped(config.train) else ""
             logger.info(f"{run}: already finished, {progress.step} updates{why}; nothing to do")
             return _result(run, progress, 0)
-        data = fingerprint_data([*task.inputs(), *_teacher_files(config)], run, ranks, trained=bool(found))
+        data = fingerprint_data([*task.inputs(), *teacher_files(config)], run, ranks, trained=bool(found))
         trainer = build_trainer(config, task, run, ranks, found[-1] if found else None)
         if former is not None:
             trainer.check_length(former.train)
@@ -301,7 +299,7 @@ def build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: 
             f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r} on the task "
             f"{config.task.name!r}: {error}; without names the task chooses criterion and model itself"
         ) from error
-    _teach(config, criterion, task, model, ranks)
+    teach(config, criterion, task, model, ranks, _open_model)
     if last is None or adapters_in(config.model.config) is not None:
         start_from_base(model)
     if last is None:
@@ -321,28 +319,11 @@ def build_trainer(config: RunConfig, task: Task, run: Path, ranks: Ranks, last: 
     return trainer
 
 
-def _teacher_files(config: RunConfig) -> list[Path]:
-    """The weights of the teacher, which must not change during a run either."""
-    section = config.criterion.config
-    return teacher_files(section.teacher) if isinstance(section, Distillation.Config) else []
-
-
-def _teach(config: RunConfig, criterion: Criterion, task: Task, student: Model, ranks: Ranks) -> None:
-    """Give a criterion of distillation its teacher."""
-    if not isinstance(criterion, Distillation):
-        return
-    if type(student) is not UniLM:
-        raise ConfigError(
-            f"criterion.name: {config.criterion.name!r} cannot train the model {config.model.name!r}; "
-            "a student must be a 'unilm'"
-        )
-    if ranks.size > 1 and config.train.parallel == "fsdp" and not criterion.takes_shards:
-        raise ConfigError(
-            f"train.parallel: must be ddp with criterion.teacher, found 'fsdp', for {config.criterion.name!r}"
-        )
-    section = criterion.config
-    teacher = load_teacher(section.teacher, task.tokenizer, task.model_defaults(), section.token_map)
-    criterion.learn_from(teacher.to(ranks.device), student)
+def _open_model(run: str) -> Model:
+    """The model of a run of any task, without its data."""
+    model = build_model(read_run(run), fresh=False)
+    load_weights(model, find_run(run))
+    return model
 
 
 def _check_keep_best_by(config: RunConfig, task: Task) -> None:

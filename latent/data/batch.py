@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -183,3 +184,20 @@ class PictureBatch(Movable):
     def num_tokens(self) -> int:
         """Number of pixels."""
         return self.images[:, 0].numel()
+
+
+@dataclass(frozen=True)
+class MaskedPictures(PictureBatch):
+    """Pictures, and which of their patches are hidden, `(B, N)` bool: as many of each, in raster order."""
+
+    mask: Tensor
+
+    @property
+    def num_masked(self) -> int:
+        """Masked patches of all pictures."""
+        return self.mask.shape[0] * int(self.mask[0].sum())
+
+    @property
+    def grid_size(self) -> int:
+        """Patches of a picture, a side."""
+        return math.isqrt(self.mask.shape[1])

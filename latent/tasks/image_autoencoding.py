@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,8 +19,12 @@ from s2s.registry import register_task
 from s2s.shipped import data_path
 from s2s.tasks.base import Task
 
+_MOST_KEPT = 1 << 30
+"""Bytes of pixels that a data set keeps."""
 
-class Seen(NamedTuple):
+
+@dataclass(frozen=True)
+class Seen:
     """Pixels `(C, S, S)` of the picture `id`."""
 
     id: str
@@ -27,11 +32,13 @@ class Seen(NamedTuple):
 
 
 class PictureDataset:
-    """Pictures as squares of `size` pixels a side, read when they are needed."""
+    """Pictures as squares of `size` pixels a side, read when they are needed; kept, if all fit in a gigabyte."""
 
     def __init__(self, pictures: Sequence[Picture], size: int, channels: int) -> None:
         self._pictures, self._size, self._channels = pictures, size, channels
         self.lengths = np.full(len(pictures), size * size, dtype=np.int64)
+        self._keeps = 4 * channels * size * size * len(pictures) <= _MOST_KEPT
+        self._kept: dict[int, Pixels] = {}
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -39,7 +46,12 @@ class PictureDataset:
     def example(self, index: int, epoch: int) -> Seen:
         """See `s2s.tasks.base.Dataset`; InputError if the picture cannot be read."""
         picture = self._pictures[index]
-        return Seen(picture.id, picture.pixels(self._size, self._channels))
+        pixels = self._kept.get(index)
+        if pixels is None:
+            pixels = picture.pixels(self._size, self._channels)
+            if self._keeps:
+                self._kept[index] = pixels
+        return Seen(picture.id, pixels)
 
 
 @register_task("image_autoencoding")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 
 from s2s import hub
 from s2s.config import Section
-from s2s.criteria.base import Criterion
+from s2s.criteria.taught import Taught
 from s2s.nn.token_loss import teacher_divergence
 
 
-class Distillation(Criterion):
+class Distillation(Taught):
     """A criterion that compares the model, the student, with a frozen teacher, which the run loads."""
 
     class Config(Section):
@@ -35,22 +34,9 @@ class Distillation(Criterion):
     takes_shards: ClassVar[bool] = False
     """Whether FSDP may shard the student: it gathers a layer only for gradients that come through its outputs."""
 
-    def __init__(self, config: Distillation.Config) -> None:
-        super().__init__(config)
-        self._teachers: tuple[Any, ...] = ()  # in a tuple torch does not see it, so it is no part of what is trained
-
-    @property
-    def teacher(self) -> Any:
-        """The teacher, on the device of the batches, in evaluation mode."""
-        (teacher,) = self._teachers
-        return teacher
-
     def learn_from(self, teacher: nn.Module, student: nn.Module) -> None:
-        """Take a teacher, once, before the first update; ConfigError if this student cannot learn from it."""
-        self.check_pair(teacher, student)
         precision = self.config.teacher_precision
-        teacher = teacher if precision is None else teacher.to(getattr(torch, precision))
-        self._teachers = (teacher.eval().requires_grad_(False),)
+        super().learn_from(teacher if precision is None else teacher.to(getattr(torch, precision)), student)
 
     @contextlib.contextmanager
     def teaching(self, device: torch.device) -> Iterator[Any]:
@@ -65,7 +51,3 @@ class Distillation(Criterion):
         with self.teaching(scores.device) as teacher:
             wanted = teacher.logits(features)
         return teacher_divergence(scores[:, : wanted.shape[1]], wanted, temperature)
-
-    @abstractmethod
-    def check_pair(self, teacher: Any, student: Any) -> None:
-        """Raise a ConfigError if this student cannot learn from this teacher."""

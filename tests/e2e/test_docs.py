@@ -78,6 +78,9 @@ SMALLER = {
     "text_to_image_small": ["train.max_steps=1", "model.num_layers=1"],
     "melody_hymns": ["train.max_steps=1", "model.hidden_size=16", "model.encoder_layers=1", "model.decoder_layers=1"],
     "text_to_image_dit": ["train.max_steps=1", "model.num_layers=1"],
+    "masked_autoencoder_images": ["train.max_steps=1"],
+    "image_codes": ["train.max_steps=1"],
+    "masked_image_codes": ["train.max_steps=1"],
 }
 NOT_RUN = {
     "README": [
@@ -143,7 +146,12 @@ NOT_RUN = {
         "unilatent serve microsoft/VibeVoice-Realtime-0.5B --voice emma=emma.safetensors",
         "unilatent serve microsoft/VibeVoice-1.5B --voice anna=anna.wav --i-have-consent",
     ],
-    "pictures": [],
+    "pictures": [
+        "unilatent prepare emoji data/emoji --language en --language de",
+        "unilatent prepare tuxpaint-stamps data/stamps",
+        "unilatent prepare openclipart data/clipart",
+        "unilatent prepare captioned-photos data/flickr --captions Flickr8k.token.txt Images",
+    ],
     "melodies": [
         "unilatent prepare hymns data/hymns",
     ],
@@ -406,6 +414,7 @@ def test_guide_to_pictures(home: Path) -> None:
     named = pictures.read_text().replace('"square"', '"red circle"')
     for split in ("train", "valid"):
         (home / f"pictures/{split}.jsonl").write_text(named)
+    shutil.copytree(home / "pictures", home / "data/emoji")
     write_lines(home / "wishes.jsonl", [{"id": "first", "text": "red circle", "seed": 7}])
     run_document("pictures", home)
     assert {path.name for path in (home / "drawn").iterdir()} == {"first.png", "manifest.jsonl", "sheet.png"}

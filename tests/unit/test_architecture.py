@@ -32,7 +32,7 @@ LAYERS = {
         {"tasks", "models", "criteria", "decoding"},
         {"training"},
         {"run_config"},
-        {"run_folder"},
+        {"run_folder", "teaching"},
         {"run"},
         {"generation", "describe", "rehearsal", "first_config", "trim", "merging", "model_card", "from_fairseq"},
         {"publishing", "fairseq_plugin", "cluster"},

@@ -44,6 +44,7 @@ LATENT_LM = {
     "head": {"num_layers": 1, "timestep_size": 4},
 }
 SIGMA_VAE = {"ratios": [2, 4], "depths": [1, 1, 1], "widths": [4, 6, 8], "latent_size": 4, "sample_rate": 2000}
+PICTURES = {"patch_size": 4, "hidden_size": 8, "num_layers": 1, "num_heads": 2}
 KNOWN = {"vocab_size": 40, "latent_size": 3, "latent_mean": 0.0, "latent_std": 1.0}
 MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "unilm": UNILM,
@@ -62,6 +63,10 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "vibevoice_listener": {},
     "image_sigma_vae": {"widths": [2, 3], "latent_size": 3},
     "image_sigma_vae_vit": {"patch_size": 4, "latent_size": 3, "hidden_size": 8, "num_layers": 1, "num_heads": 2},
+    "image_encoder": PICTURES | {"output_size": 8},
+    "masked_autoencoder": PICTURES | {"decoder_size": 4},
+    "image_quantizer": PICTURES | {"output_size": 16, "num_codes": 8, "code_size": 3, "decoder_layers": 1},
+    "corrupted_image": PICTURES | {"num_codes": 8, "generator_size": 4},
     "melody_transformer": {"hidden_size": 8, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 2},
     "dit": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 8},
 }
@@ -90,6 +95,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
     "image_autoencoding": ("image_sigma_vae", "image_sigma_vae"),
     "image_generation": ("latent_lm", "next_token_diffusion"),
+    "masked_images": ("masked_autoencoder", "masked_pixels"),
     "melody_from_lyrics": ("melody_transformer", "factored_cross_entropy"),
 }
 CORPORA = ("pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
@@ -113,7 +119,14 @@ ALSO_TRAINS = {
     ("speech_recognition causal", "latent_lm_listener", "cross_entropy"),
     ("speech_recognition causal", "latent_lm_listener", "hybrid_ctc"),
     ("image_autoencoding", "image_sigma_vae_vit", "image_sigma_vae"),
+    ("image_autoencoding", "image_quantizer", "image_quantization"),
     ("image_generation", "dit", "diffusion"),
+    ("masked_images", "image_encoder", "masked_image_tokens"),
+    ("masked_images", "image_encoder", "masked_features"),
+    ("masked_images", "corrupted_image", "corrupted_image"),
+    ("masked_images", "image_quantizer", "image_quantization"),
+    ("masked_images", "image_sigma_vae", "image_sigma_vae"),
+    ("masked_images", "image_sigma_vae_vit", "image_sigma_vae"),
 }
 
 
@@ -144,6 +157,13 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     pictures = str(tiny_pictures.write_pictures(folder / "pictures"))
     tunes = str(_tunes(folder))
     drawings = str(tiny_pictures.write_store(folder / "drawings"))
+    shown = {"name": "image_autoencoding", "train": pictures, "valid": pictures, "image_size": 8, "channels": 1}
+    masked = shown | {"name": "masked_images", "patch_size": 4, "most_shift": 1}
+    train_run(parse_config(tree(masked, "image_quantizer", "image_quantization")), folder / "codes")
+    train_run(parse_config(tree(masked, "masked_autoencoder", "masked_pixels")), folder / "encoder")
+    for criterion in ("masked_image_tokens", "corrupted_image"):
+        CRITERION_OPTIONS[criterion] = {"teacher": str(folder / "codes")}
+    CRITERION_OPTIONS["masked_features"] = {"teacher": str(folder / "encoder")}
     audio = {"train": recordings, "valid": recordings, "sample_rate": 2000, "segment_seconds": 0.1}
     return {
         "seq2seq": text,
@@ -159,8 +179,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "speech_and_text": latents | {"name": "speech_and_text"},
         "speech_recognition": heard,
         "speech_recognition causal": heard | {"method": "causal"},
-        "image_autoencoding": {"name": "image_autoencoding", "train": pictures, "valid": pictures}
-        | {"image_size": 8, "channels": 1},
+        "image_autoencoding": shown,
+        "masked_images": masked,
         "image_generation": {"name": "image_generation", "train": drawings, "valid": drawings},
         "melody_from_lyrics": {"name": "melody_from_lyrics", "train": tunes, "valid": tunes},
         "vibevoice_synthesis": _tuning(folder, "synthesis"),
