@@ -126,13 +126,14 @@ NOT_RUN = {
         " --output - | ffplay -nodisp -",
         "unilatent convert anna.wav anna.safetensors --voice-model my/realtime"
         ' --transcript "What Anna says." --i-have-consent',
-        'pip install "unilatent[speech]"',
+        'pip install -e ".[speak]"',
         "torchrun --nproc-per-node 4 --no-python unilatent transcribe microsoft/VibeVoice-ASR --input recordings"
         " --output recordings.jsonl --hotwords names.txt",
         "arecord -f S16_LE -r 16000 -t raw | unilatent transcribe microsoft/VibeVoice-ASR-Streaming-7B --stream"
         " --rate 16000",
         "ffmpeg -i talk.mp4 -f wav - | unilatent transcribe microsoft/VibeVoice-ASR-Streaming-7B --stream"
         " --output talk.vtt",
+        'pip install -e ".[speak]"',
         "unilatent encode train.jsonl --tokenizer microsoft/VibeVoice-1.5B --output data/latents/train",
         "unilatent encode valid.jsonl --tokenizer microsoft/VibeVoice-1.5B --output data/latents/valid",
         "unilatent train vibevoice_lora --output runs/anna",
@@ -140,6 +141,7 @@ NOT_RUN = {
         " --output talk.wav",
         "unilatent merge runs/anna --output anna",
         "unilatent encode train.jsonl --tokenizer microsoft/VibeVoice-ASR-HF --output data/heard/train",
+        "unilatent encode valid.jsonl --tokenizer microsoft/VibeVoice-ASR-HF --output data/heard/valid",
         "unilatent train heard.yaml --output runs/heard",
         "unilatent transcribe runs/heard --input meeting.wav --output meeting.srt",
         "unilatent merge runs/heard --output heard",
