@@ -36,10 +36,11 @@ _LEAST_ROOM = 64
 
 
 class _Heard(NamedTuple):
-    """A prompt that has been read, the seconds of its recording, and the maximum number of tokens after it."""
+    """A prompt that has been read, its recording's length and whether that is silent, and the most tokens after it."""
 
     state: TextState
     seconds: float
+    is_silent: bool
     limit: int
 
 
@@ -63,11 +64,12 @@ class VibeVoiceRecognizer(ReleasedRecognizer):
         prompts = ReadPrompts.of(ids, states, limits, self._stopping.stops[0])
         texts: list[Dictated] = [text for (text,) in self._decoder(self._stopping, prompts)]
         for index, (request, one, text) in enumerate(zip(requests, heard, texts, strict=True)):
-            yield index, self._transcript(request, one.seconds, text)
+            yield index, self._transcript(request, one, text)
 
-    def _transcript(self, request: RecognitionRequest, seconds: float, text: Dictated) -> Transcript:
+    def _transcript(self, request: RecognitionRequest, heard: _Heard, text: Dictated) -> Transcript:
         written = self._encoder.decode(text.tokens[: len(text.tokens) - text.loop])
-        transcript = transcript_of(written, seconds, request.language, text.warnings)
+        warnings = [*(["the recording is silent"] * heard.is_silent), *text.warnings]
+        transcript = transcript_of(written, heard.seconds, request.language, warnings)
         for warning in transcript.warnings:
             logger.warning("%s: %s", request.id, warning)
         return transcript
@@ -90,7 +92,7 @@ class VibeVoiceRecognizer(ReleasedRecognizer):
         for features in self._features(request.recording, np.float32(loudness.factor()), request.id):
             self._stopping.read(state, features)
         self._stopping.read(state, self._embed(after))
-        return _Heard(state, seconds, limit)
+        return _Heard(state, seconds, math.isinf(loudness.dbfs), limit)
 
     def _measure(self, request: RecognitionRequest) -> Loudness:
         """The level of a recording, in a first pass over it."""

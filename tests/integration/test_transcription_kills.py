@@ -33,14 +33,15 @@ def done(folder: Path) -> int:
     return sum(path.stat().st_size for path in parts if path.exists())
 
 
-def test_a_job_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_job_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path, times: int) -> None:
     tiny_listener.write_listener(tmp_path / "listener")
-    for number in range(12):
+    for number in range(8 + 2 * times):
         noise = np.random.default_rng(number).standard_normal(2000 + 700 * (number * 5 % 12))
         write_audio(tmp_path / f"audio/r{number:02d}.wav", (0.1 * noise).astype(np.float32), 8000)
 
     kills = 0
-    for _ in range(2):
+    for _ in range(times):
         before = done(tmp_path)
         arguments = [sys.executable, *command(tmp_path, "out.jsonl")]
         process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
@@ -52,7 +53,7 @@ def test_a_job_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path:
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-    assert kills == 2
+    assert kills == times
 
     ranks = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     result = subprocess.run(

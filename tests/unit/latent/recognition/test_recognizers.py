@@ -21,7 +21,7 @@ from latent.audio.files import write_audio
 from latent.audio.recording import Recording
 from latent.data.recognition_prompt import hot_words
 from latent.recognition.recognizer import Recognizer
-from latent.recognition.transcript import Segment, Transcript
+from latent.recognition.transcript import Segment
 from latent.synthesis.voices import open_voice
 from s2s.errors import ConfigError, InputError
 
@@ -138,7 +138,7 @@ def test_very_short_recordings_and_silence_have_a_transcript(
     home: Path, recognizer: Recognizer, seconds: float, silent: bool
 ) -> None:
     samples = noise(seconds) * (0 if silent else 1)
-    assert isinstance(recognizer.transcribe(samples, RATE), Transcript)
+    assert ("the recording is silent" in recognizer.transcribe(samples, RATE).warnings) == silent
     live = Recognizer.load(home / "live", device="cpu", max_tokens=5)
     assert live.transcribe(samples, RATE).seconds == pytest.approx(seconds)
 
