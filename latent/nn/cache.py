@@ -178,4 +178,4 @@ class CacheSlots:
             return attend(queries, stored_keys, stored_values, self._bias)
         # One token: the heads that share keys become the queries of one head, so that keys are not copied.
         grouped = queries.view(queries.shape[0], keys.shape[1], -1, queries.shape[3])
-        return attend(grouped, stored_keys, stored_values, self._bias).view(queries.shape)
+        return attend(grouped, stored_keys, stored_values, self._bias).reshape(queries.shape)

@@ -262,6 +262,18 @@ _CONFLICTS: dict[str, tuple[list[str], str]] = {
     ),
     "a shard of a pipe": (["decode", "run", "--input", "in.jsonl", "--shard", "1/3"], r"--shard 1/3.*name files"),
     "no shards": (["join", "out.jsonl"], r"out\.jsonl: no shard of it is there"),
+    "a shard of one text": (["synthesize", "run", "--text", "a", "--shard", "1/3"], r"--shard.*--input"),
+    "a cluster for one text": (["synthesize", "run", "--text", "a", "--ray", "local"], r"--ray.*--input"),
+    "workers of no cluster to speak": (["synthesize", "run", "--input", "in.jsonl", "--workers", "2"], r"--workers"),
+    "no such shard to encode": (
+        ["encode", "in.jsonl", "--tokenizer", "run", "--output", "o", "--shard", "0/0"],
+        r"--shard 0/0",
+    ),
+    "no such shard to prepare": (
+        ["prepare", "pretrain-text", "o", "--input", "in.jsonl", "--tokenizer", "run", "--shard", "a/b"],
+        r"--shard a/b",
+    ),
+    "no such shard of recordings": (["prepare", "transcripts", "run", "o", "--shard", "2/1"], r"--shard 2/1"),
     "workers of no cluster": (["decode", "run", "--input", "in.jsonl", "--workers", "2"], r"--workers"),
     "a pipe on a cluster": (["decode", "run", "--input", "in.jsonl", "--ray", "local"], r"--ray.*name files"),
     "two rankings": (
