@@ -140,7 +140,7 @@ def main() -> None:
     half, again = len(real) // 2, reconstructed(given.folder, real)
     for name, some, others in (
         ("half of the test pictures, beside the others", real[:half], real[half:]),
-        ("the same through the tokenizer", again, real),
+        ("all test pictures through the tokenizer", again, real),
     ):
         right = judge.right(some, classes[: len(some)])
         print(f"| {name} | – | – | {right:.1f} | {judge.distance(some, others):.1f} | – |")

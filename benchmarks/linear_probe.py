@@ -30,6 +30,7 @@ from s2s.run import build_model, load_weights, parse_config, read_run, train_run
 SIZE, PATCH, CODES = 32, 8, 256
 ENCODER = {"patch_size": PATCH, "hidden_size": 96, "num_layers": 4, "num_heads": 3}
 PIXELS = 3 * PATCH**2
+_BATCH = 256
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
 Sections = dict[str, dict[str, Any]]
@@ -91,7 +92,8 @@ def train(corpus: Path, folder: Path, name: str, sections: Sections, seed: int, 
     }
     tree["task"] |= {} if helper else {"patch_size": PATCH}
     run = folder / (name if helper else f"{name}, seed {seed}")
-    train_run(parse_config(tree), run)
+    if stopped := train_run(parse_config(tree), run).signal:
+        raise SystemExit(128 + stopped)
     return run
 
 
@@ -117,7 +119,8 @@ def features_of(run: Path, trained: bool) -> Callable[[torch.Tensor], torch.Tens
 def averaged(features: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> Rows:
     """The mean over patches of the features of pictures, `(B, D)`."""
     with torch.inference_mode():
-        return np.concatenate([features(part).mean(1).numpy() for part in images.split(256)])
+        parts = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+        return np.concatenate([features(part).mean(1).numpy() for part in parts])
 
 
 def probe(rows: dict[str, Rows], groups: dict[str, list[str]]) -> tuple[float, float]:
@@ -137,6 +140,15 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.1f}" + (f" ±{statistics.stdev(values):.1f}" if len(values) > 1 else "")
 
 
+def chosen(known: dict[str, Sections], names: list[str] | None) -> dict[str, Sections]:
+    """The methods of some names, and the tokenizers that they learn from, in the order of `known`."""
+    kept = set(names or known)
+    for name in reversed(known):
+        if name in kept and (teacher := known[name].get("criterion", {}).get("teacher")):
+            kept.add(Path(teacher).name.partition(",")[0])
+    return {name: sections for name, sections in known.items() if name in kept}
+
+
 def main() -> None:
     """Train, probe, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -144,6 +156,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--updates", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--methods", nargs="+", help="of all by default; teachers and tokenizers are trained as needed")
     given = parser.parse_args()
     parts = {split: read(given.corpus, split) for split in ("train", "valid", "test")}
     groups = {split: names for split, (_, names) in parts.items()}
@@ -159,7 +172,7 @@ def main() -> None:
     print(f"| the most common group | {share:.1f} | {100 / len(set(groups['test'])):.1f} |")
     pixels = judge(lambda images: images.flatten(1).unsqueeze(1))
     print(f"| pixels | {pixels[0]:.1f} | {pixels[1]:.1f} |", flush=True)
-    for name, sections in methods(given.folder).items():
+    for name, sections in chosen(methods(given.folder), given.methods).items():
         helper = name.startswith("tokenizer")
         seeds = given.seeds[:1] if helper else given.seeds
         runs = [train(given.corpus, given.folder, name, sections, seed, given.updates) for seed in seeds]

@@ -74,20 +74,20 @@ class ImageEncoder(PictureEncoder):
     class Config(PictureEncoder.Config):
         """Options of an encoder with a linear head."""
 
-        output_size: PositiveInt
-        """Numbers that are predicted for a patch: codes of a tokenizer, features of a teacher, or pixels."""
+        output_size: NonNegativeInt = 0
+        """Numbers that are predicted for a patch: codes of a tokenizer, or features of a teacher; 0: its pixels."""
 
     config: ImageEncoder.Config
 
     def __init__(self, config: ImageEncoder.Config) -> None:
         super().__init__(config)
         self.encoder = VisionEncoder(config.sizes(), reads_masks=True)
-        self.head = nn.Linear(config.hidden_size, config.output_size)
+        self.head = nn.Linear(config.hidden_size, self.output_size)
 
     @property
     def output_size(self) -> int:
         """Numbers that are predicted for a patch."""
-        return self.config.output_size
+        return self.config.output_size or self.sizes.patch_pixels
 
     def predict(self, images: Tensor, mask: Tensor) -> Tensor:
         """Predictions `(M, output_size)` for the patches in `mask` `(B, N)`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from latent.models.image_encoder import PictureEncoder
@@ -22,8 +22,8 @@ class ImageQuantizer(PictureEncoder):
     class Config(PictureEncoder.Config):
         """Options of a discrete tokenizer."""
 
-        output_size: PositiveInt
-        """Numbers that are restored for a patch: features of a teacher, or pixels (channels · patch_size²)."""
+        output_size: NonNegativeInt = 0
+        """Numbers that are restored for a patch: features of a teacher; 0: its pixels."""
         num_codes: int = Field(default=512, ge=2)
         """Codes."""
         code_size: PositiveInt = 32
@@ -45,12 +45,12 @@ class ImageQuantizer(PictureEncoder):
         self.quantizer = NormEMAQuantizer(config.num_codes, config.code_size, config.decay)
         self.widen = nn.Linear(config.code_size, config.hidden_size)
         self.decoder = PatchLayers(config.hidden_size, config.decoder_layers, config.num_heads)
-        self.head = nn.Linear(config.hidden_size, config.output_size)
+        self.head = nn.Linear(config.hidden_size, self.output_size)
 
     @property
     def output_size(self) -> int:
         """Numbers that are restored for a patch."""
-        return self.config.output_size
+        return self.config.output_size or self.sizes.patch_pixels
 
     @property
     def num_codes(self) -> int:

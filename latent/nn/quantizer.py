@@ -50,7 +50,7 @@ class NormEMAQuantizer(nn.Module):
         vectors = self.codebook[codes]
         if self.training:
             self._follow(unit.detach(), codes)
-        return Quantized(codes, unit + (vectors - unit).detach(), (unit - vectors).square().sum(-1))
+        return Quantized(codes, unit + (vectors - unit).detach(), (unit - vectors).square().mean(-1))
 
     def nearest(self, unit: Tensor) -> Tensor:
         """The code `(M,)` of each unit vector `(M, K)`."""
