@@ -11,14 +11,13 @@ Source: LatentLM (arXiv 2412.08635): one model generates and understands.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from latent.data.latent_store import LatentStore
 from latent.data.vocabulary import SPEECH_START, SpeechVocabulary, heard_tokens
 from latent.tasks.speech_synthesis import SpeechDataset, SpeechExample, SpeechSynthesis
+from s2s.errors import ConfigError
 from s2s.registry import register_task
 
 
@@ -62,17 +61,10 @@ class BothDirections:
 class SpeechAndText(SpeechSynthesis):
     """Speech from text and text from speech, on the latents of an audio tokenizer."""
 
-    class Config(SpeechSynthesis.Config):
-        """Options of speech synthesis, but for those that only a model that speaks can have."""
-
-        cues: None = None
-        """A model that listens too has none."""
-        fixed_text_length: Literal[0] = 0
-        """A model that listens too has none."""
-
-    config: SpeechAndText.Config
-
-    def __init__(self, config: SpeechAndText.Config) -> None:
+    def __init__(self, config: SpeechSynthesis.Config) -> None:
+        for name in ("cues", "fixed_text_length"):
+            if found := getattr(config, name):
+                raise ConfigError(f"task.{name}: must be left out, a model that listens too has none, found {found}")
         super().__init__(config)
         self.vocabulary.written([])  # raises for a front end whose tokens are no text
 
