@@ -27,13 +27,14 @@ _WRONG: dict[Any, list[Any]] = {
     Literal: ["zzz", 5, ["zzz"], True],
     Section: [5, [1], "word", {"no_such_option": 1}],
     list: [5, {"a": 1}, [{"a": 1}], [None]],
+    type(None): [5, "word", [1]],
 }
 
 
 def cases() -> Iterator[Case]:
     """Sections by enumeration, two values a field; then sizes on a real run."""
     for number, (section, path, kind, optional) in enumerate(_fields()):
-        wrong = [*_WRONG[kind], *([] if optional else [None])]
+        wrong = [*_WRONG[kind], *([] if optional or kind is type(None) else [None])]
         chosen = [*([_NAN] if kind is float else []), wrong[(number % (len(wrong) - 1)) + (kind is float)]]
         key = ".".join((section[0], *path))
         for value in chosen:
