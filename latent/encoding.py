@@ -20,6 +20,7 @@ from latent.data.manifest import Utterance, read_manifest
 from latent.encoding_on_cluster import Encode, Open, encoded_on_cluster
 from latent.models.released_parts import Encoders, load_encoders
 from latent.models.sigma_vae import SigmaVAE
+from latent.speech_encoder import SpeechEncoder, find_encoder, open_encoder
 from s2s.checkpoint import CONFIG, WEIGHTS
 from s2s.cluster.pool import ClusterOptions
 from s2s.durable import claimed, fingerprint, writing
@@ -42,25 +43,29 @@ def encode_corpus(
     show_progress: bool = False,
     shard: Shard | None = None,
     cluster: ClusterOptions | None = None,
+    stack: int = 1,
 ) -> StoreFacts:
     """Write the latents of all recordings of manifests, and a copy of the tokenizer.
 
     Args:
         manifests: See `latent.data.manifest`; their ids all differ.
-        tokenizer_run: Run folder of a σ-VAE; or released VibeVoice weights, a folder or hub id. These encode at the
-            loudness that they speak and listen at, semantic features too, and are not copied.
+        tokenizer_run: Run folder of a σ-VAE. Or released VibeVoice weights, a folder or hub id: these encode at the
+            loudness that they speak and listen at, semantic features too. Or a pretrained speech encoder, see
+            `latent.speech_encoder`. Neither of these is copied.
         folder: The folder of the store.
         shard: Encode a part of the recordings alone, into a folder of its own; see `s2s.generation.shard_folders`.
         cluster: Encode by the workers of a Ray cluster; then `device` is that of this process alone.
+        stack: Frames of a pretrained speech encoder in one latent.
 
     Raises:
         InputError: the run is not one of a σ-VAE, an id is in two manifests, a recording cannot be read, or the store
             cannot be written.
     """
     run, folder = Path(tokenizer_run), Path(folder)
-    released = None if (run / CONFIG).is_file() or _is_no_checkpoint(run) else load_encoders(str(run), device)
+    released = None if _is_run(run) else _pretrained(str(run), device, stack)
     if released is None:
         load_tokenizer(run)  # raises before anything is written
+        _check_stack(run, stack)
     utterances = _read_all(manifests)
     part, folder = (utterances, folder) if shard is None else (shard.part(utterances), shard.path(folder))
     with claimed(folder, folder / ".lock"), writing(folder):
@@ -71,7 +76,10 @@ def encode_corpus(
         with Meter(sum(utterance.seconds for utterance in part), show_progress, "encoded", audio) as meter:
             encode: Encode
             open: Open
-            if released is not None:
+            if isinstance(released, SpeechEncoder):
+                facts, encode = released.facts, partial(encode_heard, released)
+                open = partial(_open_encoder, str(run), stack)
+            elif released is not None:
                 facts = _facts(str(run), released.config, released.acoustic.hop_length)
                 facts = replace(facts, semantic_size=released.semantic_size)
                 encode = partial(encode_released, released, device=device)
@@ -111,9 +119,25 @@ def _job(folder: Path, utterances: Sequence[Utterance]) -> dict[str, Any]:
     }
 
 
-def _is_no_checkpoint(run: Path) -> bool:
-    """Whether it is a folder without config.json, of which the run of a tokenizer is the more likely meaning."""
-    return run.is_dir() and not (run / "config.json").is_file()
+def _is_run(run: Path) -> bool:
+    """Whether it is a run folder, or one without config.json, of which the run of a tokenizer is the likely meaning."""
+    return (run / CONFIG).is_file() or (run.is_dir() and not (run / "config.json").is_file())
+
+
+def _pretrained(name: str, device: str | torch.device, stack: int) -> SpeechEncoder | Encoders:
+    if find_encoder(name) is not None:
+        return open_encoder(name, device, stack)
+    _check_stack(name, stack)
+    return load_encoders(name, device)
+
+
+def _check_stack(name: str | Path, stack: int) -> None:
+    if stack != 1:
+        raise InputError(f"--stack {stack}: is for pretrained speech encoders, and {name} is none")
+
+
+def _open_encoder(name: str, stack: int, device: torch.device) -> Encode:
+    return partial(encode_heard, open_encoder(name, device, stack))
 
 
 def _facts(name: str, config: SigmaVAE.Config, hop_length: int) -> StoreFacts:
@@ -156,3 +180,9 @@ def encode_released(
         samples = normalize_loudness(load_audio(utterance.audio, rate))
         found = [encode_in_chunks(encoder, samples, device, frames).numpy() for encoder in encoders[:2]]
         yield utterance, np.concatenate(found, axis=1)
+
+
+def encode_heard(encoder: SpeechEncoder, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, Latents]]:
+    """What a pretrained speech encoder hears in each recording, `(F, L)`."""
+    for utterance in utterances:
+        yield utterance, encoder.encode(load_audio(utterance.audio, encoder.sample_rate))

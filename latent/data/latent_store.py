@@ -51,6 +51,7 @@ class StoreFacts:
         mean, latent_std: Of all numbers of sampled latents.
         semantic_size: Numbers per frame of a second encoder (VibeVoice's semantic one), which stand after those of the
             mean.
+        encoder_sha256: Of the weights of a pretrained speech encoder (`latent.speech_encoder`); empty for a σ-VAE.
     """
 
     tokenizer: str
@@ -63,6 +64,7 @@ class StoreFacts:
     latent_std: float = 1.0
     num_frames: int = 0
     semantic_size: int = 0
+    encoder_sha256: str = ""
 
     @property
     def frame_size(self) -> int:
@@ -186,7 +188,7 @@ class LatentStore:
         self.folder = Path(folder)
         self.facts = _read_facts(self.folder / "store.json")
         copy = self.folder / TOKENIZER
-        if self.facts.semantic_size:
+        if self.facts.semantic_size or self.facts.encoder_sha256:
             pass  # of released weights, which stay where they are
         elif not copy.is_dir():
             logger.warning("%s: holds no %s/; to speak, its models will need --tokenizer", folder, TOKENIZER)
@@ -204,6 +206,15 @@ class LatentStore:
                 f"{self.folder / 'index.jsonl'}: has {frames} frames, store.json counts {self.facts.num_frames}; "
                 "encode the corpus again"
             )
+
+    @classmethod
+    def spoken(cls, folder: str | Path) -> LatentStore:
+        """A store whose latents can become speech again; InputError if a pretrained speech encoder made them."""
+        store = cls(folder)
+        if store.facts.encoder_sha256:
+            heard = f"latents of {store.facts.tokenizer}, a speech encoder, which cannot become speech"
+            raise InputError(f"{folder}: holds {heard}; encode with the run of an audio tokenizer")
+        return store
 
     def __len__(self) -> int:
         return len(self.utterances)

@@ -1,4 +1,4 @@
-"""A recognizer of one's own: a run of the task `speech_recognition` with the audio tokenizer of its latents."""
+"""A recognizer of one's own: a run of the task `speech_recognition` with what makes its latents."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from latent.audio_tokenizer import encode_samples, matching_tokenizer
-from latent.data.latent_store import TOKENIZER
-from latent.models.sigma_vae import SigmaVAE
+from latent.recognition.hearing import Hearing, open_hearing
 from latent.recognition.recognizer import RecognitionRequest, Recognizer
 from latent.recognition.transcript import Segment, Transcript
 from latent.tasks.speech_recognition import HeardSource, SpeechRecognition
@@ -30,18 +28,18 @@ class TrainedRecognizer(Recognizer):
     Args:
         run: The run folder.
         generator: Its model and search; the task is `SpeechRecognition`.
-        tokenizer: The σ-VAE of its latents.
-        weights: Files of the weights of both.
+        hearing: What makes its latents.
+        weights: The file of its weights.
     """
 
     finds_language = False
 
-    def __init__(self, run: Path, generator: Generator, tokenizer: SigmaVAE, weights: Sequence[Path]) -> None:
+    def __init__(self, run: Path, generator: Generator, hearing: Hearing, weights: Path) -> None:
         assert isinstance(generator.task, SpeechRecognition)
-        self._generator, self._task, self._tokenizer = generator, generator.task, tokenizer
-        self._hashes = [fingerprint(path)["sha256"][:16] for path in weights]
-        self.name, self.sample_rate = run.resolve().name, int(tokenizer.config.sample_rate)
-        self.max_seconds = self._task.max_frames / tokenizer.frame_rate
+        self._generator, self._task, self._hearing = generator, generator.task, hearing
+        self._hashes = [fingerprint(weights)["sha256"][:16], hearing.sha256[:16]]
+        self.name, self.sample_rate = run.resolve().name, hearing.sample_rate
+        self.max_seconds = self._task.max_frames / hearing.frame_rate
 
     @classmethod
     def open(
@@ -56,15 +54,13 @@ class TrainedRecognizer(Recognizer):
         """The recognizer of a run folder, without its training data.
 
         Raises:
-            InputError: the run lacks weights, or an audio tokenizer that fits.
+            InputError: the run lacks weights, or an audio tokenizer or a speech encoder that fits.
             ConfigError: an override does not fit.
         """
-        codec = matching_tokenizer(run, tokenizer)
+        hearing = open_hearing(run, tokenizer, device)
         of_text = precision or "float32"
         generator = Generator.load(run, checkpoint_name, device=device, precision=of_text, overrides=overrides)
-        folder = run / TOKENIZER if tokenizer is None else Path(tokenizer)
-        weights = [checkpoint.weights_path(run, checkpoint_name), checkpoint.weights_path(folder, None)]
-        recognizer = cls(run, generator, codec.to(device), weights)
+        recognizer = cls(run, generator, hearing, checkpoint.weights_path(run, checkpoint_name))
         recognizer.precision = precision
         return recognizer
 
@@ -99,5 +95,4 @@ class TrainedRecognizer(Recognizer):
             )
         size = int(_CHUNK_SECONDS * self.sample_rate)
         samples = np.concatenate(list(request.recording.blocks(self.sample_rate, size)))
-        means = encode_samples(self._tokenizer, samples, self._generator.device).numpy()
-        return self._task.heard(request.id, means[: self._task.max_frames])
+        return self._task.heard(request.id, self._hearing.encode(samples)[: self._task.max_frames])

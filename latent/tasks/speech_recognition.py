@@ -295,6 +295,8 @@ class SpeechRecognition(GenerationTask):
                     f"task.valid: must have {getattr(train, name)} {what} as task.train, found {getattr(valid, name)}; "
                     "encode both with one tokenizer"
                 )
+        if train.encoder_sha256 != valid.encoder_sha256:
+            raise ConfigError("task.valid: must be of the speech encoder of task.train; encode both with one")
 
     def _text(self, utterance: StoredUtterance) -> str:
         return written(utterance.text, utterance.language, self.config.writing)

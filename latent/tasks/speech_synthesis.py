@@ -233,7 +233,7 @@ class SpeechSynthesis(Task):
     def __init__(self, config: SpeechSynthesis.Config) -> None:
         super().__init__(config)
         _check_voice_prompts(config)
-        self._stores = {split: LatentStore(getattr(config, split)) for split in ("train", "valid")}
+        self._stores = {split: LatentStore.spoken(getattr(config, split)) for split in ("train", "valid")}
         check_alike(self._stores["train"], self._stores["valid"])
         check_single_speakers(*self._stores.values())
         if config.cues is not None:

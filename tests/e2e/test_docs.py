@@ -162,6 +162,8 @@ NOT_RUN = {
         "unilatent evaluate speech --manifest lines.jsonl --audio spoken --metric prompt_similarity "
         "--metric intonation",
         "unilatent evaluate long-form talk.wav",
+        "unilatent evaluate recognition lines.jsonl --recognizer pocketsphinx --recognizer whisper"
+        " --baseline pocketsphinx",
     ],
     "python": [],
     "server": [

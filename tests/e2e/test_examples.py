@@ -51,6 +51,18 @@ def test_ask_questions(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_hear(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("soundfile")
+    from tiny_encoder import write_whisper
+    from tiny_voice import write_recordings
+
+    manifest = write_recordings(home / "recordings", 16000)
+    smaller = ["train.max_steps=1", "train.workers=0", "model.hidden_size=16", "model.num_layers=1"]
+    run(monkeypatch, "hear", manifest, home / "recordings/ann0.wav", write_whisper(home / "whisper"), *smaller)
+    assert capsys.readouterr().out.endswith("\n")
+    assert (home / "runs/hearing/latents.json").is_file()
+
+
 def test_speak_and_narrate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("soundfile")
     from latent.synthesis.provenance import read_tags

@@ -41,7 +41,8 @@ LAYERS = {
         {"audio", "images", "text", "nn", "file_job", "subtitles"},
         {"data", "diffusion", "subtitling"},
         {"models", "criteria", "decoding", "model_card"},
-        {"audio_tokenizer", "image_tokenizer", "tuned_vibevoice", "tasks", "encoding_on_cluster"},
+        {"audio_tokenizer", "image_tokenizer", "speech_readers", "tuned_vibevoice", "tasks", "encoding_on_cluster"},
+        {"speech_encoder"},
         {"encoding", "image_encoding", "synthesis", "recognition"},
         {"longform", "drawing"},
     ],
@@ -110,7 +111,7 @@ LAYERS = {
             "word_errors",
         },
         {"report", "rouge", "question_generation", "intonation"},
-        {"evaluation", "speech", "long_form", "transcripts", "melodies", "melody_perplexity"},
+        {"evaluation", "speech", "recognition", "long_form", "transcripts", "melodies", "melody_perplexity"},
     ],
     "unilatent": [{"siblings", "completion"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],
 }

