@@ -227,3 +227,13 @@ class SourceBatch(Movable):
     tags: Tensor | None = field(default=None, kw_only=True)
     constraints: list[list[list[int]]] = field(default_factory=list, kw_only=True)
     copies: Tensor | None = field(default=None, kw_only=True)
+
+    @property
+    def context(self) -> int:
+        """The number of columns, from the first on, that never attend to the others."""
+        return self.tokens.shape[1]
+
+    def steps(self) -> Tensor:
+        """Step codes of the slots, `(B, S)` int64; see `TokenBatch`."""
+        columns = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        return torch.where(columns < self.lengths.unsqueeze(1), 0, PADDING)

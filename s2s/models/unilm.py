@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from s2s.models.keymaps import bert_parts, from_bert_names, into_bert_names
 from s2s.models.pretrained import read_weights
 from s2s.models.sizes import resolve_sizes
 from s2s.models.unilm_ends import Embeddings, Head
-from s2s.models.unilm_layers import check_options, make_layers, placing_of
+from s2s.models.unilm_layers import check_options, final_norm_of, make_layers, placing_of, relative_bias_of
 from s2s.models.unilm_state import UniLMState
 from s2s.nn.adapters import AdapterSection
 from s2s.nn.attention import Attention, Rows, keeping
@@ -34,10 +34,9 @@ from s2s.nn.disentangled import Distances
 from s2s.nn.packed import Precision, cache_dtype, pack, pack_linears
 from s2s.nn.packing import Packing
 from s2s.nn.placing import Layers, Placing
-from s2s.nn.positions import RelativeBias
 from s2s.nn.tags import TagSection, pack_tags, tag_embeddings
 from s2s.nn.temperature import NEUTRAL, AttentionTemperature, Factors, scaled
-from s2s.nn.transformer import Block, LayerStates, Noting, projections
+from s2s.nn.transformer import LayerStates, Noting, projections
 from s2s.registry import register_model
 
 logger = logging.getLogger(__name__)
@@ -135,6 +134,7 @@ class UniLM(Model):
             return not (self.rotary_base or self.distance_buckets)
 
     config: UniLM.Config
+    layers_of = staticmethod(make_layers)
     _cache_dtype: torch.dtype | None = None
 
     def __init__(self, config: UniLM.Config) -> None:
@@ -143,19 +143,13 @@ class UniLM(Model):
         width = config.embedding_size or config.hidden_size
         self.embeddings = Embeddings(config, width)
         self.tags = tag_embeddings(config.features, width)
-        self.relative_bias = None
-        if config.relative_buckets:
-            buckets, distance = config.relative_buckets, config.max_relative_distance
-            self.relative_bias = RelativeBias(config.num_heads, buckets, distance)
-            self.relative_bias.prefer_neighbors_(config.neighbor_bias)
+        self.relative_bias = relative_bias_of(config)
         self.distances = None
         if config.distance_buckets:
             sizes = config.hidden_size, config.distance_buckets, config.max_relative_distance
             self.distances = Distances(*sizes, config.layer_norm_eps, config.hidden_dropout)
-        self.layers = make_layers(config)
-        self.final_norm = None
-        if config.norm_first:
-            self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps, bias=config.biases)
+        self.layers = self.layers_of(config)
+        self.final_norm = final_norm_of(config)
         self.head = Head(config, width)
         self.apply(self._randomize)
         if self.tags is not None:
@@ -186,15 +180,20 @@ class UniLM(Model):
         packing, x = self._read(batch, len(self.layers) - 1)
         reading = packing.rows_at(slots)
         last = self._placing().attention(packing, reading, self.config.attention == "flex")
-        hidden = self._closed(self._run(self.layers[-1], x, last(len(self.layers) - 1), reading))
+        layer = self.routed(batch, packing)[-1]
+        hidden = self._closed(self._run(layer, x, last(len(self.layers) - 1), reading))
         return torch.empty_like(hidden).index_copy(0, order, hidden)
 
     def _read(self, batch: TokenBatch, depth: int) -> tuple[Packing, Tensor]:
         """The rows of a batch after the first `depth` layers, `(N, hidden_size)`."""
         packing, x, everything = self._begin(batch)
-        for index, layer in enumerate(self.layers[:depth]):
+        for index, layer in enumerate(self.routed(batch, packing)[:depth]):
             x = self._run(layer, x, everything(index))
         return packing, x
+
+    def routed(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Any:
+        """The layers, as the rows of a batch go through them."""
+        return self.layers
 
     def _begin(self, batch: TokenBatch) -> tuple[Packing, Tensor, Layers]:
         """The rows of a batch, what the first layer reads, and the attention of each layer to all rows."""
@@ -217,13 +216,13 @@ class UniLM(Model):
     def projections(self, batch: TokenBatch, layer: int) -> Tensor:
         """See `s2s.criteria.relation_distillation.Attentive`."""
         packing, x = self._read(batch, layer - 1)
-        return packing.pad(projections(self.layers[layer - 1], x))
+        return packing.pad(projections(self.routed(batch, packing)[layer - 1], x))
 
     def layer_states(self, batch: TokenBatch, depth: int) -> LayerStates:
         """See `s2s.criteria.layerwise_distillation.Layered`."""
         packing, x, everything = self._begin(batch)
         hidden, vectors = [packing.pad(x)], []
-        for index, layer in enumerate(self.layers[:depth]):
+        for index, layer in enumerate(self.routed(batch, packing)[:depth]):
             noting = Noting(everything(index))
             x = self._run(layer, x, noting)
             hidden.append(packing.pad(x))
@@ -260,7 +259,7 @@ class UniLM(Model):
         padded = rows.new_zeros(tokens.numel(), rows.shape[1]).index_copy(0, slots, rows)
         return padded.view(*tokens.shape, -1)
 
-    def _run(self, layer: nn.Module, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
+    def _run(self, layer: Any, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         if self.config.activation_checkpointing and torch.is_grad_enabled():
             return checkpoint(layer, x, attention, rows, use_reentrant=False)  # type: ignore[no-any-return]
         return layer(x, attention, rows)  # type: ignore[no-any-return]
@@ -293,7 +292,7 @@ class UniLM(Model):
         self.check_lengths(lengths, max_steps)
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         real = positions < lengths.unsqueeze(1)
-        packing = Packing(torch.where(real, 0, PADDING), positions, real, tokens.shape[1])
+        packing = Packing(sources.steps(), positions, real, sources.context)
         x = self.embeddings(self.words(sources, packing), packing.positions, torch.zeros_like(packing.positions))
         placing = self._placing()
         everything, stored = placing.attention(packing), placing.stored(packing)
@@ -304,9 +303,10 @@ class UniLM(Model):
         def keep(index: int, keys_values: Tensor) -> None:
             buffer[index, ..., :-1, :] = packing.pad(stored(index, keys_values)).permute(2, 0, 3, 1, 4)
 
-        for index, layer in enumerate(self.layers[:-1]):
+        layers = self.routed(sources, packing)
+        for index, layer in enumerate(layers[:-1]):
             x = layer(x, keeping(scaled(everything(index), factors.source), partial(keep, index)))
-        keep(len(self.layers) - 1, cast(Block, self.layers[-1]).keys_values(x))
+        keep(len(layers) - 1, layers[-1].keys_values(x))
         if factors.cross != factors.target:  # outputs ask with queries that are multiplied by the factor of targets
             buffer[:, 0] *= factors.cross / factors.target
         pool, most = Pool(buffer, real, positions), self.config.max_positions

@@ -46,6 +46,22 @@ def make_layers(config: Any) -> nn.ModuleList:
     return layers
 
 
+def final_norm_of(config: Any) -> nn.LayerNorm | None:
+    """The norm after the last layer for a `UniLM.Config`, if its layers leave their outputs as they are."""
+    if not config.norm_first:
+        return None
+    return nn.LayerNorm(config.hidden_size, config.layer_norm_eps, bias=config.biases)
+
+
+def relative_bias_of(config: Any) -> RelativeBias | None:
+    """The relative bias for a `UniLM.Config`, if it wants one."""
+    if not config.relative_buckets:
+        return None
+    bias = RelativeBias(config.num_heads, config.relative_buckets, config.max_relative_distance)
+    bias.prefer_neighbors_(config.neighbor_bias)
+    return bias
+
+
 def placing_of(
     config: Any, relative_bias: RelativeBias | None, distances: Distances | None, layers: Iterable[nn.Module]
 ) -> Placing:

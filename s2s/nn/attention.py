@@ -117,9 +117,17 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         """Outputs `(..., Q, hidden_size)` for the queries of `rows` (None: all) over the keys of all rows of `x`."""
-        queries = self.query(select_rows(x, rows)).unflatten(-1, (self.num_heads, -1))
-        dropout = self.dropout if self.training else 0.0
-        return self.out(attention(queries, self.keys_values(x), dropout).flatten(-2))  # type: ignore[no-any-return]
+        queries = self.queries(select_rows(x, rows))
+        return self.out(attention(queries, self.keys_values(x), self.rate).flatten(-2))  # type: ignore[no-any-return]
+
+    @property
+    def rate(self) -> float:
+        """Of dropout, now."""
+        return self.dropout if self.training else 0.0
+
+    def queries(self, x: Tensor) -> Tensor:
+        """Queries of rows `(..., N, hidden_size)`, as `(..., N, H, D)`."""
+        return self.query(x).unflatten(-1, (self.num_heads, -1))  # type: ignore[no-any-return]
 
     def keys_values(self, x: Tensor) -> Tensor:
         """Keys and values of rows `(..., N, hidden_size)`, as `(..., N, 2, H, D)`."""

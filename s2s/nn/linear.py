@@ -72,6 +72,8 @@ class _OneDnnLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
         rows = gradient.flatten(0, -2)
+        if not len(rows):  # oneDNN has no such product
+            return torch.zeros_like(x), torch.zeros_like(weight), rows.sum(0)
         return (
             onednn_product(gradient, weight.t(), None) if ctx.needs_input_grad[0] else None,
             onednn_product(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None,

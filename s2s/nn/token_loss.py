@@ -12,7 +12,12 @@ from torch.utils.checkpoint import checkpoint
 
 
 def score_labels(
-    logits: Callable[[Tensor], Tensor], features: Tensor, labels: Tensor, smoothing: float, pad_id: int, rows: int
+    logits: Callable[[Tensor], Tensor],
+    features: Tensor,
+    labels: Tensor,
+    smoothing: float,
+    pad_id: int | None,
+    rows: int,
 ) -> tuple[Tensor, Tensor]:
     """Loss of each label, and whether it is the most probable token.
 
@@ -52,16 +57,17 @@ def best_tokens(scores: Tensor) -> Tensor:
     return scores.detach().to(wide).argmax(-1)
 
 
-def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) -> Tensor:
+def token_loss(logits: Tensor, labels: Tensor, smoothing: float, pad_id: int | None) -> Tensor:
     """Loss `(N,)` float32 of labels `(N,)`, given scores `(N, V)`.
 
     With smoothing e it is KL(q || p), where q is 1 - e at the label, 0 at the pad token, and e / (V - 2) at every other
-    token; its minimum is 0, and the loss of a pad label is 0. Without smoothing it is -log p of the label.
+    token; its minimum is 0, and the loss of a pad label is 0. If `pad_id` is None, the pad token is a token like any
+    other, and their share e / (V - 1). Without smoothing the loss is -log p of the label.
 
     Source: `microsoft/unilm: s2s-ft/s2s_ft/modeling.py`; there the pad token is always id 0.
     """
     loss: Tensor = _Divergence.apply(logits, labels, smoothing, pad_id)  # type: ignore[no-untyped-call]
-    return loss.masked_fill(labels == pad_id, 0.0) if smoothing else loss
+    return loss.masked_fill(labels == pad_id, 0.0) if smoothing and pad_id is not None else loss
 
 
 def teacher_divergence(scores: Tensor, wanted: Tensor, temperature: float) -> Tensor:
@@ -105,24 +111,27 @@ class _Divergence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, smoothing: float, pad_id: int) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, smoothing: float, pad_id: int | None) -> Tensor:
         log_probs = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         ctx.save_for_backward(log_probs, labels)
         ctx.smoothing, ctx.pad_id, ctx.dtype = smoothing, pad_id, logits.dtype
         label = log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
         if not smoothing:
             return -label
-        share = smoothing / (log_probs.shape[-1] - 2)
-        others = log_probs.sum(-1) - label - log_probs[:, pad_id]
+        share = smoothing / (log_probs.shape[-1] - (1 if pad_id is None else 2))
+        others = log_probs.sum(-1) - label
+        if pad_id is not None:
+            others = others - log_probs[:, pad_id]
         minimum = (1 - smoothing) * math.log(1 - smoothing) + smoothing * math.log(share)
         return minimum - (1 - smoothing) * label - share * others
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         log_probs, labels = ctx.saved_tensors
-        share = ctx.smoothing / (log_probs.shape[-1] - 2)
+        share = ctx.smoothing / (log_probs.shape[-1] - (1 if ctx.pad_id is None else 2))
         grad = log_probs.exp().sub_(share)
-        grad[:, ctx.pad_id] += share
+        if ctx.pad_id is not None:
+            grad[:, ctx.pad_id] += share
         at_label = labels.unsqueeze(-1)
         grad.scatter_add_(-1, at_label, torch.full_like(at_label, share - (1 - ctx.smoothing), dtype=grad.dtype))
         return grad.mul_(grads[0].unsqueeze(-1)).to(ctx.dtype), None, None, None

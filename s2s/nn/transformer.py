@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Block(nn.Module):
     """One layer: self-attention, then a feed-forward network, each with residual sum and layer norm.
 
-    Args as the options of `s2s.models.unilm.UniLM.Config`.
+    Args as the options of `s2s.models.unilm.UniLM.Config`, and `inner_norms`: layer norms before the last linear layer
+    of both sublayers (sub-LN of Magneto, arXiv 2210.06423).
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Block(nn.Module):
         attention_dropout: float,
         gated: bool = False,
         biases: bool = True,
+        inner_norms: bool = False,
     ) -> None:
         super().__init__()
         self.attention = SelfAttention(hidden_size, num_heads, attention_dropout, biases)
@@ -44,6 +47,9 @@ class Block(nn.Module):
         self.up = Linear(hidden_size, (1 + gated) * intermediate_size, biases)
         self.down = Linear(intermediate_size, hidden_size, biases)
         self.down_norm = nn.LayerNorm(hidden_size, layer_norm_eps, bias=biases)
+        if inner_norms:
+            norms = [nn.LayerNorm(size, layer_norm_eps, bias=biases) for size in (hidden_size, intermediate_size)]
+            self.attention.out, self.down = map(_normed, norms, (self.attention.out, self.down))
         self.activation = Gate(activation) if gated else ACTIVATIONS[activation]
         self.dropout = nn.Dropout(hidden_dropout)
 
@@ -63,13 +69,22 @@ class NormFirstBlock(Block):
 
     def forward(self, x: Tensor, attention: Attention, rows: Rows | None = None) -> Tensor:
         """See `Block`."""
-        x = select_rows(x, rows) + self.dropout(self.attention(self.attention_norm(x), attention, rows))
+        attended = self.attention(self.attention_norm(x), attention, rows)
+        return self.transformed(select_rows(x, rows) + self.dropout(attended))
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """What the second sublayer makes of the output `(..., hidden_size)` of the first."""
         transformed = self.down(self.activation(self.up(self.down_norm(x))))
         return x + self.dropout(transformed)  # type: ignore[no-any-return]
 
     def keys_values(self, x: Tensor) -> Tensor:
         """See `Block`."""
         return self.attention.keys_values(self.attention_norm(x))
+
+
+def _normed(norm: nn.Module, linear: nn.Module) -> Any:
+    """A linear layer that reads what a norm gives."""
+    return nn.Sequential(OrderedDict(norm=norm, linear=linear))
 
 
 class Gate(NamedTuple):
@@ -105,7 +120,7 @@ class LayerStates(NamedTuple):
     """Queries, keys and values of each layer, all heads together, `(B, L, 3, hidden_size)` each."""
 
 
-def projections(layer: nn.Module, x: Tensor) -> Tensor:
+def projections(layer: Callable[[Tensor, Attention], Tensor], x: Tensor) -> Tensor:
     """Queries, keys and values of a `Block` for rows `(N, hidden_size)`: `(N, 3, hidden_size)`, all heads together.
 
     The layer is called as always, but with an attention that only notes what it is given.
