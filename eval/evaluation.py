@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eval import question_generation
+from eval import captions, question_generation
 from eval.bleu import bleu_and_chrf
 from eval.matching import match, read_hypotheses, read_references
 from eval.postprocess import fix_tokenization, postprocess
@@ -18,7 +18,7 @@ from s2s.errors import InputError
 from s2s.packages import load
 
 LEAD = "lead"
-_PACKAGES = ("unilatent", "numpy", "rouge-score", "sacrebleu", "nltk", "py-rouge")
+_PACKAGES = ("unilatent", "numpy", "rouge-score", "sacrebleu", "nltk", "py-rouge", "pycocoevalcap")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ BENCHMARKS = {
     "gigaword": Benchmark(lead_words=8),
     "qg": Benchmark(),
     "generic": Benchmark(lead_words=12),
+    "captions": Benchmark(),
 }
 
 
@@ -89,6 +90,8 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
             missing; a package or its data is missing.
     """
     fields = Fields(settings.source_field, settings.target_field)
+    if settings.task == "captions":
+        fields = captions.fields_of_captions(reference, fields)
     references = read_references(reference, fields)
     read = {name: read_hypotheses(path, fields) for name, path in hypotheses.items()}
     outputs = {name: match(read[name], references, path, reference) for name, path in hypotheses.items()}
@@ -135,6 +138,11 @@ def lead(source: str, sentences: int, words: int) -> str:
 def _score(outputs: list[str], targets: list[str], sources: list[str] | None, settings: Settings) -> Scored:
     if settings.task == "qg":
         return _score_questions(outputs, targets, sources, settings.raw)
+    if settings.task == "captions":
+        groups = question_generation.group_by_source(sources or list(map(str, range(len(outputs)))))
+        grouped = [[targets[place] for place in group] for group in groups]
+        quality = captions.metrics([outputs[group[-1]] for group in groups], grouped)
+        return Scored(quality, surface(outputs, targets, None))
     if settings.task != "generic" and not settings.raw:
         bench = settings.benchmark
         outputs = [postprocess(text, settings.task, bench.trunc_len, bench.duplicate_rate) for text in outputs]

@@ -46,18 +46,18 @@ def metrics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> l
         reason = "it divides text at blanks, and the references have none between words; try --task generic"
         return [left_out(name, len(hypotheses), reason) for name in ("BLEU-4", "METEOR", "ROUGE-L")]
     if any(len(text.split()) > 3 for text in texts):
-        bleu = bleu_4(hypotheses, references)
+        by_words = bleu(hypotheses, references)
     else:
-        bleu = left_out("BLEU-4", len(hypotheses), "no reference has 4 tokens")
+        by_words = left_out("BLEU-4", len(hypotheses), "no reference has 4 tokens")
     try:
         scored = meteor(hypotheses, references)
     except InputError as error:
         scored = left_out("METEOR", len(hypotheses), str(error))
-    return [bleu, scored, rouge_l(hypotheses, references)]
+    return [by_words, scored, rouge_l(hypotheses, references)]
 
 
-def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:
-    """Corpus BLEU-4 without smoothing; the brevity penalty takes the reference closest in length."""
+def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], order: int = 4) -> Metric:
+    """Corpus BLEU of n-grams up to `order`, not smoothed; the brevity penalty takes the reference closest in length."""
     rows = [
         _bleu_row(output.split(), [one.split() for one in targets])
         for output, targets in zip(hypotheses, references, strict=True)
@@ -65,12 +65,12 @@ def bleu_4(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Me
 
     def combine(sums: Array) -> Array:
         hits, counts, length, closest = sums[:, 0:4], sums[:, 4:8], sums[:, 8], sums[:, 9]
-        logs = np.log((hits + 1e-15) / (counts + 1e-9)).mean(axis=1)
+        logs = np.log((hits[:, :order] + 1e-15) / (counts[:, :order] + 1e-9)).mean(axis=1)
         brevity = np.minimum(0.0, 1 - (closest + 1e-15) / np.maximum(length, 1e-9))
         return np.asarray(100 * np.exp(logs + brevity))
 
-    signature = "coco-caption BLEU-4, closest reference, no smoothing"
-    return Metric("BLEU-4", np.array(rows, dtype=float), combine, signature)
+    signature = f"coco-caption BLEU-{order}, closest reference, no smoothing"
+    return Metric(f"BLEU-{order}", np.array(rows, dtype=float), combine, signature)
 
 
 def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Metric:

@@ -111,6 +111,7 @@ LAYERS = {
             "word_errors",
         },
         {"report", "rouge", "question_generation", "intonation"},
+        {"captions"},
         {"evaluation", "speech", "recognition", "long_form", "transcripts", "melodies", "melody_perplexity"},
     ],
     "unilatent": [{"siblings", "completion"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],

@@ -24,7 +24,7 @@ JsonFile = Annotated[
 ]
 
 
-Task = Literal["xsum", "cnndm", "gigaword", "qg", "generic"]
+Task = Literal["xsum", "cnndm", "gigaword", "qg", "generic", "captions"]
 Scorer = Literal["rouge-score", "py-rouge"]
 # Of sacrebleu's tokenizations those that need no network; auto chooses by the script of the references.
 Tokenize = Literal["auto", "13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "none"]
@@ -76,8 +76,9 @@ def text(
     sub-commands.
 
     Records are matched by id if both files have ids, else by line. xsum, cnndm and gigaword give ROUGE with stems
-    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L as coco-caption computes them; generic gives
-    ROUGE, sacreBLEU and chrF for text in any script. All give novelty, lead bias, length, repetition,
+    after the published clean-up; qg gives BLEU-4, METEOR and ROUGE-L as coco-caption computes them; captions gives
+    CIDEr, BLEU and ROUGE-L with all references of a picture; generic gives ROUGE, sacreBLEU and chrF for text in any
+    script. All give novelty, lead bias, length, repetition,
     duplicates and empty outputs. Texts are compared in Unicode form NFC.
     """
     from eval.evaluation import evaluate
@@ -346,15 +347,20 @@ def _settings(constants: dict[str, Any], **options: Any) -> Settings:
     task, raw, by_py_rouge = options["task"], options["raw"], options["scorer"] == "py-rouge"
     if (rate := constants.get("duplicate_rate")) is not None and not 0 <= rate <= 1:
         raise InputError(f"--duplicate-rate: must be from 0 to 1, found {rate}")
-    uncut = raw or task in ("qg", "generic")
+    plain = task in ("generic", "captions")
+    uncut = raw or task == "qg" or plain
     for option, unused, use in (
-        ("--scorer py-rouge", by_py_rouge and task == "qg", "every task but qg"),
-        ("--no-stem", not options["stem"] and (by_py_rouge or task == "qg"), "--scorer rouge-score, not --task qg"),
+        ("--scorer py-rouge", by_py_rouge and task in ("qg", "captions"), "every task but qg and captions"),
+        (
+            "--no-stem",
+            not options["stem"] and (by_py_rouge or task in ("qg", "captions")),
+            "--scorer rouge-score, not --task qg",
+        ),
         ("--tokenize", options["tokenize"] != "auto" and (by_py_rouge or task != "generic"), "BLEU of --task generic"),
         ("--trunc-len", "trunc_len" in constants and uncut, "xsum, cnndm and gigaword, not --raw"),
         ("--duplicate-rate", rate is not None and (raw or task != "cnndm"), "cnndm, not --raw"),
         ("--lead-words", "lead_words" in constants and not options["with_lead"], "--with-lead"),
-        ("--raw", raw and task == "generic", "the benchmarks; generic takes ordinary text"),
+        ("--raw", raw and plain, "the benchmarks; generic and captions take ordinary text"),
     ):
         if unused:
             raise InputError(f"{option} changes nothing here; it is for {use}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eval import question_generation
 from eval.bleu import bleu_and_chrf
 from eval.evaluation import lead
-from eval.question_generation import bleu_4, group_by_source, rouge_l
+from eval.question_generation import bleu, group_by_source, rouge_l
 from eval.surface import surface
 from s2s.errors import InputError
 
@@ -36,20 +36,20 @@ def test_bleu_and_chrf_equal_sacrebleu() -> None:
 def test_bleu_4_has_no_smoothing_and_takes_the_closest_reference() -> None:
     # Hits: 6 words, 4 pairs (all but the-red), red-cat-so and cat-so-big. The closest length to 6 is 5, not 9.
     said, meant = ["is the red cat so big"], [["is the cat so big", "red cat so tiny and so a b c"]]
-    row = bleu_4(said, meant).rows[0]
+    row = bleu(said, meant).rows[0]
     assert list(row[:4]) == [6, 4, 2, 0]
     assert list(row[4:]) == [6, 5, 4, 3, 6, 5]
-    assert bleu_4(said, meant).value() < 0.1
+    assert bleu(said, meant).value() < 0.1
 
 
 def test_bleu_4_by_hand() -> None:
     # Hits 4/5, 3/4, 2/3, 1/2; 5 words against 6: brevity exp(1 - 6/5).
-    found = bleu_4(["a b c d x"], [["a b c d e f"]]).value()
+    found = bleu(["a b c d x"], [["a b c d e f"]]).value()
     assert found == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25 * math.exp(-0.2), rel=1e-6)
 
 
 def test_bleu_4_clips_by_the_most_frequent_reference() -> None:
-    assert bleu_4(["the the the"], [["the cat", "the big the"]]).rows[0][0] == 2
+    assert bleu(["the the the"], [["the cat", "the big the"]]).rows[0][0] == 2
 
 
 def test_rouge_l_takes_best_precision_and_best_recall() -> None:
