@@ -4,8 +4,9 @@
     python scripts/check_golden.py FOLDER...
 
 A case is NAME.json, with NAME.safetensors if it has tensors. Its `kind` selects the check, in golden_s2s.py,
-golden_latent.py, golden_images.py, golden_vibevoice.py, golden_recognition.py, golden_distillation.py or
-golden_pretraining.py. A case whose kind has no check is skipped, as is a comparison with a tensor that the case lacks.
+golden_latent.py, golden_images.py, golden_vibevoice.py, golden_recognition.py, golden_distillation.py,
+golden_pretraining.py or golden_captioning.py. A case whose kind has no check is skipped, as is a comparison with a
+tensor that the case lacks.
 Exit status 1 if a case fails.
 """
 
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import golden_captioning
 import golden_distillation
 import golden_images
 import golden_latent
@@ -35,6 +37,7 @@ CHECKS = (
     golden_recognition,
     golden_distillation,
     golden_pretraining,
+    golden_captioning,
 )
 KINDS = {kind: check for module in CHECKS for kind, check in module.KINDS.items()}
 

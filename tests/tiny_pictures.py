@@ -41,6 +41,31 @@ def write_pictures(folder: Path, copies: int = 1) -> Path:
     return folder / "pictures.jsonl"
 
 
+def write_captions(folder: Path, copies: int = 1) -> Path:
+    """The same pictures as records with captions, in two languages each."""
+    write_pictures(folder, copies)
+    shown = [(f"{name}{copy}", name) for name in NAMES for copy in range(copies)]
+    lines = [
+        {"id": f"{id}-{lang}", "image": f"{id}.png", "tgt": text.format(name), "language": lang}
+        for id, name in shown
+        for lang, text in (("en", "a white {}"), ("de", "das helle {}"))
+    ]
+    (folder / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder / "captions.jsonl"
+
+
+def caption_config(records: Path, **parts: Any) -> RunConfig:
+    """A model that learns captions of the shapes; `parts` replace options of the task, `model` those of the model."""
+    model = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64} | parts.pop("model", {})
+    plain = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
+    train = {"max_steps": 2, "max_tokens": 1000, "device": "cpu", "workers": 0} | parts.pop("train", {})
+    task = {"name": "captioning", "train": str(records), "image_size": 8, "patch_size": 4, "channels": 1}
+    variation = {"crop": 1.0, "erase": 0.0}
+    rest = {"max_target": 10, "pieces": 100, "variation": variation, **parts}
+    optim = {"lr": 3e-3, "warmup_steps": 5}
+    return parse_config({"task": task | rest, "model": plain | model, "optim": optim, "train": train})
+
+
 def tokenizer_config(pictures: Path, **model: Any) -> RunConfig:
     """`model` replaces options of a convolutional tokenizer; None leaves one out."""
     sizes = {"name": "image_sigma_vae", "widths": [8, 12], "latent_size": 4, **model}

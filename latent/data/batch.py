@@ -159,6 +159,55 @@ class HeardSources(SourceBatch):
     latent_slots: Tensor
 
 
+NOT_SEEN = "model.name: this model reads pictures, and the task gives it none; that of captioning does"
+"""Message of models whose batches must be `SeenBatch` or `SeenSources`."""
+
+
+@dataclass(frozen=True)
+class SeenBatch(TokenBatch):
+    """Captions to learn from; the first `places` slots of each row are those of a picture, whose tokens are not read.
+
+    Args:
+        images: Pixels from -1 to 1, `(B, C, S, S)`.
+        places: Slots of a picture: one for the whole, then one for each patch, in raster order.
+    """
+
+    images: Tensor
+    places: int
+
+
+@dataclass(frozen=True)
+class SeenSources(SourceBatch):
+    """Pictures to write about; `images` and `places` as in `SeenBatch`.
+
+    Args:
+        alone: Whether only the start of a text follows the picture, equally long in all rows. It sees the picture,
+            which does not see it; a whole text and its picture see each other.
+    """
+
+    images: Tensor
+    places: int
+    alone: bool
+
+    @property
+    def context(self) -> int:
+        """See `SourceBatch`."""
+        return self.places if self.alone else self.tokens.shape[1]
+
+    def steps(self) -> Tensor:
+        """See `SourceBatch`."""
+        steps = super().steps()
+        if self.alone:
+            steps[:, self.places :] += 1
+        return steps
+
+
+def picture_slots(tokens: Tensor, places: int) -> Tensor:
+    """The flat slots of the pictures in a batch of tokens `(B, L)`, row by row, `(B * places,)`."""
+    rows = torch.arange(len(tokens), device=tokens.device).unsqueeze(1) * tokens.shape[1]
+    return (rows + torch.arange(places, device=tokens.device)).flatten()
+
+
 @dataclass(frozen=True)
 class AudioBatch(Movable):
     """Segments of audio: samples from -1 to 1, `(B, 1, S)`, at a rate in Hz; shorter recordings end in zeros."""

@@ -1,12 +1,12 @@
-"""The texts that a recognizer learns to write, and its units if they are characters."""
+"""The texts that a recognizer learns to write, and units of texts that are learned from them: characters or pieces."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from tokenizers import AddedToken, decoders, models
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
 from latent.text.spoken import plain, spoken
@@ -40,6 +40,23 @@ def character_tokenizer(texts: Iterable[str]) -> Tokenizer:
     backend.add_special_tokens([AddedToken(item, special=True) for item in (*_SPECIAL.values(), _UNKNOWN)])
     backend.decoder = decoders.Fuse()
     return Tokenizer(backend, dict(_SPECIAL), "characters")
+
+
+def piece_tokenizer(texts: Iterable[str], size: int, lower_case: bool, added_tokens: Sequence[str] = ()) -> Tokenizer:
+    """A tokenizer of at most `size` pieces, frequent parts of the words of some texts (byte-pair encoding).
+
+    `added_tokens` come in addition. Characters that the texts lack become [UNK].
+    """
+    backend = Backend(models.BPE(unk_token=_UNKNOWN))
+    lowered = [normalizers.Lowercase()] if lower_case else []
+    backend.normalizer = normalizers.Sequence([normalizers.NFC(), *lowered])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    special = [AddedToken(item, special=True) for item in (*_SPECIAL.values(), _UNKNOWN)]
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    backend.add_tokens([AddedToken(token, normalized=False) for token in added_tokens])
+    return Tokenizer(backend, dict(_SPECIAL), "pieces")
 
 
 def _is_heard(sign: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def to_patches(images: Tensor, patch_size: int) -> Tensor:
@@ -24,6 +24,25 @@ def from_patches(patches: Tensor, patch_size: int) -> Tensor:
     side = _side(patches)
     rows = patches.reshape(len(patches), side, side, -1, patch_size, patch_size)
     return rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+class Patches(nn.Module):
+    """Pictures as rows of vectors: one learned vector for the whole, then one for each patch, by one convolution.
+
+    Source: ViT (arXiv 2010.11929); `torchscale: VisionEmbedding`.
+    """
+
+    def __init__(self, patch_size: int, channels: int, width: int, std: float) -> None:
+        super().__init__()
+        self.whole = nn.Parameter(torch.empty(width).normal_(std=std))
+        self.project = nn.Conv2d(channels, width, patch_size, patch_size)
+        nn.init.normal_(self.project.weight, std=std)
+        nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Vectors `(B, 1 + n², width)` of pictures `(B, C, S, S)`."""
+        patches = in_raster_order(self.project(images))
+        return torch.cat([self.whole.expand(len(images), 1, -1), patches], dim=1)
 
 
 def in_raster_order(grid: Tensor) -> Tensor:

@@ -372,7 +372,7 @@ class UniLM(Model):
         rows, words = list(ids), self.embeddings.tokens
         words.weight = nn.Parameter(words.weight.detach()[rows], words.weight.requires_grad)
         words.num_embeddings = len(rows)
-        self.head.bias = nn.Parameter(self.head.bias.detach()[rows], self.head.bias.requires_grad)
+        self.head.keep(rows)
         self.config = self.config.model_copy(update={"vocab_size": len(rows)})
 
     def bert_state(self) -> dict[str, Tensor]:

@@ -58,3 +58,7 @@ class Head(nn.Module):
         """Scores `(..., V)` of features `(..., hidden_size)`."""
         transformed = self.norm(self._activation(self.dense(features)))
         return linear(transformed, words, self.bias) if self.output is None else self.output(transformed)
+
+    def keep(self, rows: list[int]) -> None:
+        """Score only some tokens of the vocabulary, in this order."""
+        self.bias = nn.Parameter(self.bias.detach()[rows], self.bias.requires_grad)

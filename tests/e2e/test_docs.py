@@ -81,6 +81,7 @@ SMALLER = {
     "masked_autoencoder_images": ["train.max_steps=1"],
     "image_codes": ["train.max_steps=1"],
     "masked_image_codes": ["train.max_steps=1"],
+    "captioning_small": ["train.max_steps=1", "model.num_layers=1", "task.image_size=16", "task.channels=1"],
 }
 NOT_RUN = {
     "README": [
@@ -420,7 +421,11 @@ def test_guide_to_pictures(home: Path) -> None:
         (home / f"pictures/{split}.jsonl").write_text(named)
     shutil.copytree(home / "pictures", home / "data/emoji")
     write_lines(home / "wishes.jsonl", [{"id": "first", "text": "red circle", "seed": 7}])
+    captions = tiny_pictures.write_captions(home / "captions")
+    for split in ("train", "valid", "test"):
+        (home / f"captions/{split}.jsonl").write_text(captions.read_text())
     run_document("pictures", home)
+    assert len((home / "captions.jsonl").read_text().splitlines()) == 8
     assert {path.name for path in (home / "drawn").iterdir()} == {"first.png", "manifest.jsonl", "sheet.png"}
     assert (home / "red_at_once.png").exists()
 

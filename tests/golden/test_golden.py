@@ -3,7 +3,8 @@
 The cases in data/s2s were made by the original s2s-ft code, those in data/latent by transformers 5.23.0, diffusers
 0.42.1 and the LatentLM image repository, those in data/latent_image by the latter, those in data/recognition by
 transformers 5.23.0 and microsoft/VibeVoice, all on tiny random models; those in data/distillation were computed from
-the published equations, that of PLATE also by transformers 5.23.0; that in data/pretraining from our own. `pytest
+the published equations, that of PLATE also by transformers 5.23.0; that in data/pretraining from our own; that in
+data/captioning by microsoft/unilm: beit3. `pytest
 --golden FOLDER` checks other folders too.
 """
 
@@ -28,6 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             OURS / "recognition",
             OURS / "distillation",
             OURS / "pretraining",
+            OURS / "captioning",
             *map(Path, metafunc.config.getoption("--golden")),
         ]
         cases = [path for folder in folders for path in sorted(folder.glob("*.json"))]
@@ -60,6 +62,7 @@ def test_the_cases_are_here_and_each_has_a_check() -> None:
     assert len(list(OURS.glob("recognition/*.json"))) == 4
     assert len(list(OURS.glob("distillation/*.json"))) == 3
     assert len(list(OURS.glob("pretraining/*.json"))) == 1
+    assert len(list(OURS.glob("captioning/*.json"))) == 1
     assert all(json.loads(path.read_text())["kind"] in check_golden.KINDS for path in OURS.glob("*/*.json"))
 
 
@@ -86,6 +89,7 @@ def test_case_is_reproduced(golden_case: Path) -> None:
         ("distillation/case_pub_minilm", "grad.v2.seq2seq.k"),
         ("distillation/case_pub_temperature", "out.knobs.logits"),
         ("pretraining/case_pub_electra", "in.hardness_logits"),
+        ("captioning/case_pub_beit3", "out.step_logprobs"),
     ],
 )
 def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, tensor: str) -> None:
@@ -109,6 +113,7 @@ def test_a_number_that_is_one_percent_off_is_noticed(tmp_path: Path, name: str, 
         ("distillation/case_pub_minilm", "mid.teacher_qk.seq2seq", 100),
         ("distillation/case_pub_temperature", "out.lambda2.hidden", 30),
         ("pretraining/case_pub_electra", "mid.q", 50),
+        ("captioning/case_pub_beit3", "out.hidden_fusion_bidirectional", 10),
     ],
 )
 def test_a_tap_that_a_case_lacks_is_skipped_by_name_and_the_rest_is_compared(

@@ -68,6 +68,7 @@ MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "image_quantizer": PICTURES | {"output_size": 16, "num_codes": 8, "code_size": 3, "decoder_layers": 1},
     "corrupted_image": PICTURES | {"num_codes": 8, "generator_size": 4},
     "melody_transformer": {"hidden_size": 8, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 2},
+    "image_unilm": UNILM,
     "dit": {"hidden_size": 8, "num_layers": 1, "num_heads": 2, "intermediate_size": 8},
 }
 CRITERION_OPTIONS: dict[str, dict[str, Any]] = {
@@ -96,6 +97,8 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "image_autoencoding": ("image_sigma_vae", "image_sigma_vae"),
     "image_generation": ("latent_lm", "next_token_diffusion"),
     "masked_images": ("masked_autoencoder", "masked_pixels"),
+    "captioning": ("image_unilm", "captioning"),
+    "captioning masked": ("image_unilm", "captioning"),
     "melody_from_lyrics": ("melody_transformer", "factored_cross_entropy"),
 }
 CORPORA = ("pseudo_masked_lm", "unilm_v1", "replaced_token_detection")
@@ -127,6 +130,8 @@ ALSO_TRAINS = {
     ("masked_images", "image_quantizer", "image_quantization"),
     ("masked_images", "image_sigma_vae", "image_sigma_vae"),
     ("masked_images", "image_sigma_vae_vit", "image_sigma_vae"),
+    ("captioning", "image_unilm", "cross_entropy"),
+    ("captioning masked", "image_unilm", "cross_entropy"),
 }
 
 
@@ -155,6 +160,9 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     front_end = {"front_end": {"name": "phonemes", "file": str(folder / "words.txt")}}
     recordings = str(_recordings(folder))
     pictures = str(tiny_pictures.write_pictures(folder / "pictures"))
+    captioned = str(tiny_pictures.write_captions(folder / "captioned"))
+    captions = {"name": "captioning", "train": captioned, "valid": captioned, "image_size": 8, "patch_size": 4}
+    captions |= {"channels": 1, "max_target": 8, "pieces": 100}
     tunes = str(_tunes(folder))
     drawings = str(tiny_pictures.write_store(folder / "drawings"))
     shown = {"name": "image_autoencoding", "train": pictures, "valid": pictures, "image_size": 8, "channels": 1}
@@ -182,6 +190,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "image_autoencoding": shown,
         "masked_images": masked,
         "image_generation": {"name": "image_generation", "train": drawings, "valid": drawings},
+        "captioning": captions,
+        "captioning masked": captions | {"method": "masked"},
         "melody_from_lyrics": {"name": "melody_from_lyrics", "train": tunes, "valid": tunes},
         "vibevoice_synthesis": _tuning(folder, "synthesis"),
         "vibevoice_recognition": _tuning(folder, "recognition"),

@@ -350,17 +350,15 @@ def _settings(constants: dict[str, Any], **options: Any) -> Settings:
     plain = task in ("generic", "captions")
     uncut = raw or task == "qg" or plain
     for option, unused, use in (
-        ("--scorer py-rouge", by_py_rouge and task in ("qg", "captions"), "every task but qg and captions"),
-        (
-            "--no-stem",
-            not options["stem"] and (by_py_rouge or task in ("qg", "captions")),
-            "--scorer rouge-score, not --task qg",
-        ),
+        ("--scorer py-rouge", by_py_rouge and task == "captions", "texts, not captions"),
+        ("--scorer py-rouge", by_py_rouge and task == "qg", "every task but qg"),
+        ("--no-stem", not options["stem"] and task == "captions", "texts, not captions"),
+        ("--no-stem", not options["stem"] and (by_py_rouge or task == "qg"), "--scorer rouge-score, not --task qg"),
         ("--tokenize", options["tokenize"] != "auto" and (by_py_rouge or task != "generic"), "BLEU of --task generic"),
         ("--trunc-len", "trunc_len" in constants and uncut, "xsum, cnndm and gigaword, not --raw"),
         ("--duplicate-rate", rate is not None and (raw or task != "cnndm"), "cnndm, not --raw"),
         ("--lead-words", "lead_words" in constants and not options["with_lead"], "--with-lead"),
-        ("--raw", raw and plain, "the benchmarks; generic and captions take ordinary text"),
+        ("--raw", raw and plain, f"the benchmarks; {task} takes ordinary text"),
     ):
         if unused:
             raise InputError(f"{option} changes nothing here; it is for {use}")
