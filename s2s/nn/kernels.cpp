@@ -29,6 +29,9 @@ typedef uint16_t BFloat16;  // the upper half of a float
 constexpr int KEYS = 16;    // whose sums grow side by side, which hides the time that one addition takes
 constexpr int QUERIES = 10;  // the same for outputs; fewer where there are fewer registers
 constexpr int FEW_QUERIES = 5;
+constexpr int64_t LINE = 64;           // bytes of a cache line
+constexpr int64_t KEYS_AHEAD = 4096;   // bytes to ask for before they are needed; processors stop guessing at the end
+constexpr int64_t VALUES_AHEAD = 2048;  // of a page. Measured, 6 layers of bfloat16: a third of the time
 
 struct Call {
     const float *queries;
@@ -150,15 +153,24 @@ inline Floats softmax(float *weights, int64_t keys) {
     return 1.0f / sum;
 }
 
+template <class Number>
+inline void ask_for(const Number *first, int64_t count) {
+    for (int64_t byte = 0; byte < count * int64_t(sizeof(Number)); byte += LINE)
+        __builtin_prefetch(reinterpret_cast<const char *>(first) + byte);
+}
+
 template <int COUNT, int PARTS, class Number>
 inline void sum_values(const Call &call, const Number *values, const float *weights, const float *shares,
                        float *output) {
     Floats sums[COUNT][PARTS] = {};
-    for (int64_t key = 0; key < call.keys_each; key++)
+    const int64_t ahead = VALUES_AHEAD / (call.width * int64_t(sizeof(Number)));
+    for (int64_t key = 0; key < call.keys_each; key++) {
+        ask_for(values + (key + ahead) * call.value_strides[2], PARTS * LANES);
         for (int part = 0; part < PARTS; part++) {
             Floats value = wide(values + key * call.value_strides[2] + part * LANES);
             for (int query = 0; query < COUNT; query++) sums[query][part] += value * weights[key * LANES + query];
         }
+    }
     for (int query = 0; query < COUNT; query++)
         for (int part = 0; part < PARTS; part++)
             at(output + query * call.output_strides[2] + part * LANES) = sums[query][part] * shares[query];
@@ -188,9 +200,11 @@ void attend_head(const Call &call, const float *queries, const Number *keys, con
     float *asked = scratch, *weights = scratch + call.width * LANES, shares[LANES];
     lay_out(call, queries, count, keys, asked);
     memcpy(weights, bias, call.keys_each * LANES * sizeof(float));
-    int64_t key = 0, stride = call.key_strides[2];
-    for (; key + KEYS <= call.keys_each; key += KEYS)
+    int64_t key = 0, stride = call.key_strides[2], ahead = KEYS_AHEAD / (call.width * int64_t(sizeof(Number)));
+    for (; key + KEYS <= call.keys_each; key += KEYS) {
+        for (int64_t next = key + ahead; next < key + ahead + KEYS; next++) ask_for(keys + next * stride, call.width);
         add_scores<KEYS>(call, keys + key * stride, asked, weights + key * LANES);
+    }
     for (; key < call.keys_each; key++) add_scores<1>(call, keys + key * stride, asked, weights + key * LANES);
     at(shares) = softmax(weights, call.keys_each);
     int64_t d = 0;
