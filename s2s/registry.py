@@ -15,7 +15,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
@@ -62,7 +62,7 @@ class Registry:
             _import_all(package)
             if name in self._classes:
                 return self._classes[name]
-        raise ConfigError(f"{self.kind}.name: no {self.kind} is called {shown(name)}{nearest(name, self._classes)}")
+        raise ConfigError(f"{self.kind}.name: no {self.kind} is called {shown(name)}{nearest(name, self.names())}")
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -146,8 +146,11 @@ def _is_ours(name: str) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known name, or as many of all as a line has room for."""
-    names = sorted(known)
+    """The end of a message about an unknown name: the nearest known name, or as many of all as a line has room for.
+
+    Sets are sorted; everything else keeps its order.
+    """
+    names = sorted(known) if isinstance(known, Set) else list(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f". Did you mean {close[0]!r}?"

@@ -21,13 +21,15 @@ from suites import decode
 
 GOAL = 0.8
 CLOCKS = ("wall", "cpu")
-ATTENTION = "scaled_dot_product"
+ATTENTION = ("scaled_dot_product", "kernels::attend")
+BYTES = ("kernels::to_bytes", "kernels::scale_rows")
 SMALL = ("log_softmax", "topk", "max", "gather", "sort", "isfinite")
 PARTS = (
     "encoder products",
     "step products",
     "vocabulary product",
     "attention",
+    "rows as bytes",
     "activation, norms",
     "scores and search",
     "copies",
@@ -76,6 +78,8 @@ def table_of(
     rows = []
     for part, spent in found.items():
         wall, cpu, work = zip(*spent, strict=True)
+        if not any(cpu):
+            continue
         rows.append(Row(part, list(wall), list(cpu), max(work) or None))
     sums = [[sum(times) for times in zip(*(getattr(row, kind) for row in rows), strict=True)] for kind in CLOCKS]
     rows.insert(0, Row("whole", *sums, sum(row.gflop or 0 for row in rows)))
@@ -119,8 +123,10 @@ def part_of(operation: str, shapes: Sequence[Any], args: argparse.Namespace) -> 
         if args.vocabulary in sizes:
             return "vocabulary product", work
         return ("encoder products" if rows >= args.batch * args.source else "step products"), work
-    if ATTENTION in operation:
+    if any(name in operation for name in ATTENTION):
         return "attention", 0.0
+    if operation in BYTES:
+        return "rows as bytes", 0.0
     if any(name in operation for name in ("gelu", "relu", "layer_norm")):
         return "activation, norms", 0.0
     if any(name in operation for name in SMALL):

@@ -21,7 +21,7 @@ _MORE_COUNTED = 1
 
 @register_decoder("caption_beam")
 class CaptionBeamSearch(WideBeamSearch):
-    """`wide_beam` by the rule of BEiT-3, which ends more hypotheses, and all of them at the greatest length.
+    """Beam search by the rule of BEiT-3: as `wide_beam`, but it ends more hypotheses, and all at the greatest length.
 
     A continuation that ends counts if fewer than K that go on are better. At the greatest length the last word is left
     out of the text but not of the sum. The sum is divided by a power of the number of words and 2.

@@ -154,7 +154,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
     except _DAMAGED as error:
         raise InputError(f"{path}: not a complete PyTorch file: {reason_of(error)}") from error
-    if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):  # of a training that saved more
+    if isinstance(tensors, dict) and tensors.keys() == {"model"}:  # as BEiT-3's are published
         tensors = tensors["model"]
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise InputError(f"{path}: must hold tensors by name and nothing else")

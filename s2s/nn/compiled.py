@@ -14,8 +14,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,7 +101,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -
         *(sentences, heads, count, number, width, keys.dtype == torch.bfloat16, torch.get_num_threads()),
         width**-0.5,
     )
-    library.attend(ctypes.byref(call))
+    with _named("attend"):
+        library.attend(ctypes.byref(call))
     return output
 
 
@@ -109,7 +112,8 @@ def to_bytes(rows: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     assert library is not None, "what `available` has said"
     bytes_, largest = rows.new_empty(rows.shape, dtype=torch.uint8), rows.new_empty(count, 1)
     places = bytes_.data_ptr(), largest.data_ptr()
-    library.to_bytes(rows.data_ptr(), count, width, levels, *places, _threads(rows))
+    with _named("to_bytes"):
+        library.to_bytes(rows.data_ptr(), count, width, levels, *places, _threads(rows))
     return bytes_, largest
 
 
@@ -118,8 +122,15 @@ def scale_rows(rows: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
     library = _library()
     assert library is not None, "what `available` has said"
     added = None if bias is None else bias.data_ptr()
-    library.scale_rows(rows.data_ptr(), *rows.shape, scales.data_ptr(), added, _threads(rows))
+    with _named("scale_rows"):
+        library.scale_rows(rows.data_ptr(), *rows.shape, scales.data_ptr(), added, _threads(rows))
     return rows
+
+
+def _named(kernel: str) -> AbstractContextManager[Any]:
+    """Show a kernel to torch's profiler, if that is on."""
+    on = torch.autograd.profiler._is_profiler_enabled
+    return torch.profiler.record_function(f"kernels::{kernel}") if on else nullcontext()
 
 
 def _threads(rows: Tensor) -> int:

@@ -96,7 +96,10 @@ TEXT: list[tuple[dict[str, Any], str]] = [
     ({"decoder": {"beam_size": "2; rm"}}, "beam_size"),
     ({"decoder": {"name": "nosuch"}}, "nosuch"),
     ({"decoder": {"name": "ctc"}}, "decoder.name: 'ctc' is for the task 'speech_recognition'"),
-    ({"decoder": {"name": "transcription"}}, "decoder.name: 'transcription' is for weights of VibeVoice-ASR"),
+    (
+        {"decoder": {"name": "transcription"}},
+        "decoder.name: 'transcription' is for VibeVoice-ASR, runs tuned from it, and runs of speech_and_text",
+    ),
     ({"decoder": 3}, "decoder: must be a valid dictionary, found 3"),
     ({"constraints": ["fast"]}, "constrained_beam"),
     ({"constraints": "fast"}, "constraints"),
