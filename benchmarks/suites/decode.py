@@ -24,6 +24,7 @@ from s2s.generation.generator import Precision, place
 from s2s.models.bart import from_bart_names
 from s2s.models.encoder_decoder import EncoderDecoder
 from s2s.models.unilm import UniLM
+from s2s.nn.packed import input_levels
 from suites.bart import FIRST_WORD, MASK, SEP, SPREAD, ctranslate2, generate, random_bart
 
 THEIRS = "transformers BART"
@@ -51,7 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def precisions() -> list[str]:
     """The precisions that this package offers and this processor computes in."""
     offered: tuple[str, ...] = get_args(Precision)
-    return [name for name in offered if name != "bfloat16" or has_bfloat16()]
+    works = {"bfloat16": has_bfloat16(), "int8": bool(input_levels())}
+    return [name for name in offered if works.get(name, True)]
 
 
 def has_bfloat16() -> bool:

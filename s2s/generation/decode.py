@@ -22,7 +22,6 @@ from s2s.data.row import Row
 from s2s.decoding.beam import BeamSearch
 from s2s.durable import check_target, claimed, refuse_inputs
 from s2s.errors import ConfigError, InputError
-from s2s.generation.freed_memory import keep_freed_memory
 from s2s.generation.generator import Generator
 from s2s.generation.job_array import Shard
 from s2s.generation.output import FileOutput, PipeOutput, discard, open_output, refuse_existing
@@ -103,8 +102,6 @@ def decode_file(
             it; with `strict`, a bad line.
         ConfigError: the decoder does not write traces.
     """
-    if generator.device.type == "cpu":
-        keep_freed_memory()
     with opened_job(generator, source, output, options, ranks, trace) as job:
         records, target, id_field = job.records, job.target, generator.task.id_field
         before, ids, count = target.windows, IdLines(), 0

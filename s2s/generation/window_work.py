@@ -11,6 +11,7 @@ from s2s.data.row import Row
 from s2s.decoding.base import Hypothesis
 from s2s.decoding.beam import BeamSearch
 from s2s.errors import ConfigError, InputError, is_out_of_memory
+from s2s.generation.freed_memory import keep_freed_memory
 from s2s.generation.generator import Generator, batch_rows, generation
 from s2s.generation.output import Batches, Window
 from s2s.generation.output_formats import OutputFormat, to_lines
@@ -55,6 +56,10 @@ class WindowWork:
     reasons: list[str] = field(default_factory=list)
     too_large: list[int] = field(default_factory=list)
     """Sizes of the batches for which memory was not enough."""
+
+    def __post_init__(self) -> None:
+        if self.generator.device.type == "cpu":
+            keep_freed_memory()
 
     def decode(self, rows: Sequence[Row], batches: Batches, is_first: bool) -> Window:
         """Decode the rows of a window; `batches` holds what is already done, and receives what is done now."""
