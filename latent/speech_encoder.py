@@ -99,7 +99,7 @@ def open_encoder(name: str, device: str | torch.device = "cpu", stack: int = 1) 
     """
     folder = find_encoder(name)
     if folder is None:
-        raise InputError(f"{name}: is no pretrained speech encoder; expected config.json of {', '.join(_KINDS)}")
+        raise InputError(f"{name}: is not a pretrained speech encoder; expected config.json of {', '.join(_KINDS)}")
     of_ctranslate2 = (folder / _CTRANSLATE2).is_file()
     reader = (open_ctranslate2 if of_ctranslate2 else open_transformers)(folder, torch.device(device))
     files = [folder / _CTRANSLATE2] if of_ctranslate2 else sorted(files_of(str(folder)))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latent.criteria.masked_features import FeatureTeacher
-from latent.criteria.masked_image_tokens import check_grids
+from latent.criteria.masked_image_tokens import check_features, check_grids
 from latent.data.batch import PictureBatch
 from latent.nn.patches import to_patches
 from latent.nn.vision import EncoderSizes
@@ -73,9 +73,7 @@ class ImageQuantization(RunTaught):
     def check_pair(self, teacher: Any, student: Any) -> None:
         super().check_pair(teacher, student)
         check_grids(teacher, student)
-        if student.output_size != (size := teacher.sizes.hidden_size):
-            features = f"{size}, the features of criterion.teacher"
-            raise ConfigError(f"model.output_size: must be {features}, found {student.output_size}")
+        check_features(teacher, student)
 
     def weights(self, batch: PictureBatch) -> dict[str, float]:
         """The number of pictures."""

@@ -9,12 +9,11 @@ from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn import functional as F
 
-from latent.criteria.masked_image_tokens import check_grids
+from latent.criteria.masked_image_tokens import check_features, check_grids
 from latent.criteria.masked_pixels import PatchPredictor
 from latent.data.batch import MaskedPictures
 from latent.nn.vision import EncoderSizes
 from s2s.criteria.taught import RunTaught
-from s2s.errors import ConfigError
 from s2s.registry import register_criterion
 
 
@@ -52,9 +51,7 @@ class MaskedFeatures(RunTaught):
     def check_pair(self, teacher: Any, student: Any) -> None:
         super().check_pair(teacher, student)
         check_grids(teacher, student)
-        if student.output_size != (size := teacher.sizes.hidden_size):
-            features = f"{size}, the features of criterion.teacher"
-            raise ConfigError(f"model.output_size: must be {features}, found {student.output_size}")
+        check_features(teacher, student)
 
     def weights(self, batch: MaskedPictures) -> dict[str, float]:
         """The number of masked patches."""

@@ -40,6 +40,13 @@ def check_grids(teacher: Any, student: Any) -> None:
             raise ConfigError(f"criterion.teacher: its {name} must be that of the model, {found}, found {expected}")
 
 
+def check_features(teacher: Any, student: Any) -> None:
+    """Raise a ConfigError unless a model gives as many numbers for a patch as its teacher."""
+    if student.output_size != (size := teacher.sizes.hidden_size):
+        features = f"{size}, the features of criterion.teacher"
+        raise ConfigError(f"model.output_size: must be {features}, found {student.output_size}")
+
+
 @register_criterion("masked_image_tokens")
 class MaskedImageTokens(RunTaught):
     """Cross entropy of the codes of masked patches. The teacher is a tokenizer, the run of an `image_quantizer`.

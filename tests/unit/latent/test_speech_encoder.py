@@ -115,7 +115,9 @@ def test_what_is_no_encoder_is_told(made: Path, tmp_path: Path) -> None:
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert/config.json").write_text('{"model_type": "bert"}')
     assert find_encoder(str(tmp_path / "bert")) is None
-    with pytest.raises(InputError, match=r"bert: is no pretrained speech encoder; expected config\.json of whisper, "):
+    with pytest.raises(
+        InputError, match=r"bert: is not a pretrained speech encoder; expected config\.json of whisper, "
+    ):
         open_encoder(str(tmp_path / "bert"))
     (shutil.copytree(made / "whisper", tmp_path / "bare") / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match=r"^\S*bare: cannot be read as a speech encoder: [^\n]*$"):

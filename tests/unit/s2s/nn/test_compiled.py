@@ -34,14 +34,16 @@ def parts(sentences: int, heads: int, queries: int, keys: int, width: int, bias_
 @given(
     st.integers(1, 4), st.integers(1, 5), st.integers(1, 40), st.integers(1, 70), st.sampled_from([16, 32, 48, 64, 128])
 )
-def test_compiled_attention_equals_that_of_torch(
+def test_compiled_attention_equals_that_of_torch_in_64_bits(
     sentences: int, heads: int, queries: int, keys: int, width: int
 ) -> None:
+    torch.manual_seed(sentences * 1000 + keys)
     for bias_heads in {1, heads}:
         asked, key, value, bias = parts(sentences, heads, queries, keys, width, bias_heads)
         for seen in (bias, None):
-            expected = F.scaled_dot_product_attention(asked, key, value, attn_mask=seen)
-            torch.testing.assert_close(compiled.attend(asked, key, value, seen), expected, atol=2e-6, rtol=2e-5)
+            exact = [None if part is None else part.double() for part in (asked, key, value, seen)]
+            expected = F.scaled_dot_product_attention(*exact).float()
+            torch.testing.assert_close(compiled.attend(asked, key, value, seen), expected, atol=4e-6, rtol=2e-5)
             halved = compiled.attend(asked, key.bfloat16(), value.bfloat16(), seen)
             torch.testing.assert_close(halved, expected, atol=0.04, rtol=0.02)
 
@@ -52,6 +54,7 @@ def test_compiled_attention_equals_that_of_torch(
 @given(st.data())
 def test_hidden_keys_and_other_sentences_change_no_bit(kind: torch.dtype, data: st.DataObject) -> None:
     queries, keys, more = (data.draw(st.integers(1, most)) for most in (20, 40, 30))
+    torch.manual_seed(keys)
     asked, key, value, bias = parts(1, 3, queries, keys, 32, 1)
     alone = compiled.attend(asked, key.to(kind), value.to(kind), bias)
 
@@ -115,6 +118,7 @@ def test_a_broken_library_is_compiled_again(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 70), st.sampled_from([63, 127]), st.floats(-30, 30))
 def test_bytes_and_scales_are_those_of_torch(count: int, width: int, levels: int, power: float) -> None:
+    torch.manual_seed(count)
     rows = torch.randn(count, width) * 10**power
     rows[0] = 0
     bytes_, largest = compiled.to_bytes(rows, levels)
