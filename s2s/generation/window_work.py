@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _FAILURE = ("id", "tgt", "error")
 """Fields of the output record of what cannot be used."""
-_TOO_LONG = InputError("out of memory with this text alone; try a smaller beam, shorter sources or a smaller model")
+_TOO_LONG = "out of memory with this text alone; try a smaller beam, shorter sources or a smaller model"
 Join = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 """Makes an output record of an input record and of what decoding gives for it; InputError if it cannot be used."""
 
@@ -132,7 +132,8 @@ class WindowWork:
         except Exception as error:
             too_large = is_out_of_memory(error)
             if len(items) == 1:
-                failed = self._failure(items[0].id, items[0].where, _TOO_LONG if too_large else error)
+                where = items[0].where
+                failed = self._failure(items[0].id, where, InputError(f"{where}: {_TOO_LONG}") if too_large else error)
                 return [(failed, failed)]
         size = len(items) // 2 if too_large else 1
         if too_large and not self.too_large:

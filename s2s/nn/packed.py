@@ -88,8 +88,11 @@ def _scale_rows(rows: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
 _BY_KERNELS, _BY_TORCH = (compiled.to_bytes, compiled.scale_rows), (_to_bytes, _scale_rows)
 
 
-_KINDS: dict[str, type[PackedLinear | Int8Linear]]
-_KINDS = {"float32": PackedLinear, "bfloat16": BFloat16Linear, "int8": Int8Linear}
+_KINDS: dict[str, type[PackedLinear | Int8Linear]] = {
+    "float32": PackedLinear,
+    "bfloat16": BFloat16Linear,
+    "int8": Int8Linear,
+}
 
 
 def can_pack(weight: Tensor) -> bool:
@@ -101,12 +104,7 @@ def pack(weight: Tensor, bias: Tensor | None, precision: Precision = "float32") 
     """A packed layer; None where the weight cannot be packed."""
     if not can_pack(weight):
         return None
-    kinds: dict[str, type[PackedLinear | Int8Linear]] = {
-        "float32": PackedLinear,
-        "bfloat16": BFloat16Linear,
-        "int8": Int8Linear,
-    }
-    return kinds[precision](weight, bias)
+    return _KINDS[precision](weight, bias)
 
 
 def pack_linears(module: nn.Module, precision: Precision = "float32", fused: bool = True) -> None:
