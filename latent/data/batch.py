@@ -126,7 +126,7 @@ def stacked(*parts: MixedSequences) -> MixedSequences:
 
 
 NOT_HEARD = "model.name: this model reads latents, and the task gives it none; that of speech_recognition does"
-"""Message of models whose batches must be `HeardBatch` or `HeardSources`."""
+"""Message of models whose batches must be `HeardBatch` or `LatentSources`."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,19 @@ class HeardBatch(TokenBatch):
 
 
 @dataclass(frozen=True)
-class HeardSources(SourceBatch):
-    """Sources of latents to generate from; `latents` and `latent_slots` as in `HeardBatch`.
+class LatentSources(SourceBatch):
+    """Sources of latents to write about; `latents` and `latent_slots` as in `HeardBatch`.
 
     The tokens at the slots of latents are pad tokens, the blank of CTC.
     """
 
     latents: Tensor
     latent_slots: Tensor
+
+    @property
+    def sequences(self) -> MixedSequences:
+        """The same as a LatentLM reads them."""
+        return MixedSequences(self.ids, self.tokens, self.lengths, self.latents, self.latent_slots)
 
 
 NOT_SEEN = "model.name: this model reads pictures, and the task gives it none; that of captioning does"

@@ -1,9 +1,11 @@
 """The prompts of pictures: tokens of their texts, and what a model is asked to draw.
 
-    word word start ⟂ ⟂ ⟂ ⟂
+    word word start ⟂ ⟂ ⟂ ⟂        drawn
+    ⟂ ⟂ ⟂ ⟂ start word word start  seen
 
-⟂ holds a latent, in raster order; all are predicted by diffusion, and no token is. For the unconditional stream of
-guidance, and for pictures without a text, one empty token stands for the words.
+⟂ holds a latent, in raster order. Those that are drawn are predicted by diffusion, and no token is; of what is seen,
+the words and the `start` after them are predicted. For the unconditional stream of guidance, and for pictures without
+a text, one empty token stands for the words.
 """
 
 from __future__ import annotations
@@ -58,6 +60,10 @@ class ImageVocabulary:
             raise InputError(f"'text' must have words of the training texts, found {shown(read.dropped[0])}{known}")
         return [*(_FIRST_TEXT + token for token in read.tokens), IMAGE_START] if read.tokens else list(EMPTY_PROMPT)
 
+    def written(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without those that stand around pictures; ConfigError if the front end has no text."""
+        return self.front_end.text([token - _FIRST_TEXT for token in tokens if token >= _FIRST_TEXT])
+
     def save(self, folder: Path) -> None:
         """Write it into a run folder."""
         (folder / _FILE).write_text(dump_json({"front_end": self.front_end.name}) + "\n", encoding="utf-8")
@@ -70,9 +76,16 @@ class ImageVocabulary:
             name = str(read_object(folder / _FILE)["front_end"])
             return cls(cast("type[FrontEnd]", FRONT_ENDS[name]).load(folder))
         except InputError as error:
-            raise InputError(f"{folder}: is not a run of the task 'image_generation': {error}") from error
+            raise InputError(
+                f"{folder}: is not a run of the task 'image_generation' or 'image_and_text': {error}"
+            ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / _FILE}: broken: {error}") from error
+
+
+def seen_tokens(num_latents: int) -> list[int]:
+    """The prompt that a picture of so many latents is for its text."""
+    return [*[LATENT] * num_latents, IMAGE_START]
 
 
 @dataclass(frozen=True)

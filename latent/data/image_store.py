@@ -78,7 +78,9 @@ class ImageFacts(Section):
     def load(cls, run: Path) -> ImageFacts:
         """Read them from the folder of a run; InputError if the file is missing or broken."""
         if not (run / _FACTS).is_file():
-            raise InputError(f"{run}: is not a run of the task 'image_generation', it lacks {_FACTS}")
+            raise InputError(
+                f"{run}: is not a run of the task 'image_generation' or 'image_and_text', it lacks {_FACTS}"
+            )
         return parse_section(cls, read_object(run / _FACTS), str(run / _FACTS))
 
 

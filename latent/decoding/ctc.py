@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from latent.data.batch import HeardSources
+from latent.data.batch import LatentSources
 from s2s.config import Section
 from s2s.data.batch import SourceBatch
 from s2s.decoding.base import Hypothesis, Search
@@ -19,7 +19,7 @@ from s2s.registry import register_decoder
 class FrameScorer(Protocol):
     """A model that scores what sounds at each latent."""
 
-    def frame_scores(self, sources: HeardSources) -> Tensor:
+    def frame_scores(self, sources: LatentSources) -> Tensor:
         """Scores over the vocabulary at each latent, `(M, V)`."""
 
 
@@ -36,7 +36,7 @@ class CTCSearch(Search):
 
     @torch.inference_mode()
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
-        if not isinstance(model, FrameScorer) or not isinstance(sources, HeardSources):
+        if not isinstance(model, FrameScorer) or not isinstance(sources, LatentSources):
             raise ConfigError("decoder.name: 'ctc' is for the task 'speech_recognition' with the model 'latent_unilm'")
         scores, best = model.frame_scores(sources).log_softmax(-1, dtype=torch.float32).max(-1)
         rows = torch.div(sources.latent_slots, sources.tokens.shape[1], rounding_mode="floor")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from latent.data.batch import HeardSources
+from latent.data.batch import LatentSources
 from latent.data.written import written
 from latent.decoding.ctc import FrameScorer
 from latent.decoding.ngram import EDGE, NGrams
@@ -82,7 +82,7 @@ class CTCNGramSearch(Search):
 
     @torch.inference_mode()
     def __call__(self, model: Any, sources: SourceBatch) -> list[list[Hypothesis]]:
-        if not isinstance(model, FrameScorer) or not isinstance(sources, HeardSources):
+        if not isinstance(model, FrameScorer) or not isinstance(sources, LatentSources):
             raise ConfigError("decoder.name: 'ctc_ngrams' is for models of the task 'speech_recognition'")
         log_probs = model.frame_scores(sources).log_softmax(-1, dtype=torch.float32)
         frames, lengths = by_recording(log_probs, sources.latent_slots, *sources.tokens.shape)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from latent.data.batch import HeardSources
+from latent.data.batch import LatentSources
 from latent.decoding.ctc import FrameScorer
 from latent.nn.ctc import PrefixScores, by_recording
 from s2s.data.batch import SourceBatch
@@ -41,7 +41,7 @@ class JointCTCSearch(BeamSearch):
 
     @torch.inference_mode()
     def start(self, model: StepModel, sources: SourceBatch, exhaustive: bool = False) -> Searching:
-        if not isinstance(model, FrameScorer) or not isinstance(sources, HeardSources):
+        if not isinstance(model, FrameScorer) or not isinstance(sources, LatentSources):
             raise ConfigError("decoder.name: 'joint_ctc' is for models of the task 'speech_recognition'")
         return super().start(JointScorer(model, self.config), sources, exhaustive)
 
@@ -79,8 +79,8 @@ class JointScorer:
         self._model.check_lengths(lengths, max_steps)
 
     def start(self, sources: SourceBatch, max_steps: int) -> JointState:
-        """See `s2s.decoding.base.StepModel`; the sources are `HeardSources`."""
-        assert isinstance(sources, HeardSources), "checked by `JointCTCSearch.start`"
+        """See `s2s.decoding.base.StepModel`; the sources are `LatentSources`."""
+        assert isinstance(sources, LatentSources), "checked by `JointCTCSearch.start`"
         log_probs = self._model.frame_scores(sources).log_softmax(-1, dtype=torch.float32)
         rows, width = sources.tokens.shape
         blank = int(sources.tokens.flatten()[sources.latent_slots[0]])

@@ -17,12 +17,15 @@ from latent.image_tokenizer import matching_image_tokenizer
 from latent.images.files import Pixels
 from latent.models.image_sigma_vae import ImageTokenizer
 from s2s import checkpoint
-from s2s.decoding.base import Streamer
+from s2s.decoding.base import Search, Streamer
 from s2s.durable import fingerprint
 from s2s.errors import ConfigError, InputError
 from s2s.hub import find_run, repository_of
 from s2s.models.base import Model
+from s2s.registry import DECODERS
 from s2s.run import RunConfig, build_decoder, build_model, load_weights, read_run
+
+_DRAWS = "raster_diffusion"
 
 
 class Painter:
@@ -52,7 +55,7 @@ class Painter:
         overrides: Iterable[str] = (),
         checkpoint_name: str | None = None,
     ) -> Painter:
-        """The model of a run of the task `image_generation`.
+        """The model of a run of the task `image_generation` or `image_and_text`.
 
         Args:
             run: A run folder, or the name of one on the hub.
@@ -65,7 +68,7 @@ class Painter:
             ConfigError: an override does not fit.
         """
         run = find_run(run)
-        config = read_run(run, _of_decoder(overrides))
+        config = read_run(run, _of_decoder(overrides, read_run(run)))
         tokenizer, facts = matching_image_tokenizer(run)
         vocabulary, model = ImageVocabulary.load(run), build_model(config, fresh=False)
         size = getattr(model.config, "vocab_size", None)
@@ -125,9 +128,11 @@ class Painter:
         return {"comment": f"Synthetic picture, not a photograph or a drawing by hand. {who}", "software": software}
 
 
-def _of_decoder(overrides: Iterable[str]) -> list[str]:
+def _of_decoder(overrides: Iterable[str], config: RunConfig) -> list[str]:
+    """Options of the decoder that draws; that of a run which also writes is a search for texts."""
     given = list(overrides)
     for override in given:
         if not override.startswith("decoder."):
             raise ConfigError(f"{override.partition('=')[0]}: changes nothing here; expected an option of the decoder")
-    return given
+    writes = config.decoder is not None and issubclass(DECODERS[config.decoder.name], Search)
+    return [f"decoder.name={_DRAWS}", *given] if writes else given

@@ -82,7 +82,7 @@ class DiT(NormalizedLatents, Model):
     @classmethod
     def resolve(cls, config: Any, defaults: dict[str, Any]) -> Any:
         if "grid_size" not in defaults:
-            raise ConfigError("model.name: 'dit' draws pictures, which the task has none of")
+            raise ConfigError("model.name: 'dit' draws pictures and does nothing else, the task is another")
         facts = ("vocab_size", "latent_size", "latent_mean", "latent_std", "grid_size")
         resolved = config.model_copy(update=facts_of_task(config, defaults, facts))
         check_divisors(resolved, hidden_size="num_heads", grid_size="patch_size")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from latent.data.batch import MixedSequences
+from latent.data.batch import LatentSources, MixedSequences
 from latent.data.latent_store import Latents
 from latent.diffusion.schedule import NoiseSchedule, Prediction, ScheduleName
 from latent.models.facts import check_divisors, facts_of_task
@@ -21,8 +21,10 @@ from latent.nn.cache import RowCache, extend
 from latent.nn.diffusion_head import DiffusionHead
 from latent.nn.statistics import NormalizedLatents
 from latent.nn.transformer import CausalBlock, LayerAttention, causal_attention, ragged_attention, run_blocks
+from latent.nn.writing import TextState, Writing, joined
 from s2s import checkpoint
 from s2s.config import Fact, Section
+from s2s.data.batch import SourceBatch
 from s2s.errors import ConfigError, InputError
 from s2s.models.base import Model
 from s2s.models.pretrained import whole_weights
@@ -290,6 +292,26 @@ class LatentLM(NormalizedLatents, Model):
         state.cache.grow(tokens * active.long(), tokens)
         state.hidden = torch.where(active.unsqueeze(1), hidden, state.hidden)
         return state.hidden
+
+    # Writing after latents
+
+    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
+        """See `s2s.decoding.base.StepModel`."""
+        Writing(self).check_lengths(lengths + 1, max_steps)
+
+    def start(self, sources: SourceBatch, max_steps: int) -> TextState:
+        """See `s2s.decoding.base.StepModel`; each source is read alone, so that others change nothing."""
+        assert isinstance(sources, LatentSources), "tasks of this model have no others"
+        self.check_lengths(sources.lengths, max_steps)
+        writing, told, states = Writing(self), self.embeddings.weight[sources.feeding.start], []
+        for row, length in zip(self.embed(sources.sequences), sources.lengths.tolist(), strict=True):
+            states.append(writing.empty(length + 1 + max_steps))
+            writing.read(states[-1], torch.cat([row[:length], told.unsqueeze(0)]).unsqueeze(0))
+        return joined(states)
+
+    def step(self, state: TextState, tokens: Tensor | None) -> Tensor:
+        """See `s2s.decoding.base.StepModel`."""
+        return self.logits(state.hidden.unsqueeze(1) if tokens is None else Writing(self).write(state, tokens))
 
     def _extend(self, cache: RowCache, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
         return self.norm(extend(self._blocks(), cache, embedded, self.config.rope_theta, positions))  # type: ignore[no-any-return]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latent.data.batch import NOT_HEARD, HeardBatch, HeardSources, MixedSequences
+from latent.data.batch import NOT_HEARD, HeardBatch, LatentSources, MixedSequences
 from latent.models.latent_lm import LatentLM
-from latent.nn.writing import TextState, Writing, joined
+from latent.nn.writing import TextState
 from s2s.data.batch import PADDING, Feeding, SourceBatch, TokenBatch
 from s2s.errors import ConfigError
 from s2s.nn.linear import remember_kernels
@@ -48,32 +48,17 @@ class LatentLMListener(LatentLM):
         sequences, moved = _compact(batch)
         return self.hidden(sequences).flatten(0, 1).index_select(0, moved[batch.slots])
 
-    def frame_scores(self, sources: HeardSources) -> Tensor:
+    def frame_scores(self, sources: LatentSources) -> Tensor:
         """See `latent.decoding.ctc.FrameScorer`."""
-        hidden = self.hidden(_sequences(sources))
+        hidden = self.hidden(sources.sequences)
         return self.logits(hidden.flatten(0, 1).index_select(0, sources.latent_slots))
 
     # Generation
 
-    def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
-        """See `s2s.decoding.base.StepModel`."""
-        Writing(self).check_lengths(lengths + 1, max_steps)
-
     def start(self, sources: SourceBatch, max_steps: int) -> TextState:
-        """See `s2s.decoding.base.StepModel`; each recording is read alone."""
-        assert isinstance(sources, HeardSources), "the task of this model has no others"
-        self.check_lengths(sources.lengths, max_steps)
-        writing, told = Writing(self), self.embeddings.weight[start_token(sources.feeding)]
-        states = []
-        for row, length in zip(self.embed(_sequences(sources)), sources.lengths.tolist(), strict=True):
-            states.append(writing.empty(length + 1 + max_steps))
-            writing.read(states[-1], torch.cat([row[:length], told.unsqueeze(0)]).unsqueeze(0))
-        return joined(states)
-
-    def step(self, state: TextState, tokens: Tensor | None) -> Tensor:
         """See `s2s.decoding.base.StepModel`."""
-        hidden = state.hidden.unsqueeze(1) if tokens is None else Writing(self).write(state, tokens)
-        return self.logits(hidden)
+        start_token(sources.feeding)
+        return super().start(sources, max_steps)
 
 
 def start_token(feeding: Feeding) -> int:
@@ -81,10 +66,6 @@ def start_token(feeding: Feeding) -> int:
     if feeding.start is None:
         raise ConfigError("task.method: must be causal for the model 'latent_lm_listener', which reads left to right")
     return feeding.start
-
-
-def _sequences(sources: HeardSources) -> MixedSequences:
-    return MixedSequences(sources.ids, sources.tokens, sources.lengths, sources.latents, sources.latent_slots)
 
 
 def _compact(batch: HeardBatch) -> tuple[MixedSequences, Tensor]:

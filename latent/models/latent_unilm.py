@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from latent.data.batch import NOT_HEARD, HeardBatch, HeardSources
+from latent.data.batch import NOT_HEARD, HeardBatch, LatentSources
 from s2s.config import Fact
 from s2s.data.batch import PADDING, SourceBatch, TokenBatch
 from s2s.errors import ConfigError
@@ -53,14 +53,14 @@ class LatentUniLM(UniLM):
         return super().resolve(config, rest).model_copy(update=facts)
 
     def words(self, batch: TokenBatch | SourceBatch, packing: Packing) -> Tensor:
-        if not isinstance(batch, HeardBatch | HeardSources):
+        if not isinstance(batch, HeardBatch | LatentSources):
             raise ConfigError(NOT_HEARD)
         words = super().words(batch, packing)
         latents = (batch.latents - self.config.latent_mean) / self.config.latent_std
         heard = self.listen(latents.to(words.dtype)).to(words.dtype)
         return words.index_copy(0, packing.rows_at(batch.latent_slots), heard)
 
-    def frame_scores(self, sources: HeardSources) -> Tensor:
+    def frame_scores(self, sources: LatentSources) -> Tensor:
         """See `latent.decoding.ctc.FrameScorer`."""
         tokens, slots = sources.tokens, sources.latent_slots
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from latent.data.batch import MixedBatch
 from latent.data.image_prompts import EMPTY_PROMPT, LATENT, PAD, ImageVocabulary
-from latent.data.image_store import IMAGE_TOKENIZER, ImageStore
+from latent.data.image_store import IMAGE_TOKENIZER, ImageFacts, ImageStore
 from latent.data.latent_shards import Latents
 from latent.data.latent_store import copy_tokenizer
 from latent.data.speech_prompts import padded_sequences
@@ -22,16 +23,17 @@ from latent.tasks.speech_synthesis import FrontEndSection
 from s2s.config import Section
 from s2s.errors import ConfigError, InputError
 from s2s.registry import register_task
-from s2s.tasks.base import Task
+from s2s.tasks.base import Dataset, Task
 
 
 @dataclass(frozen=True)
 class ImageExample:
-    """A prompt, then as many ⟂ as there are latents `(N, L)`."""
+    """A sequence: `tokens` with ⟂ where `latents` `(N, L)` stand; slots from `start` on are predicted."""
 
     id: str
     tokens: list[int]
     latents: Latents
+    start: int
 
 
 class ImageDataset:
@@ -50,7 +52,8 @@ class ImageDataset:
         latents = self._store.facts.sample(self._store.mean(index), generator)
         dropped = generator.random() < self._dropout and not self._fixed
         prompt = EMPTY_PROMPT if dropped else self._prompts[index]
-        return ImageExample(self._store.pictures[index].id, [*prompt, *[LATENT] * len(latents)], latents)
+        tokens = [*prompt, *[LATENT] * len(latents)]
+        return ImageExample(self._store.pictures[index].id, tokens, latents, len(prompt))
 
 
 @register_task("image_generation")
@@ -75,17 +78,29 @@ class ImageGeneration(Task):
 
     def __init__(self, config: ImageGeneration.Config) -> None:
         super().__init__(config)
-        self._stores = {split: ImageStore(getattr(config, split)) for split in ("train", "valid")}
-        train, valid = (self._stores[split].facts for split in ("train", "valid"))
+        self._longest = max(len(prompt) for prompts in self._prompts.values() for prompt in prompts)
+
+    @cached_property
+    def _stores(self) -> dict[str, ImageStore]:
+        stores = {split: ImageStore(getattr(self.config, split)) for split in ("train", "valid")}
+        train, valid = (stores[split].facts for split in ("train", "valid"))
         for name in ("latent_size", "grid_size", "image_size", "channels"):
             if getattr(train, name) != getattr(valid, name):
                 raise ConfigError(
                     f"task.valid: must have the {name} {getattr(train, name)} of task.train, found "
                     f"{getattr(valid, name)}; encode both with one tokenizer"
                 )
-        texts = [picture.text for picture in self._stores["train"].pictures]
-        self.vocabulary = ImageVocabulary.learn(texts, config.front_end.name, config.front_end.file)
-        self._prompts = {split: self._read(split) for split in self._stores}
+        return stores
+
+    @cached_property
+    def vocabulary(self) -> ImageVocabulary:
+        """The tokens of texts, learned from those of training."""
+        texts, front_end = [picture.text for picture in self._stores["train"].pictures], self.config.front_end
+        return ImageVocabulary.learn(texts, front_end.name, front_end.file)
+
+    @cached_property
+    def _prompts(self) -> dict[str, list[list[int]]]:
+        return {split: self._read(split) for split in self._stores}
 
     def _read(self, split: str) -> list[list[int]]:
         prompts = []
@@ -99,7 +114,7 @@ class ImageGeneration(Task):
     def inputs(self) -> list[Path]:
         return [store.folder for store in self._stores.values()]
 
-    def dataset(self, split: str, seed: int) -> ImageDataset:
+    def dataset(self, split: str, seed: int) -> Dataset:
         dropout = self.config.condition_dropout
         return ImageDataset(self._stores[split], self._prompts[split], dropout, seed, fixed=split == "valid")
 
@@ -111,13 +126,28 @@ class ImageGeneration(Task):
             self._stores["train"].facts.latent_size,
             LATENT,
         )
-        nothing = torch.empty(0, dtype=torch.int64)  # all pictures have as many latents, so no token is predicted
-        predicted = torch.arange(len(sequences.latents))
-        return MixedBatch(**vars(sequences), slots=nothing, labels=nothing, predicted=predicted, pad_id=PAD)
+        slots, labels, predicted, before = list[int](), list[int](), list[int](), 0
+        for row, example in enumerate(examples):
+            targets, first = example.tokens[example.start :], row * sequences.tokens.shape[1] + example.start - 1
+            before += len(example.latents)
+            if LATENT in targets:  # all pictures have as many, so that none follows need not be predicted
+                predicted += range(before - len(targets), before)
+            else:
+                slots += range(first, first + len(targets))
+                labels += targets
+        return MixedBatch(
+            **vars(sequences),
+            slots=torch.tensor(slots, dtype=torch.int64),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            predicted=torch.tensor(predicted, dtype=torch.int64),
+            pad_id=PAD,
+        )
 
     def model_defaults(self) -> dict[str, Any]:
-        facts = self._stores["train"].facts
-        longest = max(len(prompt) for prompts in self._prompts.values() for prompt in prompts)
+        return self._sizes(self._stores["train"].facts, self._longest)
+
+    def _sizes(self, facts: ImageFacts, longest: int) -> dict[str, Any]:
+        """Those of the model, for prompts of at most `longest` tokens."""
         return {
             "vocab_size": len(self.vocabulary),
             "latent_size": facts.latent_size,

@@ -11,50 +11,11 @@ Source: LatentLM (arXiv 2412.08635): one model generates and understands.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from latent.data.latent_store import LatentStore
-from latent.data.vocabulary import SPEECH_START, SpeechVocabulary, heard_tokens
-from latent.tasks.speech_synthesis import SpeechDataset, SpeechExample, SpeechSynthesis
+from latent.data.vocabulary import SPEECH_START, heard_tokens
+from latent.tasks.both_directions import BothDirections, Described, ReadDataset
+from latent.tasks.speech_synthesis import SpeechExample, SpeechSynthesis
 from s2s.errors import ConfigError
 from s2s.registry import register_task
-
-
-class HeardDataset:
-    """Utterances of a store to write down. Noise depends only on the seed, the epoch and the index."""
-
-    def __init__(self, store: LatentStore, vocabulary: SpeechVocabulary, seed: int, fixed: bool) -> None:
-        self._store, self._seed, self._fixed = store, seed, fixed
-        self._texts = [[*vocabulary.text(said.text), SPEECH_START] for said in store.utterances]
-        lengths = [said.frames + 2 + len(text) for said, text in zip(store.utterances, self._texts, strict=True)]
-        self.lengths: NDArray[np.int64] = np.array(lengths, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._store)
-
-    def example(self, index: int, epoch: int) -> SpeechExample:
-        """See `s2s.tasks.base.Dataset`."""
-        generator = np.random.default_rng([self._seed, 0 if self._fixed else epoch, index, 1])
-        sound = self._store.facts.sample(self._store.mean(index), generator)
-        heard = heard_tokens(len(sound))
-        return SpeechExample(self._store.utterances[index].id, [*heard, *self._texts[index]], sound, len(heard))
-
-
-class BothDirections:
-    """Every utterance to say, then every utterance to write down."""
-
-    def __init__(self, said: SpeechDataset, heard: HeardDataset) -> None:
-        self._said, self._heard = said, heard
-        self.lengths: NDArray[np.int64] = np.concatenate([said.lengths, heard.lengths])
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def example(self, index: int, epoch: int) -> SpeechExample:
-        """See `s2s.tasks.base.Dataset`."""
-        beyond = index - len(self._said)
-        return self._said.example(index, epoch) if beyond < 0 else self._heard.example(beyond, epoch)
 
 
 @register_task("speech_and_text")
@@ -70,4 +31,9 @@ class SpeechAndText(SpeechSynthesis):
 
     def dataset(self, split: str, seed: int) -> BothDirections:  # type: ignore[override]
         store, fixed = self._stores[split], split == "valid"
-        return BothDirections(super().dataset(split, seed), HeardDataset(store, self.vocabulary, seed, fixed))
+        heard = [
+            Described(index, said.id, said.frames, [*self.vocabulary.text(said.text), SPEECH_START])
+            for index, said in enumerate(store.utterances)
+        ]
+        read = ReadDataset(store, heard, heard_tokens, SpeechExample, seed, fixed)
+        return BothDirections(super().dataset(split, seed), read)

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from latent.data.batch import HeardBatch, HeardSources
+from latent.data.batch import HeardBatch, LatentSources
 from latent.data.latent_store import TOKENIZER, Latents, LatentStore, StoredUtterance, StoreFacts, copy_tokenizer
 from latent.data.written import Writing, character_tokenizer, written
 from s2s import hub
@@ -237,10 +237,10 @@ class SpeechRecognition(GenerationTask):
         found = [dataset.heard(place) for place in sorted(places)]
         return [Reference(self.heard(one.id, latents), one.id, self._text(one), "") for one, latents in found]
 
-    def collate_sources(self, examples: Sequence[HeardSource]) -> HeardSources:
+    def collate_sources(self, examples: Sequence[HeardSource]) -> LatentSources:
         tokens = _padded([one.tokens for one in examples], self._special.pad)
         latents, slots = _placed([one.latents for one in examples], tokens.shape[1])
-        return HeardSources(
+        return LatentSources(
             ids=[one.id for one in examples],
             tokens=tokens,
             lengths=torch.tensor([len(one.tokens) for one in examples]),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from latent.text.front_end import FrontEnd, Reading, refuse_file, register_front_end
+from s2s.data.readable import join_words
 from s2s.json_files import dump_json, read_json
 
 _FILE = "words.json"
@@ -37,6 +38,9 @@ class WordFrontEnd(FrontEnd):
         places = {word: place for place, word in enumerate(self.vocabulary)}
         found = _words(text)
         return Reading([places[word] for word in found if word in places], [], [w for w in found if w not in places])
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return join_words([self.vocabulary[token] for token in tokens])
 
     def save(self, folder: Path) -> None:
         (folder / _FILE).write_text(dump_json(self.vocabulary) + "\n", encoding="utf-8")

@@ -78,6 +78,7 @@ SMALLER = {
     "text_to_image_small": ["train.max_steps=1", "model.num_layers=1"],
     "melody_hymns": ["train.max_steps=1", "model.hidden_size=16", "model.encoder_layers=1", "model.decoder_layers=1"],
     "text_to_image_dit": ["train.max_steps=1", "model.num_layers=1"],
+    "image_and_text_small": ["train.max_steps=1", "model.num_layers=1"],
     "masked_autoencoder_images": ["train.max_steps=1"],
     "image_codes": ["train.max_steps=1"],
     "masked_image_codes": ["train.max_steps=1"],
@@ -428,6 +429,8 @@ def test_guide_to_pictures(home: Path) -> None:
     assert len((home / "captions.jsonl").read_text().splitlines()) == 8
     assert {path.name for path in (home / "drawn").iterdir()} == {"first.png", "manifest.jsonl", "sheet.png"}
     assert (home / "red_at_once.png").exists()
+    assert (home / "red_by_both.png").exists()
+    assert len((home / "captions_by_both.jsonl").read_text().splitlines()) == 4
 
 
 def test_guide_to_melodies(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,7 @@ OWN = {  # task: (model, criterion) that it declares or implies
     "vibevoice_recognition": ("vibevoice_listener", "next_token"),
     "image_autoencoding": ("image_sigma_vae", "image_sigma_vae"),
     "image_generation": ("latent_lm", "next_token_diffusion"),
+    "image_and_text": ("latent_lm", "next_token_diffusion"),
     "masked_images": ("masked_autoencoder", "masked_pixels"),
     "captioning": ("image_unilm", "captioning"),
     "captioning masked": ("image_unilm", "captioning"),
@@ -190,6 +191,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "image_autoencoding": shown,
         "masked_images": masked,
         "image_generation": {"name": "image_generation", "train": drawings, "valid": drawings},
+        "image_and_text": {"name": "image_and_text", "train": drawings, "valid": drawings},
         "captioning": captions,
         "captioning masked": captions | {"method": "masked"},
         "melody_from_lyrics": {"name": "melody_from_lyrics", "train": tunes, "valid": tunes},
@@ -261,7 +263,7 @@ def tree(task: dict[str, Any], model: str, criterion: str, names: bool = True) -
     options = dict(MODEL_OPTIONS[model])
     if model in ("vibevoice_language", "vibevoice_listener") and task["name"].startswith("vibevoice"):
         options["init"] = task["tokenizer"]
-    latents = ("speech_synthesis", "speech_and_text", "speech_recognition", "image_generation")
+    latents = ("speech_synthesis", "speech_and_text", "speech_recognition", "image_generation", "image_and_text")
     gives_latents = task["name"] in latents
     if model in ("latent_lm", "latent_lm_listener", "timed_latent_lm") and not gives_latents:
         options |= {key: value for key, value in KNOWN.items() if key != "vocab_size"}

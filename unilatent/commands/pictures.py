@@ -17,7 +17,7 @@ def draw(
         typer.Argument(
             metavar="RUN",
             autocompletion=completion.runs,
-            help="Run folder of the task image_generation, or its name on the hub.",
+            help="Run folder of the task image_generation or image_and_text, or its name on the hub.",
         ),
     ],
     overrides: Annotated[

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latent.data.batch import HeardSources
+from latent.data.batch import LatentSources
 from latent.decoding.joint_ctc import JointCTCSearch
 from latent.nn.ctc import PrefixScores, by_recording
 from s2s.data.batch import Feeding, SourceBatch
@@ -101,7 +101,7 @@ class Table:
         generator = torch.Generator().manual_seed(hash((self.seed, row, prefix)) % 2**31)
         return self.scale * torch.randn(VOCABULARY, generator=generator)
 
-    def frame_scores(self, sources: HeardSources) -> Tensor:
+    def frame_scores(self, sources: LatentSources) -> Tensor:
         return sources.latents
 
     def check_lengths(self, lengths: Tensor, max_steps: int) -> None:
@@ -122,11 +122,11 @@ class Table:
         )
 
 
-def heard(frames: Tensor, lengths: Sequence[int], rows: Sequence[int]) -> HeardSources:
+def heard(frames: Tensor, lengths: Sequence[int], rows: Sequence[int]) -> LatentSources:
     """Recordings `rows` with their log-probabilities as latents."""
     width = max(lengths[row] for row in rows) + 2
     slots = [place * width + 1 + time for place, row in enumerate(rows) for time in range(lengths[row])]
-    return HeardSources(
+    return LatentSources(
         ids=[str(row) for row in rows],
         tokens=torch.zeros(len(rows), width, dtype=torch.int64),
         lengths=torch.tensor([lengths[row] + 2 for row in rows]),

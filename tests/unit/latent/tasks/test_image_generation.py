@@ -84,7 +84,7 @@ def test_a_run_brings_all_that_drawing_needs(store: Path, tmp_path: Path, dit: b
 
 def test_a_dit_for_what_is_no_picture_is_refused(store: Path) -> None:
     config = drawing_config(store, dit=True)
-    with pytest.raises(ConfigError, match="'dit' draws pictures, which the task has none of"):
+    with pytest.raises(ConfigError, match="'dit' draws pictures and does nothing else, the task is another"):
         resolve(config, {"vocab_size": 7})
 
 
