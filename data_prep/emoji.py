@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.emoji_combinations import parts_of
 from data_prep.npm_archives import unpack_archive
 from data_prep.picture_concepts import concept_of
 from data_prep.picture_corpus import Depicted
@@ -133,4 +134,5 @@ class _Known:
             group=category,
             license=of_vendor.license,
             attribution=of_vendor.attribution,
+            parts=parts_of(english),
         )

@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Depicted:
         license: An SPDX identifier, or a name.
         attribution: Whom to name.
         split: The source's own split, if it has one.
+        parts: What its name combines, by kind, if it does; see `emoji_combinations.parts_of`.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Depicted:
     license: str
     attribution: str
     split: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class PictureOptions:
         square: Make squares, with white beside what is not one; else the sides keep their ratio.
         valid_percent, test_percent: Share of concepts for these splits, where the source has none of its own.
         most_of_concept: Leave out further pictures of a concept.
+        by_concept: Keep pictures of one concept, and those that look alike, in one split. Else pictures bring their
+            split, and those in another than training that are also there are left out.
     """
 
     size: int = 64
@@ -72,6 +76,7 @@ class PictureOptions:
     valid_percent: int = 10
     test_percent: int = 10
     most_of_concept: int = 20
+    by_concept: bool = True
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 2048:
@@ -97,7 +102,8 @@ class _Written:
             found[language] += 1
             number = str(found[language]) if found[language] > 1 else ""
             record = {"id": f"{self.picture.id}.{language}{number}", "image": self.file, "tgt": caption}
-            facts = {"language": language, "concept": family, "group": self.picture.group}
+            facts: dict[str, Any] = {"language": language, "concept": family, "group": self.picture.group}
+            facts |= {"parts": dict(self.picture.parts)} if self.picture.parts else {}
             rights = {"license": self.picture.license, "attribution": self.picture.attribution}
             lines += dump_json(record | facts | rights) + "\n"
         return lines
@@ -133,8 +139,11 @@ def write_picture_corpus(
         written = _write_files(_kept(pictures, options, skipped), folder, options, skipped)
         if not written:
             raise InputError(f"{folder}: no picture to write; skipped {listed(skipped) or 'none, there was none'}")
-        concepts = [entry.picture.concept for entry in written]
-        names = families(concepts, np.stack([entry.thumbnail for entry in written]))
+        if not options.by_concept:
+            written = _without_copies(written, folder, skipped)
+        names = [entry.picture.concept for entry in written]
+        if options.by_concept:
+            names = families(names, np.stack([entry.thumbnail for entry in written]))
         splits: dict[str, list[tuple[_Written, str]]] = {name: [] for name in SPLITS}
         for entry, family, split in zip(written, names, _splits(written, names, options), strict=True):
             splits[split].append((entry, family))
@@ -190,6 +199,19 @@ def _write_files(
     return written
 
 
+def _without_copies(written: Sequence[_Written], folder: Path, skipped: Counter[str]) -> list[_Written]:
+    """The pictures without those that another split than training shares with it: sets draw some people alike."""
+    learned = {entry.thumbnail.tobytes() for entry in written if entry.picture.split == "train"}
+    kept = []
+    for entry in written:
+        if entry.picture.split != "train" and entry.thumbnail.tobytes() in learned:
+            skipped["that are in training under another name"] += 1
+            (folder / entry.file).unlink()
+        else:
+            kept.append(entry)
+    return kept
+
+
 def _resized(image: Any, options: PictureOptions) -> Any:
     best = load("PIL.Image", _EXTRA).Resampling.LANCZOS
     image = image.convert("RGB")
@@ -228,10 +250,11 @@ def _card(
     rights = Counter(f"{picture.license}: {picture.attribution}" for picture in everything)
     groups = Counter(picture.group for picture in everything if picture.group)
     parts = [f"# {title}", *about, "## Sizes", "\n".join(rows)]
-    parts.append(
-        "No concept is in two splits. A concept is the name of a thing in English without its variants (people, skin "
-        "tones, directions, styles); pictures that look alike are of one concept. Colors tell concepts apart."
-    )
+    if options.by_concept:
+        parts.append(
+            "No concept is in two splits. A concept is the name of a thing in English without its variants (people, "
+            "skin tones, directions, styles); pictures that look alike are of one concept. Colors tell concepts apart."
+        )
     parts += [
         "## Licenses",
         f"Every record has its own. The {min(20, len(rights))} with most pictures of {len(rights):,}:",

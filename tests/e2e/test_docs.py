@@ -155,6 +155,7 @@ NOT_RUN = {
         "unilatent prepare tuxpaint-stamps data/stamps",
         "unilatent prepare openclipart data/clipart",
         "unilatent prepare captioned-photos data/flickr --captions Flickr8k.token.txt Images",
+        "unilatent prepare emoji data/emoji-combinations --combinations --size 32 --test-percent 40",
     ],
     "melodies": [
         "unilatent prepare hymns data/hymns",

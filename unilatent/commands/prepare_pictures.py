@@ -44,6 +44,14 @@ def emoji(
     ] = None,
     language: Language = None,
     skin_tones: Annotated[bool, typer.Option("--skin-tones", help="People in five skin tones, too.")] = False,
+    combinations: Annotated[
+        bool,
+        typer.Option(
+            "--combinations",
+            help="Only names that combine parts, also skin tones; some pairs of parts are never in training. The "
+            "percentages are those of the things of which pairs are held out.",
+        ),
+    ] = False,
     size: Size = 64,
     valid_percent: ValidPercent = 10,
     test_percent: TestPercent = 10,
@@ -56,12 +64,17 @@ def emoji(
     import tempfile
 
     from data_prep import emoji as reading
+    from data_prep import emoji_combinations
     from data_prep.npm_archives import fetch_archives
     from data_prep.picture_corpus import PictureOptions, write_picture_corpus
 
-    options = PictureOptions(size, True, valid_percent, test_percent, most_of_concept)
+    options = PictureOptions(size, True, valid_percent, test_percent, most_of_concept, by_concept=not combinations)
     languages = list(dict.fromkeys(language or ["en"]))
     skipped: Counter[str] = Counter()
+
+    def skip(reason: str) -> None:
+        skipped[reason] += 1
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         packages = pictures or fetch_archives(list(reading.PICTURES.values()), folder)
@@ -70,16 +83,17 @@ def emoji(
 
         def found() -> Iterator[Depicted]:
             for number, package in enumerate(packages):
-                place = folder / f"pictures{number}"
-                yield from reading.read_emoji(
-                    package, known, languages, skin_tones, place, lambda reason: skipped.update([reason])
-                )
+                place, toned = folder / f"pictures{number}", skin_tones or combinations
+                yield from reading.read_emoji(package, known, languages, toned, place, skip)
 
         about = [
             reading.ABOUT.format(*(", ".join(path.name for path in paths) for paths in (packages, annotations))),
+            *([emoji_combinations.ABOUT] if combinations else []),
             reading.LICENSE,
         ]
-        typer.echo(write_picture_corpus(found(), out, options, "Emoji", about, skipped))
+        shares = {"test": test_percent, "valid": valid_percent}
+        shown = emoji_combinations.split_combinations(found(), shares, skip) if combinations else found()
+        typer.echo(write_picture_corpus(shown, out, options, "Emoji", about, skipped))
 
 
 @app.command(short_help="Captions: Tux Paint's stamps, in many languages.")
