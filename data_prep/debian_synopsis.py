@@ -168,8 +168,14 @@ def split_of(source_package: str) -> str:
     return "valid" if bucket < TEST_PERCENT + VALID_PERCENT else "train"
 
 
-def write(folder: Path, lists: PackageLists, languages: Sequence[str]) -> list[str]:
+def write(folder: Path, lists: PackageLists, languages: Sequence[str], max_train: int | None = None) -> list[str]:
     """Write the corpus of each language to FOLDER/LANGUAGE, with data card and license note; returns their summaries.
+
+    Args:
+        folder: Where to write.
+        lists: The package lists.
+        languages: Names as in Translation-LANGUAGE.
+        max_train: Maximum training pairs of a language; those with the smallest md5 of their id stay.
 
     Raises:
         InputError: a list is missing or malformed, or holds no description in one of the languages.
@@ -184,9 +190,22 @@ def write(folder: Path, lists: PackageLists, languages: Sequence[str]) -> list[s
         title = f"Debian descriptions and synopses, language {language}"
         made = f"Made from {lists.release}: {len(descriptions.packages):,} packages, {len(texts):,} descriptions."
         files = "\n".join(f"- {origin}" for origin in lists.origins(language))
-        about = [made, files, RULE, LICENSE.strip()]
+        fewer = (
+            [] if max_train is None else [f"Of the training pairs, the {max_train:,} with the smallest md5 of `id`."]
+        )
+        about = [made, files, RULE, *fewer, LICENSE.strip()]
         with CorpusWriter(folder / language, title, about, {"NOTICE": LICENSE}) as writer:
-            for split, pair in pairs(descriptions.packages, texts, language, writer.skip):
-                writer.add(split, pair)
+            kept = list(pairs(descriptions.packages, texts, language, writer.skip))
+            left_out = _beyond(max_train, [pair.id for split, pair in kept if split == "train"])
+            for split, pair in kept:
+                if pair.id in left_out:
+                    writer.skip(f"training pairs beyond {max_train:,}")
+                else:
+                    writer.add(split, pair)
         summaries.append(writer.summary)
     return summaries
+
+
+def _beyond(count: int | None, ids: Sequence[str]) -> set[str]:
+    """The ids but the `count` with the smallest md5."""
+    return set() if count is None else set(sorted(ids, key=lambda id: hashlib.md5(id.encode()).digest())[count:])

@@ -7,6 +7,7 @@ from typing import Any
 
 from eval import captions, question_generation
 from eval.bleu import bleu_and_chrf
+from eval.groups import mean_over, members_of
 from eval.matching import match, read_hypotheses, read_references
 from eval.postprocess import fix_tokenization, postprocess
 from eval.report import Report, Scored, make_report
@@ -61,6 +62,7 @@ class Settings:
         tokenize: Tokenization of BLEU for generic, see `eval.bleu`.
         baseline: The system to compare the others with.
         resamples: Bootstrap samples for intervals and tests.
+        by: The field whose values are scored each by itself, such as a language; the scores are then means over them.
         source_field, target_field: Where the references have their sources and texts, see `s2s.data.fields`.
     """
 
@@ -74,6 +76,7 @@ class Settings:
     baseline: str | None = None
     resamples: int = 1000
     seed: int = 0
+    by: str | None = None
     source_field: str = SOURCE
     target_field: str = TARGET
 
@@ -92,7 +95,7 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
     fields = Fields(settings.source_field, settings.target_field)
     if settings.task == "captions":
         fields = captions.fields_of_captions(reference, fields)
-    references = read_references(reference, fields)
+    references = read_references(reference, fields, settings.by)
     read = {name: read_hypotheses(path, fields) for name, path in hypotheses.items()}
     outputs = {name: match(read[name], references, path, reference) for name, path in hypotheses.items()}
     sources = None if any(entry.source is None for entry in references) else [nfc(str(e.source)) for e in references]
@@ -119,8 +122,25 @@ def evaluate(hypotheses: dict[str, str], reference: str, settings: Settings) -> 
     targets = [nfc(entry.text) for entry in references]
     if settings.task == "qg" and sources is None:
         notes.append("the references have no sources: every question is scored against one reference")
-    scored = {name: _score(texts_of_one, targets, sources, settings) for name, texts_of_one in texts.items()}
-    return make_report(scored, hypotheses, reference, asdict(settings), _PACKAGES, notes)
+    groups = {
+        value: {name: _score_some(members, of_one, targets, sources, settings) for name, of_one in texts.items()}
+        for value, members in (members_of(references, settings.by) if settings.by else {}).items()
+    }
+    scored = {
+        name: mean_over({value: of_value[name] for value, of_value in groups.items()})
+        if groups
+        else _score(of_one, targets, sources, settings)
+        for name, of_one in texts.items()
+    }
+    return make_report(scored, hypotheses, reference, asdict(settings), _PACKAGES, notes, groups)
+
+
+def _score_some(
+    members: list[int], outputs: list[str], targets: list[str], sources: list[str] | None, settings: Settings
+) -> Scored:
+    """The scores of some of the examples, by their places."""
+    known = None if sources is None else [sources[place] for place in members]
+    return _score([outputs[place] for place in members], [targets[place] for place in members], known, settings)
 
 
 def lead(source: str, sentences: int, words: int) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2s.data.fields import PSEUDO_TARGET, TARGET, Fields, TextField
+from s2s.data.fields import PSEUDO_TARGET, TARGET, Fields, TextField, value_at
 from s2s.data.jsonl import id_field
 from s2s.data.records import Records, open_records
 from s2s.data.tokenizer import wordpiece_join
 from s2s.errors import InputError
+from s2s.json_files import describe
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Entry:
         text: The hypothesis ("" if there is none) or the reference.
         source: The source of a reference, if the file has it.
         failed: Decoding gave an error instead of a hypothesis.
+        group: The value of the field by which references are scored, if one is named.
     """
 
     where: str
@@ -32,12 +34,18 @@ class Entry:
     text: str
     source: str | None = None
     failed: bool = False
+    group: str | None = None
 
 
-def read_references(path: str | Path, fields: Fields) -> list[Entry]:
-    """References with their sources, which may be missing, from any input that `open_records` reads."""
+def read_references(path: str | Path, fields: Fields, by: str | None = None) -> list[Entry]:
+    """References with their sources, which may be missing, from any input that `open_records` reads.
+
+    `by` is the field or path whose value is the group of a reference.
+    """
     records = open_records(path, "test", text_record=_as_target)
     if records.format == "text":
+        if by is not None:
+            raise InputError(f"--by {by}: needs references with fields, found plain lines in {records.name}")
         entries = _plain_lines(records)
         empty = next((entry for entry in entries if not entry.text), None)
         if empty:
@@ -48,8 +56,16 @@ def read_references(path: str | Path, fields: Fields) -> list[Entry]:
         source, target = chosen = chosen or fields.of(record, where)
         text = _as_text(target.text(record, where))
         said = _as_text(source.text(record, where)) if source.is_in(record) else None
-        entries.append(Entry(where, id_field(record, where), text, said))
+        group = None if by is None else _group(record, by, where)
+        entries.append(Entry(where, id_field(record, where), text, said, group=group))
     return entries
+
+
+def _group(record: dict[str, Any], by: str, where: str) -> str:
+    value = value_at(record, by, where)
+    if not isinstance(value, str | int):
+        raise InputError(f"{where}: {by!r} must be a text or a whole number to score by, found {describe(value)}")
+    return str(value)
 
 
 def read_hypotheses(path: str | Path, fields: Fields) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,16 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The scores on the references with one value of a field."""
+
+    value: str
+    examples: int
+    systems: list[System]
+    comparisons: list[Comparison]
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that an evaluation found, and what it takes to repeat it.
 
@@ -58,6 +68,7 @@ class Report:
         systems: In the order of the command line, the lead baseline last.
         comparisons: Every other system with the baseline; empty without one.
         notes: What a reader must know to trust the numbers.
+        groups: The same by the values of a field; the systems above then have the means over them.
     """
 
     settings: dict[str, Any]
@@ -68,6 +79,7 @@ class Report:
     systems: list[System]
     comparisons: list[Comparison]
     notes: list[str]
+    groups: list[Group]
 
 
 def make_report(
@@ -77,11 +89,36 @@ def make_report(
     settings: dict[str, Any],
     packages: Sequence[str],
     notes: Sequence[str],
+    groups: Mapping[str, Mapping[str, Scored]] | None = None,
 ) -> Report:
-    """The report on some systems by name, with intervals, and with comparisons if the settings name a baseline."""
-    samples, baseline = (settings["resamples"], settings["seed"]), settings.get("baseline")
+    """The report on some systems by name, with intervals, and with comparisons if the settings name a baseline.
+
+    `groups` has the same systems on the references with each value of a field.
+    """
     metrics = {name: [*one.quality, *one.form] for name, one in scored.items()}
-    systems = [
+    return Report(
+        settings=settings,
+        reference=reference,
+        examples=_examples(scored),
+        versions={"python": platform.python_version(), **{name: version_of(name) for name in packages}},
+        signatures={metric.name: metric.signature for of_system in metrics.values() for metric in of_system},
+        systems=_systems(scored, paths, settings),
+        comparisons=_comparisons(scored, settings),
+        notes=[*notes, *_metric_notes(metrics)],
+        groups=[
+            Group(value, _examples(of_value), _systems(of_value, paths, settings), _comparisons(of_value, settings))
+            for value, of_value in (groups or {}).items()
+        ],
+    )
+
+
+def _examples(scored: Mapping[str, Scored]) -> int:
+    return len(next(iter(scored.values())).form[0].rows)
+
+
+def _systems(scored: Mapping[str, Scored], paths: Mapping[str, str], settings: Mapping[str, Any]) -> list[System]:
+    samples = settings["resamples"], settings["seed"]
+    return [
         System(
             name,
             paths.get(name),
@@ -89,7 +126,11 @@ def make_report(
         )
         for name, one in scored.items()
     ]
-    comparisons = [
+
+
+def _comparisons(scored: Mapping[str, Scored], settings: Mapping[str, Any]) -> list[Comparison]:
+    samples, baseline = (settings["resamples"], settings["seed"]), settings.get("baseline")
+    return [
         Comparison(
             name,
             baseline,
@@ -101,16 +142,6 @@ def make_report(
         for name, one in scored.items()
         if baseline is not None and name != baseline
     ]
-    return Report(
-        settings=settings,
-        reference=reference,
-        examples=len(next(iter(scored.values())).form[0].rows),
-        versions={"python": platform.python_version(), **{name: version_of(name) for name in packages}},
-        signatures={metric.name: metric.signature for of_system in metrics.values() for metric in of_system},
-        systems=systems,
-        comparisons=comparisons,
-        notes=[*notes, *_metric_notes(metrics)],
-    )
 
 
 def _metric_notes(metrics: Mapping[str, Sequence[Metric]]) -> Iterator[str]:
@@ -148,15 +179,29 @@ def present(report: Report, json_file: str | None) -> None:
 
 def as_text(report: Report) -> str:
     """Tables with a column for each system: scores with half the width of their interval; differences; signatures."""
-    resamples = report.settings["resamples"]
-    head = f"{report.settings['task']}, {report.examples:,} examples, ± half a 95 % interval ({resamples:,} resamples)"
-    blocks = [f"{head}\n\n{_scores(report.systems)}"]
+    resamples, by = report.settings["resamples"], report.settings.get("by")
+    means = f", mean over {len(report.groups)} values of {by}" if report.groups else ""
+    head = f"{report.settings['task']}, {report.examples:,} examples{means}"
+    blocks = [f"{head}, ± half a 95 % interval ({resamples:,} resamples)\n\n{_scores(report.systems)}"]
+    if report.groups:
+        blocks.append(f"by {by}\n\n{_by_group(report, 'systems', 'quality', _score)}")
     if report.comparisons:
-        blocks.append(
-            f"difference to {report.comparisons[0].baseline} [95 % interval], p of no difference\n\n"
-            f"{_differences(report.comparisons)}"
-        )
+        told = f"difference to {report.comparisons[0].baseline} [95 % interval], p of no difference"
+        blocks.append(f"{told}\n\n{_differences(report.comparisons)}")
+        if report.groups:
+            blocks.append(f"by {by}\n\n{_by_group(report, 'comparisons', 'differences', _difference)}")
     return "\n\n".join([*blocks, _signatures(report)])
+
+
+def _by_group(report: Report, part: str, scores: str, cell: Callable[[Any], str]) -> str:
+    """A table with a row for each metric and group, from what each group has for the systems or comparisons."""
+    columns = getattr(report, part)
+    rows = [["", *(getattr(column, "name", None) or column.system for column in columns)]]
+    for name in getattr(columns[0], scores):
+        for group in report.groups:
+            found = [getattr(column, scores).get(name) for column in getattr(group, part)]
+            rows.append([f"{name}  {group.value} ({group.examples:,})", *map(cell, found)])
+    return _aligned(rows)
 
 
 def _scores(systems: Sequence[System]) -> str:

@@ -289,6 +289,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "id": str(i),
             "src": f"{word} shows {word} images and reads text files . a fast library",
             "tgt": f"small {word} tools",
+            "lang": "en",
         }
         for i, word in enumerate(WORDS)
     ]

@@ -122,7 +122,7 @@ LAYERS = {
             "word_errors",
         },
         {"report", "rouge", "question_generation", "intonation"},
-        {"captions"},
+        {"captions", "groups"},
         {"evaluation", "speech", "recognition", "long_form", "transcripts", "melodies", "melody_perplexity"},
     ],
     "unilatent": [{"siblings", "completion"}, {"server"}, {"commands"}, {"verbs"}, {"cli"}, {"__main__"}],

@@ -49,6 +49,12 @@ def text(
     with_lead: Annotated[bool, typer.Option("--with-lead", help="Also score the beginning of the source.")] = False,
     lead_words: Annotated[int | None, typer.Option(min=0, help="Words of that beginning; 0: no limit.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Compare every other system with this one (or lead).")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="Score the references with each value of a field by themselves, and their mean: lang."
+        ),
+    ] = None,
     scorer: Annotated[
         Scorer, typer.Option(help="ROUGE implementation; py-rouge gives the numbers that s2s-ft's scripts print.")
     ] = "rouge-score",
@@ -104,6 +110,7 @@ def text(
         baseline=baseline,
         resamples=resamples,
         seed=seed,
+        by=by,
         source_field=source_field,
         target_field=target_field,
     )

@@ -34,6 +34,9 @@ Translations = Annotated[
 def debian_synopsis(
     out: Annotated[Path, typer.Argument(help="Folder that gets one folder for each language.")],
     language: Annotated[list[str], typer.Option(help="Language of the descriptions; may be repeated.")] = ["en"],  # noqa: B006 (typer's)
+    max_train: Annotated[
+        int | None, typer.Option(min=1, help="Maximum training pairs of a language.", show_default="all")
+    ] = None,
     packages: Packages = None,
     translation: Translations = None,
 ) -> None:
@@ -47,10 +50,10 @@ def debian_synopsis(
     from data_prep.package_lists import fetch_lists, given_lists
 
     if packages or translation:
-        summaries = write(out, given_lists(packages or [], translation or []), language)
+        summaries = write(out, given_lists(packages or [], translation or []), language, max_train)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            summaries = write(out, fetch_lists(Path(folder), language), language)
+            summaries = write(out, fetch_lists(Path(folder), language), language, max_train)
     typer.echo("\n".join(summaries))
 
 

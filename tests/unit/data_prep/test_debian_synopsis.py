@@ -120,6 +120,26 @@ def test_languages_are_joined_by_md5_and_split_alike(tmp_path: Path) -> None:
     assert "Translation-de, of 20" in (tmp_path / "out/de/DATA_CARD.md").read_text()
 
 
+def test_fewer_training_pairs_are_those_of_more_and_tests_stay(tmp_path: Path) -> None:
+    tested = next(f"s{n}" for n in range(1000) if split_of(f"s{n}") == "test")
+    sources = [tested, *(f"s{n}" for n in range(25))]
+    entries = [(f"p{n}", source, f"synopsis {chr(97 + n)}", words(f"w{n}-")) for n, source in enumerate(sources)]
+    given = lists(tmp_path, entries, ["en", "de"])
+    ids = {}
+    for count in (None, 9, 4):
+        debian_synopsis.write(tmp_path / f"out{count}", given, ["en", "de"], count)
+        for path in (tmp_path / f"out{count}").glob("*/*.jsonl"):
+            found = [json.loads(line)["id"] for line in path.read_text().splitlines()]
+            ids[count, path.parent.name, path.stem] = found
+    for language in ("en", "de"):
+        whole, nine, four = (ids[count, language, "train"] for count in (None, 9, 4))
+        assert (len(nine), len(four)) == (9, 4)
+        assert set(four) < set(nine) < set(whole)
+        assert nine == [id for id in whole if id in nine]
+        assert ids[4, language, "test"] == ids[None, language, "test"]
+    assert "the 4 with the smallest md5 of `id`" in (tmp_path / "out4/de/DATA_CARD.md").read_text()
+
+
 def test_shortest_name_speaks_for_a_source_package(tmp_path: Path) -> None:
     body = words("same")
     given = lists(tmp_path, [("alpha-tools", "s", "tools", body), ("alpha", "s", "program", body)], ["en"])

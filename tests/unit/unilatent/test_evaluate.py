@@ -76,6 +76,7 @@ def test_json_has_all_that_is_needed_to_repeat_it(files: dict[str, str], tmp_pat
         "baseline": None,
         "resamples": 1000,
         "seed": 0,
+        "by": None,
         "source_field": "src",
         "target_field": "tgt",
     }
