@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ def reconstructed(folder: Path, pictures: Sequence[Pixels]) -> list[Pixels]:
 
 def line(name: str, how: Sequence[str], right: Mapping[str, float], distance: float, cost: str = "–") -> str:
     """A line of the table; `how` are steps and guidance."""
-    judged = [f"{value:.1f}" for value in [*right.values(), distance]]
+    judged = ["–" if math.isnan(value) else f"{value:.1f}" for value in [*right.values(), distance]]
     return f"| {' | '.join([name, *how, *judged, cost])} |"
 
 
@@ -116,12 +117,14 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--count", type=int, default=30, help="pictures of each text; 10 at least for the sheet")
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="runs that draw too, trained elsewhere")
     parser.add_argument("--sheet", type=Path, help="PNG of drawings with most steps")
     options = parser.parse_args()
     given = digits(options.folder) if options.emoji is None else emoji(options.emoji)
     train(options.folder, given, options.updates)
     learned, test = (given.read(split) for split in ("train", "test"))
-    judge, real = Judge(given.pixels(learned[0]), learned[1], given.hidden, given.rounds), given.pixels(test[0])
+    kinds = dict.fromkeys(kind for parts in test[1] for kind in parts)
+    judge, real = Judge(given.pixels(learned[0]), learned[1], kinds, given.hidden, given.rounds), given.pixels(test[0])
     half, again = len(real) // 2, reconstructed(options.folder, real)
     right, none = judge.right(again, test[1]), ["–", "–"]
     print(f"| | steps | guidance | {' | '.join(right)} | distance | ms a picture |\n|{'---|' * (5 + len(right))}")
@@ -132,8 +135,9 @@ def main() -> None:
     print(line("all test pictures through the tokenizer", none, right, judge.distance(again, real)))
     texts, parts, seeds = asked_of(given, options.count)
     last: dict[str, list[Pixels]] = {}
-    for name, guidance, steps in itertools.product(MODELS, options.guidance, STEPS):
-        last[name], seconds = draw(options.folder / name, texts, seeds, steps, guidance)
+    runs = {name: options.folder / name for name in MODELS} | {run.name: run for run in options.also}
+    for name, guidance, steps in itertools.product(runs, options.guidance, STEPS):
+        last[name], seconds = draw(runs[name], texts, seeds, steps, guidance)
         right, distance = judge.right(last[name], parts), judge.distance(last[name], real)
         print(line(name, [f"{steps}", f"{guidance:g}"], right, distance, f"{1000 * seconds:.1f}"), flush=True)
     if options.sheet:

@@ -7,7 +7,8 @@ show: `{"digit": "3"}`, or `{"thing": "running", "who": "woman", "tone": "dark"}
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,11 @@ def emoji(lists: Path) -> DrawingSet:
 
 
 class Judge:
-    """A network with one hidden layer for each kind of part, which learns from pictures `(C, S, S)` and their parts."""
+    """A network with one hidden layer for each of some kinds of parts, which learns from pictures `(C, S, S)`."""
 
-    def __init__(self, pictures: Sequence[Pixels], parts: Sequence[Parts], hidden: int, rounds: int) -> None:
-        kinds = dict.fromkeys(kind for one in parts for kind in one)
+    def __init__(
+        self, pictures: Sequence[Pixels], parts: Sequence[Parts], kinds: Iterable[str], hidden: int, rounds: int
+    ) -> None:
         network = load("sklearn.neural_network", "").MLPClassifier
         self._networks: dict[str, Any] = {
             kind: network((hidden,), max_iter=rounds, random_state=0).fit(
@@ -107,14 +109,15 @@ class Judge:
 
     def right(self, pictures: Sequence[Pixels], parts: Sequence[Parts]) -> dict[str, float]:
         """Percentage of pictures that it takes for what they should be, in all parts; and in each kind, of those that
-        have one.
+        have one, NaN without any.
         """
         all_right, found = np.ones(len(parts), bool), dict[str, float]()
         for kind, network in self._networks.items():
             wanted = np.array([one.get(kind, _NOTHING) for one in parts])
             right = network.predict(rows(pictures)) == wanted
             all_right &= right
-            found[kind] = 100 * float(right[wanted != _NOTHING].mean())
+            asked = right[wanted != _NOTHING]
+            found[kind] = 100 * float(asked.mean()) if len(asked) else math.nan
         return {"right": 100 * float(all_right.mean()), **(found if len(found) > 1 else {})}
 
     def distance(self, some: Sequence[Pixels], others: Sequence[Pixels]) -> float:
