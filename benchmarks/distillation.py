@@ -45,9 +45,8 @@ ROWS = {
     "logits": Row((LOGITS,)),
     "layerwise": Row((LAYERWISE,)),
     "relation-gold": Row((RELATION, None)),
-    "relation-plate-1.5": Row((RELATION, None), temperature=1.5),
     "logits-pseudo": Row((LOGITS,), temperature=1),
-    "logits-plate-1.5": Row((LOGITS,), temperature=1.5),
+    "layerwise-pseudo": Row((LAYERWISE,), temperature=1),
 }
 FIRST_SHARE = 1 / 3
 """Share of the updates that the first of two trainings has."""
@@ -139,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in given.only:
             bench.outputs(f"{name}.{seed}", bench.student(name, seed))
     bench.outputs("teacher", given.teacher)
-    written = [f"{name}.{seed}" for seed in given.seeds for name in ("teacher", *ROWS)]
+    written = [f"{name}.{seed}" for seed in given.seeds for name in ROWS]
     paths = {name: given.folder / f"{name}.jsonl" for name in ("teacher", *written)}
     systems = " ".join(f"--hyp {name}={path}" for name, path in paths.items() if path.exists())
     baseline = "gold.1" if paths.get("gold.1", Path("none")).exists() else "teacher"

@@ -28,12 +28,17 @@ def test_a_row_trains_decodes_and_names_the_command_that_compares(
     monkeypatch.syspath_prepend(str(REPO / "benchmarks"))
     program, out = importlib.import_module("distillation"), tmp_path / "out"
     command = [str(TEACHER), str(out), "--data", str(prepared(tmp_path / "data")), "--layers", "1", "--updates", "3"]
-    command += ["--only", "relation-plate-1.5", "--options", "task.max_source=20", "task.max_target=10"]
+    command += ["--only", "relation-gold", "plate-1.5", "--options", "task.max_source=20", "task.max_target=10"]
     program.main(command)
     written = {path: path.read_bytes() for path in sorted(out.rglob("*.jsonl")) if path.name != "log.jsonl"}
-    assert {path.name for path in written} == {"labels-1.5.jsonl", "relation-plate-1.5.1.jsonl", "teacher.jsonl"}
+    assert {path.name for path in written} == {
+        "labels-1.5.jsonl",
+        "plate-1.5.1.jsonl",
+        "relation-gold.1.jsonl",
+        "teacher.jsonl",
+    }
     last = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert last[:2] == ["unilatent", "evaluate"]
-    assert f"relation-plate-1.5.1={out}/relation-plate-1.5.1.jsonl" in last
+    assert {f"{row}.1={out}/{row}.1.jsonl" for row in ("relation-gold", "plate-1.5")} <= set(last)
     program.main(command)
     assert {path: path.read_bytes() for path in written} == written
