@@ -27,6 +27,7 @@ _WRONG: dict[Any, list[Any]] = {
     Literal: ["zzz", 5, ["zzz"], True],
     Section: [5, [1], "word", {"no_such_option": 1}],
     list: [5, {"a": 1}, [{"a": 1}], [None]],
+    dict: [5, "word", [[1]], {"a": [None]}],
     type(None): [5, "word", [1]],
 }
 
@@ -165,13 +166,16 @@ def _kind_of(annotation: Any) -> tuple[Any, bool]:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         kinds = [_kind_of(part)[0] for part in args if part is not type(None)]
-        return (list if list in kinds else kinds[0]), type(None) in args
+        several = next((kind for kind in (list, dict) if kind in kinds), kinds[0])
+        return several, type(None) in args
     if origin is typing.Annotated:
         return _kind_of(args[0])
     if origin is Literal:
         return Literal, False
-    if origin in (list, tuple, dict):
+    if origin in (list, tuple):
         return list, False
+    if origin is dict:
+        return dict, False
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return Section, False
     return annotation, False
