@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from s2s.shipped import data_path
@@ -130,18 +130,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--options", nargs="*", default=[], help="KEY=VALUE for all trainings")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
-    bench = Bench(
-        *(given.teacher, given.folder, given.data),
-        *(given.layers, given.updates, given.precision, given.options),
-    )
+    bench = Bench(**{field.name: getattr(given, field.name) for field in fields(Bench)})
     for seed in given.seeds:
         for name in given.only:
             bench.outputs(f"{name}.{seed}", bench.student(name, seed))
     bench.outputs("teacher", given.teacher)
-    written = [f"{name}.{seed}" for seed in given.seeds for name in ROWS]
-    paths = {name: given.folder / f"{name}.jsonl" for name in ("teacher", *written)}
-    systems = " ".join(f"--hyp {name}={path}" for name, path in paths.items() if path.exists())
-    baseline = "gold.1" if paths.get("gold.1", Path("none")).exists() else "teacher"
+    names = ["teacher", *(f"{row}.{seed}" for seed in given.seeds for row in ROWS)]
+    written = [name for name in names if (given.folder / f"{name}.jsonl").exists()]
+    systems = " ".join(f"--hyp {name}={given.folder}/{name}.jsonl" for name in written)
+    baseline = "gold.1" if "gold.1" in written else "teacher"
     print(f"unilatent evaluate --task generic --with-lead --ref {bench.file('test')} {systems} --baseline {baseline}")
 
 

@@ -86,7 +86,7 @@ def test_each_recording_is_said_and_heard_and_only_what_is_said_is_drawn(home: P
     assert batch.labels[second].tolist() == [*text, SPEECH_START]
     assert batch.predicted.tolist() == list(range(frames))
     assert np.array_equal(data.example(5, 3).latents, data.example(5, 3).latents)
-    assert not np.array_equal(data.example(5, 3).latents, heard.latents), "drawn anew in each epoch"
+    assert not np.array_equal(data.example(5, 3).latents, heard.latents), "each epoch has noise of its own"
 
 
 def distance(latents: Latents, others: Latents) -> float:
