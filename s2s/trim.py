@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from s2s import checkpoint
-from s2s.config import parse_section, write_tree
+from s2s.config import parse_section, read_tree, write_tree
 from s2s.data.records import records
 from s2s.data.tokenizer import Tokenizer
 from s2s.data.vocabulary import choose_pieces, trimmed
@@ -152,7 +152,7 @@ def store_run(run: str | Path, output: Path, precision: str, checkpoint_name: st
         try:
             _copy_files(part, target)
             checkpoint.write_weights(_stored(weights, precision, output), target / checkpoint.WEIGHTS)
-            shutil.copyfile(config, target / checkpoint.CONFIG)
+            write_tree(_without_origins(read_tree(config)), target / checkpoint.CONFIG)
         except OSError as error:
             raise InputError(f"{target}: cannot be written: {error.strerror}") from error
     return _megabytes(output)
@@ -206,9 +206,8 @@ def _summary(
 
 def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path, output: Path) -> None:
     """Write the new run folder; the configuration comes last, so an incomplete folder is not taken for a run."""
-    tree = config.tree()
-    tree["task"].pop("tokenizer", None)  # the folder holds it
-    made = {"vocab_size": task.tokenizer.vocab_size, "init": None, "like": None, "layers_from": None}
+    tree = _without_origins(config.tree())
+    made = {"vocab_size": task.tokenizer.vocab_size, "init": None}
     tree["model"] |= {option: value for option, value in made.items() if option in tree["model"]}
     try:
         _copy_files(run, output)
@@ -219,6 +218,17 @@ def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path,
         raise InputError(f"{output}: cannot be written: {error.strerror}") from error
 
 
+def _without_origins(tree: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that names no other folder for what its own one holds: the tokenizer, and layers of a teacher."""
+    left_out = {"task": {"tokenizer"}, "model": {"like", "layers_from"}}
+    return {
+        section: {name: value for name, value in options.items() if name not in left_out.get(section, ())}
+        if isinstance(options, dict)
+        else options
+        for section, options in tree.items()
+    }
+
+
 def _stored(weights: Mapping[str, Tensor], precision: str, output: Path) -> dict[str, Tensor]:
     try:
         return stored(weights, precision)
@@ -227,10 +237,13 @@ def _stored(weights: Mapping[str, Tensor], precision: str, output: Path) -> dict
 
 
 def _copy_files(run: Path, output: Path) -> None:
+    """Copy what stays as it is: files, and the folders of networks that other programs write."""
     output.mkdir(parents=True, exist_ok=True)
     for file in run.iterdir():
         if file.is_file() and file.name not in _NOT_COPIED and not file.name.startswith("."):
             shutil.copyfile(file, output / file.name)
+        elif holds_encoder(file):
+            shutil.copytree(file, output / file.name, dirs_exist_ok=True)
 
 
 def _megabytes(folder: Path) -> float:

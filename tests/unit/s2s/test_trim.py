@@ -100,6 +100,22 @@ def test_any_run_is_stored_in_eight_bits_with_the_runs_inside_it(
     assert len((tmp_path / "hyp.jsonl").read_text(encoding="utf-8").splitlines()) == len(RECORDS)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_smaller_student_names_no_folder_that_it_came_from(texts: Path, tmp_path: Path, is_cut: bool) -> None:
+    shutil.copytree(RUN, tmp_path / "teacher")
+    model = {"like": str(tmp_path / "teacher"), "layers_from": [0]}
+    task = {"train": str(texts), "max_source": 20, "max_target": 9}
+    train_run(
+        parse_config({"task": task, "model": model, "train": {"max_steps": 1, "device": "cpu"}}), tmp_path / "run"
+    )
+    if is_cut:
+        trim_run(tmp_path / "run", tmp_path / "small", [str(texts)])
+    else:
+        store_run(tmp_path / "run", tmp_path / "small", "int8")
+    assert str(tmp_path / "teacher") not in (tmp_path / "small/config.yaml").read_text()
+    assert load_run(tmp_path / "small")[2].config.num_layers == 1
+
+
 def test_every_verb_takes_a_trimmed_run(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, hypotheses = tmp_path / "small", tmp_path / "hyp.jsonl"
     unilatent("trim", RUN, small, "--texts", texts, "--size", 250, "--precision", "float16")
