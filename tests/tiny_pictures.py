@@ -54,6 +54,18 @@ def write_captions(folder: Path, copies: int = 1) -> Path:
     return folder / "captions.jsonl"
 
 
+def write_vision_encoder(folder: Path, size: int) -> Path:
+    """A ViT with random weights that sees pictures of `size` pixels a side, as a folder of transformers."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = transformers.ViTConfig(**sizes, image_size=size, patch_size=size // 2, initializer_range=0.3)
+    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
 def caption_config(records: Path, **parts: Any) -> RunConfig:
     """A model that learns captions of the shapes; `parts` replace options of the task, `model` those of the model."""
     model = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64} | parts.pop("model", {})

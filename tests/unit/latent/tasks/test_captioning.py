@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import write_encoder
-from tiny_pictures import NAMES, caption_config, shape, write_captions
+from tiny_pictures import NAMES, caption_config, shape, write_captions, write_vision_encoder
 
 from latent.images.files import write_image
 from latent.tasks.captioning import Captioning
@@ -21,7 +22,7 @@ from s2s.generation.generator import Generator
 from s2s.ranks import Ranks
 from s2s.run import train_run
 from s2s.tasks.seq2seq import Seq2Seq
-from s2s.trim import trim_run
+from s2s.trim import store_run, trim_run
 
 LANGUAGES = ["en", "de"]
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -124,6 +125,7 @@ def test_bad_records_are_refused_with_their_line(records: Path, line: dict[str, 
     [
         ({"patch_size": 3}, r"task\.patch_size: must divide task\.image_size \(8\), found 3"),
         ({"patch_size": 16}, r"task\.patch_size: must divide task\.image_size \(8\), found 16"),
+        ({"vision_encoder": "a/b", "channels": 1}, r"task\.channels: must be 3 with task\.vision_encoder, found 1"),
         ({"keep_prob": 0.6, "random_prob": 0.6}, r"task\.keep_prob and task\.random_prob together"),
     ],
 )
@@ -153,6 +155,52 @@ def test_pictures_of_all_kinds_are_decoded_and_bad_ones_fail_alone(run: Path, tm
     for row, expected in zip(rows[len(good) :], bad.values(), strict=True):
         assert row["tgt"] is None
         assert expected in row["error"]
+
+
+def test_a_run_keeps_its_vision_encoder(tmp_path: Path) -> None:
+    records, encoder = write_captions(tmp_path), write_vision_encoder(tmp_path / "vit", size=8)
+    train_run(caption_config(records, vision_encoder=str(encoder), channels=3), tmp_path / "run")
+    pictures = [{"image": str(tmp_path / f"{name}0.png")} for name in NAMES]
+    before = [made.score for made in Generator.load(tmp_path / "run", device="cpu").generate(pictures)]
+    shutil.rmtree(encoder)
+    after = [made.score for made in Generator.load(tmp_path / "run", device="cpu").generate(pictures)]
+    assert before == after
+    assert len(set(before)) == len(NAMES), "pictures are told apart"
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_smaller_run_keeps_its_vision_encoder(tmp_path: Path, is_cut: bool) -> None:
+    records, encoder = write_captions(tmp_path), write_vision_encoder(tmp_path / "vit", size=8)
+    train_run(caption_config(records, vision_encoder=str(encoder), channels=3), tmp_path / "run")
+    if is_cut:
+        trim_run(tmp_path / "run", tmp_path / "small", [str(records)], size=40)
+    else:
+        store_run(tmp_path / "run", tmp_path / "small", "float16")
+    shutil.rmtree(encoder)
+    shutil.rmtree(tmp_path / "run")
+    assert Generator.load(tmp_path / "small", device="cpu").generate([{"image": str(tmp_path / "cross0.png")}])
+
+
+def test_another_encoder_than_that_of_the_run_whose_tokenizer_is_taken_is_read(tmp_path: Path) -> None:
+    records = write_captions(tmp_path)
+    names = [str(write_vision_encoder(tmp_path / name, size=size)) for name, size in (("old", 8), ("new", 16))]
+    train_run(caption_config(records, vision_encoder=names[0], channels=3), tmp_path / "run")
+    options = {"tokenizer": str(tmp_path / "run"), "vision_encoder": names[1], "channels": 3, "image_size": 16}
+    assert task_of(records, **options).inputs()[-1] == Path(names[1], "model.safetensors")
+
+
+@pytest.mark.parametrize("crop", [0.5, 1.0])
+def test_features_in_training_are_those_in_generation(tmp_path: Path, crop: float) -> None:
+    records, encoder = write_captions(tmp_path), write_vision_encoder(tmp_path / "vit", size=8)
+    options = {"vision_encoder": str(encoder), "channels": 3, "variation": {"crop": crop, "erase": 0.0}}
+    task = task_of(records, valid=str(records), **options)
+    source = task.source({"image": str(tmp_path / "cross0.png")}, "text 1")
+    (seen,) = task.collate_sources([source]).images.numpy()
+    assert seen.shape == (32, 2, 2)
+    for _ in range(2):
+        assert np.array_equal(task.dataset("valid", seed=0).example(2, 0).pixels, seen)
+    varied = task.dataset("train", seed=0).example(2, 0).pixels
+    assert np.array_equal(varied, seen) == (crop == 1)
 
 
 def write_forms(folder: Path, pillow: Any) -> list[str]:
