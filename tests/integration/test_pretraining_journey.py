@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 from typer.testing import CliRunner
 
+from s2s.config import write_tree
 from s2s.data.shards import Header, Rows, fingerprint, shard_name, write_shard
 from s2s.data.tokenizer import Tokenizer
 from s2s.errors import ConfigError, InputError
@@ -123,15 +127,18 @@ def electra(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pretrain_electra(corpus, tmp_path_factory.mktemp("runs") / "electra", 144)
 
 
-def pretrain_electra(corpus: Path, run: Path, steps: int, **criterion: Any) -> Path:
-    tree = {
+def electra_tree(corpus: Path, steps: int, **criterion: Any) -> dict[str, Any]:
+    return {
         "task": {"name": "replaced_token_detection", "data": str(corpus)},
         "model": {**MODEL, **QUIET, "relative_buckets": 8, "generator": {"hidden_size": 16, "num_heads": 2}},
         "criterion": criterion,
         "optim": {"lr": 1e-2, "warmup_steps": 5},
         "train": {"max_steps": steps, "max_sentences": 12, "validate_every": 6, "keep_last": 2, "log_every": 1},
     }
-    train_run(parse_config(tree), run)
+
+
+def pretrain_electra(corpus: Path, run: Path, steps: int, **criterion: Any) -> Path:
+    train_run(parse_config(electra_tree(corpus, steps, **criterion)), run)
     return run
 
 
@@ -159,6 +166,27 @@ def test_an_electra_that_was_interrupted_ends_in_the_same_bytes(corpus: Path, tm
     assert len(log(run, "train")) == 10
     times = ("seconds", "tokens_per_s", "wait")
     assert {k: v for k, v in again.items() if k not in times} == {k: v for k, v in records.items() if k not in times}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_ranks_train_an_electra_as_one_process_does(corpus: Path, tmp_path: Path, parallel: str) -> None:
+    """The encoders share embeddings, and the generator has a head of its own; draws follow the batch, not the rank."""
+    tree = electra_tree(corpus, 8)
+    tree["train"] |= {"max_sentences": 6, "parallel": parallel, "device": "cpu", "workers": 0}
+    write_tree(tree, tmp_path / "electra.yaml")
+    for name in ("one", "two"):
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if name == "two" else []
+        command = [sys.executable, *launcher, "-m", "unilatent", "train", "electra.yaml", "--output", name]
+        command += [f"train.accumulate={1 if launcher else 2}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+    for split, count in (("train", 8), ("valid", 2)):
+        one, two = (log(tmp_path / name, split) for name in ("one", "two"))
+        assert len(one) == count
+        for loss in ("generator", "discriminator", "hardness"):
+            assert [record[loss] for record in two] == pytest.approx([record[loss] for record in one], abs=1e-4), loss
 
 
 def test_finetuning_takes_over_the_discriminators_encoder_and_generates(electra: Path, tmp_path: Path) -> None:
