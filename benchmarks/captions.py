@@ -7,7 +7,8 @@ Writes files of captions for the records of TEST, which `unilatent evaluate --ta
 has the caption of the training picture in the same language whose pixels, 32 x 32, differ least; `unigram.jsonl` the
 most frequent words of the language, as many as its captions have in the middle. With --vision-encoder FOLDER,
 `nearest_features.jsonl` is the first by the angle between features (means over places, less their mean in training).
-The sheet shows test pictures with what OURS says, and their true captions.
+The sheet shows test pictures with what OURS says, and their true captions. Printed is how many captions are true in
+every word, upper and lower case aside.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import random
 import statistics
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,15 @@ def unigrams(train: Rows, test: Rows) -> list[str]:
 
 
 def write(path: Path, test: Rows, texts: list[str]) -> None:
+    print(f"{path}: {share_true(test, texts):.1%} true")
     lines = [{"id": record["id"], "tgt": text} for (_, record), text in zip(test, texts, strict=True)]
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+
+
+def share_true(test: Rows, texts: Iterable[str]) -> float:
+    """The share of captions that are those of the records, upper and lower case aside."""
+    pairs = zip(test, texts, strict=True)
+    return statistics.mean(text.casefold() == str(record["tgt"]).casefold() for (_, record), text in pairs)
 
 
 def draw(path: Path, test: Rows, said: dict[str, str]) -> None:
@@ -132,6 +140,7 @@ def main() -> None:
     write(given.output / "unigram.jsonl", test, unigrams(train, test))
     if given.captions and given.sheet:
         said = {record["id"]: record["tgt"] for _, record in open_records(given.captions, "test")}
+        print(f"{given.captions}: {share_true(test, (said[record['id']] for _, record in test)):.1%} true")
         draw(given.sheet, test, said)
 
 
