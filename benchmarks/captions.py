@@ -37,30 +37,28 @@ Rows = list[tuple[str, dict[str, Any]]]
 Vectors = NDArray[np.float32]
 
 
-def vectors_of(rows: Rows, read: Callable[[Pictured], Vectors], known: dict[Path, Vectors]) -> Vectors:
-    """What is read of the pictures of records, `(N, D)`; each file is read once."""
-    pictures = [Pictured.of(record, where) for where, record in rows]
-    for picture in pictures:
-        if picture.image not in known:
-            known[picture.image] = read(picture)
-    return np.stack([known[picture.image] for picture in pictures])
+def vectors_of(train: Rows, test: Rows, read: Callable[[Pictured], Vectors]) -> tuple[Vectors, Vectors]:
+    """What is read of test and training pictures, `(N, D)` each; each file is read once."""
+    known: dict[Path, Vectors] = {}
+
+    def stacked(rows: Rows) -> Vectors:
+        pictures = [Pictured.of(record, where) for where, record in rows]
+        for picture in pictures:
+            if picture.image not in known:
+                known[picture.image] = read(picture)
+        return np.stack([known[picture.image] for picture in pictures])
+
+    return stacked(test), stacked(train)
 
 
 def pixels_of(train: Rows, test: Rows) -> tuple[Vectors, Vectors]:
     """The pixels of test and training pictures, `(N, 3 * SIZE * SIZE)`."""
-    known: dict[Path, Vectors] = {}
-    ours, theirs = (vectors_of(rows, lambda picture: picture.pixels(SIZE, 3).ravel(), known) for rows in (test, train))
-    return ours, theirs
+    return vectors_of(train, test, lambda picture: picture.pixels(SIZE, 3).ravel())
 
 
 def features_of(train: Rows, test: Rows, encoder: VisionEncoder, size: int) -> tuple[Vectors, Vectors]:
     """The features of test and training pictures of `size` pixels a side, as vectors of length 1."""
-    known: dict[Path, Vectors] = {}
-
-    def read(picture: Pictured) -> Vectors:
-        return encoder(picture.pixels(size, 3)).mean((1, 2))
-
-    ours, theirs = (vectors_of(rows, read, known) for rows in (test, train))
+    ours, theirs = vectors_of(train, test, lambda picture: encoder(picture.pixels(size, 3)).mean((1, 2)))
     middle = theirs.mean(0)
     ours, theirs = ((rows - middle) / np.linalg.norm(rows - middle, axis=1, keepdims=True) for rows in (ours, theirs))
     return ours, theirs

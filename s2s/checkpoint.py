@@ -166,7 +166,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: {error}") from error
 
 
-def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Raise an InputError if a weight is NaN or infinite; takes 0.07 s for 100 million."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.numel():

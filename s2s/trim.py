@@ -221,12 +221,10 @@ def _write(config: RunConfig, task: Task, weights: dict[str, Tensor], run: Path,
 def _without_origins(tree: dict[str, Any]) -> dict[str, Any]:
     """A configuration that names no other folder for what its own one holds: the tokenizer, and layers of a teacher."""
     left_out = {"task": {"tokenizer"}, "model": {"like", "layers_from"}}
-    return {
-        section: {name: value for name, value in options.items() if name not in left_out.get(section, ())}
-        if isinstance(options, dict)
-        else options
-        for section, options in tree.items()
-    }
+    kept = dict(tree)
+    for section in left_out.keys() & tree.keys():
+        kept[section] = {name: value for name, value in tree[section].items() if name not in left_out[section]}
+    return kept
 
 
 def _stored(weights: Mapping[str, Tensor], precision: str, output: Path) -> dict[str, Tensor]:

