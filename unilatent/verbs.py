@@ -31,7 +31,7 @@ VERBS = {
     "options": ("describing:options", "Explain the options of a configuration."),
     "show": ("describing:show", "Print the configuration, size and losses of a run."),
     "average": ("text:average", "Average the weights of several checkpoints."),
-    "convert": ("text:convert", "Export a run for `transformers` and s2s-ft."),
+    "convert": ("convert:convert", "Export a run for `transformers` and s2s-ft."),
     "merge": ("merge:merge", "Join adapters and the model that they change."),
     "trim": ("trim:trim", "Make a run smaller: vocabulary and precision."),
     "push": ("push:push", "Upload a run to the hub, with a model card."),

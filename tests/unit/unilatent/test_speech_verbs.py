@@ -16,6 +16,7 @@ import tiny_voice
 from latent.audio.files import audio_info, load_audio
 from s2s.errors import InputError
 from unilatent.commands import describing, speech, text
+from unilatent.commands.convert import convert
 
 FAST = ["decoder.num_inference_steps=1", "decoder.stop_threshold=0.9"]
 
@@ -161,7 +162,7 @@ def test_verbs_for_text_refuse_a_voice_in_one_line(home: Path, tmp_path: Path) -
     text_verbs = typer.Typer(pretty_exceptions_enable=False)
     for verb in (
         text.decode,
-        text.convert,
+        convert,
         describing.options,
         describing.show,
     ):

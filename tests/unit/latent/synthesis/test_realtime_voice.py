@@ -37,7 +37,8 @@ from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
 from latent.text.front_end import NothingToSay
 from s2s.errors import InputError
-from unilatent.commands import speech, text
+from unilatent.commands import speech
+from unilatent.commands.convert import convert
 
 pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
@@ -181,13 +182,13 @@ def test_scripts_are_spoken_by_presets_too(realtime: Path, tmp_path: Path) -> No
 
 
 def test_a_converted_preset_is_the_same_voice(realtime: Path, voice: Voice, tmp_path: Path) -> None:
-    call(text.convert, realtime / "voice.pt", tmp_path / "new.safetensors")
+    call(convert, realtime / "voice.pt", tmp_path / "new.safetensors")
     pickled, converted = (voice.prompt(path) for path in (realtime / "voice.pt", tmp_path / "new.safetensors"))
     for name, tensor in pickled.preset.tensors().items():
         assert torch.equal(converted.preset.tensors()[name], tensor), name
     for output in ("a.pt", "new.safetensors/x.safetensors"):
         with pytest.raises(InputError):
-            call(text.convert, realtime / "voice.pt", tmp_path / output)
+            call(convert, realtime / "voice.pt", tmp_path / output)
 
 
 def test_presets_of_the_released_class_are_read(
@@ -232,7 +233,7 @@ def test_code_in_a_preset_is_refused_and_not_run(realtime: Path, voice: Voice, t
     with pytest.raises(InputError, match=expected):
         voice.prompt(tmp_path / "evil.pt")
     with pytest.raises(InputError, match=expected):
-        call(text.convert, tmp_path / "evil.pt", tmp_path / "out.safetensors")
+        call(convert, tmp_path / "evil.pt", tmp_path / "out.safetensors")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pt"]
 
 
@@ -258,7 +259,7 @@ def test_a_preset_is_made_of_a_recording_where_there_is_an_encoder(realtime: Pat
     )
     given = [tmp_path / "anna.wav", tmp_path / "anna.safetensors", "--transcript", "Hello there.", "--voice-model"]
     with pytest.raises(InputError, match=r"tiny-realtime: has no acoustic encoder .* use a released preset"):
-        call(text.convert, *given, realtime, "--i-have-consent")
+        call(convert, *given, realtime, "--i-have-consent")
     shutil.copytree(realtime, tmp_path / "whole")
     sizes = {"downsampling_ratios": [2, 2, 4], "depths": [1, 1, 1, 1], "num_filters": 3, "hidden_size": 5}
     encoder = VibeVoiceAcousticTokenizerEncoderModel(VibeVoiceAcousticTokenizerEncoderConfig(**sizes)).state_dict()
@@ -266,8 +267,8 @@ def test_a_preset_is_made_of_a_recording_where_there_is_an_encoder(realtime: Pat
     weights |= {f"model.audio_tower.encoder.{name}": tensor.clone() for name, tensor in encoder.items()}
     save_file(weights, tmp_path / "whole/model.safetensors")
     with pytest.raises(NoConsent):
-        call(text.convert, *given, tmp_path / "whole")
-    call(text.convert, *given, tmp_path / "whole", "--i-have-consent")
+        call(convert, *given, tmp_path / "whole")
+    call(convert, *given, tmp_path / "whole", "--i-have-consent")
     made = load_file(tmp_path / "anna.safetensors")
     assert made["lm.k0"].shape[2] == len("Hello there.\n")
     assert made["tts_lm.k0"].shape[2] == len("Hello there.\n") + 14_400 // 16

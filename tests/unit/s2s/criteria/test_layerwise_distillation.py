@@ -157,9 +157,9 @@ def test_student_and_matrices_have_the_gradients_of_finite_differences(term: str
 
 
 def test_recomputed_layers_have_the_same_gradients() -> None:
-    teacher, results = tiny_unilm(0, hidden_size=24), []
+    teacher, results = tiny_unilm(0, hidden_size=24).double(), []
     for recomputed in (False, True):
-        student = tiny_unilm(1, activation_checkpointing=recomputed).train()
+        student = tiny_unilm(1, activation_checkpointing=recomputed).double().train()
         sums = criterion_of(teacher, student, chunk_rows=3 if recomputed else 1024)(student, batch_of("seq2seq"))
         torch.stack([*sums.values()]).sum().backward()
         results.append((sums, {name: p.grad for name, p in student.named_parameters()}))
