@@ -10,12 +10,11 @@ continues, and `--only` shares the rows among processes. At the end it prints th
 from __future__ import annotations
 
 import argparse
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from commands import unilatent
 
 from s2s.shipped import data_path
 
@@ -108,12 +107,6 @@ class Bench:
         path = self.folder / f"{name}.jsonl"
         unilatent("decode", str(run), "--input", self.file("test"), "--output", str(path))
         return path
-
-
-def unilatent(*command: str) -> None:
-    """Print a command and run it; it ends at once where its output is complete."""
-    print("unilatent", shlex.join(command), flush=True)
-    subprocess.run([sys.executable, "-m", "unilatent", *command], check=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

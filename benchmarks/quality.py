@@ -21,23 +21,18 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from peer_models import Peer
+from scores import SeedScores, heading, line
 
-from eval.bootstrap import Difference, compare, interval
-from eval.metric import Metric
-from eval.rouge import rouge
 from s2s import checkpoint
 from s2s.data.batching import BatchSampler
 from s2s.data.jsonl import read_records
 from s2s.data.records import open_records
-from s2s.data.words import nfc
 from s2s.durable import refuse_other_job, write_whole
 from s2s.errors import InputError
 from s2s.generation.generator import Generator
@@ -45,7 +40,7 @@ from s2s.json_files import dump_json, read_object
 from s2s.run import load_model, parse_config, train_run
 from s2s.tasks.base import GenerationTask
 
-BATCH, MAX_TARGET, RESAMPLES, SHARED = 16, 20, 1000, "settings.json"
+BATCH, MAX_TARGET, SHARED = 16, 20, "settings.json"
 SEARCH = {"beam_size": 5, "no_repeat_ngram_size": 3, "length_penalty": 1.0, "length_penalty_form": "power"}
 NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
 OURS, PEER = {"name": "unilm", **NO_DROPOUT}, "encoder_decoder"
@@ -169,31 +164,24 @@ def write_jsonl(path: Path, records: Sequence[dict[str, Any]]) -> None:
 
 
 class Result(NamedTuple):
-    """All seeds of a system: their rate and run folders, and the metrics of their outputs, one list for each seed."""
+    """All seeds of a system: their rate, run folders and scores."""
 
     rate: float
     runs: list[Path]
-    metrics: list[list[Metric]]
-
-    @property
-    def means(self) -> list[Metric]:
-        """The metrics with the rows of each pair averaged over seeds."""
-        columns = zip(*self.metrics, strict=True)
-        return [replace(of_seeds[0], rows=np.mean([one.rows for one in of_seeds], axis=0)) for of_seeds in columns]
+    scores: SeedScores
 
 
 def result(system: str, args: argparse.Namespace) -> Result:
     """Train a system with every seed, and score it."""
     rate = chosen_rate(system, args)
     runs = [train(Training(system, rate, seed, args.updates, False), args) for seed in args.seeds]
-    targets = [nfc(pair["tgt"]) for pair in test_pairs(args.data, args.test_pairs)]
-    outputs = [[nfc(record["tgt"]) for _, record in read_records(run / "outputs.jsonl")] for run in runs]
-    return Result(rate, runs, [rouge(texts, targets, any_script=True)[:3] for texts in outputs])
+    targets = [pair["tgt"] for pair in test_pairs(args.data, args.test_pairs)]
+    return Result(rate, runs, SeedScores.read([run / "outputs.jsonl" for run in runs], targets))
 
 
 def table(results: dict[str, Result]) -> Iterator[str]:
     """The lines of the two tables: scores, and differences to the first system."""
-    names = [metric.name for metric in next(iter(results.values())).means]
+    names = [metric.name for metric in next(iter(results.values())).scores.means]
     head = ["", "million weights", "rate", "processor minutes", "validation loss", "accuracy", *names]
     yield from heading([*head, f"{names[-1]} of each seed"])
     for system, found in results.items():
@@ -202,34 +190,13 @@ def table(results: dict[str, Result]) -> Iterator[str]:
         minutes = statistics.mean(records[-1]["processor_seconds"] for records in validations) / 60
         loss, accuracy = (statistics.mean(best(one)[name] for one in validations) for name in ("loss", "accuracy"))
         cells = [f"{weights:.1f}", f"{found.rate:g}", f"{minutes:.1f}", f"{loss:.2f}", f"{100 * accuracy:.1f}"]
-        cells += [score(metric) for metric in found.means]
-        cells.append(", ".join(f"{metrics[-1].value():.1f}" for metrics in found.metrics))
-        yield f"| {system} | {' | '.join(cells)} |"
+        yield line([system, *cells, *found.scores.cells()])
     (first, base), *others = results.items()
     if others:
         yield ""
         yield from heading([f"against {first}", *names])
     for system, found in others:
-        pairs = zip(found.means, base.means, strict=True)
-        yield f"| {system} | {' | '.join(difference(compare(own, other, RESAMPLES, 0)) for own, other in pairs)} |"
-
-
-def heading(cells: Sequence[str]) -> list[str]:
-    """The first two lines of a table."""
-    return [f"| {' | '.join(cells)} |", "|" + "---|" * len(cells)]
-
-
-def score(metric: Metric) -> str:
-    """A metric with half the width of its interval over test pairs."""
-    found = interval(metric, RESAMPLES, 0)
-    return "-" if found is None else f"{found.value:.1f} ±{(found.high - found.low) / 2:.1f}"
-
-
-def difference(found: Difference | None) -> str:
-    """A paired difference with its interval and its p-value."""
-    return (
-        "-" if found is None else f"{found.value:+.1f} ({found.low:.1f} to {found.high:.1f}), p = {found.p_value:.2g}"
-    )
+        yield line([system, *found.scores.against(base.scores)])
 
 
 def draw(path: Path, results: dict[str, Result]) -> None:

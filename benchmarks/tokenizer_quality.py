@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from commands import unilatent
 
 METRICS = ("wer", "distillmos", "similarity", "mel", "pesq", "stoi")
 COLUMNS = ("WER %", "DistillMOS", "speaker similarity", "mel distance", "PESQ", "STOI")
@@ -57,8 +57,7 @@ def evaluate(manifest: Path, folder: Path) -> dict[str, dict[str, Any]]:
     if not report.is_file():
         files = ["--manifest", str(manifest), "--audio", str(folder), "--json", str(report)]
         metrics = [part for metric in METRICS for part in ("--metric", metric)]
-        command = ["evaluate", "speech", *files, "--aligned", *metrics]
-        subprocess.run([sys.executable, "-m", "unilatent", *command], check=True)
+        unilatent("evaluate", "speech", *files, "--aligned", *metrics)
     systems = json.loads(report.read_text(encoding="utf-8"))["systems"]
     return {system["name"]: system["quality"] | system["form"] for system in systems}
 

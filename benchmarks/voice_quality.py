@@ -16,11 +16,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from commands import unilatent
 
 SENTENCES = Path(__file__).with_name("everyday_sentences.jsonl")
 STEPS = "num_inference_steps=2,4,8,16"
@@ -57,10 +57,6 @@ def recordings_of(prompts: Path) -> list[str]:
     """The recordings of a manifest, with their places in full."""
     read = [json.loads(line) for line in prompts.read_text(encoding="utf-8").splitlines()]
     return [str((prompts.parent / record["audio"]).resolve()) for record in read]
-
-
-def unilatent(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "unilatent", *arguments], check=True)
 
 
 def measure(lines: Path, voice: str, override: str, folder: Path) -> dict[str, Any]:
