@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from s2s import checkpoint
-from s2s.config import apply_overrides, section_of
+from s2s.config import section_of
 from s2s.criteria.base import Criterion
 from s2s.data.batching import BatchSampler
 from s2s.data.text_metrics import TEXT_METRICS
@@ -34,7 +34,7 @@ from s2s.packages import load
 from s2s.progress import duration, magnitude
 from s2s.ranks import Ranks, join_ranks
 from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS
-from s2s.run_config import Part, RunConfig, load_config, parse_config
+from s2s.run_config import Part, RunConfig, load_config, overridden, parse_config
 from s2s.run_folder import (
     fingerprint_data,
     former_config,
@@ -194,14 +194,10 @@ def read_run(run: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     for key in overrides:
         if key.startswith(("train.", "optim.", "criterion.")):
             raise ConfigError(f"{key.partition('=')[0]}: changes nothing here; it is used in training only")
-    task, decoder = (section_of(saved, key, run) for key in ("task", "decoder"))
+    task = section_of(saved, "task", run)
     if "tokenizer" in task:
         saved = {**saved, "task": {key: value for key, value in task.items() if key != "tokenizer"}}
-    tree = apply_overrides(saved, overrides)
-    chosen = tree.get("decoder")
-    if isinstance(chosen, dict) and chosen.get("name") != decoder.get("name"):  # options of another class
-        tree["decoder"] = apply_overrides({}, overrides)["decoder"]
-    return parse_saved(tree, run, tokenizer=str(run))
+    return parse_saved(overridden(saved, overrides), run, tokenizer=str(run))
 
 
 def train(

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from s2s import shipped
-from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree
+from s2s.config import Section, all_of, apply_overrides, parse_section, read_tree, section_of
 from s2s.errors import ConfigError, shown
 from s2s.registry import CRITERIA, DECODERS, MODELS, TASKS, Registry, import_modules, nearest, search_working_directory
 from s2s.renamed import current_options
@@ -19,6 +19,8 @@ from s2s.training.config import TrainConfig
 from s2s.training.optim import OptimConfig
 
 REGISTRIES: dict[str, Registry] = {"task": TASKS, "model": MODELS, "criterion": CRITERIA, "decoder": DECODERS}
+REPLACEABLE = ("criterion", "decoder")
+"""Sections whose classes have few options in common."""
 DEFAULT_TASK = "seq2seq"
 
 
@@ -76,7 +78,31 @@ def load_config(config: str | Path | Mapping[str, Any], overrides: Iterable[str]
     """
     search_working_directory()
     tree = config if isinstance(config, Mapping) else read_tree(shipped.config_file(config))
-    return parse_config(apply_overrides(tree, overrides))
+    return parse_config(overridden(tree, overrides))
+
+
+def overridden(tree: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """The sections with overrides; a criterion or decoder that is replaced by another keeps none of its options.
+
+    Raises:
+        ConfigError: see `apply_overrides`.
+    """
+    overrides = overrides if isinstance(overrides, Mapping) else list(overrides)
+    given, changed = apply_overrides({}, overrides), apply_overrides(tree, overrides)
+    for kind in REPLACEABLE:
+        chosen = section_of(given, kind, "overrides")
+        if chosen.get("name") not in (None, _name_of(kind, tree)):
+            changed[kind] = chosen
+    return changed
+
+
+def _name_of(kind: str, tree: Mapping[str, Any]) -> Any:
+    """The class that a section names, else the one that its task declares."""
+    name = section_of(tree, kind, "configuration").get("name")
+    if name is not None:
+        return name
+    _head(tree)
+    return getattr(TASKS[section_of(tree, "task", "configuration").get("name") or DEFAULT_TASK], kind)
 
 
 def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:
@@ -98,8 +124,7 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
     problems = [f"{key}: no such section{nearest(str(key), known)}" for key in tree if key not in known]
     if problems:
         raise all_of(problems)
-    head = parse_section(Head, {key: tree[key] for key in Head.model_fields if key in tree}, "")
-    import_modules(head.imports)
+    head = _head(tree)
     values = {section: {} if tree.get(section) is None else tree[section] for section in sections}
     if tokenizer is None and isinstance(values["model"], dict):
         tokenizer = values["model"].get("init") or values["model"].get("like")
@@ -120,6 +145,13 @@ def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunCo
     if problems:
         raise all_of(problems)
     return RunConfig(imports=head.imports, seed=head.seed, **parsed)
+
+
+def _head(tree: Mapping[str, Any]) -> Head:
+    """The options outside of the sections, after the imports that they ask for."""
+    head = parse_section(Head, {key: tree[key] for key in Head.model_fields if key in tree}, "")
+    import_modules(head.imports)
+    return head
 
 
 def with_decoder(config: RunConfig, options: Mapping[str, Any]) -> RunConfig:

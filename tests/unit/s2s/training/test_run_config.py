@@ -10,6 +10,7 @@ import yaml
 
 from s2s.errors import ConfigError, InputError
 from s2s.run import load_config, load_run, parse_config
+from s2s.run_config import overridden
 
 TESTS = Path(__file__).parents[3]
 
@@ -31,6 +32,30 @@ def test_configuration_survives_its_file(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(config.tree()))
     assert load_config(path) == config
     assert load_config(path, ["optim.lr=0.5", "train.max_steps=7"]).train.max_steps == 7
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "the task's own"])
+def test_another_criterion_or_decoder_keeps_no_options_of_the_former_one(named: bool) -> None:
+    recipe: dict[str, Any] = {
+        "task": {"train": "pairs.jsonl"},
+        "criterion": {"label_smoothing": 0.3},
+        "decoder": {"beam_size": 7, "max_length": 9},
+    }
+    if named:
+        recipe["criterion"]["name"], recipe["decoder"]["name"] = "cross_entropy", "beam"
+    others = [
+        "criterion.name=logit_distillation",
+        "criterion.teacher=runs/t",
+        "decoder.name=sampling",
+        "decoder.top_k=5",
+    ]
+    parts = overridden(recipe, others)
+    assert parts["criterion"] == {"name": "logit_distillation", "teacher": "runs/t"}
+    assert parts["decoder"] == {"name": "sampling", "top_k": 5}
+    same = overridden(recipe, {"criterion.name": "cross_entropy", "decoder.beam_size": 2, "decoder.name": "beam"})
+    assert same["criterion"]["label_smoothing"] == 0.3
+    assert (same["decoder"]["beam_size"], same["decoder"]["max_length"]) == (2, 9)
+    assert overridden(recipe, ["seed=3"]) == {**recipe, "seed": 3}
 
 
 def test_everything_wrong_is_said_at_once_with_key_paths() -> None:
