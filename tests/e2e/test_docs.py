@@ -40,6 +40,7 @@ from data_prep import workers
 from data_prep.pretrain_text import joining
 from s2s.cluster import pool
 from s2s.packages import load
+from s2s.run import train_run
 
 REPO = Path(__file__).parents[2]
 DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
@@ -524,6 +525,8 @@ def test_guide_to_the_server(home: Path) -> None:
     pytest.importorskip("websockets")
     shutil.copytree(REPO / "tests/regression/data/run", home / "runs/mine")
     write_listeners(home)
+    captions = tiny_pictures.write_captions(home / "captions")
+    train_run(tiny_pictures.caption_config(captions, languages=["en", "de"]), "runs/captions")
     for start, requests in served(blocks(document("server"))):
         run_server(start, requests)
     assert all((home / name).stat().st_size > 1000 for name in ("morning.mp3", "talk.wav", "first.wav"))

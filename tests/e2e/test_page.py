@@ -26,10 +26,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 from serving import TEXT_RUN, Running, running
+from tiny_pictures import caption_config, shape, write_captions
 
+from latent.images.files import write_image
 from latent.longform.cast import Role
 from latent.recognition.recognizers import open_recognizer
 from latent.synthesis.voices import open_voice
+from s2s.run import train_run
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
 from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel, open_model
@@ -135,8 +138,16 @@ def server() -> Iterator[Running]:
     roles = {name: Role(name) for name in voice.speakers}
     demo = SpeechModel("demo", "demo", voice, roles, limits, metrics)
     words = open_model("words", str(TEXT_RUN), "cpu", {}, False, limits, metrics)
-    with running([demo, words, *listeners(limits, metrics)], limits, metrics) as server:
+    with running([demo, words, describer(limits, metrics), *listeners(limits, metrics)], limits, metrics) as server:
         yield server
+
+
+def describer(limits: Limits, metrics: Metrics) -> ServedModel:
+    """A model that writes captions, with weights that are nearly random."""
+    with tempfile.TemporaryDirectory() as home:
+        run = Path(home) / "shapes"
+        train_run(caption_config(write_captions(Path(home)), languages=["en", "de"]), run)
+        return open_model("shapes", str(run), "cpu", {}, False, limits, metrics)
 
 
 def listeners(limits: Limits, metrics: Metrics) -> list[ServedModel]:
@@ -276,10 +287,40 @@ def test_a_text_gets_its_best_answers_with_their_scores(page: Page, server: Runn
     page.find("#write [type=submit]").click()
     page.wait(lambda: page.status("write").startswith("3 answers"))
     wanted = server.generate(num_hypotheses=3, decoder={"beam_size": 4}).json()["outputs"][0]["nbest"]
-    items = page.browser.find_elements(By.CSS_SELECTOR, "#answers li")
+    items = page.browser.find_elements(By.CSS_SELECTOR, "#written li")
     assert [item.find_element(By.TAG_NAME, "p").text for item in items] == [found["text"] for found in wanted]
     for item, found in zip(items, wanted, strict=True):
         assert f"score {found['score']:.3f}" in item.text
+
+
+def test_a_picture_gets_its_best_captions_and_is_shown(page: Page, server: Running, tmp_path: Path) -> None:
+    picture = tmp_path / "cross.png"
+    write_image(picture, shape("cross", 64))
+    page.open("look")
+    page.find("#look-file").send_keys(str(picture))
+    page.find("#look [type=submit]").click()
+    assert "must be one of en, de" in page.wait(lambda: page.text("#look-language-error"))
+    page.fill("#look-language", "de")
+    page.find("#look [type=submit]").click()
+    page.wait(lambda: "answers after" in page.status("look"))
+    form = {"model": "shapes", "language": "de", "num_hypotheses": "3"}
+    answer = server.client.post("/v1/images/captions", data=form, files={"file": picture.read_bytes()})
+    items = page.browser.find_elements(By.CSS_SELECTOR, "#seen li p")
+    assert [item.text for item in items] == [found["text"] for found in answer.json()["outputs"][0]["nbest"]]
+    assert page.js("document.getElementById('looked-at').naturalWidth") == 64
+
+
+def test_a_file_that_is_no_picture_is_refused_beside_it(page: Page, tmp_path: Path) -> None:
+    page.open("look")
+    page.find("#look [type=submit]").click()
+    assert "Choose a picture first" in page.wait(lambda: page.text("#look-file-error"))
+    (tmp_path / "text.png").write_text("no picture")
+    page.browser.execute_script("document.querySelector('#look details').open = true")
+    page.fill("#look-language", "de")
+    page.find("#look-file").send_keys(str(tmp_path / "text.png"))
+    page.find("#look [type=submit]").click()
+    page.wait(lambda: "not a picture" in page.text("#look-file-error"), seconds=20)
+    assert page.focused() == page.find("#look-file")
 
 
 @pytest.mark.parametrize(
@@ -298,6 +339,8 @@ def test_what_is_wrong_with_a_text_is_said_beside_the_field(page: Page, field: s
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.open("write")
     page.find("#write-tab").send_keys(Keys.ARROW_RIGHT)
+    assert page.focused() == page.find("#look-tab")
+    page.focused().send_keys(Keys.ARROW_RIGHT)
     assert page.focused() == page.find("#speak-tab")
     assert page.find("#speak").is_displayed()
     page.focused().send_keys(Keys.ARROW_RIGHT)

@@ -16,8 +16,8 @@ def serve(
         list[str],
         typer.Argument(
             metavar="MODEL",
-            help="Run folders (text, voice or recognizer), shipped names (`summarizer`, `demo`), released VibeVoice "
-            "weights, or USER/NAME on the hub. NAME=MODEL chooses the name in requests.",
+            help="Run folders (text, captions, voice or recognizer), shipped names (`summarizer`, `demo`), released "
+            "VibeVoice weights, or USER/NAME on the hub. NAME=MODEL chooses the name in requests.",
         ),
     ],
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is reached from other machines.")] = (

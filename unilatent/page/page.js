@@ -2,6 +2,7 @@
 
 import { ask, useKey } from "./api.js";
 import { startListening } from "./listen.js";
+import { startLooking } from "./look.js";
 import { startSpeaking } from "./speak.js";
 import { startWriting } from "./write.js";
 
@@ -36,12 +37,14 @@ async function start() {
 
 async function show(models) {
   const of = (kind) => models.filter((model) => model.kind === kind);
-  const [texts, voices, listeners] = ["text", "speech", "recognition"].map(of);
+  const [texts, writers, voices, listeners] = ["text", "captions", "speech", "recognition"].map(of);
   if (texts.length) startWriting(texts);
+  if (writers.length) startLooking(writers);
   if (voices.length) await startSpeaking(voices);
   if (listeners.length) startListening(listeners);
-  const there = [texts.length && "write", voices.length && "speak", listeners.length && "listen"].filter(Boolean);
-  if (!there.length) throw new Error("This server holds no model that writes, speaks or listens.");
+  const kinds = { write: texts, look: writers, speak: voices, listen: listeners };
+  const there = Object.keys(kinds).filter((tab) => kinds[tab].length);
+  if (!there.length) throw new Error("This server holds no model that writes, looks, speaks or listens.");
   for (const tab of tabs) tab.hidden = !there.includes(tab.getAttribute("aria-controls"));
   const does = new Intl.ListFormat("en").format(there);
   document.getElementById("about").textContent = `Models that ${does}, on this server.`;

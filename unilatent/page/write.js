@@ -1,7 +1,8 @@
 /** The tab that writes: a text in, the best answers out. */
 
+import { answers } from "./answers.js";
 import { ask } from "./api.js";
-import { offer, reveal, runs } from "./form.js";
+import { offer, runs } from "./form.js";
 
 const panel = document.getElementById("write");
 const form = panel.querySelector("form");
@@ -18,10 +19,7 @@ async function write(signal, say) {
   const begun = performance.now();
   const response = await ask("/v1/generate", request(), signal);
   const { outputs: [{ nbest }] } = await response.json();
-  document.getElementById("answers").replaceChildren(...nbest.map(answer));
-  reveal(document.getElementById("written"));
-  const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-  say(`${nbest.length} ${nbest.length === 1 ? "answer" : "answers"} after ${seconds} s.`);
+  say(answers(document.getElementById("written"), nbest, begun));
 }
 
 /** The fields of the form, without those that are empty. */
@@ -34,23 +32,4 @@ function request() {
     else body[name] = Number(value);
   }
   return body;
-}
-
-function answer({ text, score }) {
-  const item = document.createElement("li");
-  const words = document.createElement("p");
-  words.textContent = text || "(nothing)";
-  const below = document.createElement("div");
-  const copy = document.createElement("button");
-  copy.type = "button";
-  copy.className = "copy";
-  copy.textContent = "Copy";
-  copy.setAttribute("aria-label", `Copy: ${text}`);
-  copy.addEventListener("click", async () => {
-    await navigator.clipboard?.writeText(text);
-    copy.textContent = navigator.clipboard ? "Copied" : "Select and copy";
-  });
-  below.append(`score ${score.toFixed(3)}`, copy);
-  item.append(words, below);
-  return item;
 }

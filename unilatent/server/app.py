@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from s2s.errors import InputError
+from unilatent.server.captions import captions_router
 from unilatent.server.errors import ApiError, ClientGone, api_error, unreadable
 from unilatent.server.gate import Gate
 from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel
@@ -56,6 +57,7 @@ def build_app(
     app = FastAPI(title="unilatent", version=version("unilatent"), docs_url=None, redoc_url=None, lifespan=lifespan)
     app.include_router(speech_router(service))
     app.include_router(text_router(service))
+    app.include_router(captions_router(service))
     app.include_router(recognition_router(service))
     app.include_router(streaming_router(service))
     app.include_router(realtime_router(service))
@@ -90,7 +92,7 @@ def _page() -> Iterator[Route]:
 def _add_overview(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        """The models, as OpenAI lists them; `kind` is text, speech or recognition."""
+        """The models, as OpenAI lists them; `kind` is text, captions, speech or recognition."""
         return {"object": "list", "data": [_shown(model) for model in service.models.values()]}
 
     @app.get("/v1/models/{name:path}")

@@ -105,6 +105,21 @@ class CompletionBody(Body):
     user: str | None = None
 
 
+class CaptionBody(Body):
+    """The fields beside `file` in the form of /v1/images/captions."""
+
+    model_config = ConfigDict(strict=False)
+
+    input: str = ""
+    """The text that is read with the picture, by models that take one."""
+    language: str = ""
+    """Of the caption, for models that know several."""
+    prefix: str | None = None
+    """What each caption must begin with."""
+    num_hypotheses: int = Field(1, ge=1)
+    """Different captions, best first."""
+
+
 class TranscriptionBody(Body):
     """The fields beside `file` in the form of /v1/audio/transcriptions."""
 
@@ -227,7 +242,7 @@ async def read_upload(cls: type[B], request: Request) -> tuple[B, bytes]:
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise ApiError(400, "file: must be given, as the content of an audio file", "missing", "file")
+            raise ApiError(400, "file: must be given, as the content of a file", "missing", "file")
         return parse_section(cls, _fields(form), ""), await file.read()
     finally:
         await form.close()

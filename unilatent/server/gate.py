@@ -26,8 +26,8 @@ Message = MutableMapping[str, Any]
 _DRAINED = 32
 """A body that is too long is read up to this many times the limit, so that its sender gets the error."""
 
-UPLOADS = "/v1/audio/transcriptions"
-"""The endpoint whose bodies bring recordings."""
+UPLOADS = ("/v1/audio/transcriptions", "/v1/images/captions")
+"""The endpoints whose bodies bring a file."""
 
 KEY_PROTOCOL = "openai-insecure-api-key."
 """Before a key among the protocols of a WebSocket, as in OpenAI's client for browsers; the key is percent-encoded."""
@@ -144,12 +144,12 @@ class Gate:
         """`receive` with the whole body in one message."""
         if scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return receive
-        upload, limits = scope["path"] == UPLOADS, self._limits
+        upload, limits = scope["path"] in UPLOADS, self._limits
         most, seconds = (limits.body_bytes, limits.body_seconds)
         if upload:
             most, seconds = (limits.upload_bytes, limits.upload_seconds)
             if self._uploads >= limits.uploads:
-                raise Busy("too many recordings arrive at once; try again later", 5)
+                raise Busy("too many files arrive at once; try again later", 5)
         self._uploads += upload
         try:
             body = await asyncio.wait_for(_read(receive, most), seconds)

@@ -28,7 +28,7 @@ class Limits:
     body_bytes: int = 1 << 18
     """Size of the body of a request."""
     upload_bytes: int = 25 << 20
-    """Size of the body of a request that brings a recording; OpenAI has the same limit."""
+    """Size of the body of a request that brings a file; OpenAI has the same limit."""
     uploads: int = 16
     """Such bodies that arrive at once; others get 429."""
     streams: int = 8
@@ -48,7 +48,7 @@ class Limits:
     body_seconds: float = 10.0
     """Time for the body of a request to arrive."""
     upload_seconds: float = 60.0
-    """Time for a recording to arrive."""
+    """Time for a file to arrive."""
     silent_seconds: float = 60.0
     """Time for which a WebSocket may bring nothing."""
     request_seconds: float = 300.0

@@ -13,6 +13,8 @@ from latent.recognition.recognizer import Recognizer
 from latent.recognition.recognizers import open_recognizer
 from latent.synthesis.voice import Voice
 from latent.synthesis.voices import open_voice
+from latent.tasks.captioning import Captioning
+from latent.tasks.image_and_text import ImageAndText
 from latent.tasks.speech_recognition import SpeechRecognition
 from latent.tasks.vibevoice_recognition import VibeVoiceRecognition
 from s2s import checkpoint
@@ -75,14 +77,36 @@ class SpeechModel(ServedModel):
         return self.roles[name]
 
 
-class TextModel(ServedModel):
-    """A run that generates text."""
-
-    kind, does = "text", "generates text"
+class WritingModel(ServedModel):
+    """A run that writes."""
 
     def __init__(self, name: str, folder: str, generator: Generator, limits: Limits, metrics: Metrics) -> None:
         super().__init__(name, folder, limits, metrics)
         self.generator = generator
+
+
+class TextModel(WritingModel):
+    """A run that generates text from text."""
+
+    kind, does = "text", "generates text"
+
+
+class CaptionModel(WritingModel):
+    """A run that writes about pictures."""
+
+    kind, does = "captions", "writes captions"
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it reads a text with each picture."""
+        task = self.generator.task
+        return isinstance(task, Captioning) and not task.alone
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages to choose from; empty where there is no choice."""
+        task = self.generator.task
+        return task.config.languages if isinstance(task, Captioning) else []
 
 
 class RecognitionModel(ServedModel):
@@ -145,7 +169,8 @@ def open_model(
         )
     if generates_text(folder):
         generator = Generator.load(folder, device=device, precision=precision or "float32")
-        return TextModel(name, folder, generator, limits, metrics)
+        kind = CaptionModel if isinstance(generator.task, Captioning | ImageAndText) else TextModel
+        return kind(name, folder, generator, limits, metrics)
     voice = open_voice(folder, device=device, precision=precision)
     return SpeechModel(name, folder, voice, _roles(voice, recordings, consent), limits, metrics)
 

@@ -16,7 +16,7 @@ from s2s.registry import nearest
 from unilatent.server.errors import ApiError
 from unilatent.server.limits import Limits
 from unilatent.server.metrics import Metrics
-from unilatent.server.models import RecognitionModel, ServedModel, SpeechModel, TextModel
+from unilatent.server.models import CaptionModel, RecognitionModel, ServedModel, SpeechModel, TextModel
 
 
 class Service:
@@ -69,6 +69,13 @@ class Service:
         model = self.model(name)
         if not isinstance(model, TextModel):
             raise _wrong_kind(model, "generate text")
+        return model
+
+    def captions(self, name: str) -> CaptionModel:
+        """The writer of captions of that name; ApiError if there is none."""
+        model = self.model(name)
+        if not isinstance(model, CaptionModel):
+            raise _wrong_kind(model, "write captions")
         return model
 
     def recognition(self, name: str) -> RecognitionModel:

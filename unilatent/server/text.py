@@ -16,7 +16,7 @@ from unilatent.server.answers import watched
 from unilatent.server.bodies import CompletionBody, GenerateBody, read_body
 from unilatent.server.errors import ApiError
 from unilatent.server.limits import Limits
-from unilatent.server.models import TextModel
+from unilatent.server.models import TextModel, WritingModel
 from unilatent.server.service import Service
 from unilatent.server.text_jobs import TextJob
 
@@ -31,17 +31,9 @@ def text_router(service: Service) -> APIRouter:
     async def generate(request: Request) -> dict[str, Any]:
         """Generate from one text or several; each has its best outputs with their scores."""
         body = await read_body(GenerateBody, request)
-        options = {**body.decoder, **_several(body.num_hypotheses, body.decoder)}
+        options = {**body.decoder, **several(body.num_hypotheses, body.decoder)}
         found = await _generate(service, request, body.model, body.input, body.prefix, options, body.constraints)
-        outputs = [
-            {
-                "text": hypotheses[0][0],
-                "score": hypotheses[0][1],
-                "nbest": [{"text": text, "score": score} for text, score in hypotheses],
-            }
-            for hypotheses in found
-        ]
-        return {"id": f"gen-{_id(request)}", "object": "generation", "model": body.model, "outputs": outputs}
+        return generation(request, body.model, found)
 
     @router.post("/v1/completions")
     async def completions(request: Request) -> dict[str, Any]:
@@ -76,8 +68,20 @@ async def _generate(
     constraints: list[str] | list[list[str]] | None = None,
 ) -> list[Hypotheses]:
     model, texts = service.text(name), [given] if isinstance(given, str) else given
-    _check(model.limits, texts, prefix, options)
-    records = _records(model, texts, constraints or [])
+    _check(model.limits, texts, prefix)
+    return await written(model, request, _records(model, texts, constraints or []), prefix, options)
+
+
+async def written(
+    model: WritingModel, request: Request, records: list[Text], prefix: str | None, options: dict[str, Any]
+) -> list[Hypotheses]:
+    """What a model writes for each of some texts or records.
+
+    Raises:
+        ApiError: an option goes beyond the limits, or the model takes no more requests.
+        InputError: the decoder has no such option, or a record is wrong.
+    """
+    _check_sizes(model.limits, options)
     async with watched(model.worker.answer(), request.receive) as answer:
         await run_in_threadpool(_check_options, model, options)
         model.worker.submit(TextJob(model.generator, records, prefix, options, answer, model.limits.max_rows))
@@ -85,15 +89,36 @@ async def _generate(
         return found
 
 
-def _check(limits: Limits, texts: list[str], prefix: str | None, options: dict[str, Any]) -> None:
+def generation(request: Request, name: str, found: list[Hypotheses]) -> dict[str, Any]:
+    """The answer: for each text its best output, and all."""
+    outputs = [
+        {
+            "text": hypotheses[0][0],
+            "score": hypotheses[0][1],
+            "nbest": [{"text": text, "score": score} for text, score in hypotheses],
+        }
+        for hypotheses in found
+    ]
+    return {"id": f"gen-{_id(request)}", "object": "generation", "model": name, "outputs": outputs}
+
+
+def _check(limits: Limits, texts: list[str], prefix: str | None) -> None:
     if not 1 <= len(texts) <= limits.texts:
         raise ApiError(400, f"input: must be 1 to {limits.texts} texts, found {len(texts)}", "invalid_value", "input")
     for number, text in enumerate([*texts, prefix or ""], start=1):
-        if len(text) > limits.source_characters:
-            message = f"input: text {number} must have at most {limits.source_characters:,} characters"
-            raise ApiError(400, f"{message}, found {len(text):,}", "string_above_max_length", "input")
+        check_length(limits, text, f"text {number}")
     if empty := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
         raise ApiError(400, f"input: text {empty[0]} is empty", "empty", "input")
+
+
+def check_length(limits: Limits, text: str, what: str = "it") -> None:
+    """Raise ApiError if a text is longer than may be read."""
+    if len(text) > limits.source_characters:
+        message = f"input: {what} must have at most {limits.source_characters:,} characters, found {len(text):,}"
+        raise ApiError(400, message, "string_above_max_length", "input")
+
+
+def _check_sizes(limits: Limits, options: dict[str, Any]) -> None:
     most = {"max_length": limits.new_tokens, "min_length": limits.new_tokens}
     for key, value in options.items():
         size = most.get(key, limits.hypotheses) if key.startswith(("max_", "min_", "num_", "beam_")) else None
@@ -118,12 +143,12 @@ def _records(model: TextModel, texts: list[str], constraints: list[str] | list[l
     return [{**record(text), FIELD: phrases} for text, phrases in zip(texts, each, strict=True)]
 
 
-def _check_options(model: TextModel, options: dict[str, Any]) -> None:
+def _check_options(model: WritingModel, options: dict[str, Any]) -> None:
     """Raise InputError for options that the decoder does not have, before they wait."""
     model.generator.with_options(**options)
 
 
-def _several(count: int, decoder: dict[str, Any]) -> dict[str, Any]:
+def several(count: int, decoder: dict[str, Any]) -> dict[str, Any]:
     """Options for `count` outputs: the beam is at least as large."""
     if count == 1:
         return {}
@@ -138,7 +163,7 @@ def _completion_options(body: CompletionBody) -> dict[str, Any]:
     asked = {key: value for key, value in sampled.items() if value is not None}
     if body.temperature or (body.temperature is None and body.top_p not in (None, 1)):
         return {**options, "name": "sampling", **asked, "num_hypotheses": body.n}
-    return {**options, **_several(body.n, {} if body.best_of is None else {"beam_size": max(body.best_of, body.n)})}
+    return {**options, **several(body.n, {} if body.best_of is None else {"beam_size": max(body.best_of, body.n)})}
 
 
 def _padded(hypotheses: Hypotheses, count: int) -> Hypotheses:
