@@ -227,8 +227,8 @@ class RealtimeSession(_RealtimeSection):
     include: None = None
 
 
-async def read_upload(cls: type[B], request: Request) -> tuple[B, bytes]:
-    """The fields of a form, and the content of its file.
+async def read_upload(cls: type[B], request: Request, kind: str) -> tuple[B, bytes]:
+    """The fields of a form, and the content of its file, which should be of some kind ("an audio file").
 
     Raises:
         ApiError: it is not declared as such a form, cannot be read, or brings no file.
@@ -242,7 +242,7 @@ async def read_upload(cls: type[B], request: Request) -> tuple[B, bytes]:
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise ApiError(400, "file: must be given, as the content of a file", "missing", "file")
+            raise ApiError(400, f"file: must be given, as the content of {kind}", "missing", "file")
         return parse_section(cls, _fields(form), ""), await file.read()
     finally:
         await form.close()

@@ -26,7 +26,7 @@ def captions_router(service: Service) -> APIRouter:
     @router.post("/v1/images/captions")
     async def captions(request: Request) -> dict[str, Any]:
         """Write about a picture; it has its best captions with their scores."""
-        body, content = await read_upload(CaptionBody, request)
+        body, content = await read_upload(CaptionBody, request, "a picture")
         model = service.captions(body.model)
         text = _text(model, body)
         with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ def recognition_router(service: Service) -> APIRouter:
     @router.post("/v1/audio/transcriptions")
     async def transcriptions(request: Request) -> Response:
         """Write down what is said in a recording, as OpenAI's endpoint does."""
-        body, content = await read_upload(TranscriptionBody, request)
+        body, content = await read_upload(TranscriptionBody, request, "an audio file")
         model = service.recognition(body.model)
         _check_words(service, body)
         async with watched(model.worker.answer(), request.receive) as answer:
