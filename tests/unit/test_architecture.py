@@ -22,7 +22,7 @@ MAY_IMPORT = {
 LAYERS = {
     "s2s": [
         {"errors", "renamed"},
-        {"json_files", "yaml_files", "packages"},
+        {"json_files", "yaml_files", "packages", "wheels"},
         {"registry", "ranks", "durable", "progress", "precision", "devices"},
         {"profiling"},
         {"checkpoint", "shipped"},
