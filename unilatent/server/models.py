@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,10 +103,10 @@ class CaptionModel(WritingModel):
         return isinstance(task, Captioning) and not task.alone
 
     @property
-    def languages(self) -> list[str]:
+    def languages(self) -> Sequence[str]:
         """The languages to choose from; empty where there is no choice."""
         task = self.generator.task
-        return task.config.languages if isinstance(task, Captioning) else []
+        return task.config.languages if isinstance(task, Captioning) else ()
 
 
 class RecognitionModel(ServedModel):
