@@ -91,18 +91,19 @@ def overridden(tree: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, 
     given, changed = apply_overrides({}, overrides), apply_overrides(tree, overrides)
     for kind in REPLACEABLE:
         chosen = section_of(given, kind, "overrides")
-        if chosen.get("name") not in (None, _name_of(kind, tree)):
+        if chosen.get("name") is not None and chosen["name"] != _name_of(kind, tree):
             changed[kind] = chosen
     return changed
 
 
 def _name_of(kind: str, tree: Mapping[str, Any]) -> Any:
-    """The class that a section names, else the one that its task declares."""
+    """The class that a section names, else the one that its task declares; None if the task's name is none."""
     name = section_of(tree, kind, "configuration").get("name")
     if name is not None:
         return name
     _head(tree)
-    return getattr(TASKS[section_of(tree, "task", "configuration").get("name") or DEFAULT_TASK], kind)
+    task = section_of(tree, "task", "configuration").get("name") or DEFAULT_TASK
+    return getattr(TASKS[task], kind) if isinstance(task, str) else None
 
 
 def parse_config(tree: Mapping[str, Any], tokenizer: str | None = None) -> RunConfig:

@@ -58,6 +58,12 @@ def test_another_criterion_or_decoder_keeps_no_options_of_the_former_one(named: 
     assert overridden(recipe, ["seed=3"]) == {**recipe, "seed": 3}
 
 
+def test_a_task_whose_name_is_a_number_is_left_to_the_checks_of_the_configuration() -> None:
+    for overrides in ([], ["decoder.name=sampling"]):
+        with pytest.raises(ConfigError, match=r"task\.name: must be a name, found 5"):
+            load_config({"task": {"name": 5}}, overrides)
+
+
 def test_everything_wrong_is_said_at_once_with_key_paths() -> None:
     broken = tree(train={"max_step": 5, "precision": "fp16"}, optim={"lr": -1}, model={"dropot": 0.2})
     with pytest.raises(ConfigError) as raised:
