@@ -12,7 +12,6 @@ so the same command continues. At the end it prints the tables of what is there.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -107,9 +106,7 @@ def main(given: Sequence[str] | None = None) -> None:
     for seed in args.seeds:
         for name in args.only:
             finetuned(name, seed, args)
-    targets = [
-        json.loads(pair)["tgt"] for pair in Path(args.data, "test.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    targets = [pair["tgt"] for _, pair in read_records(Path(args.data, "test.jsonl"))]
     seeds = {name: [seed for seed in args.seeds if (args.folder / f"{name}.{seed}.jsonl").exists()] for name in ROWS}
     written = {name: [args.folder / f"{name}.{seed}.jsonl" for seed in found] for name, found in seeds.items() if found}
     print("", *table({name: SeedScores.read(found, targets) for name, found in written.items()}, seeds, args), sep="\n")
